@@ -1,0 +1,101 @@
+//! Action numbers of protocol messages (TR2) and of presence messages (TP2).
+
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $number:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$vmeta])* $variant,)*
+            /// A number that this version of the protocol does not know. It survives a round trip
+            /// and is otherwise ignored (RSF1). Never holds a number that has a name.
+            Unknown(u32),
+        }
+
+        impl $name {
+            /// The action of this number.
+            #[must_use]
+            pub const fn from_number(number: u32) -> Self {
+                match number {
+                    $($number => Self::$variant,)*
+                    other => Self::Unknown(other),
+                }
+            }
+
+            /// The number on the wire.
+            #[must_use]
+            pub const fn number(self) -> u32 {
+                match self {
+                    $(Self::$variant => $number,)*
+                    Self::Unknown(number) => number,
+                }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// What a [`ProtocolMessage`](super::ProtocolMessage) is about (TR2).
+    Action {
+        /// Sign of life, or a ping and its answer (RTN13, RTN23).
+        Heartbeat = 0,
+        /// The server accepted messages (RTN7).
+        Ack = 1,
+        /// The server refused messages (RTN7).
+        Nack = 2,
+        /// Not used over a WebSocket.
+        Connect = 3,
+        /// The connection is established, or its details changed (RTN6, RTN24).
+        Connected = 4,
+        /// Not answered over a WebSocket; some clients send it before they close a transport.
+        Disconnect = 5,
+        /// The server is about to close the transport; the client may resume (RTN15h).
+        Disconnected = 6,
+        /// The client wants to end the connection (RTN12).
+        Close = 7,
+        /// The connection has ended (RTN12).
+        Closed = 8,
+        /// A failure of the connection, or of the channel that is named (RTN15j, RTL14).
+        Error = 9,
+        /// The client wants to attach a channel (RTL4).
+        Attach = 10,
+        /// The channel is attached (RTL4, RTL12).
+        Attached = 11,
+        /// The client wants to detach a channel (RTL5).
+        Detach = 12,
+        /// The channel is detached (RTL5, RTL13).
+        Detached = 13,
+        /// Presence events (RTP).
+        Presence = 14,
+        /// Messages (RTL6).
+        Message = 15,
+        /// A page of the members of a channel (RTP18).
+        Sync = 16,
+        /// New credentials (RTC8), or the server asking for them (RTN22).
+        Auth = 17,
+        /// Not used over a WebSocket.
+        Activate = 18,
+        /// Operations on shared objects. Passed through.
+        Object = 19,
+        /// State of shared objects. Passed through.
+        ObjectSync = 20,
+        /// Annotations of messages. Passed through.
+        Annotation = 21,
+    }
+}
+
+numbered! {
+    /// What a [`PresenceMessage`](super::PresenceMessage) says of its member (TP2).
+    PresenceAction {
+        /// Not there: a mark inside a member set while it syncs (RTP2h2a).
+        Absent = 0,
+        /// Was there already.
+        Present = 1,
+        /// Came.
+        Enter = 2,
+        /// Went.
+        Leave = 3,
+        /// Changed what it says of itself.
+        Update = 4,
+    }
+}

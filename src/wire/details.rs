@@ -1,0 +1,47 @@
+//! Connection details (CD) and authentication details (AD).
+
+use crate::SmolStr;
+
+/// What the server tells of a connection in CONNECTED (CD2). Absent fields leave the client's
+/// defaults in force (RTN21).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionDetails {
+    /// The identity: `None` is anonymous, `*` may act for any client id (CD2a).
+    pub client_id: Option<SmolStr>,
+    /// The secret to resume with (CD2b).
+    pub connection_key: Option<SmolStr>,
+    /// Largest message or presence message, in bytes (CD2c, TO3l8).
+    pub max_message_size: Option<u64>,
+    /// Largest frame, in bytes (CD2d).
+    pub max_frame_size: Option<u64>,
+    /// Most messages per second that the server takes from this connection (CD2e).
+    pub max_inbound_rate: Option<u64>,
+    /// How long the server keeps a lost connection's state, in milliseconds (CD2f).
+    pub connection_state_ttl: Option<u64>,
+    /// Longest silence of the server, in milliseconds; zero is no limit (CD2h).
+    pub max_idle_interval: Option<u64>,
+    /// Which server answered, for support (CD2g).
+    pub server_id: Option<SmolStr>,
+    /// Where the server is, for support (CD2j).
+    pub site_code: Option<SmolStr>,
+    /// Passed through: how long shared objects keep what was deleted, in milliseconds (CD2i).
+    pub objects_gc_grace_period: Option<u64>,
+}
+
+/// Credentials in an AUTH message (AD2).
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthDetails {
+    /// The new token.
+    pub access_token: Option<SmolStr>,
+}
+
+impl core::fmt::Debug for AuthDetails {
+    /// Does not show the token: logs must not hold credentials.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AuthDetails")
+            .field("access_token", &self.access_token.as_ref().map(|_| "…"))
+            .finish()
+    }
+}

@@ -1,0 +1,110 @@
+//! The frame that everything travels in (TR), and the messages that pass through.
+
+use super::{
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Map, PresenceMessage, Value,
+};
+use crate::{SmolStr, UnixMillis};
+use alloc::{boxed::Box, vec::Vec};
+
+/// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
+pub type Params = Vec<(SmolStr, SmolStr)>;
+
+/// One frame in either direction (TR4). Fields that do not belong to its action are ignored.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ProtocolMessage {
+    /// What the frame is about (TR4a).
+    pub action: Action,
+    /// Id of the frame, from which those of its items follow (TR4n); of a HEARTBEAT, what ties an
+    /// answer to its ping (RTN13e).
+    pub id: Option<SmolStr>,
+    /// Credentials (TR4p).
+    pub auth: Option<Box<AuthDetails>>,
+    /// The channel concerned; `None` (also for an empty name) is the connection (TR4b).
+    pub channel: Option<SmolStr>,
+    /// Position in the channel's stream (TR4c), or `sequence:cursor` of a sync page (RTP18).
+    pub channel_serial: Option<SmolStr>,
+    /// The connection that this is about or comes from (TR4d).
+    pub connection_id: Option<SmolStr>,
+    /// Details of the connection (TR4o).
+    pub connection_details: Option<Box<ConnectionDetails>>,
+    /// How many message serials an ACK or NACK covers; 1 if absent (TR4g).
+    pub count: Option<u32>,
+    /// What went wrong (TR4h).
+    pub error: Option<Box<ErrorInfo>>,
+    /// Flags (TR4i).
+    pub flags: Option<Flags>,
+    /// Serial of a message that wants an acknowledgement, or the first that is acknowledged (TR4j).
+    pub msg_serial: Option<i64>,
+    /// Presence events or members (TR4l). `None` and empty mean the same.
+    pub presence: Vec<PresenceMessage>,
+    /// Messages (TR4k). `None` and empty mean the same.
+    pub messages: Vec<Message>,
+    /// Annotations: passed through.
+    pub annotations: Option<Box<Value>>,
+    /// Shared objects: passed through (TR4r).
+    pub state: Option<Box<Value>>,
+    /// When; stands in for a timestamp that an item lacks (TR4m).
+    pub timestamp: Option<UnixMillis>,
+    /// Channel parameters (TR4q).
+    pub params: Option<Params>,
+    /// Results of published messages, in ACK: passed through (TR4s).
+    pub res: Option<Box<Value>>,
+}
+
+impl ProtocolMessage {
+    /// A frame with an action and nothing else.
+    #[must_use]
+    pub const fn new(action: Action) -> Self {
+        Self {
+            action,
+            id: None,
+            auth: None,
+            channel: None,
+            channel_serial: None,
+            connection_id: None,
+            connection_details: None,
+            count: None,
+            error: None,
+            flags: None,
+            msg_serial: None,
+            presence: Vec::new(),
+            messages: Vec::new(),
+            annotations: None,
+            state: None,
+            timestamp: None,
+            params: None,
+            res: None,
+        }
+    }
+
+    /// The flags; none if the field is absent.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        self.flags.unwrap_or_default()
+    }
+}
+
+/// One message (TM), as far as a presence server must look at it; everything else passes through.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Message {
+    /// Unique id (TM2a).
+    pub id: Option<SmolStr>,
+    /// Event name (TM2g).
+    pub name: Option<SmolStr>,
+    /// Who published it (TM2b).
+    pub client_id: Option<SmolStr>,
+    /// On which connection (TM2c).
+    pub connection_id: Option<SmolStr>,
+    /// The payload (TM2d).
+    pub data: Option<Data>,
+    /// The encodings that `data` is in (TM2e).
+    pub encoding: Option<SmolStr>,
+    /// When (TM2f).
+    pub timestamp: Option<UnixMillis>,
+    /// An object that passes through (TM2i).
+    pub extras: Option<Box<Value>>,
+    /// Every other field, as it came.
+    pub other: Map,
+}

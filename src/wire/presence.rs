@@ -1,0 +1,45 @@
+//! One presence event (TP).
+
+use super::{Data, PresenceAction, Value};
+use crate::{SmolStr, UnixMillis};
+use alloc::boxed::Box;
+
+/// One presence event, or one member of a set (TP3).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PresenceMessage {
+    /// What happened (TP3b).
+    pub action: PresenceAction,
+    /// Unique id, as a rule `connectionId:msgSerial:index`. If absent it follows from the frame
+    /// (TP3a).
+    pub id: Option<SmolStr>,
+    /// Who (TP3c).
+    pub client_id: Option<SmolStr>,
+    /// On which connection. If absent it follows from the frame (TP3d).
+    pub connection_id: Option<SmolStr>,
+    /// What the member says of itself (TP3e).
+    pub data: Option<Data>,
+    /// The encodings that `data` is still in, outermost last (TP3f, RSL6). `None` once decoded.
+    pub encoding: Option<SmolStr>,
+    /// When. If absent it follows from the frame (TP3g).
+    pub timestamp: Option<UnixMillis>,
+    /// An object that passes through as it is (TP3i).
+    pub extras: Option<Box<Value>>,
+}
+
+impl PresenceMessage {
+    /// A presence message with an action and nothing else.
+    #[must_use]
+    pub const fn new(action: PresenceAction) -> Self {
+        Self {
+            action,
+            id: None,
+            client_id: None,
+            connection_id: None,
+            data: None,
+            encoding: None,
+            timestamp: None,
+            extras: None,
+        }
+    }
+}
