@@ -11,6 +11,7 @@ mod outbox;
 mod time;
 mod wake;
 
+pub mod members;
 pub mod wire;
 
 pub use ids::{OpId, SubscriptionId, TransportId};

@@ -1,0 +1,246 @@
+//! One member, as it is stored and as it is shown.
+
+use super::newness::{self, Version};
+use super::slab::Slot;
+use crate::wire::{Data, PresenceAction, PresenceMessage, Value};
+use crate::{SmolStr, UnixMillis};
+use alloc::{boxed::Box, format};
+
+/// What is stored of a member. Laid out for size: no key is stored twice, an id of the usual form
+/// is two numbers, and what few members have stands in a box of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) client_id: SmolStr,
+    pub(super) connection_id: SmolStr,
+    pub(super) data: Option<Data>,
+    serial: i64,
+    index: u32,
+    id_form: IdForm,
+    /// Stored as ABSENT while a sync is under way (RTP2h2a).
+    pub(super) absent: bool,
+    /// Of an ABSENT member: whether subscribers still believe it present.
+    pub(super) owes_leave: bool,
+    /// The last sync in which the member was heard of (RTP19).
+    pub(super) seen: u32,
+    pub(super) timestamp: UnixMillis,
+    more: Option<Box<More>>,
+    /// Neighbours among the members of the same client id.
+    pub(super) next: Option<Link>,
+    pub(super) previous: Option<Link>,
+}
+
+/// A slot number plus one, so that an absent link takes no more room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link(core::num::NonZeroU32);
+
+impl Link {
+    pub(super) const fn to(slot: Slot) -> Option<Self> {
+        match core::num::NonZeroU32::new(slot.0.wrapping_add(1)) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    pub(super) const fn slot(self) -> Slot {
+        Slot(self.0.get() - 1)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IdForm {
+    /// `connectionId:serial:index`, written from the numbers.
+    Numbers,
+    /// As in `More`, and the numbers are valid all the same.
+    TextWithNumbers,
+    /// As in `More`, if there is one at all; no numbers (RTP2b1).
+    Text,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct More {
+    id: Option<SmolStr>,
+    encoding: Option<SmolStr>,
+    extras: Option<Box<Value>>,
+}
+
+impl Record {
+    /// A record of what the message says. The caller saw to it that the message has a client id
+    /// and a connection id.
+    pub(super) fn new(message: &PresenceMessage) -> Self {
+        let mut record = Self {
+            client_id: message.client_id.clone().unwrap_or_default(),
+            connection_id: message.connection_id.clone().unwrap_or_default(),
+            data: None,
+            serial: 0,
+            index: 0,
+            id_form: IdForm::Text,
+            absent: false,
+            owes_leave: false,
+            seen: 0,
+            timestamp: UnixMillis::default(),
+            more: None,
+            next: None,
+            previous: None,
+        };
+        record.replace(message);
+        record
+    }
+
+    /// Takes over everything but the key, which is the same.
+    pub(super) fn replace(&mut self, message: &PresenceMessage) {
+        self.data.clone_from(&message.data);
+        self.timestamp = message.timestamp.unwrap_or_default();
+        let mut more =
+            More { id: None, encoding: message.encoding.clone(), extras: message.extras.clone() };
+        let numbers = message
+            .id
+            .as_deref()
+            .and_then(|id| newness::sequence(id, &self.connection_id))
+            .and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
+        match numbers {
+            Some((sequence, index)) => {
+                self.serial = sequence.serial;
+                self.index = index;
+                self.id_form = IdForm::Numbers;
+                if !sequence.canonical {
+                    self.id_form = IdForm::TextWithNumbers;
+                    more.id.clone_from(&message.id);
+                }
+            }
+            None => {
+                self.id_form = IdForm::Text;
+                more.id.clone_from(&message.id);
+            }
+        }
+        if more == More::default() {
+            self.more = None;
+        } else {
+            self.more = Some(Box::new(more));
+        }
+    }
+
+    pub(super) fn version(&self) -> Version {
+        let sequence = match self.id_form {
+            IdForm::Numbers | IdForm::TextWithNumbers => Some((self.serial, self.index.into())),
+            // An index beyond 32 bits is kept as text, and parsed again for the rare comparison.
+            IdForm::Text => self
+                .text_id()
+                .and_then(|id| newness::sequence(id, &self.connection_id))
+                .map(|s| (s.serial, s.index)),
+        };
+        Version { sequence, timestamp: self.timestamp }
+    }
+
+    fn text_id(&self) -> Option<&SmolStr> {
+        self.more.as_ref().and_then(|more| more.id.as_ref())
+    }
+
+    fn id(&self) -> Option<SmolStr> {
+        match self.id_form {
+            IdForm::Numbers => Some(SmolStr::from(format!(
+                "{}:{}:{}",
+                self.connection_id, self.serial, self.index
+            ))),
+            IdForm::TextWithNumbers | IdForm::Text => self.text_id().cloned(),
+        }
+    }
+
+    /// Whether the stored id is this one, without writing it out.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        match self.id_form {
+            IdForm::Numbers => newness::sequence(id, &self.connection_id).is_some_and(|s| {
+                s.canonical && s.serial == self.serial && s.index == i64::from(self.index)
+            }),
+            IdForm::TextWithNumbers | IdForm::Text => self.text_id().is_some_and(|own| own == id),
+        }
+    }
+
+    pub(super) fn to_message(&self, action: PresenceAction) -> PresenceMessage {
+        PresenceMessage {
+            id: self.id(),
+            client_id: Some(self.client_id.clone()),
+            connection_id: Some(self.connection_id.clone()),
+            data: self.data.clone(),
+            encoding: self.more.as_ref().and_then(|more| more.encoding.clone()),
+            timestamp: Some(self.timestamp),
+            extras: self.more.as_ref().and_then(|more| more.extras.clone()),
+            ..PresenceMessage::new(action)
+        }
+    }
+}
+
+/// A member of a set, borrowed from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    pub(super) record: &'a Record,
+}
+
+impl<'a> Member<'a> {
+    /// Who (TP3c).
+    #[must_use]
+    pub fn client_id(&self) -> &'a SmolStr {
+        &self.record.client_id
+    }
+
+    /// On which connection (TP3d).
+    #[must_use]
+    pub fn connection_id(&self) -> &'a SmolStr {
+        &self.record.connection_id
+    }
+
+    /// The id of the message that the member's state comes from (TP3a). Ids of the usual form
+    /// are stored as numbers and written out here.
+    #[must_use]
+    pub fn id(&self) -> Option<SmolStr> {
+        self.record.id()
+    }
+
+    /// Whether [`id`](Self::id) is this one; does not allocate.
+    #[must_use]
+    pub fn has_id(&self, id: &str) -> bool {
+        self.record.has_id(id)
+    }
+
+    /// What the member says of itself (TP3e).
+    #[must_use]
+    pub fn data(&self) -> Option<&'a Data> {
+        self.record.data.as_ref()
+    }
+
+    /// The encodings that the data is still in (TP3f).
+    #[must_use]
+    pub fn encoding(&self) -> Option<&'a SmolStr> {
+        self.record.more.as_ref().and_then(|more| more.encoding.as_ref())
+    }
+
+    /// When the member's state was set (TP3g).
+    #[must_use]
+    pub fn timestamp(&self) -> UnixMillis {
+        self.record.timestamp
+    }
+
+    /// The object that passes through (TP3i).
+    #[must_use]
+    pub fn extras(&self) -> Option<&'a Value> {
+        self.record.more.as_ref().and_then(|more| more.extras.as_deref())
+    }
+
+    /// What its newness is judged by.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.record.version()
+    }
+
+    /// Whether it is a mark of a member that left while a sync is under way (RTP2h2a). Iteration
+    /// over a set passes such marks over.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.record.absent
+    }
+
+    /// A presence message with this action that says what the member says.
+    #[must_use]
+    pub fn to_message(&self, action: PresenceAction) -> PresenceMessage {
+        self.record.to_message(action)
+    }
+}

@@ -1,0 +1,17 @@
+//! The member set that both halves share: who is present on a channel.
+//!
+//! [`MemberSet`] stores members compactly and finds them by member key (client id + connection
+//! id, TP3h) or by client id alone. [`Version`] is the order of newness (RTP2b). On top of them
+//! `MemberSet::apply` and its siblings are what a client does with presence messages and syncs
+//! (RTP2, RTP18, RTP19); a server, which is the authority, puts and removes.
+
+mod member;
+mod newness;
+mod set;
+mod slab;
+mod sync;
+
+pub use member::Member;
+pub use newness::Version;
+pub use set::{MemberSet, Members, MembersOfClient};
+pub use slab::Slot;

@@ -1,0 +1,130 @@
+//! Which of two presence messages of one member is newer (RTP2b).
+
+use crate::UnixMillis;
+
+/// What a presence message's newness is judged by (RTP2b).
+///
+/// Only versions of one member, that is of the same client id and connection id, are comparable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Version {
+    /// Message serial and index from an id `connectionId:msgSerial:index`. `None` if the id is of
+    /// another form or absent: the message was then made up on behalf of the member (RTP2b1).
+    pub sequence: Option<(i64, i64)>,
+    /// The message's timestamp.
+    pub timestamp: UnixMillis,
+}
+
+impl Version {
+    /// The version of a message with this id, connection id and timestamp.
+    #[must_use]
+    pub fn new(id: Option<&str>, connection_id: &str, timestamp: UnixMillis) -> Self {
+        let sequence = id.and_then(|id| sequence(id, connection_id)).map(|s| (s.serial, s.index));
+        Self { sequence, timestamp }
+    }
+
+    /// Whether a message of this version, coming in, replaces a stored one (RTP2a).
+    ///
+    /// Between two ids of the usual form the larger message serial wins, then the larger index
+    /// (RTP2b2); equal ones are the same message, which is not newer than itself. Otherwise
+    /// timestamps decide, and at a tie the incoming message wins (RTP2b1, RTP2b1a).
+    #[must_use]
+    pub fn is_newer_than(&self, stored: &Self) -> bool {
+        match (self.sequence, stored.sequence) {
+            (Some(incoming), Some(stored)) => incoming > stored,
+            _ => self.timestamp >= stored.timestamp,
+        }
+    }
+}
+
+/// The numbers in an id of the usual form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) serial: i64,
+    pub(super) index: i64,
+    /// Whether the id can be written again from the numbers.
+    pub(super) canonical: bool,
+}
+
+/// Takes `connectionId:msgSerial:index` apart. The connection id may itself contain colons.
+pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
+    if connection_id.is_empty() {
+        return None;
+    }
+    let rest = id.strip_prefix(connection_id)?.strip_prefix(':')?;
+    let (serial, index) = rest.split_once(':')?;
+    let (serial, serial_canonical) = number(serial)?;
+    let (index, index_canonical) = number(index)?;
+    Some(Sequence { serial, index, canonical: serial_canonical && index_canonical })
+}
+
+/// A number of decimal digits, and whether it is written without leading zeros.
+fn number(digits: &str) -> Option<(i64, bool)> {
+    let bytes = digits.as_bytes();
+    let mut value: i64 = 0;
+    for &byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
+    }
+    let canonical = bytes.first().is_some_and(|&first| first != b'0' || bytes.len() == 1);
+    (!bytes.is_empty()).then_some((value, canonical))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(id: &str, timestamp: i64) -> Version {
+        Version::new(Some(id), "c", UnixMillis::from_millis(timestamp))
+    }
+
+    #[test]
+    fn rtp2b2_numbers_are_compared_as_numbers() {
+        assert!(version("c:10:0", 0).is_newer_than(&version("c:9:0", 5)));
+        assert!(version("c:9:10", 0).is_newer_than(&version("c:9:9", 5)));
+        assert!(!version("c:9:9", 9).is_newer_than(&version("c:9:10", 5)));
+    }
+
+    #[test]
+    fn rtp2b2_equal_ids_are_not_newer() {
+        assert!(!version("c:1:1", 9).is_newer_than(&version("c:1:1", 5)));
+    }
+
+    #[test]
+    fn rtp2b1_synthesized_messages_are_compared_by_timestamp() {
+        assert!(version("server:1", 6).is_newer_than(&version("c:9:0", 5)));
+        assert!(!version("server:1", 4).is_newer_than(&version("c:9:0", 5)));
+        assert!(!version("c:9:0", 4).is_newer_than(&version("server:1", 5)));
+    }
+
+    #[test]
+    fn rtp2b1a_equal_timestamps_incoming_wins() {
+        assert!(version("server:1", 5).is_newer_than(&version("c:9:0", 5)));
+        assert!(version("c:9:0", 5).is_newer_than(&version("server:1", 5)));
+    }
+
+    #[test]
+    fn rtp2b1_a_longer_connection_id_is_not_a_prefix() {
+        assert_eq!(Version::new(Some("cc:1:0"), "c", UnixMillis::default()).sequence, None);
+        assert_eq!(Version::new(Some(":1:0"), "", UnixMillis::default()).sequence, None);
+        assert_eq!(Version::new(None, "c", UnixMillis::default()).sequence, None);
+    }
+
+    #[test]
+    fn ids_of_other_forms_are_not_sequenced() {
+        for id in ["c", "c:", "c:1", "c:1:", "c::1", "c:-1:0", "c:+1:0", "c:1:0:0", "c:1:x"] {
+            assert_eq!(version(id, 0).sequence, None, "{id}");
+        }
+        assert_eq!(version("c:9223372036854775808:0", 0).sequence, None);
+        assert_eq!(version("c:9223372036854775807:0", 0).sequence, Some((i64::MAX, 0)));
+    }
+
+    #[test]
+    fn a_connection_id_may_contain_colons() {
+        let v = Version::new(Some("a:b:3:4"), "a:b", UnixMillis::default());
+        assert_eq!(v.sequence, Some((3, 4)));
+    }
+}

@@ -1,0 +1,344 @@
+//! The set: storage, the two ways to find a member, iteration.
+
+use super::member::{Link, Member, Record};
+use super::slab::{self, Slab, Slot};
+use crate::SmolStr;
+use crate::wire::{PresenceAction, PresenceMessage};
+use core::hash::BuildHasher;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+/// The members of one channel.
+///
+/// Lookups by member key and by client id are O(1), whatever the number of members and however
+/// many connections one client id has. Iteration is in slot order, which does not depend on hashes.
+#[derive(Clone, Debug)]
+pub struct MemberSet {
+    pub(super) records: Slab<Record>,
+    /// Of each client id the first of its members.
+    firsts: HashTable<Entry>,
+    /// All other members, by the whole key.
+    others: HashTable<Entry>,
+    hasher: FixedState,
+    pub(super) absent: usize,
+    pub(super) sync: u32,
+    pub(super) syncing: bool,
+}
+
+/// Half of the hash stands beside the slot, so that a growing table need not read the members.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    slot: Slot,
+    hash: u32,
+}
+
+impl Entry {
+    const fn full_hash(&self) -> u64 {
+        widen(self.hash)
+    }
+}
+
+/// Both ends of a table's hash are used: the low bits for the place, the high ones for the tag.
+const fn widen(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
+}
+
+impl MemberSet {
+    /// An empty set. The seed makes collisions unpredictable for peers; it never shows in any
+    /// result.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            records: Slab::new(),
+            firsts: HashTable::new(),
+            others: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            absent: 0,
+            sync: 0,
+            syncing: false,
+        }
+    }
+
+    /// How many members are present.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len() - self.absent
+    }
+
+    /// Whether no member is present.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The slot of a member, present or marked absent.
+    #[must_use]
+    pub fn find(&self, client_id: &str, connection_id: &str) -> Option<Slot> {
+        let first = self.first_of(client_id)?;
+        let record = self.records.get(first)?;
+        if record.connection_id == connection_id {
+            return Some(first);
+        }
+        record.next?;
+        let hash = self.key_hash(client_id, connection_id);
+        let found = self.others.find(widen(hash), |entry| {
+            entry.hash == hash
+                && self.records.get(entry.slot).is_some_and(|record| {
+                    record.connection_id == connection_id && record.client_id == client_id
+                })
+        });
+        found.map(|entry| entry.slot)
+    }
+
+    /// The member in a slot, present or marked absent.
+    #[must_use]
+    pub fn get(&self, slot: Slot) -> Option<Member<'_>> {
+        self.records.get(slot).map(|record| Member { record })
+    }
+
+    /// The first present member at or after a slot number: a page of members can start anywhere
+    /// and needs no snapshot. Members keep their slots, so a cursor stays good while others come
+    /// and go.
+    #[must_use]
+    pub fn next_from(&self, number: u32) -> Option<(Slot, Member<'_>)> {
+        let mut from = number;
+        loop {
+            let (slot, record) = self.records.next_from(from)?;
+            if !record.absent {
+                return Some((slot, Member { record }));
+            }
+            from = slot.0.checked_add(1)?;
+        }
+    }
+
+    /// All present members, in slot order.
+    #[must_use]
+    pub fn iter(&self) -> Members<'_> {
+        Members { records: self.records.iter(), left: self.len() }
+    }
+
+    /// The present members of one client id, in the order in which they came (RTP11c2). Costs as
+    /// much as there are such members, not as there are members.
+    #[must_use]
+    pub fn of_client(&self, client_id: &str) -> MembersOfClient<'_> {
+        MembersOfClient { set: self, next: self.first_of(client_id) }
+    }
+
+    /// Puts a member in, or replaces what it says of itself, and tells its slot. No newness is
+    /// looked at: this is what an authority does. `None`, and nothing changes, if the message has
+    /// no client id or connection id (an empty one is none).
+    pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
+        let (client_id, connection_id) = key(message)?;
+        if let Some(slot) = self.find(client_id, connection_id) {
+            let record = self.records.get_mut(slot)?;
+            record.replace(message);
+            if core::mem::replace(&mut record.absent, false) {
+                self.absent -= 1;
+            }
+            return Some(slot);
+        }
+        self.insert(Record::new(message))
+    }
+
+    /// Takes a member out and tells what it said of itself, as a message with the action LEAVE.
+    pub fn remove(&mut self, slot: Slot) -> Option<PresenceMessage> {
+        self.take(slot).map(|record| record.to_message(PresenceAction::Leave))
+    }
+
+    /// Takes everybody out.
+    pub fn clear(&mut self) {
+        self.records = Slab::new();
+        self.firsts = HashTable::new();
+        self.others = HashTable::new();
+        self.absent = 0;
+        self.syncing = false;
+    }
+
+    /// Stores a member that is not in the set yet.
+    pub(super) fn insert(&mut self, record: Record) -> Option<Slot> {
+        let first = self.first_of(&record.client_id);
+        let client_hash = self.client_hash(&record.client_id);
+        let key_hash = first.map(|_| self.key_hash(&record.client_id, &record.connection_id));
+        let absent = record.absent;
+        let slot = self.records.insert(record)?;
+        match (first, key_hash) {
+            (Some(first), Some(hash)) => {
+                self.others.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
+                self.link_after_last(first, slot);
+            }
+            _ => {
+                let entry = Entry { slot, hash: client_hash };
+                self.firsts.insert_unique(widen(client_hash), entry, Entry::full_hash);
+                if let Some(record) = self.records.get_mut(slot) {
+                    // The first of a chain points at the last, so that appending is O(1).
+                    record.previous = Link::to(slot);
+                }
+            }
+        }
+        self.absent += usize::from(absent);
+        Some(slot)
+    }
+
+    /// Takes a record out of the storage and of both tables.
+    pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
+        let record = self.records.get(slot)?;
+        let client_hash = self.client_hash(&record.client_id);
+        let is_first = self.first_entry(client_hash, &record.client_id) == Some(slot);
+        let (next, previous) = (record.next, record.previous);
+        if is_first {
+            if let Some(next) = next {
+                self.promote(next.slot(), previous);
+                if let Ok(entry) = self.firsts.find_entry(widen(client_hash), |e| e.slot == slot) {
+                    entry.into_mut().slot = next.slot();
+                }
+            } else {
+                remove_entry(&mut self.firsts, client_hash, slot);
+            }
+        } else {
+            let hash = self.key_hash(&record.client_id, &record.connection_id);
+            let first = self.first_entry(client_hash, &record.client_id);
+            remove_entry(&mut self.others, hash, slot);
+            if let Some(before) = previous.and_then(|link| self.records.get_mut(link.slot())) {
+                before.next = next;
+            }
+            // The successor, or, behind the last, the first, which points at the last.
+            let after = next.map(Link::slot).or(first);
+            if let Some(after) = after.and_then(|slot| self.records.get_mut(slot)) {
+                after.previous = previous;
+            }
+        }
+        let record = self.records.remove(slot)?;
+        self.absent -= usize::from(record.absent);
+        if self.records.len() == 0 {
+            self.firsts = HashTable::new();
+            self.others = HashTable::new();
+        } else {
+            shrink(&mut self.firsts);
+            shrink(&mut self.others);
+        }
+        Some(record)
+    }
+
+    /// Makes the second member of a client id its first.
+    fn promote(&mut self, slot: Slot, last: Option<Link>) {
+        let Some(record) = self.records.get_mut(slot) else { return };
+        record.previous = last;
+        let hash = hash_key(&self.hasher, &record.client_id, &record.connection_id);
+        remove_entry(&mut self.others, hash, slot);
+    }
+
+    fn link_after_last(&mut self, first: Slot, slot: Slot) {
+        let Some(head) = self.records.get_mut(first) else { return };
+        let last = core::mem::replace(&mut head.previous, Link::to(slot));
+        if let Some(record) = last.and_then(|link| self.records.get_mut(link.slot())) {
+            record.next = Link::to(slot);
+        }
+        if let Some(record) = self.records.get_mut(slot) {
+            record.previous = last;
+        }
+    }
+
+    fn first_of(&self, client_id: &str) -> Option<Slot> {
+        self.first_entry(self.client_hash(client_id), client_id)
+    }
+
+    fn first_entry(&self, hash: u32, client_id: &str) -> Option<Slot> {
+        let found = self.firsts.find(widen(hash), |entry| {
+            entry.hash == hash
+                && self.records.get(entry.slot).is_some_and(|r| r.client_id == client_id)
+        });
+        found.map(|entry| entry.slot)
+    }
+
+    fn client_hash(&self, client_id: &str) -> u32 {
+        fold(self.hasher.hash_one(client_id))
+    }
+
+    fn key_hash(&self, client_id: &str, connection_id: &str) -> u32 {
+        hash_key(&self.hasher, client_id, connection_id)
+    }
+}
+
+impl<'a> IntoIterator for &'a MemberSet {
+    type Item = Member<'a>;
+    type IntoIter = Members<'a>;
+    fn into_iter(self) -> Members<'a> {
+        self.iter()
+    }
+}
+
+fn hash_key(hasher: &FixedState, client_id: &str, connection_id: &str) -> u32 {
+    fold(hasher.hash_one((client_id, connection_id)))
+}
+
+const fn fold(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
+}
+
+fn remove_entry(table: &mut HashTable<Entry>, hash: u32, slot: Slot) {
+    if let Ok(entry) = table.find_entry(widen(hash), |entry| entry.slot == slot) {
+        entry.remove();
+    }
+}
+
+/// Gives a burst's memory back once a table is mostly empty; amortised O(1).
+fn shrink(table: &mut HashTable<Entry>) {
+    if table.capacity() > 64 && table.len() < table.capacity() / 8 {
+        table.shrink_to(table.len() * 2, Entry::full_hash);
+    }
+}
+
+/// The present members of a [`MemberSet`], in slot order.
+#[derive(Debug)]
+pub struct Members<'a> {
+    records: slab::Iter<'a, Record>,
+    left: usize,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        loop {
+            let record = self.records.next()?;
+            if !record.absent {
+                self.left -= 1;
+                return Some(Member { record });
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Members<'_> {}
+
+/// The present members of one client id.
+#[derive(Debug)]
+pub struct MembersOfClient<'a> {
+    set: &'a MemberSet,
+    next: Option<Slot>,
+}
+
+impl<'a> Iterator for MembersOfClient<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        loop {
+            let member = self.set.get(self.next?)?;
+            self.next = member.record.next.map(Link::slot);
+            if !member.record.absent {
+                return Some(member);
+            }
+        }
+    }
+}
+
+/// Whether a message names a member at all: a client id and a connection id, neither empty.
+pub(super) fn key(message: &PresenceMessage) -> Option<(&SmolStr, &SmolStr)> {
+    let client_id = message.client_id.as_ref().filter(|id| !id.is_empty())?;
+    let connection_id = message.connection_id.as_ref().filter(|id| !id.is_empty())?;
+    Some((client_id, connection_id))
+}

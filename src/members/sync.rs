@@ -1,0 +1,336 @@
+//! What a client does with presence messages and syncs (RTP2, RTP18, RTP19).
+
+use super::member::Record;
+use super::newness::Version;
+use super::set::{MemberSet, key};
+use super::slab::Slot;
+use crate::UnixMillis;
+use crate::wire::{PresenceAction, PresenceMessage};
+
+impl MemberSet {
+    /// Whether a sync is under way.
+    #[must_use]
+    pub const fn is_syncing(&self) -> bool {
+        self.syncing
+    }
+
+    /// A sync begins, or one under way is superseded (RTP18a): from here on each member that is
+    /// heard of counts as confirmed; the others are removed when it ends (RTP19).
+    pub fn start_sync(&mut self) {
+        self.sync = self.sync.wrapping_add(1);
+        self.syncing = true;
+    }
+
+    /// Takes in one message, from PRESENCE or SYNC alike (RTP2c), and tells the event for
+    /// subscribers, if it makes one.
+    ///
+    /// The message must have been completed from its frame. Without a client id or a connection
+    /// id, or with the action ABSENT or an unknown one, it changes nothing.
+    pub fn apply(&mut self, message: PresenceMessage) -> Option<PresenceMessage> {
+        let leaves = match message.action {
+            PresenceAction::Enter | PresenceAction::Present | PresenceAction::Update => false,
+            PresenceAction::Leave => true,
+            PresenceAction::Absent | PresenceAction::Unknown(_) => return None,
+        };
+        let (client_id, connection_id) = key(&message)?;
+        let found = self.find(client_id, connection_id);
+        let Some(slot) = found else {
+            return if leaves { self.leave_unknown(&message) } else { self.enter(message) };
+        };
+        let (sync, syncing) = (self.sync, self.syncing);
+        let record = self.records.get_mut(slot)?;
+        // RTP19: an outdated message, too, shows that the member is there.
+        record.seen = sync;
+        let timestamp = message.timestamp.unwrap_or_default();
+        let incoming = Version::new(message.id.as_deref(), connection_id, timestamp);
+        if !incoming.is_newer_than(&record.version()) {
+            return None;
+        }
+        if !leaves {
+            record.replace(&message);
+            record.owes_leave = false;
+            if core::mem::replace(&mut record.absent, false) {
+                self.absent -= 1;
+            }
+            return Some(message);
+        }
+        if syncing {
+            // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
+            record.replace(&message);
+            if !core::mem::replace(&mut record.absent, true) {
+                record.owes_leave = true;
+                self.absent += 1;
+            }
+            return None;
+        }
+        // RTP2h1
+        self.take(slot)?;
+        Some(message)
+    }
+
+    /// The sync under way is complete: members not heard of since it began leave, with their last
+    /// data, no id and the time `now` (RTP19), and so do, as they said it themselves, those that
+    /// left during the sync (RTP2h2). All marks go.
+    pub fn end_sync(&mut self, now: UnixMillis, mut on_leave: impl FnMut(PresenceMessage)) {
+        if !core::mem::replace(&mut self.syncing, false) {
+            return;
+        }
+        let sync = self.sync;
+        self.sweep(
+            |record| {
+                if record.absent {
+                    return Fate::Leaves(None);
+                }
+                if record.seen == sync { Fate::Stays } else { Fate::Leaves(Some(now)) }
+            },
+            &mut on_leave,
+        );
+    }
+
+    /// The sync under way will not be completed: members stay as they are, the marks of those
+    /// that left during the sync go, and subscribers that do not know yet are told.
+    pub fn abandon_sync(&mut self, mut on_leave: impl FnMut(PresenceMessage)) {
+        self.syncing = false;
+        if self.absent > 0 {
+            self.sweep(
+                |record| if record.absent { Fate::Leaves(None) } else { Fate::Stays },
+                &mut on_leave,
+            );
+        }
+    }
+
+    /// Nobody is present: every member leaves, with its last data, no id and the time `now`
+    /// (RTP19a). A sync under way is over.
+    pub fn leave_all(&mut self, now: UnixMillis, mut on_leave: impl FnMut(PresenceMessage)) {
+        self.syncing = false;
+        self.sweep(|record| Fate::Leaves((!record.absent).then_some(now)), &mut on_leave);
+    }
+
+    fn enter(&mut self, message: PresenceMessage) -> Option<PresenceMessage> {
+        let mut record = Record::new(&message);
+        record.seen = self.sync;
+        self.insert(record)?;
+        Some(message)
+    }
+
+    /// A LEAVE of a member that is not in the set says nothing (RTP2h), but during a sync its
+    /// newness is kept, so that an older entry in a later page does not bring the member back.
+    fn leave_unknown(&mut self, message: &PresenceMessage) -> Option<PresenceMessage> {
+        if self.syncing {
+            let mut record = Record::new(message);
+            record.seen = self.sync;
+            record.absent = true;
+            self.insert(record)?;
+        }
+        None
+    }
+
+    fn sweep(
+        &mut self,
+        fate: impl Fn(&Record) -> Fate,
+        on_leave: &mut impl FnMut(PresenceMessage),
+    ) {
+        let mut from = 0;
+        while let Some((slot, record)) = self.records.next_from(from) {
+            if let Fate::Leaves(made_up_at) = fate(record) {
+                self.sweep_out(slot, made_up_at, on_leave);
+            }
+            let Some(next) = slot.0.checked_add(1) else { break };
+            from = next;
+        }
+    }
+
+    fn sweep_out(
+        &mut self,
+        slot: Slot,
+        made_up_at: Option<UnixMillis>,
+        on_leave: &mut impl FnMut(PresenceMessage),
+    ) {
+        let Some(record) = self.take(slot) else { return };
+        if record.absent && !record.owes_leave {
+            return;
+        }
+        let mut message = record.to_message(PresenceAction::Leave);
+        if let Some(now) = made_up_at {
+            message.id = None;
+            message.timestamp = Some(now);
+        }
+        on_leave(message);
+    }
+}
+
+/// What becomes of a member when the set is swept.
+enum Fate {
+    Stays,
+    /// It leaves, and the LEAVE is made up at this time, or is the member's own.
+    Leaves(Option<UnixMillis>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{format, string::String, vec::Vec};
+
+    const NOW: UnixMillis = UnixMillis::from_millis(99);
+
+    fn message(action: PresenceAction, who: &str, serial: i64) -> PresenceMessage {
+        PresenceMessage {
+            id: Some(format!("c-{who}:{serial}:0").into()),
+            client_id: Some(who.into()),
+            connection_id: Some(format!("c-{who}").into()),
+            timestamp: Some(UnixMillis::from_millis(serial)),
+            ..PresenceMessage::new(action)
+        }
+    }
+
+    fn set(members: &[&str]) -> MemberSet {
+        let mut set = MemberSet::new(1);
+        for who in members {
+            assert!(set.apply(message(PresenceAction::Enter, who, 1)).is_some());
+        }
+        set
+    }
+
+    fn names(set: &MemberSet) -> Vec<String> {
+        set.iter().map(|m| String::from(m.client_id().as_str())).collect()
+    }
+
+    fn end(set: &mut MemberSet) -> Vec<(String, Option<SmolStr>, i64)> {
+        let mut left = Vec::new();
+        set.end_sync(NOW, |m| {
+            let who = m.client_id.unwrap_or_default();
+            left.push((who.as_str().into(), m.id, m.timestamp.unwrap_or_default().as_millis()));
+        });
+        left
+    }
+
+    use crate::SmolStr;
+
+    #[test]
+    fn rtp2d_events_keep_their_action_and_members_are_stored() {
+        let mut set = set(&["a"]);
+        let event = set.apply(message(PresenceAction::Update, "a", 2));
+        assert_eq!(event.map(|e| e.action), Some(PresenceAction::Update));
+        let stored = set.find("a", "c-a").and_then(|slot| set.get(slot));
+        assert_eq!(stored.and_then(|m| m.id()).as_deref(), Some("c-a:2:0"));
+        assert!(stored.is_some_and(|m| m.has_id("c-a:2:0") && !m.has_id("c-a:02:0")));
+    }
+
+    #[test]
+    fn rtp2h1_a_leave_outside_of_a_sync_removes() {
+        let mut set = set(&["a", "b"]);
+        assert!(set.apply(message(PresenceAction::Leave, "a", 0)).is_none(), "older");
+        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_some());
+        assert!(set.apply(message(PresenceAction::Leave, "a", 3)).is_none(), "not in the set");
+        assert_eq!(names(&set), ["b"]);
+    }
+
+    #[test]
+    fn rtp2h2_a_leave_during_a_sync_is_told_once_when_it_ends() {
+        let mut set = set(&["a", "b"]);
+        set.start_sync();
+        assert!(set.apply(message(PresenceAction::Present, "b", 1)).is_none());
+        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_none());
+        assert_eq!(names(&set), ["b"]);
+        assert!(set.apply(message(PresenceAction::Present, "a", 1)).is_none(), "older page");
+        assert_eq!(end(&mut set), [("a".into(), Some("c-a:2:0".into()), 2)]);
+        assert_eq!(set.find("a", "c-a"), None);
+    }
+
+    #[test]
+    fn a_leave_of_an_unknown_member_during_a_sync_keeps_ghosts_out() {
+        let mut set = set(&[]);
+        set.start_sync();
+        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_none());
+        assert!(set.apply(message(PresenceAction::Present, "a", 1)).is_none());
+        assert_eq!((set.len(), set.is_empty()), (0, true));
+        assert_eq!(end(&mut set), []);
+        assert_eq!(set.find("a", "c-a"), None);
+    }
+
+    #[test]
+    fn rtp19_members_not_heard_of_leave_with_no_id() {
+        let mut set = set(&["a", "b", "c", "d"]);
+        set.start_sync();
+        set.apply(message(PresenceAction::Present, "b", 1));
+        set.apply(message(PresenceAction::Update, "c", 2));
+        set.apply(message(PresenceAction::Present, "d", 0));
+        assert_eq!(end(&mut set), [("a".into(), None, 99)]);
+        assert_eq!(names(&set), ["b", "c", "d"]);
+    }
+
+    #[test]
+    fn rtp18a_a_sync_that_supersedes_another_begins_anew() {
+        let mut set = set(&["a", "b"]);
+        set.start_sync();
+        set.apply(message(PresenceAction::Present, "a", 1));
+        set.start_sync();
+        set.apply(message(PresenceAction::Present, "b", 1));
+        assert_eq!(end(&mut set), [("a".into(), None, 99)]);
+    }
+
+    #[test]
+    fn an_abandoned_sync_tells_what_it_owes() {
+        let mut set = set(&["a", "b"]);
+        set.start_sync();
+        set.apply(message(PresenceAction::Leave, "a", 2));
+        set.apply(message(PresenceAction::Leave, "x", 2));
+        let mut left = Vec::new();
+        set.abandon_sync(|m| left.push(m.client_id));
+        assert_eq!(left, [Some("a".into())]);
+        assert_eq!(names(&set), ["b"]);
+        assert!(!set.is_syncing());
+    }
+
+    #[test]
+    fn rtp19a_everybody_leaves() {
+        let mut set = set(&["a", "b"]);
+        let mut left = Vec::new();
+        set.leave_all(NOW, |m| left.push((m.client_id, m.id, m.timestamp)));
+        let gone = |who: &str| (Some(SmolStr::from(who)), None, Some(NOW));
+        assert_eq!(left, [gone("a"), gone("b")]);
+        assert!(set.is_empty());
+    }
+
+    #[test]
+    fn rtp2_what_names_no_member_changes_nothing() {
+        let mut set = set(&["a"]);
+        for action in [PresenceAction::Absent, PresenceAction::Unknown(9)] {
+            assert!(set.apply(message(action, "a", 5)).is_none());
+        }
+        let mut nobody = message(PresenceAction::Enter, "b", 1);
+        nobody.client_id = None;
+        assert!(set.apply(nobody.clone()).is_none());
+        assert_eq!(set.put(&nobody), None);
+        assert_eq!(names(&set), ["a"]);
+    }
+
+    #[test]
+    fn members_of_a_client_are_found_whatever_order_they_go_in() {
+        for gone in 0..4 {
+            let mut set = set(&["z"]);
+            let on = |n: usize| {
+                let mut m = message(PresenceAction::Enter, "a", 1);
+                m.connection_id = Some(format!("c{n}").into());
+                m
+            };
+            for n in 0..4 {
+                set.apply(on(n));
+            }
+            let slot = set.find("a", &format!("c{gone}"));
+            assert!(slot.and_then(|slot| set.remove(slot)).is_some());
+            set.put(&on(7));
+            let connections: Vec<_> =
+                set.of_client("a").map(|m| m.connection_id().clone()).collect();
+            let expected: Vec<SmolStr> =
+                (0..4).chain([7]).filter(|n| *n != gone).map(|n| format!("c{n}").into()).collect();
+            assert_eq!(connections, expected);
+            for connection in &expected {
+                let slot = set.find("a", connection);
+                assert!(slot.and_then(|slot| set.remove(slot)).is_some(), "{connection}");
+            }
+            assert_eq!(set.of_client("a").count(), 0);
+            assert_eq!(names(&set), ["z"]);
+        }
+    }
+}
