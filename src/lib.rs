@@ -12,6 +12,7 @@ mod time;
 mod wake;
 
 pub mod members;
+pub mod client;
 pub mod wire;
 
 pub use ids::{OpId, SubscriptionId, TransportId};

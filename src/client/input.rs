@@ -1,0 +1,242 @@
+//! Everything that can happen to a client.
+
+use super::ChannelOptions;
+use crate::wire::{Data, ErrorInfo, PresenceAction, ProtocolMessage, Value};
+use crate::{OpId, SmolStr, SubscriptionId, TransportId};
+use alloc::{boxed::Box, vec::Vec};
+
+/// What happens to a client: the only thing that changes its state.
+///
+/// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
+/// one `Output::Done` with that number.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Input {
+    /// Nothing but time.
+    Tick,
+    /// The application wants a connection (RTN11).
+    Connect,
+    /// The application is done with the connection (RTN12).
+    Close,
+    /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`.
+    Ping {
+        /// The operation.
+        op: OpId,
+    },
+    /// The application has new credentials (RTC8). Ends when the server has answered.
+    Authorize {
+        /// The operation.
+        op: OpId,
+        /// The new token.
+        token: SmolStr,
+    },
+    /// The answer to `Output::TokenRequired`: a token, or why there is none (RSA4c, RSA4d).
+    Token(Result<SmolStr, ErrorInfo>),
+    /// The transport that `Output::OpenTransport` asked for is open.
+    TransportOpened {
+        /// Which one.
+        transport: TransportId,
+    },
+    /// The transport that `Output::OpenTransport` asked for could not be opened.
+    TransportFailed {
+        /// Which one.
+        transport: TransportId,
+        /// Why, if known.
+        error: Option<ErrorInfo>,
+    },
+    /// An open transport has closed, by whatever cause. Not needed after `Output::CloseTransport`.
+    TransportClosed {
+        /// Which one.
+        transport: TransportId,
+        /// Why, if known.
+        error: Option<ErrorInfo>,
+    },
+    /// Sign of life on a transport that is not a frame: a WebSocket ping (RTN23b).
+    TransportActivity {
+        /// Which one.
+        transport: TransportId,
+    },
+    /// A frame came in.
+    Received {
+        /// On which transport.
+        transport: TransportId,
+        /// The frame, decoded.
+        frame: ProtocolMessage,
+    },
+    /// The operating system has lost its network (RTN20a).
+    NetworkLost,
+    /// The operating system has a network again (RTN20b, RTN20c).
+    NetworkAvailable,
+    /// The application wants to attach a channel (RTL4).
+    Attach {
+        /// The operation.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+    },
+    /// The application wants to detach a channel (RTL5).
+    Detach {
+        /// The operation.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+    },
+    /// The application sets the options of a channel, known or not (RTL16, RTS3b).
+    SetOptions {
+        /// The operation. It ends at once unless the channel must attach again (RTL16a).
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+        /// The new options, all of them.
+        options: ChannelOptions,
+    },
+    /// The application is done with a channel: it is detached and forgotten (RTS4).
+    Release {
+        /// The operation.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+    },
+    /// The application enters, updates or leaves (RTP8, RTP9, RTP10, RTP14, RTP15).
+    Presence {
+        /// The operation. It ends with the server's acknowledgement.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+        /// What changes.
+        change: PresenceChange,
+    },
+    /// The application asks who is present (RTP11). Ends in `Outcome::Members`.
+    Get {
+        /// The operation.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+        /// Which members, and whether to wait for the sync.
+        params: GetParams,
+    },
+    /// The application wants presence events of a channel (RTP6), and is told of the members
+    /// already present. Attaches the channel unless its options say otherwise (RTP6d, RTP6e).
+    Subscribe {
+        /// The operation. It ends with the implicit attach, or at once. Whatever its outcome, the
+        /// subscription stands.
+        op: OpId,
+        /// The channel's name.
+        channel: SmolStr,
+        /// The number of the subscription; one in use is replaced.
+        subscription: SubscriptionId,
+        /// Which actions (RTP6b); empty for all of them (RTP6a).
+        actions: Vec<PresenceAction>,
+    },
+    /// The application wants no more presence events for a subscription (RTP7).
+    Unsubscribe {
+        /// The channel's name.
+        channel: SmolStr,
+        /// Which one; `None` for all of the channel (RTP7c).
+        subscription: Option<SubscriptionId>,
+    },
+    /// The application sends a frame of its own (MESSAGE, ANNOTATION, OBJECT, …), which shares the
+    /// message serials and acknowledgements (RTL6c, RTN7).
+    Send {
+        /// The operation. It ends with the server's acknowledgement.
+        op: OpId,
+        /// The frame; its message serial is set by the client.
+        frame: Box<ProtocolMessage>,
+    },
+}
+
+impl Input {
+    /// Enters the client's own member, with data or without (RTP8).
+    pub fn enter(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
+        Self::presence(op, channel, PresenceChange::new(PresenceAction::Enter, data))
+    }
+
+    /// Updates the data of the client's own member, or enters it (RTP9).
+    pub fn update(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
+        Self::presence(op, channel, PresenceChange::new(PresenceAction::Update, data))
+    }
+
+    /// The client's own member leaves (RTP10).
+    pub fn leave(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
+        Self::presence(op, channel, PresenceChange::new(PresenceAction::Leave, data))
+    }
+
+    /// A presence operation of any kind.
+    pub fn presence(op: OpId, channel: impl Into<SmolStr>, change: PresenceChange) -> Self {
+        Self::Presence { op, channel: channel.into(), change }
+    }
+
+    /// Attaches a channel (RTL4).
+    pub fn attach(op: OpId, channel: impl Into<SmolStr>) -> Self {
+        Self::Attach { op, channel: channel.into() }
+    }
+
+    /// Detaches a channel (RTL5).
+    pub fn detach(op: OpId, channel: impl Into<SmolStr>) -> Self {
+        Self::Detach { op, channel: channel.into() }
+    }
+
+    /// Asks for all members, once in sync (RTP11a).
+    pub fn get(op: OpId, channel: impl Into<SmolStr>) -> Self {
+        Self::Get { op, channel: channel.into(), params: GetParams::default() }
+    }
+
+    /// Subscribes to all presence events of a channel (RTP6a).
+    pub fn subscribe(op: OpId, channel: impl Into<SmolStr>, subscription: SubscriptionId) -> Self {
+        Self::Subscribe { op, channel: channel.into(), subscription, actions: Vec::new() }
+    }
+}
+
+/// What an application says of a member: one of its own connection.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PresenceChange {
+    /// ENTER, UPDATE or LEAVE. Anything else fails with code 40000.
+    pub action: PresenceAction,
+    /// On behalf of which client id (RTP14, RTP15); `None` for the client's own.
+    pub client_id: Option<SmolStr>,
+    /// What the member says of itself (RTP8e).
+    pub data: Option<Data>,
+    /// An object that passes through (TP3i).
+    pub extras: Option<Box<Value>>,
+}
+
+impl PresenceChange {
+    /// A change of the client's own member.
+    #[must_use]
+    pub const fn new(action: PresenceAction, data: Option<Data>) -> Self {
+        Self { action, client_id: None, data, extras: None }
+    }
+
+    /// The same change on behalf of a client id: enterClient and its like (RTP14, RTP15).
+    #[must_use]
+    pub fn of_client(mut self, client_id: impl Into<SmolStr>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// The same change with extras (TP3i).
+    #[must_use]
+    pub fn with_extras(mut self, extras: Value) -> Self {
+        self.extras = Some(Box::new(extras));
+        self
+    }
+}
+
+/// Which members `get` lists (RTP11c).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetParams {
+    /// Whether to wait for the end of a sync; true by default (RTP11c1).
+    pub wait_for_sync: bool,
+    /// Only members of this client id (RTP11c2).
+    pub client_id: Option<SmolStr>,
+    /// Only members of this connection (RTP11c3).
+    pub connection_id: Option<SmolStr>,
+}
+
+impl Default for GetParams {
+    fn default() -> Self {
+        Self { wait_for_sync: true, client_id: None, connection_id: None }
+    }
+}

@@ -1,0 +1,23 @@
+//! The two encodings of a frame.
+
+/// How frames are encoded on a transport, in both directions (RTN2a).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "the protocol has these two")]
+pub enum Format {
+    /// JSON, in text frames.
+    Json,
+    /// MessagePack, in binary frames.
+    #[default]
+    MessagePack,
+}
+
+impl Format {
+    /// The value of the connection parameter `format` (RTN2a).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::MessagePack => "msgpack",
+        }
+    }
+}
