@@ -56,7 +56,7 @@ enum IdForm {
     Text,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 struct More {
     id: Option<SmolStr>,
     encoding: Option<SmolStr>,
@@ -66,57 +66,32 @@ struct More {
 impl Record {
     /// A record of what the message says. The caller saw to it that the message has a client id
     /// and a connection id.
-    pub(super) fn new(message: &PresenceMessage) -> Self {
-        let mut record = Self {
+    pub(super) fn new(message: &PresenceMessage, sync: u32) -> Self {
+        let connection_id = message.connection_id.clone().unwrap_or_default();
+        let Stored { serial, index, id_form, more } = Stored::of(message, &connection_id);
+        Self {
             client_id: message.client_id.clone().unwrap_or_default(),
-            connection_id: message.connection_id.clone().unwrap_or_default(),
-            data: None,
-            serial: 0,
-            index: 0,
-            id_form: IdForm::Text,
+            connection_id,
+            data: message.data.clone(),
+            serial,
+            index,
+            id_form,
             absent: false,
             owes_leave: false,
-            seen: 0,
-            timestamp: UnixMillis::default(),
-            more: None,
+            seen: sync,
+            timestamp: message.timestamp.unwrap_or_default(),
+            more,
             next: None,
             previous: None,
-        };
-        record.replace(message);
-        record
+        }
     }
 
     /// Takes over everything but the key, which is the same.
     pub(super) fn replace(&mut self, message: &PresenceMessage) {
+        let Stored { serial, index, id_form, more } = Stored::of(message, &self.connection_id);
         self.data.clone_from(&message.data);
         self.timestamp = message.timestamp.unwrap_or_default();
-        let mut more =
-            More { id: None, encoding: message.encoding.clone(), extras: message.extras.clone() };
-        let numbers = message
-            .id
-            .as_deref()
-            .and_then(|id| newness::sequence(id, &self.connection_id))
-            .and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
-        match numbers {
-            Some((sequence, index)) => {
-                self.serial = sequence.serial;
-                self.index = index;
-                self.id_form = IdForm::Numbers;
-                if !sequence.canonical {
-                    self.id_form = IdForm::TextWithNumbers;
-                    more.id.clone_from(&message.id);
-                }
-            }
-            None => {
-                self.id_form = IdForm::Text;
-                more.id.clone_from(&message.id);
-            }
-        }
-        if more == More::default() {
-            self.more = None;
-        } else {
-            self.more = Some(Box::new(more));
-        }
+        (self.serial, self.index, self.id_form, self.more) = (serial, index, id_form, more);
     }
 
     pub(super) fn version(&self) -> Version {
@@ -166,6 +141,39 @@ impl Record {
             extras: self.more.as_ref().and_then(|more| more.extras.clone()),
             ..PresenceMessage::new(action)
         }
+    }
+}
+
+/// An id, and what few members have, in the form in which a record stores them.
+struct Stored {
+    serial: i64,
+    index: u32,
+    id_form: IdForm,
+    more: Option<Box<More>>,
+}
+
+impl Stored {
+    fn of(message: &PresenceMessage, connection_id: &str) -> Self {
+        let numbers = message
+            .id
+            .as_deref()
+            .and_then(|id| newness::sequence(id, connection_id))
+            .and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
+        let (serial, index, id_form) = match numbers {
+            Some((s, index)) if s.canonical => (s.serial, index, IdForm::Numbers),
+            Some((s, index)) => (s.serial, index, IdForm::TextWithNumbers),
+            None => (0, 0, IdForm::Text),
+        };
+        let id = if id_form == IdForm::Numbers { None } else { message.id.as_ref() };
+        let more =
+            (id.is_some() || message.encoding.is_some() || message.extras.is_some()).then(|| {
+                Box::new(More {
+                    id: id.cloned(),
+                    encoding: message.encoding.clone(),
+                    extras: message.extras.clone(),
+                })
+            });
+        Self { serial, index, id_form, more }
     }
 }
 

@@ -32,6 +32,15 @@ struct Entry {
     hash: u32,
 }
 
+/// Where a member that is not in the set belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// It is the first of its client id.
+    First { client_hash: u32 },
+    /// Its client id has members; this is the first.
+    Other { first: Slot, key_hash: u32 },
+}
+
 impl Entry {
     const fn full_hash(&self) -> u64 {
         widen(self.hash)
@@ -74,20 +83,7 @@ impl MemberSet {
     /// The slot of a member, present or marked absent.
     #[must_use]
     pub fn find(&self, client_id: &str, connection_id: &str) -> Option<Slot> {
-        let first = self.first_of(client_id)?;
-        let record = self.records.get(first)?;
-        if record.connection_id == connection_id {
-            return Some(first);
-        }
-        record.next?;
-        let hash = self.key_hash(client_id, connection_id);
-        let found = self.others.find(widen(hash), |entry| {
-            entry.hash == hash
-                && self.records.get(entry.slot).is_some_and(|record| {
-                    record.connection_id == connection_id && record.client_id == client_id
-                })
-        });
-        found.map(|entry| entry.slot)
+        self.locate(client_id, connection_id).ok()
     }
 
     /// The member in a slot, present or marked absent.
@@ -129,15 +125,17 @@ impl MemberSet {
     /// no client id or connection id (an empty one is none).
     pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
         let (client_id, connection_id) = key(message)?;
-        if let Some(slot) = self.find(client_id, connection_id) {
-            let record = self.records.get_mut(slot)?;
-            record.replace(message);
-            if core::mem::replace(&mut record.absent, false) {
-                self.absent -= 1;
+        match self.locate(client_id, connection_id) {
+            Ok(slot) => {
+                let record = self.records.get_mut(slot)?;
+                record.replace(message);
+                if core::mem::replace(&mut record.absent, false) {
+                    self.absent -= 1;
+                }
+                Some(slot)
             }
-            return Some(slot);
+            Err(place) => self.insert(place, Record::new(message, self.sync)),
         }
-        self.insert(Record::new(message))
     }
 
     /// Takes a member out and tells what it said of itself, as a message with the action LEAVE.
@@ -154,25 +152,47 @@ impl MemberSet {
         self.syncing = false;
     }
 
-    /// Stores a member that is not in the set yet.
-    pub(super) fn insert(&mut self, record: Record) -> Option<Slot> {
-        let first = self.first_of(&record.client_id);
-        let client_hash = self.client_hash(&record.client_id);
-        let key_hash = first.map(|_| self.key_hash(&record.client_id, &record.connection_id));
+    /// The slot of a member, or where a member with this key belongs.
+    pub(super) fn locate(&self, client_id: &str, connection_id: &str) -> Result<Slot, Place> {
+        let client_hash = self.client_hash(client_id);
+        let Some(first) = self.first_entry(client_hash, client_id) else {
+            return Err(Place::First { client_hash });
+        };
+        let Some(record) = self.records.get(first) else {
+            return Err(Place::First { client_hash });
+        };
+        if record.connection_id == connection_id {
+            return Ok(first);
+        }
+        let key_hash = self.key_hash(client_id, connection_id);
+        let place = Place::Other { first, key_hash };
+        if record.next.is_none() {
+            return Err(place);
+        }
+        let found = self.others.find(widen(key_hash), |entry| {
+            entry.hash == key_hash
+                && self.records.get(entry.slot).is_some_and(|record| {
+                    record.connection_id == connection_id && record.client_id == client_id
+                })
+        });
+        found.map(|entry| entry.slot).ok_or(place)
+    }
+
+    /// Stores a member that is not in the set yet, where `locate` said.
+    pub(super) fn insert(&mut self, place: Place, record: Record) -> Option<Slot> {
         let absent = record.absent;
         let slot = self.records.insert(record)?;
-        match (first, key_hash) {
-            (Some(first), Some(hash)) => {
-                self.others.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
-                self.link_after_last(first, slot);
-            }
-            _ => {
-                let entry = Entry { slot, hash: client_hash };
-                self.firsts.insert_unique(widen(client_hash), entry, Entry::full_hash);
+        match place {
+            Place::First { client_hash: hash } => {
+                self.firsts.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
                 if let Some(record) = self.records.get_mut(slot) {
                     // The first of a chain points at the last, so that appending is O(1).
                     record.previous = Link::to(slot);
                 }
+            }
+            Place::Other { first, key_hash: hash } => {
+                self.others.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
+                self.link_after_last(first, slot);
             }
         }
         self.absent += usize::from(absent);

@@ -2,8 +2,8 @@
 
 use super::member::Record;
 use super::newness::Version;
-use super::set::{MemberSet, key};
-use super::slab::Slot;
+use super::set::{MemberSet, Place, key};
+use super::slab::{Slab, Slot};
 use crate::UnixMillis;
 use crate::wire::{PresenceAction, PresenceMessage};
 
@@ -21,51 +21,24 @@ impl MemberSet {
         self.syncing = true;
     }
 
-    /// Takes in one message, from PRESENCE or SYNC alike (RTP2c), and tells the event for
-    /// subscribers, if it makes one.
+    /// Takes in one message, from PRESENCE or SYNC alike (RTP2c). `true` if subscribers are to be
+    /// told of it, as it is (RTP2d1).
     ///
     /// The message must have been completed from its frame. Without a client id or a connection
     /// id, or with the action ABSENT or an unknown one, it changes nothing.
-    pub fn apply(&mut self, message: PresenceMessage) -> Option<PresenceMessage> {
+    pub fn apply(&mut self, message: &PresenceMessage) -> bool {
         let leaves = match message.action {
             PresenceAction::Enter | PresenceAction::Present | PresenceAction::Update => false,
             PresenceAction::Leave => true,
-            PresenceAction::Absent | PresenceAction::Unknown(_) => return None,
+            PresenceAction::Absent | PresenceAction::Unknown(_) => return false,
         };
-        let (client_id, connection_id) = key(&message)?;
-        let found = self.find(client_id, connection_id);
-        let Some(slot) = found else {
-            return if leaves { self.leave_unknown(&message) } else { self.enter(message) };
-        };
-        let (sync, syncing) = (self.sync, self.syncing);
-        let record = self.records.get_mut(slot)?;
-        // RTP19: an outdated message, too, shows that the member is there.
-        record.seen = sync;
-        let timestamp = message.timestamp.unwrap_or_default();
-        let incoming = Version::new(message.id.as_deref(), connection_id, timestamp);
-        if !incoming.is_newer_than(&record.version()) {
-            return None;
+        let Some((client_id, connection_id)) = key(message) else { return false };
+        match self.locate(client_id, connection_id) {
+            Ok(slot) if leaves => self.leave(slot, message),
+            Ok(slot) => self.update(slot, message),
+            Err(place) if leaves => self.leave_unknown(place, message),
+            Err(place) => self.insert(place, Record::new(message, self.sync)).is_some(),
         }
-        if !leaves {
-            record.replace(&message);
-            record.owes_leave = false;
-            if core::mem::replace(&mut record.absent, false) {
-                self.absent -= 1;
-            }
-            return Some(message);
-        }
-        if syncing {
-            // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
-            record.replace(&message);
-            if !core::mem::replace(&mut record.absent, true) {
-                record.owes_leave = true;
-                self.absent += 1;
-            }
-            return None;
-        }
-        // RTP2h1
-        self.take(slot)?;
-        Some(message)
     }
 
     /// The sync under way is complete: members not heard of since it began leave, with their last
@@ -106,23 +79,40 @@ impl MemberSet {
         self.sweep(|record| Fate::Leaves((!record.absent).then_some(now)), &mut on_leave);
     }
 
-    fn enter(&mut self, message: PresenceMessage) -> Option<PresenceMessage> {
-        let mut record = Record::new(&message);
-        record.seen = self.sync;
-        self.insert(record)?;
-        Some(message)
+    fn update(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
+        let Some(record) = newer(&mut self.records, self.sync, slot, message) else { return false };
+        record.replace(message);
+        record.owes_leave = false;
+        if core::mem::replace(&mut record.absent, false) {
+            self.absent -= 1;
+        }
+        true
+    }
+
+    fn leave(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
+        let Some(record) = newer(&mut self.records, self.sync, slot, message) else { return false };
+        if !self.syncing {
+            // RTP2h1
+            return self.take(slot).is_some();
+        }
+        // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
+        record.replace(message);
+        if !core::mem::replace(&mut record.absent, true) {
+            record.owes_leave = true;
+            self.absent += 1;
+        }
+        false
     }
 
     /// A LEAVE of a member that is not in the set says nothing (RTP2h), but during a sync its
     /// newness is kept, so that an older entry in a later page does not bring the member back.
-    fn leave_unknown(&mut self, message: &PresenceMessage) -> Option<PresenceMessage> {
+    fn leave_unknown(&mut self, place: Place, message: &PresenceMessage) -> bool {
         if self.syncing {
-            let mut record = Record::new(message);
-            record.seen = self.sync;
+            let mut record = Record::new(message, self.sync);
             record.absent = true;
-            self.insert(record)?;
+            self.insert(place, record);
         }
-        None
+        false
     }
 
     fn sweep(
@@ -159,6 +149,21 @@ impl MemberSet {
     }
 }
 
+/// The stored member, if the message is newer than what is stored (RTP2a). Either way the member
+/// has been heard of: an outdated message, too, shows that it is there (RTP19).
+fn newer<'a>(
+    records: &'a mut Slab<Record>,
+    sync: u32,
+    slot: Slot,
+    message: &PresenceMessage,
+) -> Option<&'a mut Record> {
+    let record = records.get_mut(slot)?;
+    record.seen = sync;
+    let timestamp = message.timestamp.unwrap_or_default();
+    let incoming = Version::new(message.id.as_deref(), &record.connection_id, timestamp);
+    incoming.is_newer_than(&record.version()).then_some(record)
+}
+
 /// What becomes of a member when the set is swept.
 enum Fate {
     Stays,
@@ -186,7 +191,7 @@ mod tests {
     fn set(members: &[&str]) -> MemberSet {
         let mut set = MemberSet::new(1);
         for who in members {
-            assert!(set.apply(message(PresenceAction::Enter, who, 1)).is_some());
+            assert!(set.apply(&message(PresenceAction::Enter, who, 1)));
         }
         set
     }
@@ -209,8 +214,7 @@ mod tests {
     #[test]
     fn rtp2d_events_keep_their_action_and_members_are_stored() {
         let mut set = set(&["a"]);
-        let event = set.apply(message(PresenceAction::Update, "a", 2));
-        assert_eq!(event.map(|e| e.action), Some(PresenceAction::Update));
+        assert!(set.apply(&message(PresenceAction::Update, "a", 2)));
         let stored = set.find("a", "c-a").and_then(|slot| set.get(slot));
         assert_eq!(stored.and_then(|m| m.id()).as_deref(), Some("c-a:2:0"));
         assert!(stored.is_some_and(|m| m.has_id("c-a:2:0") && !m.has_id("c-a:02:0")));
@@ -219,9 +223,9 @@ mod tests {
     #[test]
     fn rtp2h1_a_leave_outside_of_a_sync_removes() {
         let mut set = set(&["a", "b"]);
-        assert!(set.apply(message(PresenceAction::Leave, "a", 0)).is_none(), "older");
-        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_some());
-        assert!(set.apply(message(PresenceAction::Leave, "a", 3)).is_none(), "not in the set");
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 0)), "older");
+        assert!(set.apply(&message(PresenceAction::Leave, "a", 2)));
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 3)), "not in the set");
         assert_eq!(names(&set), ["b"]);
     }
 
@@ -229,10 +233,10 @@ mod tests {
     fn rtp2h2_a_leave_during_a_sync_is_told_once_when_it_ends() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
-        assert!(set.apply(message(PresenceAction::Present, "b", 1)).is_none());
-        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_none());
+        assert!(!set.apply(&message(PresenceAction::Present, "b", 1)));
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 2)));
         assert_eq!(names(&set), ["b"]);
-        assert!(set.apply(message(PresenceAction::Present, "a", 1)).is_none(), "older page");
+        assert!(!set.apply(&message(PresenceAction::Present, "a", 1)), "older page");
         assert_eq!(end(&mut set), [("a".into(), Some("c-a:2:0".into()), 2)]);
         assert_eq!(set.find("a", "c-a"), None);
     }
@@ -241,8 +245,8 @@ mod tests {
     fn a_leave_of_an_unknown_member_during_a_sync_keeps_ghosts_out() {
         let mut set = set(&[]);
         set.start_sync();
-        assert!(set.apply(message(PresenceAction::Leave, "a", 2)).is_none());
-        assert!(set.apply(message(PresenceAction::Present, "a", 1)).is_none());
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 2)));
+        assert!(!set.apply(&message(PresenceAction::Present, "a", 1)));
         assert_eq!((set.len(), set.is_empty()), (0, true));
         assert_eq!(end(&mut set), []);
         assert_eq!(set.find("a", "c-a"), None);
@@ -252,9 +256,9 @@ mod tests {
     fn rtp19_members_not_heard_of_leave_with_no_id() {
         let mut set = set(&["a", "b", "c", "d"]);
         set.start_sync();
-        set.apply(message(PresenceAction::Present, "b", 1));
-        set.apply(message(PresenceAction::Update, "c", 2));
-        set.apply(message(PresenceAction::Present, "d", 0));
+        set.apply(&message(PresenceAction::Present, "b", 1));
+        set.apply(&message(PresenceAction::Update, "c", 2));
+        set.apply(&message(PresenceAction::Present, "d", 0));
         assert_eq!(end(&mut set), [("a".into(), None, 99)]);
         assert_eq!(names(&set), ["b", "c", "d"]);
     }
@@ -263,9 +267,9 @@ mod tests {
     fn rtp18a_a_sync_that_supersedes_another_begins_anew() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
-        set.apply(message(PresenceAction::Present, "a", 1));
+        set.apply(&message(PresenceAction::Present, "a", 1));
         set.start_sync();
-        set.apply(message(PresenceAction::Present, "b", 1));
+        set.apply(&message(PresenceAction::Present, "b", 1));
         assert_eq!(end(&mut set), [("a".into(), None, 99)]);
     }
 
@@ -273,8 +277,8 @@ mod tests {
     fn an_abandoned_sync_tells_what_it_owes() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
-        set.apply(message(PresenceAction::Leave, "a", 2));
-        set.apply(message(PresenceAction::Leave, "x", 2));
+        set.apply(&message(PresenceAction::Leave, "a", 2));
+        set.apply(&message(PresenceAction::Leave, "x", 2));
         let mut left = Vec::new();
         set.abandon_sync(|m| left.push(m.client_id));
         assert_eq!(left, [Some("a".into())]);
@@ -296,11 +300,11 @@ mod tests {
     fn rtp2_what_names_no_member_changes_nothing() {
         let mut set = set(&["a"]);
         for action in [PresenceAction::Absent, PresenceAction::Unknown(9)] {
-            assert!(set.apply(message(action, "a", 5)).is_none());
+            assert!(!set.apply(&message(action, "a", 5)));
         }
         let mut nobody = message(PresenceAction::Enter, "b", 1);
         nobody.client_id = None;
-        assert!(set.apply(nobody.clone()).is_none());
+        assert!(!set.apply(&nobody));
         assert_eq!(set.put(&nobody), None);
         assert_eq!(names(&set), ["a"]);
     }
@@ -315,7 +319,7 @@ mod tests {
                 m
             };
             for n in 0..4 {
-                set.apply(on(n));
+                set.apply(&on(n));
             }
             let slot = set.find("a", &format!("c{gone}"));
             assert!(slot.and_then(|slot| set.remove(slot)).is_some());
