@@ -1,8 +1,8 @@
 //! The payload of a presence message, and the chain of encodings that it travels in (RSL4, RSL6).
 
-use super::Value;
+use super::{Value, text};
 use crate::SmolStr;
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 /// What a member says of itself (TP3e). Cloning never copies more than a few words.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,4 +15,77 @@ pub enum Data {
     /// A JSON object or array. On the wire it is text with the encoding `json`; a peer that sends
     /// it bare is understood.
     Json(Arc<Value>),
+}
+
+impl Data {
+    /// The text, if it is text.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The bytes, if it is bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        if let Self::Binary(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// The value, if it is JSON.
+    #[must_use]
+    pub fn as_json(&self) -> Option<&Value> {
+        if let Self::Json(value) = self { Some(value) } else { None }
+    }
+
+    /// The size that counts towards the largest message, in bytes: of text its length in UTF-8,
+    /// of bytes their number, of JSON the length of its text (TM6, TP5).
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::String(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Json(value) => text::len(value),
+        }
+    }
+}
+
+impl From<&str> for Data {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<String> for Data {
+    fn from(text: String) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<SmolStr> for Data {
+    fn from(text: SmolStr) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<&[u8]> for Data {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Arc<[u8]>> for Data {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Value> for Data {
+    fn from(value: Value) -> Self {
+        Self::Json(Arc::new(value))
+    }
 }

@@ -2,9 +2,12 @@
 
 use super::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Map, PresenceMessage, Value,
+    text,
 };
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, vec::Vec};
+use core::fmt::Write as _;
+use smol_str::SmolStrBuilder;
 
 /// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
 pub type Params = Vec<(SmolStr, SmolStr)>;
@@ -78,10 +81,87 @@ impl ProtocolMessage {
         }
     }
 
+    /// A frame about a channel, with nothing else.
+    #[must_use]
+    pub fn on_channel(action: Action, channel: impl Into<SmolStr>) -> Self {
+        Self { channel: Some(channel.into()), ..Self::new(action) }
+    }
+
+    /// ACK of `count` message serials from `msg_serial` on (RTN7a).
+    #[must_use]
+    pub const fn ack(msg_serial: i64, count: u32) -> Self {
+        let mut frame = Self::new(Action::Ack);
+        frame.msg_serial = Some(msg_serial);
+        frame.count = Some(count);
+        frame
+    }
+
+    /// NACK of `count` message serials from `msg_serial` on, with the reason (RTN7a).
+    #[must_use]
+    pub fn nack(msg_serial: i64, count: u32, error: ErrorInfo) -> Self {
+        Self {
+            msg_serial: Some(msg_serial),
+            count: Some(count),
+            error: Some(Box::new(error)),
+            ..Self::new(Action::Nack)
+        }
+    }
+
+    /// ERROR of the connection (RTN15j). That of a channel is this with a channel (RTL14).
+    #[must_use]
+    pub fn error(error: ErrorInfo) -> Self {
+        Self { error: Some(Box::new(error)), ..Self::new(Action::Error) }
+    }
+
+    /// PRESENCE with these items (TR4l).
+    #[must_use]
+    pub fn presence(channel: impl Into<SmolStr>, items: Vec<PresenceMessage>) -> Self {
+        Self { presence: items, ..Self::on_channel(Action::Presence, channel) }
+    }
+
+    /// The same frame with an error.
+    #[must_use]
+    pub fn with_error(mut self, error: ErrorInfo) -> Self {
+        self.error = Some(Box::new(error));
+        self
+    }
+
     /// The flags; none if the field is absent.
     #[must_use]
     pub fn flags(&self) -> Flags {
         self.flags.unwrap_or_default()
+    }
+
+    /// Gives each presence message and each message what it lacks and the frame has: the id
+    /// `<frame id>:<index>`, the connection id and the timestamp (TP3a, TP3d, TP3g, TM2a, TM2c,
+    /// TM2f).
+    pub fn inherit(&mut self) {
+        for (index, item) in self.presence.iter_mut().enumerate() {
+            inherit_id(&mut item.id, self.id.as_deref(), index);
+            inherit_field(&mut item.connection_id, &self.connection_id);
+            item.timestamp = item.timestamp.or(self.timestamp);
+        }
+        for (index, item) in self.messages.iter_mut().enumerate() {
+            inherit_id(&mut item.id, self.id.as_deref(), index);
+            inherit_field(&mut item.connection_id, &self.connection_id);
+            item.timestamp = item.timestamp.or(self.timestamp);
+        }
+    }
+}
+
+fn inherit_id(id: &mut Option<SmolStr>, frame: Option<&str>, index: usize) {
+    if let (None, Some(frame)) = (&id, frame) {
+        let mut text = SmolStrBuilder::new();
+        text.push_str(frame);
+        // Writing to a buffer in memory does not fail.
+        let _ = write!(text, ":{index}");
+        *id = Some(text.finish());
+    }
+}
+
+fn inherit_field(field: &mut Option<SmolStr>, frame: &Option<SmolStr>) {
+    if field.is_none() {
+        field.clone_from(frame);
     }
 }
 
@@ -107,4 +187,17 @@ pub struct Message {
     pub extras: Option<Box<Value>>,
     /// Every other field, as it came.
     pub other: Map,
+}
+
+impl Message {
+    /// The size that counts towards the largest message, in bytes: name, client id, data and
+    /// extras (TM6).
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let name = self.name.as_ref().map_or(0, |text| text.len());
+        let client_id = self.client_id.as_ref().map_or(0, |text| text.len());
+        let data = self.data.as_ref().map_or(0, Data::size);
+        let extras = self.extras.as_deref().map_or(0, text::len);
+        name.saturating_add(client_id).saturating_add(data).saturating_add(extras)
+    }
 }

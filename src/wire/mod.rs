@@ -8,6 +8,7 @@ mod flags;
 mod format;
 mod message;
 mod presence;
+mod text;
 mod value;
 
 pub use action::{Action, PresenceAction};

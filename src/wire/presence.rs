@@ -1,6 +1,6 @@
 //! One presence event (TP).
 
-use super::{Data, PresenceAction, Value};
+use super::{Data, PresenceAction, Value, text};
 use crate::{SmolStr, UnixMillis};
 use alloc::boxed::Box;
 
@@ -41,5 +41,29 @@ impl PresenceMessage {
             timestamp: None,
             extras: None,
         }
+    }
+
+    /// The same message of this client id.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: impl Into<SmolStr>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// The same message with this data.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Data>) -> Self {
+        self.data = Some(data.into());
+        self
+    }
+
+    /// The size that counts towards the largest message, in bytes: client id, data and extras
+    /// (TP5, TM6).
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let client_id = self.client_id.as_ref().map_or(0, |text| text.len());
+        let data = self.data.as_ref().map_or(0, Data::size);
+        let extras = self.extras.as_deref().map_or(0, text::len);
+        client_id.saturating_add(data).saturating_add(extras)
     }
 }

@@ -1,0 +1,170 @@
+//! Printing JSON text: values, and the pieces of frames.
+
+use super::Value;
+use alloc::{string::String, vec::Vec};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use core::fmt::{self, Write as _};
+
+/// The JSON text of a value.
+pub(super) fn to_string(value: &Value) -> String {
+    let mut out = Vec::new();
+    write_value(&mut out, value);
+    // Every piece written is text, so nothing is replaced here and nothing is lost.
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// How many bytes the JSON text of a value has.
+pub(super) fn len(value: &Value) -> usize {
+    let mut count = Count(0);
+    write_value(&mut count, value);
+    count.0
+}
+
+/// Where JSON text goes.
+pub(super) trait Out {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Out for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+struct Count(usize);
+
+impl Out for Count {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len());
+    }
+}
+
+pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
+    match value {
+        Value::Null => out.put(b"null"),
+        Value::Bool(true) => out.put(b"true"),
+        Value::Bool(false) => out.put(b"false"),
+        Value::Int(number) => write_i64(out, *number),
+        Value::UInt(number) => write_u64(out, *number),
+        Value::Float(number) => write_f64(out, *number),
+        Value::String(text) => write_str(out, text),
+        Value::Binary(bytes) => write_base64(out, bytes),
+        Value::Array(items) => {
+            out.put(b"[");
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.put(b",");
+                }
+                write_value(out, item);
+            }
+            out.put(b"]");
+        }
+        Value::Object(map) => {
+            out.put(b"{");
+            for (index, (name, value)) in map.iter().enumerate() {
+                if index > 0 {
+                    out.put(b",");
+                }
+                write_str(out, name);
+                out.put(b":");
+                write_value(out, value);
+            }
+            out.put(b"}");
+        }
+    }
+}
+
+/// Text in quotes. What must be escaped is escaped as `JSON.stringify` does it.
+#[inline]
+pub(super) fn write_str<O: Out>(out: &mut O, text: &str) {
+    out.put(b"\"");
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
+        let (plain, tail) = rest.split_at(at);
+        out.put(plain);
+        let Some((&byte, tail)) = tail.split_first() else { break };
+        write_escaped(out, byte);
+        rest = tail;
+    }
+    out.put(rest);
+    out.put(b"\"");
+}
+
+pub(super) fn write_base64<O: Out>(out: &mut O, bytes: &[u8]) {
+    out.put(b"\"");
+    // Pieces of a multiple of three bytes have no padding between them.
+    let mut piece = [0; 1024];
+    for chunk in bytes.chunks(768) {
+        if let Ok(len) = STANDARD.encode_slice(chunk, &mut piece) {
+            out.put(piece.get(..len).unwrap_or_default());
+        }
+    }
+    out.put(b"\"");
+}
+
+#[inline]
+pub(super) fn write_i64<O: Out>(out: &mut O, number: i64) {
+    if number < 0 {
+        out.put(b"-");
+    }
+    write_u64(out, number.unsigned_abs());
+}
+
+#[inline]
+pub(super) fn write_u64<O: Out>(out: &mut O, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put(digits.get(20 - used..).unwrap_or_default());
+}
+
+fn write_f64<O: Out>(out: &mut O, number: f64) {
+    struct Adapter<'a, O>(&'a mut O);
+    impl<O: Out> fmt::Write for Adapter<'_, O> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.put(text.as_bytes());
+            Ok(())
+        }
+    }
+    if number.is_finite() {
+        // The shortest text that reads back as the same number; `Adapter` never fails.
+        let _ = write!(Adapter(out), "{number:?}");
+    } else {
+        out.put(b"null");
+    }
+}
+
+#[inline]
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+#[cold]
+fn write_escaped<O: Out>(out: &mut O, byte: u8) {
+    let short = match byte {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            let digit = |nibble: u8| HEX.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
+            out.put(b"\\u00");
+            out.put(&[digit(byte >> 4), digit(byte)]);
+            return;
+        }
+    };
+    out.put(&[b'\\', short]);
+}
