@@ -12,6 +12,7 @@ mod time;
 mod wake;
 
 pub mod members;
+pub mod server;
 pub mod client;
 pub mod wire;
 

@@ -1,0 +1,289 @@
+//! Who a peer is and what it may do: identities, capabilities, modes.
+
+use crate::SmolStr;
+use crate::wire::{ErrorInfo, Modes, Value};
+use alloc::vec::Vec;
+
+/// Who a connection speaks for, as the host verified it (CD2a).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the protocol knows these three")]
+pub enum Identity {
+    /// Nobody: it cannot enter.
+    Anonymous,
+    /// One client id. The name must not be empty or `*`; those count as [`Anonymous`](Self::Anonymous)
+    /// and [`Any`](Self::Any).
+    Client(SmolStr),
+    /// Any client id, named in each message (`*`).
+    Any,
+}
+
+impl Identity {
+    /// The identity of this client id: none or an empty one is anonymous, `*` is any.
+    pub fn from_client_id(client_id: Option<&str>) -> Self {
+        match client_id {
+            None | Some("") => Self::Anonymous,
+            Some("*") => Self::Any,
+            Some(client_id) => Self::Client(client_id.into()),
+        }
+    }
+
+    /// The client id as CONNECTED tells it: `*` for any.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Client(client_id) => Some(client_id),
+            Self::Any => Some("*"),
+        }
+    }
+
+    /// What is left of the identity when the peer asks to be one client id (RSA7, RSA15).
+    ///
+    /// # Errors
+    ///
+    /// 40012 if the identity is anonymous, 40102 if it is another client id.
+    pub fn narrowed(self, client_id: SmolStr) -> Result<Self, ErrorInfo> {
+        match self {
+            Self::Any if client_id == "*" => Ok(Self::Any),
+            Self::Any => Ok(Self::Client(client_id)),
+            Self::Client(own) if own == client_id => Ok(Self::Client(own)),
+            Self::Client(_) => Err(ErrorInfo::new(
+                40102,
+                401,
+                "The client id differs from that of the credentials",
+            )),
+            Self::Anonymous => {
+                Err(ErrorInfo::new(40012, 400, "The credentials do not allow a client id"))
+            }
+        }
+    }
+
+    /// The same, with the names that stand for the other two variants put right.
+    pub(super) fn normal(self) -> Self {
+        match self {
+            Self::Client(client_id) if client_id.is_empty() => Self::Anonymous,
+            Self::Client(client_id) if client_id == "*" => Self::Any,
+            other => other,
+        }
+    }
+}
+
+bitflags::bitflags! {
+    /// Operations that a capability allows on a channel.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Operations: u16 {
+        /// Publish messages.
+        const PUBLISH = 1;
+        /// Receive messages and presence events.
+        const SUBSCRIBE = 1 << 1;
+        /// Enter, update and leave.
+        const PRESENCE = 1 << 2;
+        /// Query the history.
+        const HISTORY = 1 << 3;
+        /// Publish annotations.
+        const ANNOTATION_PUBLISH = 1 << 4;
+        /// Receive annotations.
+        const ANNOTATION_SUBSCRIBE = 1 << 5;
+        /// Receive shared objects.
+        const OBJECT_SUBSCRIBE = 1 << 6;
+        /// Change shared objects.
+        const OBJECT_PUBLISH = 1 << 7;
+        /// Read a channel's occupancy.
+        const CHANNEL_METADATA = 1 << 8;
+    }
+}
+
+impl Operations {
+    /// The operation of this name, as it stands in a token's capability; `*` is all of them. A
+    /// name that the crate does not know allows nothing here.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "*" => Self::all(),
+            "publish" => Self::PUBLISH,
+            "subscribe" => Self::SUBSCRIBE,
+            "presence" => Self::PRESENCE,
+            "history" => Self::HISTORY,
+            "annotation-publish" => Self::ANNOTATION_PUBLISH,
+            "annotation-subscribe" => Self::ANNOTATION_SUBSCRIBE,
+            "object-subscribe" => Self::OBJECT_SUBSCRIBE,
+            "object-publish" => Self::OBJECT_PUBLISH,
+            "channel-metadata" => Self::CHANNEL_METADATA,
+            _ => Self::empty(),
+        }
+    }
+
+    /// The modes that these operations allow (TB2d).
+    #[must_use]
+    pub fn modes(self) -> Modes {
+        let pairs = [
+            (Self::PUBLISH, Modes::PUBLISH),
+            (Self::SUBSCRIBE, Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE)),
+            (Self::PRESENCE, Modes::PRESENCE),
+            (Self::ANNOTATION_PUBLISH, Modes::ANNOTATION_PUBLISH),
+            (Self::ANNOTATION_SUBSCRIBE, Modes::ANNOTATION_SUBSCRIBE),
+            (Self::OBJECT_SUBSCRIBE, Modes::OBJECT_SUBSCRIBE),
+            (Self::OBJECT_PUBLISH, Modes::OBJECT_PUBLISH),
+        ];
+        let mut modes = Modes::empty();
+        for (operation, allowed) in pairs {
+            if self.contains(operation) {
+                modes |= allowed;
+            }
+        }
+        modes
+    }
+}
+
+/// What a peer may do on which channels.
+///
+/// A pattern is a channel name in segments divided by `:`. A segment `*` stands for any one
+/// segment, as the last one for one or more. `*` alone, and `[*]*`, are all channels; a channel
+/// whose name begins with `[meta]` needs `[*]*` or a pattern that begins so. Of several patterns
+/// that match, the operations add up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capability {
+    rules: Vec<(SmolStr, Operations)>,
+}
+
+impl Capability {
+    /// Nothing on any channel.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { rules: Vec::new() }
+    }
+
+    /// Everything on every channel.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::none().allow("[*]*", Operations::all())
+    }
+
+    /// The same, and these operations on these channels.
+    #[must_use]
+    pub fn allow(mut self, pattern: impl Into<SmolStr>, operations: Operations) -> Self {
+        self.rules.push((pattern.into(), operations));
+        self
+    }
+
+    /// A capability as it stands in a key or a token: an object of patterns, each with a list of
+    /// names of operations.
+    ///
+    /// # Errors
+    ///
+    /// 40000 if the value has another shape.
+    pub fn from_value(value: &Value) -> Result<Self, ErrorInfo> {
+        let malformed = || ErrorInfo::new(40000, 400, "The capability is not of the right form");
+        let Value::Object(map) = value else { return Err(malformed()) };
+        let mut capability = Self::none();
+        for (pattern, names) in &map.entries {
+            let Value::Array(names) = names else { return Err(malformed()) };
+            let mut operations = Operations::empty();
+            for name in names {
+                let Value::String(name) = name else { return Err(malformed()) };
+                operations |= Operations::from_name(name);
+            }
+            capability.rules.push((pattern.clone(), operations));
+        }
+        Ok(capability)
+    }
+
+    /// What is allowed on a channel.
+    #[must_use]
+    pub fn on(&self, channel: &str) -> Operations {
+        let mut operations = Operations::empty();
+        for (pattern, allowed) in &self.rules {
+            if matches(pattern, channel) {
+                operations |= *allowed;
+            }
+        }
+        operations
+    }
+
+    /// What is allowed on at least one channel.
+    #[must_use]
+    pub fn anywhere(&self) -> Operations {
+        self.rules.iter().fold(Operations::empty(), |all, (_, allowed)| all | *allowed)
+    }
+}
+
+/// Whether a channel's name fits a pattern.
+pub(super) fn matches(pattern: &str, channel: &str) -> bool {
+    if pattern == "[*]*" {
+        return true;
+    }
+    // A qualifier other than meta, `[?rewind=1]`, does not count; a pattern may ignore it too.
+    let pattern = pattern.strip_prefix("[*]").unwrap_or(pattern);
+    if channel.starts_with("[meta]") && !pattern.starts_with("[meta]") {
+        return false;
+    }
+    if pattern == "*" {
+        return true;
+    }
+    let mut pattern = pattern.split(':').peekable();
+    let mut channel = channel.split(':');
+    loop {
+        match (pattern.next(), channel.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(_)) if pattern.peek().is_none() => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(expected), Some(segment)) if expected == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The modes of an attachment that asks for nothing else (RTL4l, RTL4m). Annotations are told only
+/// to those who ask for them.
+pub(super) const DEFAULT_MODES: Modes = Modes::all().difference(Modes::ANNOTATION_SUBSCRIBE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_by_segments() {
+        for (pattern, channel, expected) in [
+            ("*", "a", true),
+            ("*", "a:b:c", true),
+            ("[*]*", "[meta]a", true),
+            ("*", "[meta]a", false),
+            ("[meta]*", "[meta]log", false),
+            ("[meta]log", "[meta]log", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a", "a:b", false),
+            ("a:*", "a:b", true),
+            ("a:*", "a:b:c", true),
+            ("a:*", "a", false),
+            ("a:*:c", "a:b:c", true),
+            ("a:*:c", "a:b:d", false),
+            ("a:*:c", "a:b:b:c", false),
+            ("*:b", "a:b", true),
+            ("*:b", "a:c", false),
+            ("", "", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, channel), expected, "{pattern} {channel}");
+        }
+    }
+
+    #[test]
+    fn operations_of_several_patterns_add_up() {
+        let capability = Capability::none()
+            .allow("a:*", Operations::SUBSCRIBE)
+            .allow("a:b", Operations::PRESENCE);
+        assert_eq!(capability.on("a:b"), Operations::SUBSCRIBE | Operations::PRESENCE);
+        assert_eq!(capability.on("a:c"), Operations::SUBSCRIBE);
+        assert_eq!(capability.on("b"), Operations::empty());
+    }
+
+    #[test]
+    fn rsa7_a_client_id_narrows_a_wildcard_and_nothing_else() {
+        assert_eq!(Identity::Any.narrowed("a".into()), Ok(Identity::Client("a".into())));
+        let own = Identity::Client("a".into());
+        assert_eq!(own.clone().narrowed("a".into()), Ok(own.clone()));
+        assert_eq!(own.narrowed("b".into()).map_err(|e| e.code), Err(40102));
+        assert_eq!(Identity::Anonymous.narrowed("a".into()).map_err(|e| e.code), Err(40012));
+    }
+}

@@ -1,0 +1,44 @@
+//! Who a broadcast goes to.
+
+use crate::TransportId;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// The transports that one frame goes to: a snapshot that is shared, not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipients {
+    list: Arc<Vec<TransportId>>,
+    /// A transport beside the list: the member's own connection, which hears of its members
+    /// whatever its modes (RTP17a).
+    extra: Option<TransportId>,
+    /// A transport of the list that is left out: the publisher's own, if it wants no echo (RTN2b).
+    except: Option<TransportId>,
+}
+
+impl Recipients {
+    pub(super) const fn new(
+        list: Arc<Vec<TransportId>>,
+        extra: Option<TransportId>,
+        except: Option<TransportId>,
+    ) -> Self {
+        Self { list, extra, except }
+    }
+
+    /// The transports, in an order that the inputs alone decide. None comes twice.
+    pub fn iter(&self) -> impl Iterator<Item = TransportId> + '_ {
+        let except = self.except;
+        self.list.iter().copied().filter(move |id| Some(*id) != except).chain(self.extra)
+    }
+
+    /// How many transports there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len() + usize::from(self.extra.is_some()) - usize::from(self.except.is_some())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
