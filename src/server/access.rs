@@ -97,7 +97,7 @@ impl Operations {
     /// The operation of this name, as it stands in a token's capability; `*` is all of them. A
     /// name that the crate does not know allows nothing here.
     #[must_use]
-    pub fn from_name(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         match name {
             "*" => Self::all(),
             "publish" => Self::PUBLISH,
@@ -176,14 +176,14 @@ impl Capability {
         let malformed = || ErrorInfo::new(40000, 400, "The capability is not of the right form");
         let Value::Object(map) = value else { return Err(malformed()) };
         let mut capability = Self::none();
-        for (pattern, names) in &map.entries {
+        for (pattern, names) in map.iter() {
             let Value::Array(names) = names else { return Err(malformed()) };
             let mut operations = Operations::empty();
             for name in names {
                 let Value::String(name) = name else { return Err(malformed()) };
-                operations |= Operations::from_name(name);
+                operations |= Operations::named(name);
             }
-            capability.rules.push((pattern.clone(), operations));
+            capability.rules.push((pattern.into(), operations));
         }
         Ok(capability)
     }
