@@ -2,6 +2,7 @@
 
 use crate::SmolStr;
 use crate::wire::{ErrorInfo, Modes, Value};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Who a connection speaks for, as the host verified it (CD2a).
@@ -144,13 +145,15 @@ impl Operations {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capability {
     rules: Vec<(SmolStr, Operations)>,
+    /// What limits all of the rules.
+    outer: Option<Arc<Self>>,
 }
 
 impl Capability {
     /// Nothing on any channel.
     #[must_use]
     pub const fn none() -> Self {
-        Self { rules: Vec::new() }
+        Self { rules: Vec::new(), outer: None }
     }
 
     /// Everything on every channel.
@@ -163,6 +166,16 @@ impl Capability {
     #[must_use]
     pub fn allow(mut self, pattern: impl Into<SmolStr>, operations: Operations) -> Self {
         self.rules.push((pattern.into(), operations));
+        self
+    }
+
+    /// The same, less what `outer` does not allow: what a token allows within its key.
+    #[must_use]
+    pub fn within(mut self, outer: Arc<Self>) -> Self {
+        self.outer = Some(match self.outer.take() {
+            None => outer,
+            Some(inner) => Arc::new(Arc::unwrap_or_clone(inner).within(outer)),
+        });
         self
     }
 
@@ -197,13 +210,21 @@ impl Capability {
                 operations |= *allowed;
             }
         }
-        operations
+        match &self.outer {
+            None => operations,
+            Some(outer) => operations & outer.on(channel),
+        }
     }
 
-    /// What is allowed on at least one channel.
+    /// What is allowed on at least one channel. Of a capability [`within`](Self::within) another,
+    /// what both allow, though it be on different channels.
     #[must_use]
     pub fn anywhere(&self) -> Operations {
-        self.rules.iter().fold(Operations::empty(), |all, (_, allowed)| all | *allowed)
+        let own = self.rules.iter().fold(Operations::empty(), |all, (_, allowed)| all | *allowed);
+        match &self.outer {
+            None => own,
+            Some(outer) => own & outer.anywhere(),
+        }
     }
 }
 
@@ -276,6 +297,17 @@ mod tests {
         assert_eq!(capability.on("a:b"), Operations::SUBSCRIBE | Operations::PRESENCE);
         assert_eq!(capability.on("a:c"), Operations::SUBSCRIBE);
         assert_eq!(capability.on("b"), Operations::empty());
+    }
+
+    #[test]
+    fn a_capability_within_others_allows_what_all_allow() {
+        let allowed = |pattern, operations| Capability::none().allow(pattern, operations);
+        let capability = allowed("*", Operations::PRESENCE | Operations::PUBLISH)
+            .within(Arc::new(allowed("a:*", Operations::all())))
+            .within(Arc::new(allowed("*", Operations::PRESENCE)));
+        assert_eq!(capability.on("a:b"), Operations::PRESENCE);
+        assert_eq!(capability.on("b"), Operations::empty());
+        assert_eq!(capability.anywhere(), Operations::PRESENCE);
     }
 
     #[test]
