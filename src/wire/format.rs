@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol has these two")]
 pub enum Format {
-    /// JSON, in text frames.
+    /// JSON, in text frames. Reading it needs the feature `json`.
     Json,
-    /// MessagePack, in binary frames.
+    /// MessagePack, in binary frames. Reading it needs the feature `msgpack`.
     #[default]
     MessagePack,
 }
@@ -18,6 +18,16 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::MessagePack => "msgpack",
+        }
+    }
+
+    /// The format of this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "msgpack" => Some(Self::MessagePack),
+            _ => None,
         }
     }
 }

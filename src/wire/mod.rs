@@ -1,17 +1,25 @@
 //! What travels: protocol messages, presence messages, data and errors, and their two codecs.
 
 mod action;
+mod codec;
 mod data;
 mod details;
 mod error_info;
 mod flags;
 mod format;
+#[cfg(feature = "json")]
+mod json;
 mod message;
+#[cfg(feature = "msgpack")]
+mod msgpack;
 mod presence;
+mod read;
 mod text;
 mod value;
+mod write;
 
 pub use action::{Action, PresenceAction};
+pub use codec::{DecodeError, DecodeErrorKind, DecodeLimits, OncePerFormat};
 pub use data::Data;
 pub use details::{AuthDetails, ConnectionDetails};
 pub use error_info::ErrorInfo;

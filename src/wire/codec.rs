@@ -1,0 +1,159 @@
+//! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
+
+use super::{ErrorInfo, Format, ProtocolMessage, write};
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+/// How much one frame may make the decoder allocate.
+///
+/// What is allocated is bounded by the length of the input in any case, by a factor of about
+/// thirty; these bound it further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeLimits {
+    /// Longest frame, in bytes.
+    pub max_len: usize,
+    /// Most presence messages and messages, together.
+    pub max_items: u32,
+    /// Most values in what passes through unseen (extras and the like), together.
+    pub max_values: u32,
+    /// How deep values may nest in values, and causes in errors. At most 100 counts: the stack
+    /// is bounded too.
+    pub max_depth: u32,
+}
+
+impl Default for DecodeLimits {
+    /// 4 MiB, 65,536 items, 262,144 values, 64 levels.
+    fn default() -> Self {
+        Self { max_len: 4 << 20, max_items: 1 << 16, max_values: 1 << 18, max_depth: 64 }
+    }
+}
+
+/// Why bytes are not a frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{reason}, at byte {offset}", path, if path.is_empty() { "" } else { ": " })]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// What kind of error it is.
+    pub kind: DecodeErrorKind,
+    /// The field, as in `presence[3].timestamp`; empty if it is the frame.
+    pub path: String,
+    /// Up to which byte the input was read.
+    pub offset: usize,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// What kind of decoding error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// Not JSON or MessagePack, or not of the shape of a frame.
+    Malformed,
+    /// Beyond one of the [`DecodeLimits`].
+    TooLarge,
+    /// The feature of this format is off.
+    Unsupported,
+}
+
+impl From<&DecodeError> for ErrorInfo {
+    /// 40009 for a frame beyond the limits, else 40000.
+    fn from(error: &DecodeError) -> Self {
+        let code = if error.kind == DecodeErrorKind::TooLarge { 40009 } else { 40000 };
+        Self::new(code, 400, alloc::format!("cannot decode frame: {error}"))
+    }
+}
+
+impl ProtocolMessage {
+    /// Reads one frame, with the default [`DecodeLimits`].
+    ///
+    /// Unknown attributes are ignored (RSF1), null is the same as absent, whole numbers come in
+    /// any width. Data comes in one form, whichever format it travelled in: bytes are
+    /// [`Data::Binary`](super::Data::Binary), without the step `base64` that they have in JSON.
+    /// Items keep the fields that they have; see [`inherit`](Self::inherit).
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not exactly one frame, or one beyond the limits.
+    pub fn decode(format: Format, bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_with(format, bytes, &DecodeLimits::default())
+    }
+
+    /// Reads one frame, within limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_with(
+        format: Format,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        if bytes.len() > limits.max_len {
+            return Err(DecodeError {
+                kind: DecodeErrorKind::TooLarge,
+                path: String::new(),
+                offset: 0,
+                reason: alloc::format!(
+                    "a frame of {} bytes, {} are allowed",
+                    bytes.len(),
+                    limits.max_len
+                ),
+            });
+        }
+        match format {
+            #[cfg(feature = "json")]
+            Format::Json => super::json::decode(bytes, limits),
+            #[cfg(feature = "msgpack")]
+            Format::MessagePack => super::msgpack::decode(bytes, limits),
+            #[cfg(not(all(feature = "json", feature = "msgpack")))]
+            _ => Err(DecodeError {
+                kind: DecodeErrorKind::Unsupported,
+                path: String::new(),
+                offset: 0,
+                reason: alloc::format!("the feature {} is off", format.name()),
+            }),
+        }
+    }
+
+    /// The bytes of this frame. Absent fields and empty lists are left out, except the list that
+    /// the action is about.
+    #[must_use]
+    pub fn encode(&self, format: Format) -> Vec<u8> {
+        let mut out = Vec::with_capacity(write::estimate(self));
+        self.encode_into(format, &mut out);
+        out
+    }
+
+    /// Appends the bytes of this frame to a buffer.
+    pub fn encode_into(&self, format: Format, out: &mut Vec<u8>) {
+        match format {
+            Format::Json => write::frame(&mut write::Json(out), self),
+            Format::MessagePack => write::frame(&mut write::MessagePack(out), self),
+        }
+    }
+}
+
+/// A frame that goes to many, encoded at most once in each format.
+#[derive(Clone, Debug)]
+pub struct OncePerFormat<'a> {
+    frame: &'a ProtocolMessage,
+    json: Option<Arc<[u8]>>,
+    message_pack: Option<Arc<[u8]>>,
+}
+
+impl<'a> OncePerFormat<'a> {
+    /// Nothing is encoded yet.
+    #[must_use]
+    pub const fn new(frame: &'a ProtocolMessage) -> Self {
+        Self { frame, json: None, message_pack: None }
+    }
+
+    /// The bytes in this format. To clone them copies nothing.
+    pub fn get(&mut self, format: Format) -> &Arc<[u8]> {
+        let slot = match format {
+            Format::Json => &mut self.json,
+            Format::MessagePack => &mut self.message_pack,
+        };
+        slot.get_or_insert_with(|| self.frame.encode(format).into())
+    }
+}
