@@ -9,7 +9,7 @@ const KEEP: usize = 1024;
 ///
 /// Outputs are in total order and each stands for itself. There is no duty to drain between
 /// calls: several calls may share one outbox.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outbox<T> {
     items: Vec<T>,
 }
