@@ -3,3 +3,5 @@
 
 #[path = "wire/decode.rs"]
 mod decode;
+#[path = "wire/encoding.rs"]
+mod encoding;

@@ -1,4 +1,4 @@
-//! The payload of a presence message, and the chain of encodings that it travels in (RSL4, RSL6).
+//! The payload of a presence message (TP3e).
 
 use super::{Value, text};
 use crate::SmolStr;
@@ -12,8 +12,8 @@ pub enum Data {
     String(SmolStr),
     /// Bytes.
     Binary(Arc<[u8]>),
-    /// A JSON object or array. On the wire it is text with the encoding `json`; a peer that sends
-    /// it bare is understood.
+    /// JSON, as an application sees it: an object or an array. On the wire, and in frames that
+    /// were read, it is text with the encoding `json`.
     Json(Arc<Value>),
 }
 

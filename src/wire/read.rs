@@ -6,7 +6,7 @@
 use super::{
     Action, AuthDetails, ConnectionDetails, Data, DecodeError, DecodeErrorKind, DecodeLimits,
     ErrorInfo, Flags, Map, Message, Params, PresenceAction, PresenceMessage, ProtocolMessage,
-    Value, text,
+    Value, encoding,
 };
 use crate::{SmolStr, UnixMillis};
 use alloc::{
@@ -401,10 +401,10 @@ object! {
 /// Brings data into the one form that it has in memory, whatever it travelled in: bytes are
 /// bytes, and JSON that came bare is the text that it should have been.
 #[inline]
-fn canonical(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) {
-    match (&*data, &*encoding) {
-        (Some(Data::String(text)), Some(steps)) => {
-            let Some(inner) = steps.strip_suffix("base64") else { return };
+fn canonical(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
+    match (&*data, &*steps) {
+        (Some(Data::String(text)), Some(chain)) => {
+            let Some(inner) = chain.strip_suffix("base64") else { return };
             let inner = match inner.strip_suffix('/') {
                 Some(inner) => Some(SmolStr::new(inner)),
                 None if inner.is_empty() => None,
@@ -413,17 +413,10 @@ fn canonical(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) {
             // Strict: what another peer gets must be what this one sent.
             if let Ok(bytes) = STANDARD.decode(text.as_bytes()) {
                 *data = Some(Data::Binary(bytes.into()));
-                *encoding = inner;
+                *steps = inner;
             }
         }
-        (Some(Data::Json(value)), steps) => {
-            let steps = match steps {
-                Some(steps) => smol_str::format_smolstr!("{steps}/json"),
-                None => SmolStr::new_static("json"),
-            };
-            *data = Some(Data::String(text::to_string(value).into()));
-            *encoding = Some(steps);
-        }
+        (Some(Data::Json(_)), _) => encoding::json_to_text(data, steps),
         _ => {}
     }
 }
