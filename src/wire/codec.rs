@@ -1,6 +1,6 @@
 //! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
 
-use super::{ErrorInfo, Format, ProtocolMessage, write};
+use super::{ErrorInfo, Format, PresenceMessage, ProtocolMessage, write};
 use alloc::{string::String, sync::Arc, vec::Vec};
 
 /// How much one frame may make the decoder allocate.
@@ -130,6 +130,19 @@ impl ProtocolMessage {
             Format::Json => write::frame(&mut write::Json(out), self),
             Format::MessagePack => write::frame(&mut write::MessagePack(out), self),
         }
+    }
+}
+
+impl PresenceMessage {
+    /// The bytes of a list of presence messages, as HTTP answers carry it (RSP3, RSP4).
+    #[must_use]
+    pub fn encode_list(items: &[Self], format: Format) -> Vec<u8> {
+        let mut out = Vec::new();
+        match format {
+            Format::Json => write::presence_list(&mut write::Json(&mut out), items),
+            Format::MessagePack => write::presence_list(&mut write::MessagePack(&mut out), items),
+        }
+        out
     }
 }
 

@@ -187,6 +187,11 @@ pub(super) fn frame<F: Format>(format: &mut F, frame: &ProtocolMessage) {
     object.end();
 }
 
+/// Presence messages outside of a frame.
+pub(super) fn presence_list<F: Format>(format: &mut F, items: &[PresenceMessage]) {
+    format.list(items, presence);
+}
+
 /// One presence message (TP3).
 #[inline]
 fn presence<F: Format>(format: &mut F, item: &PresenceMessage) {

@@ -1,0 +1,131 @@
+//! A connection's send queue: bounded by bytes, and honest about its length.
+
+use axum::extract::ws::Message;
+use presence_proto::wire::Format;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+use tokio::sync::mpsc;
+
+/// What a message costs beyond its bytes: room in the queue, and the frame's header.
+const OVERHEAD: usize = 64;
+
+/// The end of the queue that the core holds. Dropping it closes the connection once all that waits
+/// is sent.
+pub(crate) struct Link {
+    format: Format,
+    sender: mpsc::UnboundedSender<Message>,
+    load: Arc<Load>,
+}
+
+/// The end that the connection's writer holds.
+pub(crate) struct Waiting {
+    receiver: mpsc::UnboundedReceiver<Message>,
+    load: Arc<Load>,
+}
+
+struct Load {
+    bytes: AtomicUsize,
+    congested: AtomicBool,
+    most: usize,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits.
+    Fine,
+    /// It waits, and with it the queue has become long.
+    Congested,
+    /// The queue is full. The connection cannot go on: a frame is lost.
+    Overflow,
+}
+
+/// A queue that holds `most` bytes. From half of that on it is long, until it is down to an
+/// eighth.
+pub(crate) fn queue(format: Format, most: usize) -> (Link, Waiting) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let load =
+        Arc::new(Load { bytes: AtomicUsize::new(0), congested: AtomicBool::new(false), most });
+    (Link { format, sender, load: Arc::clone(&load) }, Waiting { receiver, load })
+}
+
+impl Link {
+    pub(crate) const fn format(&self) -> Format {
+        self.format
+    }
+
+    pub(crate) fn push(&self, message: Message) -> Pushed {
+        let cost = cost(&message);
+        let bytes = self.load.bytes.fetch_add(cost, Relaxed) + cost;
+        if bytes > self.load.most {
+            return Pushed::Overflow;
+        }
+        // An error says that the connection is ending, which it reports itself.
+        let _ = self.sender.send(message);
+        if bytes > self.load.most / 2 && !self.load.congested.swap(true, Relaxed) {
+            return Pushed::Congested;
+        }
+        Pushed::Fine
+    }
+}
+
+impl Waiting {
+    /// Moves up to `limit` messages to `batch`; 0 once the link is dropped and all are taken.
+    pub(crate) async fn take(&mut self, batch: &mut Vec<Message>, limit: usize) -> usize {
+        self.receiver.recv_many(batch, limit).await
+    }
+
+    /// Counts a message as sent. True if the queue was long and is short again with this.
+    pub(crate) fn sent(&self, cost: usize) -> bool {
+        let bytes = self.load.bytes.fetch_sub(cost, Relaxed) - cost;
+        bytes <= self.load.most / 8 && self.load.congested.swap(false, Relaxed)
+    }
+}
+
+/// What a message counts in the queue.
+pub(crate) fn cost(message: &Message) -> usize {
+    OVERHEAD
+        + match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+            Message::Close(_) => 0,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Message {
+        Message::Binary(vec![0; bytes - OVERHEAD].into())
+    }
+
+    #[tokio::test]
+    async fn long_once_and_short_once() {
+        let (link, mut waiting) = queue(Format::MessagePack, 1600);
+        assert_eq!(link.push(message(400)), Pushed::Fine);
+        assert_eq!(link.push(message(400)), Pushed::Fine);
+        assert_eq!(link.push(message(400)), Pushed::Congested);
+        assert_eq!(link.push(message(400)), Pushed::Fine);
+        assert_eq!(link.push(message(400)), Pushed::Overflow);
+        drop(link);
+        let mut batch = Vec::new();
+        assert_eq!(waiting.take(&mut batch, 10).await, 4);
+        assert_eq!(waiting.take(&mut batch, 10).await, 0);
+    }
+
+    #[test]
+    fn short_again_at_an_eighth() {
+        let (link, waiting) = queue(Format::MessagePack, 1600);
+        for _ in 0..3 {
+            link.push(message(400));
+        }
+        assert!(!waiting.sent(400));
+        assert!(!waiting.sent(400));
+        assert!(waiting.sent(400));
+        link.push(message(400));
+        assert!(!waiting.sent(400));
+    }
+}

@@ -1,0 +1,225 @@
+//! A presence server: the server half of `presence_proto` behind WebSockets and HTTP.
+//!
+//! `cargo run --example server` starts it; `--help` lists the options.
+
+#![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
+
+mod clock;
+mod host;
+mod jwt;
+mod keys;
+mod link;
+mod listen;
+mod metrics;
+mod options;
+mod page;
+mod problem;
+mod rest;
+mod socket;
+mod store;
+
+use crate::{clock::Clock, host::Core, keys::Keys, options::Options, problem::error, store::Store};
+use clap::Parser;
+use presence_proto::{
+    TransportId, UnixMillis,
+    server::{HistoryPage, HistoryQuery, Server, ServerConfig},
+    wire::ErrorInfo,
+};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+};
+use tracing::{error, info, warn};
+
+/// The key of a server that was given none.
+const DEVELOPMENT_KEY: &str = "dev.key:development-only";
+/// How often old events are taken out of the durable history.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What every request needs.
+pub(crate) struct App {
+    clock: Clock,
+    keys: Arc<Keys>,
+    core: host::Handle,
+    store: Option<Arc<Store>>,
+    development_key: Option<&'static str>,
+    origins: Vec<String>,
+    max_frame_size: usize,
+    send_queue: usize,
+    transports: AtomicU64,
+    /// One permit for each WebSocket that may yet be opened.
+    sockets: Arc<Semaphore>,
+}
+
+impl App {
+    fn next_transport(&self) -> TransportId {
+        TransportId(self.transports.fetch_add(1, Relaxed))
+    }
+
+    fn allows_origin(&self, origin: &[u8]) -> bool {
+        self.origins.is_empty() || self.origins.iter().any(|allowed| allowed.as_bytes() == origin)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Server) -> T + Send + 'static,
+    ) -> Result<T, ErrorInfo> {
+        let stopped = || error(50003, 503, "The server is stopping");
+        self.core.ask(question).await.ok_or_else(stopped)
+    }
+
+    /// A page of a channel's history: from the store if there is one, else from memory.
+    async fn history(
+        &self,
+        channel: String,
+        query: HistoryQuery,
+    ) -> Result<HistoryPage, ErrorInfo> {
+        let Some(store) = self.store.clone() else {
+            return self.ask(move |server| server.history(&channel, &query)).await?;
+        };
+        tokio::task::spawn_blocking(move || store.history(&channel, &query))
+            .await
+            .map_err(|failure| error(50000, 500, failure.to_string()))?
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(options.log)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(run(&options))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => fail(&*failure),
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &dyn Error) -> ExitCode {
+    error!("{failure}");
+    ExitCode::FAILURE
+}
+
+/// Starts the server, and serves until it is told to stop.
+async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    jwt::install();
+    let development = options.keys.is_empty() && options.keys_file.is_none();
+    let development_key = development.then_some(DEVELOPMENT_KEY);
+    let mut given = options.keys.clone();
+    given.extend(development_key.map(str::to_owned));
+    let keys = Arc::new(Keys::new(&given, options.keys_file.as_deref())?);
+
+    let store = options.persist.as_deref().map(Store::open).transpose()?.map(Arc::new);
+    let config = config(options, store.as_deref())?;
+    let max_frame_size = config.limits.frame_size;
+    let clock = Clock::start();
+    let server = Server::new(config, random()?);
+    let (core, handle) = Core::new(server, clock, Arc::clone(&keys), store.clone());
+    let core_ended = spawn_core(core)?;
+    if let Some(store) = store.clone() {
+        tokio::spawn(purge(store, options.retention()));
+    }
+
+    let listener = TcpListener::bind((options.listen, options.port)).await?;
+    let app = Arc::new(App {
+        clock,
+        keys,
+        core: handle.clone(),
+        store,
+        development_key,
+        origins: options.origins.clone(),
+        max_frame_size,
+        send_queue: options.max_send_queue,
+        transports: AtomicU64::new(0),
+        sockets: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+    });
+    announce(listener.local_addr()?, development_key);
+    tokio::select! {
+        () = listen::serve(listener, rest::router(app), options.max_connections) => {}
+        _ = core_ended => return Err("the core has ended".into()),
+        signal = listen::stop_signal() => {
+            info!(signal = signal?, "draining; once more stops at once");
+        }
+    }
+    tokio::select! {
+        () = host::drain(&handle, options.drain()) => info!("drained"),
+        _ = listen::stop_signal() => warn!("stopped before all connections were told"),
+    }
+    Ok(())
+}
+
+/// The core's settings, as the options and what the store remembers want them.
+fn config(options: &Options, store: Option<&Store>) -> Result<ServerConfig, Box<dyn Error>> {
+    let mut config = ServerConfig::default();
+    config.limits.members_per_channel = options.max_members;
+    if let Some(store) = store {
+        config.first_serial = store.last_serial()?.saturating_add(1);
+        config.key_secret = Some(store.key_secret(random()?)?);
+    }
+    Ok(config)
+}
+
+/// Gives the core a thread of its own, where it may wait for the disk.
+fn spawn_core(core: Core) -> Result<oneshot::Receiver<()>, std::io::Error> {
+    let (ended, core_ended) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new().name("core".to_owned()).spawn(move || {
+        runtime.block_on(core.run());
+        // Nobody listens any more if the process is ending.
+        let _ = ended.send(());
+    })?;
+    Ok(core_ended)
+}
+
+/// Takes events out of the durable history that are older than `retention`, for ever.
+async fn purge(store: Arc<Store>, retention: Duration) {
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    let mut interval = tokio::time::interval(PURGE_INTERVAL);
+    loop {
+        interval.tick().await;
+        let before = UnixMillis::from_millis(clock::wall().as_millis().saturating_sub(retention));
+        loop {
+            let store = Arc::clone(&store);
+            match tokio::task::spawn_blocking(move || store.purge(before)).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => break,
+                Ok(Err(failure)) => {
+                    error!("old events cannot be removed: {failure}");
+                    break;
+                }
+                Err(_stopping) => return,
+            }
+        }
+    }
+}
+
+fn random() -> Result<[u8; 32], getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Says where the server is and how to reach it.
+fn announce(address: SocketAddr, development_key: Option<&str>) {
+    println!("Presence server on http://{address}/ (open it in two tabs)");
+    let Some(key) = development_key else { return };
+    let (host, port) = (address.ip(), address.port());
+    println!("Development key: {key}");
+    println!(
+        "  ably-js: new Ably.Realtime({{ key: '{key}', endpoint: '{host}', port: {port}, \
+         tls: false, clientId: 'me' }})"
+    );
+    println!("  curl:    curl -u {key} http://{address}/channels/lobby/presence");
+}

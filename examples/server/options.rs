@@ -1,0 +1,75 @@
+//! What the command line says.
+
+use clap::Parser;
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+use tracing::level_filters::LevelFilter;
+
+/// A presence server for the Ably realtime SDKs, with a page at / to try it.
+///
+/// Started without options it listens on this machine only, keeps everything in memory, and
+/// prints a development key.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// The address to listen on; 0.0.0.0 or :: for every interface.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) listen: IpAddr,
+
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+
+    /// An API key that may do everything; may be given several times. With a key of your own
+    /// there is no development key.
+    #[arg(long = "key", value_name = "NAME:SECRET")]
+    pub(crate) keys: Vec<String>,
+
+    /// A JSON file of API keys: [{"name": "app.key", "secret": "…", "capability": {"room:*":
+    /// ["presence", "subscribe"]}}, …].
+    #[arg(long = "keys", value_name = "FILE")]
+    pub(crate) keys_file: Option<PathBuf>,
+
+    /// An origin whose pages may connect, such as https://example.com; may be given several
+    /// times. Without it every origin may.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
+
+    /// Keep the presence history in this file: it survives a restart and a crash.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) persist: Option<PathBuf>,
+
+    /// For how many hours --persist keeps an event.
+    #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    pub(crate) retention_hours: u32,
+
+    /// The most connections at a time.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) max_connections: usize,
+
+    /// The most members of a channel.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) max_members: usize,
+
+    /// The most bytes that wait to be sent to one connection. One that reads too slowly is first
+    /// told less, then dropped.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    pub(crate) max_send_queue: usize,
+
+    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) drain_seconds: u64,
+
+    /// What to log: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log: LevelFilter,
+}
+
+impl Options {
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_hours) * 3600)
+    }
+}

@@ -1,0 +1,35 @@
+//! The page at `/`, part of the program.
+
+use axum::{
+    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    response::IntoResponse,
+};
+
+/// The page loads nothing from elsewhere.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src data:; \
+                      style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
+
+pub(crate) fn index() -> impl IntoResponse {
+    file("text/html; charset=utf-8", include_str!("page/index.html"))
+}
+
+pub(crate) fn style() -> impl IntoResponse {
+    file("text/css; charset=utf-8", include_str!("page/style.css"))
+}
+
+pub(crate) fn app() -> impl IntoResponse {
+    file("text/javascript; charset=utf-8", include_str!("page/app.js"))
+}
+
+pub(crate) fn presence() -> impl IntoResponse {
+    file("text/javascript; charset=utf-8", include_str!("page/presence.js"))
+}
+
+fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+    ];
+    (headers, text)
+}

@@ -1,0 +1,137 @@
+//! One WebSocket connection: reads frames for the core, writes what waits in its send queue.
+
+use crate::{
+    host::{Handle, encode},
+    link::{self, Waiting},
+};
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use presence_proto::{
+    TransportId,
+    server::{ConnectRequest, Input},
+    wire::{ErrorInfo, Format, ProtocolMessage},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
+use tracing::debug;
+
+/// Frames of one connection that may wait for the core. More of them wait in the peer's socket.
+const IN_FLIGHT: usize = 32;
+/// Messages that are written before the socket is flushed.
+const WRITE_BATCH: usize = 64;
+/// A peer that takes nothing for so long is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may take to answer our closing.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    socket: WebSocket,
+    transport: TransportId,
+    format: Format,
+    request: ConnectRequest,
+    core: Handle,
+    send_queue: usize,
+) {
+    let (mut sink, mut stream) = socket.split();
+    let (link, waiting) = link::queue(format, send_queue);
+    core.open(transport, link, request);
+    tokio::select! {
+        () = read(&mut stream, transport, format, &core) => {
+            core.from(transport, Input::Closed { transport }, None);
+        }
+        done = write(&mut sink, waiting, transport, &core) => {
+            match done {
+                // The core closed the connection; the peer may finish the closing handshake.
+                Ok(()) => {
+                    let _ = timeout(CLOSE_TIMEOUT, drain(&mut stream)).await;
+                }
+                Err(reason) => {
+                    debug!(transport = transport.0, "cannot be written to: {reason}");
+                    core.from(transport, Input::Closed { transport }, None);
+                }
+            }
+        }
+    }
+}
+
+/// Tells a peer why it is not let in, and closes.
+pub(crate) async fn refuse(mut socket: WebSocket, format: Format, error: ErrorInfo) {
+    debug!("refused: {error}");
+    if let Some(message) = encode(&ProtocolMessage::error(error), format) {
+        let farewell = async {
+            let _ = socket.send(message).await;
+            let _ = socket.send(Message::Close(None)).await;
+            while let Some(Ok(_)) = socket.recv().await {}
+        };
+        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    }
+}
+
+async fn read(
+    stream: &mut SplitStream<WebSocket>,
+    transport: TransportId,
+    format: Format,
+    core: &Handle,
+) {
+    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
+    while let Some(message) = stream.next().await {
+        let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+        let input = match message {
+            Ok(Message::Text(text)) => received(transport, format, text.as_bytes()),
+            Ok(Message::Binary(bytes)) => received(transport, format, &bytes),
+            Ok(Message::Ping(_) | Message::Pong(_)) => Input::Activity { transport },
+            Ok(Message::Close(_)) => return,
+            Err(error) => {
+                debug!(transport = transport.0, "cannot be read from: {error}");
+                return;
+            }
+        };
+        core.from(transport, input, Some(permit));
+    }
+}
+
+fn received(transport: TransportId, format: Format, bytes: &[u8]) -> Input {
+    match ProtocolMessage::decode(format, bytes) {
+        Ok(frame) => Input::Received { transport, frame },
+        Err(error) => Input::Undecodable { transport, error: ErrorInfo::from(&error) },
+    }
+}
+
+/// Writes what waits until the core has closed its end.
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    mut waiting: Waiting,
+    transport: TransportId,
+    core: &Handle,
+) -> Result<(), String> {
+    let mut batch = Vec::with_capacity(WRITE_BATCH);
+    while waiting.take(&mut batch, WRITE_BATCH).await > 0 {
+        let mut short = false;
+        for message in batch.drain(..) {
+            let cost = link::cost(&message);
+            in_time(sink.feed(message)).await?;
+            short |= waiting.sent(cost);
+        }
+        in_time(sink.flush()).await?;
+        if short {
+            core.from(transport, Input::Writable { transport }, None);
+        }
+    }
+    in_time(sink.send(Message::Close(None))).await
+}
+
+async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), String> {
+    match timeout(WRITE_TIMEOUT, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_elapsed) => Err("it takes nothing".to_owned()),
+    }
+}
+
+async fn drain(stream: &mut SplitStream<WebSocket>) {
+    while let Some(Ok(_)) = stream.next().await {}
+}

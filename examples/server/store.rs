@@ -1,0 +1,202 @@
+//! The durable history: presence events in an embedded database.
+
+use crate::problem::error;
+use presence_proto::{
+    SmolStr, UnixMillis,
+    server::{
+        Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Output, Position, ServerEvent,
+    },
+    wire::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage},
+};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::{ops::Bound, path::Path};
+
+/// Channel, serial, index: a frame that holds one event, in MessagePack.
+const EVENTS: TableDefinition<'_, (&str, u64, u32), &[u8]> = TableDefinition::new("events");
+/// Time, serial, index: the channel. What is too old is found here.
+const BY_TIME: TableDefinition<'_, (i64, u64, u32), &str> = TableDefinition::new("events_by_time");
+/// What must outlive a run, by name.
+const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+
+const LAST_SERIAL: &str = "last_serial";
+const KEY_SECRET: &str = "key_secret";
+
+/// Old events that one transaction removes, so that the core never waits long for the next one.
+const PURGE_BATCH: usize = 1_000;
+
+/// The history, in one file.
+pub(crate) struct Store {
+    database: Database,
+}
+
+/// An event on its way to the history.
+pub(crate) struct Record<'a> {
+    channel: &'a SmolStr,
+    position: Position,
+    message: &'a PresenceMessage,
+}
+
+impl<'a> Record<'a> {
+    /// What of an output belongs into the history.
+    pub(crate) fn of(output: &'a Output) -> Option<Self> {
+        let Output::Event(
+            ServerEvent::MemberEntered { channel, position, message }
+            | ServerEvent::MemberUpdated { channel, position, message }
+            | ServerEvent::MemberLeft { channel, position, message, .. },
+        ) = output
+        else {
+            return None;
+        };
+        Some(Self { channel, position: *position, message })
+    }
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    pub(crate) fn open(path: &Path) -> Result<Self, redb::Error> {
+        let database = Database::create(path)?;
+        let transaction = database.begin_write()?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(BY_TIME)?;
+        transaction.open_table(FACTS)?;
+        transaction.commit()?;
+        Ok(Self { database })
+    }
+
+    /// The largest serial of any run before; zero in a new file.
+    pub(crate) fn last_serial(&self) -> Result<u64, redb::Error> {
+        let facts = self.database.begin_read()?.open_table(FACTS)?;
+        let bytes = facts.get(LAST_SERIAL)?.and_then(|bytes| bytes.value().try_into().ok());
+        Ok(bytes.map_or(0, u64::from_be_bytes))
+    }
+
+    /// The secret of the connection keys, so that this run knows a key of the last one from one
+    /// that was made up. `fresh` becomes the secret if there is none yet.
+    pub(crate) fn key_secret(&self, fresh: [u8; 32]) -> Result<KeySecret, redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let secret = {
+            let mut facts = transaction.open_table(FACTS)?;
+            let known = facts.get(KEY_SECRET)?.and_then(|bytes| bytes.value().try_into().ok());
+            match known {
+                Some(known) => known,
+                None => {
+                    facts.insert(KEY_SECRET, fresh.as_slice())?;
+                    fresh
+                }
+            }
+        };
+        transaction.commit()?;
+        Ok(KeySecret(secret))
+    }
+
+    /// Adds events. They are on the disk when this returns.
+    pub(crate) fn append(&self, records: &[Record<'_>]) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut events = transaction.open_table(EVENTS)?;
+            let mut by_time = transaction.open_table(BY_TIME)?;
+            let mut facts = transaction.open_table(FACTS)?;
+            let mut bytes = Vec::new();
+            let mut last = 0;
+            for Record { channel, position: Position { serial, index }, message } in records {
+                bytes.clear();
+                let mut frame = ProtocolMessage::new(Action::Presence);
+                frame.presence.push((*message).clone());
+                frame.encode_into(Format::MessagePack, &mut bytes);
+                let time = message.timestamp.unwrap_or_default().as_millis();
+                events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
+                by_time.insert((time, *serial, *index), channel.as_str())?;
+                last = last.max(*serial);
+            }
+            facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// A page of a channel's history, as the core would answer if it remembered as much.
+    pub(crate) fn history(
+        &self,
+        channel: &str,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, ErrorInfo> {
+        if !(1..=MAX_PAGE).contains(&query.limit) {
+            return Err(error(40003, 400, format!("limit must be between 1 and {MAX_PAGE}")));
+        }
+        let until = match &query.from_serial {
+            None => u64::MAX,
+            Some(serial) => u64::from_str_radix(serial, 16)
+                .map_err(|_| error(40003, 400, "The serial is malformed"))?,
+        };
+        self.page(channel, query, until)
+            .map_err(|failure| error(50000, 500, format!("The history cannot be read: {failure}")))
+    }
+
+    fn page(
+        &self,
+        channel: &str,
+        query: &HistoryQuery,
+        until: u64,
+    ) -> Result<HistoryPage, redb::Error> {
+        let mut page = HistoryPage::default();
+        let mut from = Bound::Included((channel, 0, 0));
+        let mut to = Bound::Included((channel, until, u32::MAX));
+        match (query.after, query.direction) {
+            (Some(after), _) if after.serial > until => return Ok(page),
+            (Some(after), Direction::Forwards) => {
+                from = Bound::Excluded((channel, after.serial, after.index));
+            }
+            (Some(after), Direction::Backwards) => {
+                to = Bound::Excluded((channel, after.serial, after.index));
+            }
+            (None, _) => {}
+        }
+        let events = self.database.begin_read()?.open_table(EVENTS)?;
+        let mut range = events.range::<(&str, u64, u32)>((from, to))?;
+        loop {
+            let entry = match query.direction {
+                Direction::Forwards => range.next(),
+                Direction::Backwards => range.next_back(),
+            };
+            let Some(entry) = entry else { return Ok(page) };
+            let (key, bytes) = entry?;
+            let (_, serial, index) = key.value();
+            let Some(message) = decode(bytes.value()) else { continue };
+            let time = message.timestamp.unwrap_or_default();
+            if query.start.is_some_and(|start| time < start)
+                || query.end.is_some_and(|end| time > end)
+            {
+                continue;
+            }
+            if page.items.len() == query.limit {
+                page.next = page.items.last().map(|(position, _)| *position);
+                return Ok(page);
+            }
+            page.items.push((Position { serial, index }, message));
+        }
+    }
+
+    /// Removes some of the events from before a time; false once none is left.
+    pub(crate) fn purge(&self, before: UnixMillis) -> Result<bool, redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let removed = {
+            let mut events = transaction.open_table(EVENTS)?;
+            let mut by_time = transaction.open_table(BY_TIME)?;
+            let mut removed = 0;
+            let old = by_time.extract_from_if(..(before.as_millis(), 0, 0), |_, _| true)?;
+            for entry in old.take(PURGE_BATCH) {
+                let (key, channel) = entry?;
+                let (_, serial, index) = key.value();
+                events.remove((channel.value(), serial, index))?;
+                removed += 1;
+            }
+            removed
+        };
+        transaction.commit()?;
+        Ok(removed == PURGE_BATCH)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
+    ProtocolMessage::decode(Format::MessagePack, bytes).ok()?.presence.pop()
+}

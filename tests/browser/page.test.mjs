@@ -1,0 +1,81 @@
+// The page of examples/server in a headless Chromium: every tab is a member, and all see it.
+// SCREENSHOT names a file for a picture of the page.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
+const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+let server;
+let url;
+let browser;
+before(async () => {
+  server = spawn(SERVER, ['--port', '0', '--log', 'warn'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  for await (const line of createInterface({ input: server.stdout })) {
+    url = /http:\/\/\S+/.exec(line)?.[0];
+    if (url) break;
+  }
+  browser = await chromium.launch({ executablePath: BROWSER, args: ['--no-sandbox'] });
+});
+after(async () => {
+  await browser?.close();
+  server.kill();
+});
+
+async function open(context, name) {
+  const page = await context.newPage();
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()); });
+  await page.goto(url);
+  await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('What you are doing').fill(`testing as ${name}`);
+  await page.keyboard.press('Enter');
+  await members(page).filter({ hasText: `${name} (you)` }).waitFor();
+  return { page, problems };
+}
+
+const members = (page) => page.locator('#members > li');
+const count = (page, n) => page.getByRole('heading', { name: `Present: ${n}` }).waitFor();
+
+test('two tabs are two members, and closing one makes it leave', async () => {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+  const one = await open(context, 'Ada');
+  const two = await open(context, 'Grace');
+
+  for (const { page } of [one, two]) {
+    await count(page, 2);
+    assert.equal(await members(page).count(), 2);
+    await members(page).filter({ hasText: 'testing as Ada' }).waitFor();
+    await members(page).filter({ hasText: 'testing as Grace' }).waitFor();
+  }
+  if (process.env.SCREENSHOT) await one.page.screenshot({ path: process.env.SCREENSHOT });
+
+  await two.page.close({ runBeforeUnload: false });
+  await count(one.page, 1);
+  await one.page.getByRole('log').getByText('Grace went').waitFor();
+  assert.deepEqual([...one.problems, ...two.problems], []);
+  await context.close();
+});
+
+test('by keyboard alone, on the width of a phone', async () => {
+  const context = await browser.newContext({ viewport: { width: 360, height: 700 } });
+  const { page, problems } = await open(context, 'Mary');
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `the page is ${wide} pixels wide`);
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT.replace(/(\.png)?$/, '-phone.png'), fullPage: true });
+
+  const toggle = page.getByRole('button', { name: 'Present', pressed: true });
+  await toggle.focus();
+  await page.keyboard.press('Space');
+  await count(page, 0);
+  await page.keyboard.press('Space');
+  await count(page, 1);
+  assert.deepEqual(problems, []);
+  await context.close();
+});

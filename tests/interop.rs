@@ -1,0 +1,91 @@
+//! The real JavaScript client, and a real browser, against `examples/server`.
+//!
+//! Each test runs one file of `tests/interop` or `tests/browser` under Node's test runner. Where
+//! Node, its packages (`npm ci` in those folders) or the browser are missing, a test says so and
+//! does nothing; with `INTEROP=required` in the environment, as in `.ci/run`, it fails.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+#[test]
+fn ably_js_in_json() {
+    node("interop", "presence.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
+fn ably_js_in_messagepack() {
+    node("interop", "presence.test.mjs", &[("FORMAT", "msgpack")]);
+}
+
+#[test]
+fn acknowledged_events_survive_a_crash() {
+    node("interop", "persist.test.mjs", &[("FORMAT", "msgpack")]);
+}
+
+#[test]
+fn the_server_as_an_operator_sees_it() {
+    node("interop", "operation.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
+fn the_page_in_a_browser() {
+    if !Path::new("/usr/bin/chromium").exists() && std::env::var_os("CHROMIUM").is_none() {
+        return skip("chromium is not installed; CHROMIUM may name another path");
+    }
+    node("browser", "page.test.mjs", &[]);
+}
+
+/// Runs a file of `tests/FOLDER` under Node, with the server's binary in `SERVER_BIN`.
+fn node(folder: &str, file: &str, environment: &[(&str, &str)]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    if !Command::new("node")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        return skip("node is not installed");
+    }
+    if !folder.join("node_modules").exists() {
+        return skip(&format!("its packages are missing: npm ci --prefix {}", folder.display()));
+    }
+    let output = Command::new("node")
+        .args(["--test", "--test-reporter=spec", file])
+        .current_dir(&folder)
+        .env("SERVER_BIN", server())
+        .envs(environment.iter().copied())
+        .output()
+        .expect("node starts");
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{file} failed");
+    assert!(told.contains("ℹ pass ") && !told.contains("ℹ pass 0"), "{file} ran no test");
+}
+
+fn skip(why: &str) {
+    assert!(std::env::var_os("INTEROP").is_none_or(|v| v != "required"), "{why}");
+    // Past the capture of test output: a check that did not run must not look as if it had.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+/// The server, built as it stands.
+fn server() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // Test binaries lie in PROFILE/deps, examples in PROFILE/examples.
+        let test = std::env::current_exe().expect("this test has a path");
+        let profile = test.parent().and_then(Path::parent).expect("a test lies in PROFILE/deps");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--example", "server"])
+            .args(profile.ends_with("release").then_some("--release"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo starts");
+        assert!(status.success(), "examples/server does not build");
+        profile.join("examples").join(format!("server{}", std::env::consts::EXE_SUFFIX))
+    })
+}
