@@ -11,9 +11,9 @@ mod outbox;
 mod time;
 mod wake;
 
+pub mod client;
 pub mod members;
 pub mod server;
-pub mod client;
 pub mod wire;
 
 pub use ids::{OpId, SubscriptionId, TransportId};

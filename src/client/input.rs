@@ -146,6 +146,35 @@ pub enum Input {
 }
 
 impl Input {
+    /// The number of the operation, if the input is one. It will have exactly one outcome.
+    #[must_use]
+    pub const fn op(&self) -> Option<OpId> {
+        match self {
+            Self::Ping { op }
+            | Self::Authorize { op, .. }
+            | Self::Attach { op, .. }
+            | Self::Detach { op, .. }
+            | Self::SetOptions { op, .. }
+            | Self::Release { op, .. }
+            | Self::Presence { op, .. }
+            | Self::Get { op, .. }
+            | Self::Subscribe { op, .. }
+            | Self::Send { op, .. } => Some(*op),
+            Self::Tick
+            | Self::Connect
+            | Self::Close
+            | Self::Token(_)
+            | Self::TransportOpened { .. }
+            | Self::TransportFailed { .. }
+            | Self::TransportClosed { .. }
+            | Self::TransportActivity { .. }
+            | Self::Received { .. }
+            | Self::NetworkLost
+            | Self::NetworkAvailable
+            | Self::Unsubscribe { .. } => None,
+        }
+    }
+
     /// Enters the client's own member, with data or without (RTP8).
     pub fn enter(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Enter, data))

@@ -2,34 +2,109 @@
 //!
 //! [`Client::handle`] is the only way in that changes state; [`Output`]s are the only way out.
 
+mod application;
+mod channel;
+mod channels;
+mod connection;
+mod cx;
+mod errors;
+mod frames;
 mod input;
+mod lifecycle;
+mod operations;
 mod options;
 mod output;
+mod own_members;
+mod payload;
+mod presence;
+mod presence_ops;
+mod recovery;
+mod retry;
 mod state;
+mod subscriptions;
+mod timers;
+mod tokens;
+mod view;
 
 pub use input::{GetParams, Input, PresenceChange};
 pub use options::{ChannelOptions, ClientOptions, Limits};
 pub use output::{ChannelStateChange, ConnectionStateChange, Misuse, Outcome, Output, Warning};
 pub use state::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState};
+pub use view::{ChannelView, ConnectionView};
 
-use crate::{Now, Wake};
+use crate::wire::ErrorInfo;
+use crate::{Now, OpId, SmolStr, TransportId, Wake};
+use alloc::collections::VecDeque;
+use channel::Channel;
+use channels::{Channels, Slot};
+use connection::Connection;
+use core::time::Duration;
+use cx::Cx;
+use operations::Operations;
+use recovery::RecoveryKey;
+use retry::Rng;
+use timers::{Due, Timer, Timers};
 
 /// Where a client puts its outputs.
 pub type Outbox = crate::Outbox<Output>;
 
 /// One presence client: a connection and its channels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     options: ClientOptions,
-    seed: u64,
+    connection: Connection,
+    channels: Channels,
+    operations: Operations,
+    pings: VecDeque<Ping>,
+    timers: Timers,
+    rng: Rng,
+    hash_seed: u64,
+    clock: Now,
+    /// To be said with the first output.
+    recovery_key_malformed: bool,
+}
+
+/// A ping that has no answer yet.
+#[derive(Clone, Debug)]
+struct Ping {
+    op: OpId,
+    id: SmolStr,
+    /// When it was sent; not yet, if there was no connection (RTN13d).
+    sent: Option<crate::Instant>,
 }
 
 impl Client {
     /// A client that does nothing until it is told to connect. The seed scatters its retry delays
     /// and makes the ids of its pings; give each client another one.
     #[must_use]
-    pub const fn new(options: ClientOptions, seed: u64) -> Self {
-        Self { options, seed }
+    pub fn new(options: ClientOptions, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let recover = options.recover.as_deref().map(RecoveryKey::parse);
+        let mut client = Self {
+            connection: Connection::new(&options, None),
+            channels: Channels::default(),
+            operations: Operations::default(),
+            pings: VecDeque::new(),
+            timers: Timers::default(),
+            hash_seed: rng.next(),
+            rng,
+            clock: Now::default(),
+            recovery_key_malformed: matches!(recover, Some(None)),
+            options,
+        };
+        if let Some(Some(key)) = recover {
+            client.recover(key);
+        }
+        client
+    }
+
+    /// The same client with another seed for its hash tables, which must make no difference.
+    /// For tests, before the first input.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_hash_seed(mut self, seed: u64) -> Self {
+        self.hash_seed = seed;
+        self
     }
 
     /// The options that the client was made with.
@@ -40,8 +115,177 @@ impl Client {
 
     /// Takes in what happened at `now`, puts what follows into `out`, and tells when to call
     /// again.
+    ///
+    /// Timers that are due at or before `now` fire first. Time that steps back counts as time
+    /// that stands still.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
-        let _ = (now, input, out, self.seed);
-        Wake::at_opt(None)
+        if now.mono >= self.clock.mono {
+            self.clock.mono = now.mono;
+        }
+        self.clock.wall = now.wall;
+        for _ in 0..self.options.limits.budget.max(1) {
+            match self.timers.pop(self.clock.mono) {
+                Some(Due::Connection(timer)) => self.fire(timer, out),
+                Some(Due::Channel(slot)) => self.with_channel(slot, out, Channel::timer),
+                None => break,
+            }
+        }
+        self.apply(input, out);
+        Wake::at_opt(self.timers.next())
+    }
+
+    fn apply(&mut self, input: Input, out: &mut Outbox) {
+        match input {
+            Input::Received { transport, frame } => {
+                if self.is_current(transport, out) {
+                    self.received(frame, out);
+                }
+            }
+            Input::TransportActivity { transport } => {
+                if self.is_current(transport, out) {
+                    self.active();
+                }
+            }
+            Input::Tick => {}
+            Input::Connect => self.connect(out),
+            Input::Close => self.close(out),
+            Input::TransportOpened { transport } => {
+                if self.is_current(transport, out)
+                    && let Some(transport) = &mut self.connection.transport
+                {
+                    transport.open = true;
+                }
+            }
+            Input::TransportFailed { transport, error }
+            | Input::TransportClosed { transport, error } => {
+                if self.is_current(transport, out) {
+                    self.connection.transport = None;
+                    self.transport_lost(error.unwrap_or_else(errors::disconnected), out);
+                }
+            }
+            Input::NetworkLost => self.network_lost(out),
+            Input::NetworkAvailable => self.network_available(out),
+            Input::Token(result) => self.token(result, out),
+            operation => self.operate(operation, out),
+        }
+    }
+
+    /// Whether a transport is the one in use. Others have been given up; what they still bring
+    /// is dropped.
+    fn is_current(&self, transport: TransportId, out: &mut Outbox) -> bool {
+        if !self.connection.was_asked_for(transport) {
+            out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
+            return false;
+        }
+        self.connection.transport.is_some_and(|current| current.id == transport)
+    }
+
+    fn fire(&mut self, timer: Timer, out: &mut Outbox) {
+        match timer {
+            Timer::StateTtl => self.ttl_over(out),
+            Timer::Request => self.request_timed_out(out),
+            Timer::Retry => self.retry(out),
+            Timer::Idle => {
+                // RTN23a
+                self.close_transport(out);
+                let mut error = errors::disconnected();
+                error.message = "nothing heard from the server for too long".into();
+                self.transport_lost(error, out);
+            }
+            Timer::Ping => self.ping_timed_out(out),
+        }
+    }
+
+    fn request_deadline(&self) -> crate::Instant {
+        self.clock.mono + self.options.realtime_request_timeout
+    }
+
+    // ---- The channels, with the rest of the client beside them
+
+    fn with_channel(
+        &mut self,
+        slot: Slot,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+    ) {
+        let (channels, mut cx) = self.split(out);
+        if let Some(channel) = channels.get_mut(slot) {
+            act(channel, &mut cx);
+            if channel.gone {
+                self.remove(slot);
+            }
+        }
+    }
+
+    fn with_named(
+        &mut self,
+        name: &str,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+    ) -> bool {
+        let (channels, mut cx) = self.split(out);
+        let Some(channel) = channels.find_mut(name) else { return false };
+        act(channel, &mut cx);
+        if channel.gone {
+            let slot = channel.slot;
+            self.remove(slot);
+        }
+        true
+    }
+
+    /// Acts on every channel, in slot order.
+    fn with_channels(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut Channel, &mut Cx<'_>)) {
+        let (channels, mut cx) = self.split(out);
+        let mut gone = alloc::vec::Vec::new();
+        for channel in channels.iter_mut() {
+            act(channel, &mut cx);
+            if channel.gone {
+                gone.push(channel.slot);
+            }
+        }
+        for slot in gone {
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if let Some(mut channel) = self.channels.remove(slot) {
+            channel.forget_timer(&mut self.timers);
+        }
+    }
+
+    fn split<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
+        let cx = Cx {
+            now: self.clock,
+            options: &self.options,
+            connection: &self.connection,
+            operations: &mut self.operations,
+            timers: &mut self.timers,
+            rng: &mut self.rng,
+            out,
+        };
+        (&mut self.channels, cx)
+    }
+
+    // ---- Connection events
+
+    /// Changes the state as the table says. The channels follow before anybody is told (RTL3d1):
+    /// see [`announce`](Self::announce).
+    fn step(&mut self, cause: connection::Cause) -> Option<ConnectionState> {
+        let next = connection::next_state(self.connection.state, cause)?;
+        Some(core::mem::replace(&mut self.connection.state, next))
+    }
+
+    fn announce(
+        &self,
+        previous: ConnectionState,
+        reason: Option<ErrorInfo>,
+        retry_in: Option<Duration>,
+        out: &mut Outbox,
+    ) {
+        let current = self.connection.state;
+        let event = ConnectionEvent::State(current);
+        let change = ConnectionStateChange { previous, current, event, reason, retry_in };
+        out.push(Output::Connection(change));
     }
 }

@@ -74,6 +74,13 @@ impl MemberSet {
         self.records.len() - self.absent
     }
 
+    /// How many members are stored: those present, and the marks of those that left during a
+    /// sync.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        self.records.len()
+    }
+
     /// Whether no member is present.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,597 @@
+//! A channel: its states, and the requests of the application on them (RTL).
+
+use super::channels::Slot;
+use super::cx::Cx;
+use super::presence::Presence;
+use super::retry;
+use super::{
+    ChannelEvent, ChannelOptions, ChannelState, ChannelStateChange, ConnectionState, GetParams,
+    Output, errors,
+};
+use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
+use crate::{Instant, OpId, SmolStr};
+use alloc::{collections::VecDeque, vec::Vec};
+
+/// What makes a channel change its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The application attaches, or something that it does implies it (RTL4, RTL33b).
+    Attach,
+    /// The application detaches (RTL5).
+    Detach,
+    /// The application detaches without a connection (RTL5l), or from SUSPENDED (RTL5j).
+    DetachAtOnce,
+    /// ATTACHED has come.
+    Attached,
+    /// DETACHED has come.
+    Detached,
+    /// ERROR has come (RTL14).
+    Failed,
+    /// No answer in time (RTL4f, RTL5f).
+    TimedOut,
+    /// The next attempt is due (RTL13b).
+    Retry,
+    /// The connection is CONNECTED again (RTL3d).
+    Connected,
+    /// The connection is SUSPENDED (RTL3c).
+    ConnectionSuspended,
+    /// The connection is CLOSED (RTL3b).
+    ConnectionClosed,
+    /// The connection is FAILED (RTL3a).
+    ConnectionFailed,
+    /// A new connection begins after CLOSED or FAILED (RTN11d).
+    Reset,
+}
+
+use Cause as C;
+use ChannelState as S;
+
+/// What follows a state, by cause. What is not here changes nothing. A detach that times out
+/// leads back to where it began (RTL5f), which for one that the application asked for is ATTACHED.
+pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
+    (S::Initialized, C::Attach, S::Attaching),
+    (S::Detached, C::Attach, S::Attaching),
+    (S::Suspended, C::Attach, S::Attaching),
+    (S::Failed, C::Attach, S::Attaching),
+    (S::Attached, C::Detach, S::Detaching),
+    (S::Attached, C::DetachAtOnce, S::Detached),
+    (S::Attaching, C::DetachAtOnce, S::Detached),
+    (S::Suspended, C::DetachAtOnce, S::Detached),
+    (S::Attaching, C::Attached, S::Attached),
+    // RTL5k
+    (S::Detached, C::Attached, S::Detaching),
+    (S::Detaching, C::Detached, S::Detached),
+    // RTL13a
+    (S::Attached, C::Detached, S::Attaching),
+    (S::Suspended, C::Detached, S::Attaching),
+    // RTL13b
+    (S::Attaching, C::Detached, S::Suspended),
+    (S::Initialized, C::Failed, S::Failed),
+    (S::Attaching, C::Failed, S::Failed),
+    (S::Attached, C::Failed, S::Failed),
+    (S::Detaching, C::Failed, S::Failed),
+    (S::Detached, C::Failed, S::Failed),
+    (S::Suspended, C::Failed, S::Failed),
+    (S::Attaching, C::TimedOut, S::Suspended),
+    (S::Detaching, C::TimedOut, S::Attached),
+    (S::Suspended, C::Retry, S::Attaching),
+    (S::Attached, C::Connected, S::Attaching),
+    (S::Suspended, C::Connected, S::Attaching),
+    (S::Attaching, C::ConnectionSuspended, S::Suspended),
+    (S::Attached, C::ConnectionSuspended, S::Suspended),
+    (S::Detaching, C::ConnectionSuspended, S::Detached),
+    (S::Attaching, C::ConnectionClosed, S::Detached),
+    (S::Attached, C::ConnectionClosed, S::Detached),
+    (S::Detaching, C::ConnectionClosed, S::Detached),
+    (S::Suspended, C::ConnectionClosed, S::Detached),
+    (S::Attaching, C::ConnectionFailed, S::Failed),
+    (S::Attached, C::ConnectionFailed, S::Failed),
+    (S::Detaching, C::ConnectionFailed, S::Detached),
+    (S::Suspended, C::ConnectionFailed, S::Failed),
+    (S::Attaching, C::Reset, S::Initialized),
+    (S::Attached, C::Reset, S::Initialized),
+    (S::Detaching, C::Reset, S::Initialized),
+    (S::Detached, C::Reset, S::Initialized),
+    (S::Suspended, C::Reset, S::Initialized),
+    (S::Failed, C::Reset, S::Initialized),
+];
+
+/// The state that follows, if the cause changes anything.
+pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
+    TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
+}
+
+/// What waits for the end of an attach or a detach.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    /// Nothing: the request is implied by another operation, which waits elsewhere.
+    Nobody,
+    /// An operation that ends with it.
+    Op(OpId),
+    /// `get`, which goes on from there (RTL33b).
+    Get(OpId, GetParams),
+    /// A release: the channel goes when it is detached (RTS4).
+    Release(OpId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Attach,
+    Detach,
+}
+
+/// A channel.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    pub(super) slot: Slot,
+    pub(super) name: SmolStr,
+    pub(super) state: ChannelState,
+    /// RTL24.
+    pub(super) error_reason: Option<ErrorInfo>,
+    pub(super) options: ChannelOptions,
+    /// Granted modes (RTL4m).
+    pub(super) modes: Option<Modes>,
+    /// Accepted params (RTL4k1).
+    pub(super) params: Params,
+    /// RTL15b.
+    pub(super) channel_serial: Option<SmolStr>,
+    /// RTL15c.
+    pub(super) attach_serial: Option<SmolStr>,
+    /// What waits for the attach or detach under way.
+    waiting: Vec<Waiting>,
+    /// What comes after it (RTL4h, RTL5i).
+    requests: VecDeque<(Request, Waiting)>,
+    /// Operations that wait for the server to take over new options (RTL16a).
+    reconfiguring: Vec<OpId>,
+    /// The detach under way began in DETACHED (RTL5k).
+    was_detached: bool,
+    /// Attempts since the last ATTACHED, for the back-off (RTB1).
+    attempts: u32,
+    deadline: Option<Instant>,
+    /// Released and detached: to be removed.
+    pub(super) gone: bool,
+    pub(super) presence: Presence,
+}
+
+impl Channel {
+    pub(super) fn new(slot: Slot, name: SmolStr, hash_seed: u64) -> Self {
+        Self {
+            slot,
+            name,
+            state: ChannelState::Initialized,
+            error_reason: None,
+            options: ChannelOptions::default(),
+            modes: None,
+            params: Params::new(),
+            channel_serial: None,
+            attach_serial: None,
+            waiting: Vec::new(),
+            requests: VecDeque::new(),
+            reconfiguring: Vec::new(),
+            was_detached: false,
+            attempts: 0,
+            deadline: None,
+            gone: false,
+            presence: Presence::new(hash_seed),
+        }
+    }
+
+    // ---- What the application wants
+
+    /// RTL4.
+    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+        match self.state {
+            S::Attached => return self.complete(cx, waiting, Ok(())),
+            // RTL4h
+            S::Attaching if self.requests.is_empty() => return self.waiting.push(waiting),
+            S::Attaching | S::Detaching => {
+                return self.requests.push_back((Request::Attach, waiting));
+            }
+            S::Initialized | S::Detached | S::Suspended | S::Failed => {}
+        }
+        if let Some(error) = self.cannot_attach(cx) {
+            return self.complete(cx, waiting, Err(error));
+        }
+        self.waiting.push(waiting);
+        // RTL4g
+        self.error_reason = None;
+        self.step(cx, Cause::Attach, None);
+        self.send_attach(cx);
+    }
+
+    /// Why an attach fails at once, if it does (RTL4b).
+    pub(super) fn cannot_attach(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
+        matches!(
+            cx.connection.state,
+            ConnectionState::Closing
+                | ConnectionState::Closed
+                | ConnectionState::Suspended
+                | ConnectionState::Failed
+        )
+        .then(|| cx.connection_error())
+    }
+
+    /// RTL5.
+    pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+        let connected = cx.connection.is_connected();
+        match self.state {
+            S::Initialized | S::Detached => self.complete(cx, waiting, Ok(())),
+            S::Failed => {
+                let error = errors::channel_state("the channel has failed");
+                self.complete(cx, waiting, Err(error));
+            }
+            // RTL5i
+            S::Detaching if self.requests.is_empty() => self.waiting.push(waiting),
+            S::Detaching => self.requests.push_back((Request::Detach, waiting)),
+            S::Attaching if connected => self.requests.push_back((Request::Detach, waiting)),
+            S::Attached if connected => {
+                self.was_detached = false;
+                self.waiting.push(waiting);
+                self.step(cx, Cause::Detach, None);
+                self.send_detach(cx);
+            }
+            // RTL5j, RTL5l
+            S::Attaching | S::Attached | S::Suspended => {
+                let superseded = errors::channel_state("detached before it was attached");
+                self.step(cx, Cause::DetachAtOnce, None);
+                self.settle(cx, &Err(superseded));
+                self.complete(cx, waiting, Ok(()));
+            }
+        }
+    }
+
+    /// RTS4: the channel is detached, and goes.
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>, op: OpId) {
+        match self.state {
+            S::Failed => self.complete(cx, Waiting::Release(op), Ok(())),
+            _ => self.detach(cx, Waiting::Release(op)),
+        }
+    }
+
+    /// RTL16.
+    pub(super) fn set_options(&mut self, cx: &mut Cx<'_>, op: OpId, options: ChannelOptions) {
+        let asks = !options.params.is_empty() || options.modes.is_some();
+        let changed = options.params != self.options.params || options.modes != self.options.modes;
+        self.options = options;
+        let active = matches!(self.state, S::Attached | S::Attaching);
+        if !(active && (asks || changed)) {
+            return cx.done(op);
+        }
+        // RTL16a
+        self.reconfiguring.push(op);
+        self.send_attach(cx);
+    }
+
+    /// RTL33: makes sure that the channel is active, and goes on with `get` from there.
+    pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
+        match self.state {
+            S::Suspended if params.wait_for_sync => cx.fail(op, errors::out_of_sync()),
+            S::Suspended => self.presence.answer(cx, op, &params),
+            // RTL33c
+            S::Failed => cx.fail(op, errors::channel_state("the channel has failed")),
+            S::Attached => self.get_attached(cx, op, params),
+            S::Initialized | S::Attaching | S::Detaching | S::Detached => {
+                self.attach(cx, Waiting::Get(op, params));
+            }
+        }
+    }
+
+    fn get_attached(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
+        // RTP11f
+        if !self.modes.is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE)) {
+            if cx.options.strict_mode {
+                return cx.fail(op, errors::presence_subscribe_missing());
+            }
+            if self.modes.is_some_and(|modes| !modes.is_empty()) {
+                let channel = self.name.clone();
+                cx.warn(super::Warning::PresenceSubscribeMissing { channel });
+            }
+        }
+        self.presence.get(cx, op, params);
+    }
+
+    // ---- What the server says
+
+    /// ATTACHED has come (RTL4c, RTL12, RTL5k).
+    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: ProtocolMessage) {
+        match self.state {
+            S::Attached | S::Attaching => {}
+            // RTL5k
+            S::Detaching => return self.send_detach(cx),
+            S::Detached => {
+                self.was_detached = true;
+                self.step(cx, Cause::Attached, None);
+                return self.send_detach(cx);
+            }
+            // Nobody asked for it.
+            S::Initialized | S::Suspended | S::Failed => return,
+        }
+        let flags = frame.flags();
+        let resumed = flags.contains(Flags::RESUMED);
+        if let Some(serial) = frame.channel_serial.filter(|serial| !serial.is_empty()) {
+            if !resumed {
+                self.attach_serial = Some(serial.clone());
+            }
+            self.channel_serial = Some(serial);
+        } else if !resumed {
+            self.attach_serial = None;
+        }
+        self.modes = Some(flags.modes());
+        self.params = frame.params.unwrap_or_default();
+        let reason = frame.error.map(|error| *error);
+        let was_attached = self.state == S::Attached;
+        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        self.attempts = 0;
+        self.error_reason.clone_from(&reason);
+        let previous = self.state;
+        self.state = S::Attached;
+        if !was_attached || !resumed {
+            // RTL2g, RTL12
+            let event =
+                if was_attached { ChannelEvent::Update } else { ChannelEvent::State(S::Attached) };
+            let channel = self.name.clone();
+            cx.out.push(Output::Channel {
+                channel,
+                change: ChannelStateChange {
+                    previous,
+                    current: S::Attached,
+                    event,
+                    reason,
+                    resumed,
+                    has_backlog: flags.contains(Flags::HAS_BACKLOG),
+                },
+            });
+        }
+        for op in core::mem::take(&mut self.reconfiguring) {
+            cx.done(op);
+        }
+        // RTP17i: every ATTACHED but one that finds the channel attached and says RESUMED.
+        let reenter = !(was_attached && resumed);
+        self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
+        self.presence.flush(cx, &self.name, reenter);
+        if !was_attached {
+            self.settle(cx, &Ok(()));
+        }
+    }
+
+    /// DETACHED has come (RTL5d, RTL13).
+    pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
+        match self.state {
+            S::Detaching => {
+                self.step(cx, Cause::Detached, error);
+                self.settle(cx, &Ok(()));
+            }
+            S::Attaching => {
+                // RTL13b
+                let error = error.unwrap_or_else(errors::detached_by_server);
+                self.suspend(cx, Cause::Detached, error);
+            }
+            S::Attached | S::Suspended => {
+                // RTL13a
+                self.step(cx, Cause::Detached, error);
+                self.send_attach(cx);
+            }
+            S::Initialized | S::Detached | S::Failed => {}
+        }
+    }
+
+    /// ERROR has come for the channel (RTL14).
+    pub(super) fn failed(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
+        let error = error.unwrap_or_else(errors::channel_failed);
+        self.step(cx, Cause::Failed, Some(error.clone()));
+        self.settle(cx, &Err(error));
+    }
+
+    /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
+    /// to be.
+    pub(super) fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: ProtocolMessage) {
+        if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
+            return;
+        }
+        if frame.action == Action::Presence {
+            self.advance(frame.channel_serial.as_ref());
+        }
+        self.presence.receive(cx, &self.name, frame);
+    }
+
+    /// RTL15b: where the channel's stream has got to.
+    pub(super) fn advance(&mut self, serial: Option<&SmolStr>) {
+        if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
+            self.channel_serial = Some(serial.clone());
+        }
+    }
+
+    // ---- What the connection does
+
+    /// RTL3d, RTN19b.
+    pub(super) fn connected(&mut self, cx: &mut Cx<'_>) {
+        match self.state {
+            S::Attaching => self.send_attach(cx),
+            S::Attached | S::Suspended => {
+                self.step(cx, Cause::Connected, None);
+                self.send_attach(cx);
+            }
+            S::Detaching => self.send_detach(cx),
+            S::Initialized | S::Detached | S::Failed => {}
+        }
+    }
+
+    /// The connection has left CONNECTED: what was asked of the server is asked again later
+    /// (RTL3e, RTL13c, RTN19b).
+    pub(super) fn disconnected(&mut self, cx: &mut Cx<'_>) {
+        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+    }
+
+    /// The connection has come to an end of some kind (RTL3a–c).
+    pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
+        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        let was_detaching = self.state == S::Detaching;
+        if next_state(self.state, cause).is_none() {
+            return;
+        }
+        self.step(cx, cause, Some(error.clone()));
+        let result = if was_detaching { Ok(()) } else { Err(error.clone()) };
+        self.settle(cx, &result);
+    }
+
+    /// RTN11d.
+    pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
+        self.step(cx, Cause::Reset, None);
+        self.error_reason = None;
+        self.channel_serial = None;
+        self.attach_serial = None;
+        self.attempts = 0;
+    }
+
+    /// The channel's timer is due.
+    pub(super) fn timer(&mut self, cx: &mut Cx<'_>) {
+        self.deadline = None;
+        match self.state {
+            S::Attaching => {
+                let error = errors::channel_timed_out("no answer to ATTACH in time");
+                self.suspend(cx, Cause::TimedOut, error);
+            }
+            S::Detaching => {
+                // RTL5f: as it was before, and nothing else changes.
+                let error = errors::channel_timed_out("no answer to DETACH in time");
+                if self.was_detached {
+                    self.step(cx, Cause::Detached, Some(error.clone()));
+                } else {
+                    self.step(cx, Cause::TimedOut, Some(error.clone()));
+                }
+                self.settle(cx, &Err(error));
+            }
+            S::Suspended => {
+                self.step(cx, Cause::Retry, None);
+                self.send_attach(cx);
+            }
+            S::Attached => {
+                let error = errors::channel_timed_out("no answer to ATTACH in time");
+                self.fail_reconfiguring(cx, &error);
+            }
+            S::Initialized | S::Detached | S::Failed => {}
+        }
+    }
+
+    /// The channel is about to be removed.
+    pub(super) fn forget_timer(&mut self, timers: &mut super::timers::Timers) {
+        timers.set_channel(self.slot, &mut self.deadline, None);
+    }
+
+    // ---- Helpers
+
+    /// Changes the state as the table says, and tells. The rest of the channel follows.
+    fn step(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
+        let Some(next) = next_state(self.state, cause) else { return };
+        let previous = core::mem::replace(&mut self.state, next);
+        if reason.is_some() {
+            self.error_reason.clone_from(&reason);
+        }
+        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        cx.out.push(Output::Channel {
+            channel: self.name.clone(),
+            change: ChannelStateChange {
+                previous,
+                current: next,
+                event: ChannelEvent::State(next),
+                reason: reason.clone(),
+                resumed: false,
+                has_backlog: false,
+            },
+        });
+        match next {
+            S::Detached | S::Failed => {
+                // RTL15b2
+                self.channel_serial = None;
+                let error = reason.unwrap_or_else(|| errors::channel_state("channel detached"));
+                self.fail_reconfiguring(cx, &error);
+                // RTP5a
+                self.presence.ended(cx, &error);
+            }
+            S::Suspended => {
+                let error = reason.unwrap_or_else(errors::detached_by_server);
+                self.fail_reconfiguring(cx, &error);
+                // RTP5f
+                self.presence.suspended(cx, &self.name, &error);
+            }
+            S::Initialized | S::Attaching | S::Attached | S::Detaching => {}
+        }
+    }
+
+    /// To SUSPENDED, with a retry by and by (RTL13b).
+    fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
+        self.step(cx, cause, Some(error.clone()));
+        if cx.connection.is_connected() {
+            self.attempts = self.attempts.saturating_add(1);
+            let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
+            let delay = retry::delay(cx.options.channel_retry_timeout, self.attempts, jitter);
+            let at = cx.now.mono + delay;
+            cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+        }
+        self.settle(cx, &Err(error));
+    }
+
+    /// The attach or detach under way has ended: tells those that wait for it, and goes on with
+    /// what comes after it (RTL4h, RTL5i).
+    fn settle(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
+        for waiting in core::mem::take(&mut self.waiting) {
+            self.complete(cx, waiting, result.clone());
+        }
+        while !matches!(self.state, S::Attaching | S::Detaching) {
+            match self.requests.pop_front() {
+                Some((Request::Attach, waiting)) => self.attach(cx, waiting),
+                Some((Request::Detach, waiting)) => self.detach(cx, waiting),
+                None => break,
+            }
+        }
+    }
+
+    fn complete(&mut self, cx: &mut Cx<'_>, waiting: Waiting, result: Result<(), ErrorInfo>) {
+        match (waiting, result) {
+            (Waiting::Nobody, _) => {}
+            (Waiting::Op(op), Ok(())) => cx.done(op),
+            (Waiting::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
+            (Waiting::Release(op), Ok(())) => {
+                self.gone = self.requests.is_empty();
+                cx.done(op);
+            }
+            (Waiting::Op(op) | Waiting::Get(op, _) | Waiting::Release(op), Err(error)) => {
+                cx.fail(op, error);
+            }
+        }
+    }
+
+    fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+        for op in core::mem::take(&mut self.reconfiguring) {
+            cx.fail(op, error.clone());
+        }
+    }
+
+    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i).
+    fn send_attach(&mut self, cx: &mut Cx<'_>) {
+        let mut frame = ProtocolMessage::new(Action::Attach);
+        frame.channel = Some(self.name.clone());
+        frame.channel_serial.clone_from(&self.channel_serial);
+        if !self.options.params.is_empty() {
+            frame.params = Some(self.options.params.clone());
+        }
+        frame.flags = self.options.modes.map(Flags::from);
+        if cx.send(frame) {
+            self.expect_answer(cx);
+        }
+    }
+
+    /// RTL5d. A repetition does not get more time than the first had.
+    fn send_detach(&mut self, cx: &mut Cx<'_>) {
+        let mut frame = ProtocolMessage::new(Action::Detach);
+        frame.channel = Some(self.name.clone());
+        if cx.send(frame) && self.deadline.is_none() {
+            self.expect_answer(cx);
+        }
+    }
+
+    fn expect_answer(&mut self, cx: &mut Cx<'_>) {
+        let at = cx.now.mono + cx.options.realtime_request_timeout;
+        cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+    }
+}

@@ -1,0 +1,68 @@
+//! What channels and presence may use while an input is handled.
+
+use super::connection::Connection;
+use super::operations::{Operations, Origin};
+use super::retry::Rng;
+use super::timers::Timers;
+use super::{ClientOptions, Outbox, Outcome, Output, Warning, errors};
+use crate::wire::{ErrorInfo, ProtocolMessage};
+use crate::{Now, OpId};
+use alloc::{boxed::Box, vec::Vec};
+
+/// The rest of the client, as its channels see it.
+pub(super) struct Cx<'a> {
+    pub(super) now: Now,
+    pub(super) options: &'a ClientOptions,
+    pub(super) connection: &'a Connection,
+    pub(super) operations: &'a mut Operations,
+    pub(super) timers: &'a mut Timers,
+    pub(super) rng: &'a mut Rng,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl Cx<'_> {
+    pub(super) fn done(&mut self, op: OpId) {
+        self.finish(op, Ok(Outcome::Done));
+    }
+
+    pub(super) fn fail(&mut self, op: OpId, error: ErrorInfo) {
+        self.finish(op, Err(error));
+    }
+
+    pub(super) fn finish(&mut self, op: OpId, result: Result<Outcome, ErrorInfo>) {
+        self.operations.finish(op, result, self.out);
+    }
+
+    pub(super) fn warn(&mut self, warning: Warning) {
+        self.out.push(Output::Warning(warning));
+    }
+
+    /// Sends a frame that wants no acknowledgement; `false` without a connection.
+    pub(super) fn send(&mut self, frame: ProtocolMessage) -> bool {
+        let Some(transport) = self.connection.established() else { return false };
+        self.out.push(Output::Send { transport, frame: Box::new(frame) });
+        true
+    }
+
+    /// Sends a frame under the next message serial.
+    pub(super) fn transmit(&mut self, frame: Box<ProtocolMessage>, origins: Vec<Origin>) {
+        if let Some(transport) = self.connection.established() {
+            self.operations.transmit(transport, frame, origins, self.out);
+        } else {
+            debug_assert!(false, "transmit without a connection");
+            for origin in origins {
+                if let Origin::App(op) = origin {
+                    self.fail(op, errors::disconnected());
+                }
+            }
+        }
+    }
+
+    /// Why the connection is not there: its own reason, or one after its state (RTL4b, RTN7e).
+    pub(super) fn connection_error(&self) -> ErrorInfo {
+        self.connection
+            .error_reason
+            .clone()
+            .unwrap_or_else(|| errors::not_connected(self.connection.state))
+    }
+}

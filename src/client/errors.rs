@@ -1,0 +1,85 @@
+//! The errors that a client makes itself, in the protocol's codes.
+
+use super::ConnectionState;
+use crate::wire::ErrorInfo;
+
+pub(super) fn bad_request(message: &str) -> ErrorInfo {
+    ErrorInfo::new(40000, 400, message)
+}
+
+pub(super) fn too_large() -> ErrorInfo {
+    ErrorInfo::new(40009, 400, "presence message larger than the connection allows")
+}
+
+/// RTP8j, RTP15f.
+pub(super) fn invalid_client_id(message: &str) -> ErrorInfo {
+    ErrorInfo::new(40012, 400, message)
+}
+
+/// RSA15c.
+pub(super) fn incompatible_client_id() -> ErrorInfo {
+    ErrorInfo::new(40102, 401, "the server gave another client id than that of the options")
+}
+
+/// RSA4a2.
+pub(super) fn token_not_renewable() -> ErrorInfo {
+    ErrorInfo::new(40171, 401, "the token is no longer good and there is no way to renew it")
+}
+
+/// RSA4c, RSA4d.
+pub(super) fn token_request_failed(cause: ErrorInfo) -> ErrorInfo {
+    let status = if cause.status_code == 403 { 403 } else { 401 };
+    ErrorInfo::new(80019, status, "no token was to be had").with_cause(cause)
+}
+
+pub(super) fn message_lost() -> ErrorInfo {
+    ErrorInfo::new(50001, 500, "the server passed the message over")
+}
+
+pub(super) fn disconnected() -> ErrorInfo {
+    ErrorInfo::new(80003, 400, "connection lost")
+}
+
+pub(super) fn timed_out() -> ErrorInfo {
+    ErrorInfo::new(80014, 408, "no answer in time")
+}
+
+/// Why nothing can be sent or attached in this state, if the connection has no reason of its own.
+pub(super) fn not_connected(state: ConnectionState) -> ErrorInfo {
+    match state {
+        ConnectionState::Suspended => ErrorInfo::new(80002, 400, "connection suspended"),
+        ConnectionState::Failed => ErrorInfo::new(80000, 400, "connection failed"),
+        ConnectionState::Closing | ConnectionState::Closed => {
+            ErrorInfo::new(80017, 400, "connection closed")
+        }
+        _ => disconnected(),
+    }
+}
+
+/// RTL33c, RTP8g, RTL5b.
+pub(super) fn channel_state(message: &str) -> ErrorInfo {
+    ErrorInfo::new(90001, 400, message)
+}
+
+pub(super) fn detached_by_server() -> ErrorInfo {
+    ErrorInfo::new(90001, 404, "channel detached by the server")
+}
+
+/// RTL4f, RTL5f.
+pub(super) fn channel_timed_out(message: &str) -> ErrorInfo {
+    ErrorInfo::new(90007, 408, message)
+}
+
+/// RTP11d.
+pub(super) fn out_of_sync() -> ErrorInfo {
+    ErrorInfo::new(91005, 400, "presence is out of sync while the channel is suspended")
+}
+
+/// RTP11f1.
+pub(super) fn presence_subscribe_missing() -> ErrorInfo {
+    ErrorInfo::new(91008, 400, "the channel is attached without the mode PRESENCE_SUBSCRIBE")
+}
+
+pub(super) fn channel_failed() -> ErrorInfo {
+    ErrorInfo::new(90000, 500, "channel failed")
+}

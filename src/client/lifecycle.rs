@@ -1,0 +1,311 @@
+//! What becomes of the connection: attempts, loss, suspension, the end (RTN11–RTN16, RTN20).
+
+use super::channel::Cause as ChannelCause;
+use super::connection::Cause;
+use super::operations::Origin;
+use super::recovery::RecoveryKey;
+use super::timers::Timer;
+use super::{Client, ConnectionState, Outbox, Output, Warning, channel, errors, retry};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use alloc::boxed::Box;
+use core::time::Duration;
+
+impl Client {
+    // ---- What the application wants
+
+    /// RTN11.
+    pub(super) fn connect(&mut self, out: &mut Outbox) {
+        if core::mem::take(&mut self.recovery_key_malformed) {
+            out.push(Output::Warning(Warning::RecoveryKeyMalformed));
+        }
+        match self.connection.state {
+            // RTN11e
+            ConnectionState::Connecting | ConnectionState::Connected => return,
+            // RTN11c
+            ConnectionState::Initialized
+            | ConnectionState::Disconnected
+            | ConnectionState::Suspended => {}
+            ConnectionState::Closing => {
+                // RTN11b: the old transport is given up, and the old connection with it.
+                self.close_transport(out);
+                let error = errors::not_connected(ConnectionState::Closed);
+                self.end_channels(ChannelCause::ConnectionClosed, &error, out);
+                self.start_afresh(out);
+            }
+            ConnectionState::Closed | ConnectionState::Failed => self.start_afresh(out),
+        }
+        self.attempt(Cause::Connect, out);
+    }
+
+    /// RTN12.
+    pub(super) fn close(&mut self, out: &mut Outbox) {
+        let Some(previous) = self.step(Cause::Close) else { return };
+        self.timers.cancel(Timer::Retry);
+        self.timers.cancel(Timer::StateTtl);
+        self.timers.cancel(Timer::Idle);
+        self.announce(previous, None, None, out);
+        self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
+        match previous {
+            ConnectionState::Connected => self.send_close(out),
+            // RTN12f: what becomes of the attempt decides.
+            ConnectionState::Connecting if self.connection.transport.is_some() => {
+                self.timers.arm(Timer::Request, self.request_deadline());
+            }
+            // RTN12d
+            _ => self.closed(None, out),
+        }
+    }
+
+    /// RTN12a. CLOSED is waited for, but not for ever (RTN12b).
+    pub(super) fn send_close(&mut self, out: &mut Outbox) {
+        self.connection.close_sent = true;
+        if let Some(transport) = self.connection.transport {
+            let frame = Box::new(ProtocolMessage::new(Action::Close));
+            out.push(Output::Send { transport: transport.id, frame });
+        }
+        self.timers.arm(Timer::Request, self.request_deadline());
+    }
+
+    /// RTN11d: nothing of the old connection is left.
+    fn start_afresh(&mut self, out: &mut Outbox) {
+        self.connection.forget(&self.options);
+        self.connection.error_reason = None;
+        self.operations.next_serial = 0;
+        self.with_channels(out, |channel, cx| channel.reset(cx));
+    }
+
+    // ---- Attempts
+
+    /// To CONNECTING, and a transport is asked for.
+    pub(super) fn attempt(&mut self, cause: Cause, out: &mut Outbox) {
+        let Some(previous) = self.step(cause) else { return };
+        self.timers.cancel(Timer::Retry);
+        if !self.connection.late && !self.timers.is_armed(Timer::StateTtl) {
+            self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
+        }
+        self.announce(previous, None, None, out);
+        self.open_transport(out);
+    }
+
+    /// Asks for a transport, or first for a token if the last one was refused.
+    pub(super) fn open_transport(&mut self, out: &mut Outbox) {
+        self.timers.arm(Timer::Request, self.request_deadline());
+        if self.connection.token_refused {
+            return self.want_token(super::connection::TokenUse::Connect, out);
+        }
+        let transport = self.connection.new_transport();
+        let params = self.connection.params(&self.options);
+        out.push(Output::OpenTransport { transport, params });
+    }
+
+    /// Gives the transport up, if there is one.
+    pub(super) fn close_transport(&mut self, out: &mut Outbox) {
+        self.timers.cancel(Timer::Idle);
+        if let Some(transport) = self.connection.transport.take() {
+            out.push(Output::CloseTransport { transport: transport.id });
+        }
+    }
+
+    /// The transport is gone, and the client has not asked for it.
+    pub(super) fn transport_lost(&mut self, error: ErrorInfo, out: &mut Outbox) {
+        self.timers.cancel(Timer::Idle);
+        match self.connection.state {
+            ConnectionState::Connecting => self.attempt_failed(error, out),
+            ConnectionState::Connected => {
+                self.disconnected(&error, None, out);
+                // RTN15a, RTN15h3: try again at once. That counts as the first retry.
+                self.connection.attempts = 1;
+                self.attempt(Cause::Retry, out);
+            }
+            // RTN12c, RTN12f
+            ConnectionState::Closing => self.closed(None, out),
+            _ => {}
+        }
+    }
+
+    /// An attempt has failed, and there will be another (RTN14d, RTN14e).
+    pub(super) fn attempt_failed(&mut self, error: ErrorInfo, out: &mut Outbox) {
+        self.timers.cancel(Timer::Request);
+        if self.connection.late {
+            self.suspended(Cause::AttemptFailedLate, error, out);
+        } else {
+            let delay = self.next_delay();
+            self.disconnected_by(Cause::AttemptFailed, &error, Some(delay), out);
+        }
+    }
+
+    /// CONNECTED ends in DISCONNECTED; with a delay, if the client will not try again at once.
+    fn disconnected(&mut self, error: &ErrorInfo, delay: Option<Duration>, out: &mut Outbox) {
+        self.disconnected_by(Cause::Lost, error, delay, out);
+    }
+
+    fn disconnected_by(
+        &mut self,
+        cause: Cause,
+        error: &ErrorInfo,
+        delay: Option<Duration>,
+        out: &mut Outbox,
+    ) {
+        let Some(previous) = self.step(cause) else { return };
+        self.connection.error_reason = Some(error.clone());
+        if let Some(delay) = delay {
+            self.timers.arm(Timer::Retry, self.clock.mono + delay);
+        }
+        self.with_channels(out, |channel, cx| channel.disconnected(cx));
+        if !self.options.queue_messages {
+            // RTN7d
+            self.fail_in_flight(error, out);
+            self.with_channels(out, |channel, cx| channel.presence.fail_queue(cx, error));
+        }
+        self.announce(previous, Some(error.clone()), delay, out);
+        if !self.timers.is_armed(Timer::StateTtl) {
+            self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
+        }
+    }
+
+    fn next_delay(&mut self) -> Duration {
+        self.connection.attempts = self.connection.attempts.saturating_add(1);
+        let jitter = self.options.retry_jitter.then_some(&mut self.rng);
+        retry::delay(self.options.disconnected_retry_timeout, self.connection.attempts, jitter)
+    }
+
+    // ---- The end, for now or for good
+
+    /// RTN14e: the client tries less often, and channels and operations do not wait any longer.
+    fn suspended(&mut self, cause: Cause, error: ErrorInfo, out: &mut Outbox) {
+        let Some(previous) = self.step(cause) else { return };
+        self.connection.late = true;
+        self.connection.error_reason = Some(error.clone());
+        self.timers.cancel(Timer::StateTtl);
+        self.timers.cancel(Timer::Request);
+        let delay = self.options.suspended_retry_timeout;
+        self.timers.arm(Timer::Retry, self.clock.mono + delay);
+        self.end_channels(ChannelCause::ConnectionSuspended, &error, out);
+        self.announce(previous, Some(error), Some(delay), out);
+    }
+
+    /// RTN14g, RTN15j.
+    pub(super) fn fail(&mut self, error: ErrorInfo, out: &mut Outbox) {
+        let Some(previous) = self.step(Cause::Fatal) else { return };
+        self.close_transport(out);
+        self.timers.cancel(Timer::StateTtl);
+        self.timers.cancel(Timer::Request);
+        self.timers.cancel(Timer::Retry);
+        self.connection.forget(&self.options);
+        self.connection.error_reason = Some(error.clone());
+        self.end_channels(ChannelCause::ConnectionFailed, &error, out);
+        self.announce(previous, Some(error), None, out);
+    }
+
+    /// RTN12.
+    pub(super) fn closed(&mut self, reason: Option<ErrorInfo>, out: &mut Outbox) {
+        let Some(previous) = self.step(Cause::Ended) else { return };
+        self.close_transport(out);
+        self.timers.cancel(Timer::Request);
+        self.connection.forget(&self.options);
+        self.connection.error_reason.clone_from(&reason);
+        let error = errors::not_connected(ConnectionState::Closed);
+        self.end_channels(ChannelCause::ConnectionClosed, &error, out);
+        self.announce(previous, reason, None, out);
+    }
+
+    /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
+    fn end_channels(&mut self, cause: channel::Cause, error: &ErrorInfo, out: &mut Outbox) {
+        self.fail_in_flight(error, out);
+        while let Some((op, _)) = self.operations.queue.pop_front() {
+            self.operations.finish(op, Err(error.clone()), out);
+        }
+        self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
+        self.fail_pings(error, out);
+        // RTC8b1
+        for op in core::mem::take(&mut self.connection.authorizing) {
+            self.operations.finish(op, Err(error.clone()), out);
+        }
+    }
+
+    fn fail_in_flight(&mut self, error: &ErrorInfo, out: &mut Outbox) {
+        while let Some(message) = self.operations.in_flight.pop_front() {
+            for origin in message.origins {
+                if let Origin::App(op) = origin {
+                    self.operations.finish(op, Err(error.clone()), out);
+                }
+            }
+        }
+    }
+
+    // ---- Timers and the network
+
+    pub(super) fn ttl_over(&mut self, out: &mut Outbox) {
+        self.close_transport(out);
+        let error = errors::not_connected(ConnectionState::Suspended);
+        self.suspended(Cause::TtlOver, error, out);
+    }
+
+    pub(super) fn retry(&mut self, out: &mut Outbox) {
+        self.attempt(Cause::Retry, out);
+    }
+
+    pub(super) fn request_timed_out(&mut self, out: &mut Outbox) {
+        self.close_transport(out);
+        match self.connection.state {
+            ConnectionState::Connecting => {
+                let error = if self.connection.token_wanted.is_some() {
+                    errors::token_request_failed(errors::timed_out())
+                } else {
+                    errors::timed_out()
+                };
+                self.attempt_failed(error, out);
+            }
+            // RTN12b
+            ConnectionState::Closing => self.closed(None, out),
+            _ => {}
+        }
+    }
+
+    /// RTN20a.
+    pub(super) fn network_lost(&mut self, out: &mut Outbox) {
+        let mut error = errors::disconnected();
+        error.message = "the network is gone".into();
+        match self.connection.state {
+            ConnectionState::Connected => {
+                self.close_transport(out);
+                let delay = self.next_delay();
+                self.disconnected(&error, Some(delay), out);
+            }
+            ConnectionState::Connecting => {
+                self.close_transport(out);
+                self.attempt_failed(error, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// RTN20b, RTN20c.
+    pub(super) fn network_available(&mut self, out: &mut Outbox) {
+        match self.connection.state {
+            ConnectionState::Disconnected | ConnectionState::Suspended => {
+                self.attempt(Cause::Connect, out);
+            }
+            ConnectionState::Connecting => {
+                self.close_transport(out);
+                self.open_transport(out);
+            }
+            _ => {}
+        }
+    }
+
+    /// RTN16f, RTN16j: what a recovery key brings along.
+    pub(super) fn recover(&mut self, key: RecoveryKey) {
+        self.operations.next_serial = key.msg_serial;
+        let (limit, hash_seed) = (self.options.limits.channels, self.hash_seed);
+        for (name, serial) in &key.channel_serials {
+            let channel = self.channels.get_or_insert(name, limit, |slot| {
+                channel::Channel::new(slot, name.clone(), hash_seed)
+            });
+            if let Some(channel) = channel {
+                channel.channel_serial = Some(serial.clone());
+            }
+        }
+        self.connection.recover = Some(key);
+    }
+}

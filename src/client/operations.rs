@@ -1,0 +1,97 @@
+//! Message serials, what waits for an acknowledgement, and what waits to be sent (RTN7, RTN19a).
+
+use super::{Outbox, Outcome, Output};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::{OpId, SmolStr, TransportId};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+
+/// Whose a message is, or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The application's.
+    App(OpId),
+    /// The client's own: a member of this client id is entered again (RTP17i).
+    Reentry(SmolStr),
+}
+
+/// A message that was sent and not acknowledged.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight {
+    pub(super) serial: i64,
+    /// One for each presence message in the frame; one for a frame of another kind.
+    pub(super) origins: Vec<Origin>,
+    pub(super) frame: Box<ProtocolMessage>,
+}
+
+impl InFlight {
+    pub(super) fn is_presence(&self) -> bool {
+        self.frame.action == Action::Presence
+    }
+}
+
+/// The operations of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Operations {
+    /// The serial of the next message (RTN7b).
+    pub(super) next_serial: i64,
+    /// Sent on this transport, or on the last one, in the order of sending.
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// The application's own frames that wait for a connection (RTL6c2).
+    pub(super) queue: VecDeque<(OpId, Box<ProtocolMessage>)>,
+    /// How many operations of the application have no outcome yet.
+    pub(super) open: usize,
+}
+
+impl Operations {
+    /// Ends an operation.
+    pub(super) fn finish(
+        &mut self,
+        op: OpId,
+        result: Result<Outcome, ErrorInfo>,
+        out: &mut Outbox,
+    ) {
+        self.open = self.open.saturating_sub(1);
+        out.push(Output::Done { op, result });
+    }
+
+    /// Sends a message under the next serial, and remembers it until it is acknowledged.
+    pub(super) fn transmit(
+        &mut self,
+        transport: TransportId,
+        frame: Box<ProtocolMessage>,
+        origins: Vec<Origin>,
+        out: &mut Outbox,
+    ) {
+        let serial = self.next_serial;
+        self.next_serial = self.next_serial.saturating_add(1);
+        self.transmit_again(transport, InFlight { serial, origins, frame }, out);
+    }
+
+    /// Sends a message under the serial that it has (RTN19a2).
+    pub(super) fn transmit_again(
+        &mut self,
+        transport: TransportId,
+        mut message: InFlight,
+        out: &mut Outbox,
+    ) {
+        message.frame.msg_serial = Some(message.serial);
+        out.push(Output::Send { transport, frame: message.frame.clone() });
+        self.in_flight.push_back(message);
+    }
+
+    /// Takes out the messages that an ACK or NACK of `count` serials from `first` on settles,
+    /// each with whether it was passed over: the server answers in order, so what was sent before
+    /// an answered message and has no answer itself was lost.
+    pub(super) fn settle(&mut self, first: i64, count: u32) -> Vec<(InFlight, bool)> {
+        let end = first.saturating_add(i64::from(count));
+        let covers = |message: &InFlight| (first..end).contains(&message.serial);
+        let Some(last) = self.in_flight.iter().rposition(covers) else { return Vec::new() };
+        self.in_flight
+            .drain(..=last)
+            .map(|message| {
+                let skipped = !covers(&message);
+                (message, skipped)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! Presence of a channel: who is there, the syncs, and those who ask (RTP2, RTP11, RTP18, RTP19).
+
+use super::cx::Cx;
+use super::operations::InFlight;
+use super::own_members::OwnMembers;
+use super::payload;
+use super::subscriptions::{Actions, Subscriptions};
+use super::{GetParams, Outcome, Output, Warning, errors};
+use crate::members::MemberSet;
+use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::{OpId, SmolStr, SubscriptionId};
+use alloc::{collections::VecDeque, vec::Vec};
+
+/// A presence operation that waits for its channel to be attached (RTP16b).
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) op: OpId,
+    pub(super) message: PresenceMessage,
+}
+
+/// Presence of a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Presence {
+    pub(super) members: MemberSet,
+    pub(super) own: OwnMembers,
+    /// The sequence id of the sync under way; `None` if no SYNC of it has come yet (RTP18a).
+    sync_id: Option<SmolStr>,
+    /// RTP13.
+    pub(super) sync_complete: bool,
+    /// Calls of `get` that wait for the sync.
+    waiting: Vec<(OpId, GetParams)>,
+    subscriptions: Subscriptions,
+    /// Operations that wait for the channel to be attached, oldest first.
+    pub(super) queue: VecDeque<Queued>,
+    /// Messages that were in flight when the connection was lost, and that keep their serial
+    /// since it was resumed. They too wait for the channel to be attached (RTN19a2, RTL3d2).
+    pub(super) held: VecDeque<InFlight>,
+    /// Messages that lost their serial, on their way to the front of the queue.
+    pub(super) restored: VecDeque<Queued>,
+}
+
+impl Presence {
+    pub(super) fn new(hash_seed: u64) -> Self {
+        Self {
+            members: MemberSet::new(hash_seed),
+            own: OwnMembers::default(),
+            sync_id: None,
+            sync_complete: false,
+            waiting: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            queue: VecDeque::new(),
+            held: VecDeque::new(),
+            restored: VecDeque::new(),
+        }
+    }
+
+    // ---- What the server says
+
+    /// Takes in a PRESENCE or a SYNC.
+    pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: ProtocolMessage) {
+        let last_page = frame.action == Action::Sync
+            && self.page(frame.channel_serial.as_deref().unwrap_or_default());
+        let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
+        for (index, mut message) in frame.presence.into_iter().enumerate() {
+            if message.connection_id.is_none() {
+                message.connection_id.clone_from(&frame.connection_id);
+            }
+            if message.timestamp.is_none() {
+                message.timestamp = Some(timestamp);
+            }
+            if message.id.is_none()
+                && let Some(id) = &frame.id
+            {
+                message.id = Some(smol_str::format_smolstr!("{id}:{index}"));
+            }
+            self.take_in(cx, name, message);
+        }
+        if last_page {
+            self.sync_id = None;
+            self.sync_complete = true;
+            let Self { members, subscriptions, .. } = self;
+            members.end_sync(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
+            self.answer_waiting(cx);
+        }
+    }
+
+    /// A page of a sync begins (RTP18); tells whether it is the last.
+    fn page(&mut self, serial: &str) -> bool {
+        // Without a cursor the page is the whole sync (RTP18c).
+        let (id, cursor) = serial.split_once(':').unwrap_or_default();
+        let continues = self.members.is_syncing()
+            && self.sync_id.as_deref().is_none_or(|current| current == id && !id.is_empty());
+        if !continues {
+            self.members.start_sync();
+        }
+        if self.sync_id.as_deref() != Some(id) {
+            self.sync_id = Some(id.into());
+        }
+        cursor.is_empty()
+    }
+
+    fn take_in(&mut self, cx: &mut Cx<'_>, name: &SmolStr, mut message: PresenceMessage) {
+        let named = |part: &Option<SmolStr>| part.as_deref().is_some_and(|part| !part.is_empty());
+        let known = matches!(
+            message.action,
+            PresenceAction::Enter
+                | PresenceAction::Update
+                | PresenceAction::Present
+                | PresenceAction::Leave
+        );
+        if !(known && named(&message.client_id) && named(&message.connection_id)) {
+            return cx.warn(Warning::PresenceIgnored { channel: name.clone() });
+        }
+        if message.encoding.is_some()
+            && let Some(encoding) = payload::decode(&mut message)
+        {
+            cx.warn(Warning::DataNotDecoded { channel: name.clone(), encoding });
+        }
+        // RTP17b
+        if message.connection_id == cx.connection.id
+            && !self.own.apply(&message, cx.options.limits.own_members)
+        {
+            let channel = name.clone();
+            cx.warn(Warning::LimitReached { channel, limit: "own_members" });
+        }
+        if self.members.stored() >= cx.options.limits.members && !self.knows(&message) {
+            let channel = name.clone();
+            return cx.warn(Warning::LimitReached { channel, limit: "members" });
+        }
+        if self.members.apply(&message) {
+            tell(cx, name, &self.subscriptions, message);
+        }
+    }
+
+    fn knows(&self, message: &PresenceMessage) -> bool {
+        let client_id = message.client_id.as_deref().unwrap_or_default();
+        let connection_id = message.connection_id.as_deref().unwrap_or_default();
+        self.members.find(client_id, connection_id).is_some()
+    }
+
+    // ---- What the channel goes through
+
+    /// The channel is attached, or attached again: a sync follows, or nobody is present (RTP1,
+    /// RTP19a).
+    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, name: &SmolStr, has_presence: bool) {
+        self.sync_id = None;
+        self.sync_complete = !has_presence;
+        if has_presence {
+            self.members.start_sync();
+        } else {
+            let Self { members, subscriptions, .. } = self;
+            members.leave_all(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
+            self.answer_waiting(cx);
+        }
+    }
+
+    /// The channel is DETACHED or FAILED: nothing is known any more, and no LEAVE is told (RTP5a).
+    pub(super) fn ended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+        self.members.clear();
+        self.own.clear();
+        self.sync_id = None;
+        self.sync_complete = false;
+        self.fail_queue(cx, error);
+        for (op, _) in core::mem::take(&mut self.waiting) {
+            cx.fail(op, error.clone());
+        }
+    }
+
+    /// The channel is SUSPENDED: the members are kept, so that a sync after the next attach tells
+    /// the differences (RTP5f).
+    pub(super) fn suspended(&mut self, cx: &mut Cx<'_>, name: &SmolStr, error: &ErrorInfo) {
+        let Self { members, subscriptions, .. } = self;
+        members.abandon_sync(|leave| tell(cx, name, subscriptions, leave));
+        self.sync_id = None;
+        self.sync_complete = false;
+        self.fail_queue(cx, error);
+        for (op, _) in core::mem::take(&mut self.waiting) {
+            cx.fail(op, errors::out_of_sync().with_cause(error.clone()));
+        }
+    }
+
+    // ---- Those who ask
+
+    /// RTP11, on a channel that is attached.
+    pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
+        if !params.wait_for_sync || !self.members.is_syncing() {
+            self.answer(cx, op, &params);
+        } else if self.waiting.len() >= cx.options.limits.waiting_gets {
+            cx.fail(op, errors::bad_request("too many calls of get wait for the sync"));
+        } else {
+            self.waiting.push((op, params));
+        }
+    }
+
+    /// The members as they are known now (RTP11c).
+    pub(super) fn answer(&self, cx: &mut Cx<'_>, op: OpId, params: &GetParams) {
+        let mut members = Vec::new();
+        let on_connection = |connection_id: &SmolStr| {
+            params.connection_id.as_ref().is_none_or(|wanted| wanted == connection_id)
+        };
+        if let Some(client_id) = &params.client_id {
+            for member in self.members.of_client(client_id) {
+                if on_connection(member.connection_id()) {
+                    members.push(member.to_message(PresenceAction::Present));
+                }
+            }
+        } else {
+            for member in self.members.iter() {
+                if on_connection(member.connection_id()) {
+                    members.push(member.to_message(PresenceAction::Present));
+                }
+            }
+        }
+        cx.finish(op, Ok(Outcome::Members(members)));
+    }
+
+    fn answer_waiting(&mut self, cx: &mut Cx<'_>) {
+        for (op, params) in core::mem::take(&mut self.waiting) {
+            self.answer(cx, op, &params);
+        }
+    }
+
+    /// RTP6. A subscription that comes late is told who is present. `false` if there are too many.
+    pub(super) fn subscribe(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &SmolStr,
+        subscription: SubscriptionId,
+        actions: &[PresenceAction],
+    ) -> bool {
+        if self.subscriptions.len() >= cx.options.limits.subscriptions
+            && !self.subscriptions.contains(subscription)
+        {
+            return false;
+        }
+        let actions = Actions::of(actions);
+        self.subscriptions.put(subscription, actions);
+        if actions.contains(PresenceAction::Present) {
+            for member in self.members.iter() {
+                cx.out.push(Output::PresenceFor {
+                    channel: name.clone(),
+                    subscription,
+                    message: member.to_message(PresenceAction::Present),
+                });
+            }
+        }
+        true
+    }
+
+    /// RTP7. `false` if there is no such subscription.
+    pub(super) fn unsubscribe(&mut self, subscription: Option<SubscriptionId>) -> bool {
+        self.subscriptions.remove(subscription)
+    }
+}
+
+/// Tells subscribers of an event, if any of them wants it (RTP6).
+fn tell(cx: &mut Cx<'_>, name: &SmolStr, subscriptions: &Subscriptions, message: PresenceMessage) {
+    if subscriptions.want(message.action) {
+        cx.out.push(Output::Presence { channel: name.clone(), message });
+    }
+}

@@ -1,0 +1,238 @@
+//! Enter, update and leave, and the automatic re-entry of own members (RTP8–RTP10, RTP14–RTP17).
+
+use super::channel::{Channel, Waiting};
+use super::cx::Cx;
+use super::operations::{InFlight, Origin};
+use super::payload;
+use super::presence::{Presence, Queued};
+use super::{
+    ChannelEvent, ChannelState, ChannelStateChange, ConnectionState, Output, PresenceChange,
+    Warning, errors,
+};
+use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::{OpId, SmolStr};
+use alloc::{boxed::Box, vec, vec::Vec};
+
+impl Channel {
+    /// Enter, update or leave.
+    pub(super) fn change_presence(&mut self, cx: &mut Cx<'_>, op: OpId, change: PresenceChange) {
+        let message = match prepare(cx, change) {
+            Ok(message) => message,
+            Err(error) => return cx.fail(op, error),
+        };
+        let may_wait = cx.options.queue_messages
+            && matches!(
+                cx.connection.state,
+                ConnectionState::Initialized
+                    | ConnectionState::Connecting
+                    | ConnectionState::Connected
+                    | ConnectionState::Disconnected
+            );
+        match self.state {
+            // RTP16a
+            ChannelState::Attached if cx.connection.is_connected() => {
+                cx.transmit(presence_frame(&self.name, vec![message]), vec![Origin::App(op)]);
+            }
+            // RTP16a, RTP16b
+            ChannelState::Attached | ChannelState::Attaching if may_wait => {
+                self.presence.queue.push_back(Queued { op, message });
+            }
+            ChannelState::Initialized if may_wait => {
+                // RTP8d. If the attach fails, so does what waits for it (RTL11).
+                self.presence.queue.push_back(Queued { op, message });
+                self.attach(cx, Waiting::Nobody);
+            }
+            // RTP16c
+            ChannelState::Attached | ChannelState::Attaching | ChannelState::Initialized => {
+                let error = cx.connection_error();
+                cx.fail(op, error);
+            }
+            // RTP8g
+            ChannelState::Detaching
+            | ChannelState::Detached
+            | ChannelState::Suspended
+            | ChannelState::Failed => {
+                let message = "presence needs a channel that is attached or can be";
+                let mut error = errors::channel_state(message);
+                error.cause = self.error_reason.clone().map(Box::new);
+                cx.fail(op, error);
+            }
+        }
+    }
+
+    /// A member could not be entered again (RTP17e).
+    pub(super) fn reentry_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        client_id: &SmolStr,
+        error: ErrorInfo,
+    ) {
+        let channel = self.name.clone();
+        let client_id = client_id.clone();
+        let reason = ErrorInfo::new(
+            91004,
+            400,
+            smol_str::format_smolstr!("member {client_id} could not be entered again"),
+        )
+        .with_cause(error.clone());
+        cx.out.push(Output::Channel {
+            channel: channel.clone(),
+            change: ChannelStateChange {
+                previous: self.state,
+                current: self.state,
+                event: ChannelEvent::Update,
+                reason: Some(reason),
+                resumed: true,
+                has_backlog: false,
+            },
+        });
+        cx.warn(Warning::ReentryFailed { channel, client_id, error });
+    }
+}
+
+impl Presence {
+    /// The channel is attached: sends what waited for it (RTP5b).
+    ///
+    /// First come messages that keep their serial, then own members are entered again if
+    /// `reenter` (RTP17i), then what was queued, so that the application has the last word. A
+    /// member that a message of the first kind is about is not entered again: the message does
+    /// so itself, or says that the member leaves.
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr, reenter: bool) {
+        let Some(transport) = cx.connection.established() else { return };
+        let mut spoken_for = Vec::new();
+        for message in self.held.drain(..) {
+            for item in &message.frame.presence {
+                let client_id = item.client_id.as_ref();
+                spoken_for
+                    .extend(client_id.or_else(|| cx.connection.identity(cx.options)).cloned());
+            }
+            cx.operations.transmit_again(transport, message, cx.out);
+        }
+        if reenter {
+            for member in self.own.iter() {
+                let Some(client_id) = &member.client_id else { continue };
+                if !spoken_for.contains(client_id) {
+                    let item = reentry(cx, member);
+                    let origin = Origin::Reentry(client_id.clone());
+                    cx.transmit(presence_frame(name, vec![item]), vec![origin]);
+                }
+            }
+        }
+        let mut size = 0;
+        let (mut items, mut origins) = (Vec::new(), Vec::new());
+        while let Some(Queued { op, message }) = self.queue.pop_front() {
+            let more = size_of(&message);
+            if !items.is_empty() && size + more > cx.connection.max_message_size {
+                let frame = presence_frame(name, core::mem::take(&mut items));
+                cx.transmit(frame, core::mem::take(&mut origins));
+                size = 0;
+            }
+            size = size.saturating_add(more);
+            items.push(message);
+            origins.push(Origin::App(op));
+        }
+        if !items.is_empty() {
+            cx.transmit(presence_frame(name, items), origins);
+        }
+    }
+
+    /// A message of this channel was in flight when the connection was lost, and there is one
+    /// again: the message waits for the channel to be attached. It keeps its serial if the
+    /// connection was `resumed` (RTN19a2). Re-entries are made anew.
+    pub(super) fn hold(&mut self, message: InFlight, resumed: bool) {
+        if message.origins.iter().all(|origin| matches!(origin, Origin::Reentry(_))) {
+            return;
+        }
+        if resumed {
+            return self.held.push_back(message);
+        }
+        for (origin, message) in message.origins.into_iter().zip(message.frame.presence) {
+            if let Origin::App(op) = origin {
+                self.restored.push_back(Queued { op, message });
+            }
+        }
+    }
+
+    /// The connection is a new one: serials of the old one mean nothing, and what was in flight
+    /// goes to the front of the queue.
+    pub(super) fn lose_serials(&mut self) {
+        for message in core::mem::take(&mut self.held) {
+            self.hold(message, false);
+        }
+        let mut queue = core::mem::take(&mut self.restored);
+        queue.append(&mut self.queue);
+        self.queue = queue;
+    }
+
+    /// What waits for the channel fails (RTL11).
+    pub(super) fn fail_queue(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+        for message in core::mem::take(&mut self.held) {
+            for origin in message.origins {
+                if let Origin::App(op) = origin {
+                    cx.fail(op, error.clone());
+                }
+            }
+        }
+        for Queued { op, .. } in core::mem::take(&mut self.queue) {
+            cx.fail(op, error.clone());
+        }
+    }
+}
+
+/// Checks what the application wants to say, and puts it into a message.
+fn prepare(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, ErrorInfo> {
+    let PresenceChange { action, client_id, data, extras } = change;
+    if !matches!(action, PresenceAction::Enter | PresenceAction::Update | PresenceAction::Leave) {
+        return Err(errors::bad_request("a presence operation is an enter, an update or a leave"));
+    }
+    let identity = cx.connection.identity(cx.options).map(SmolStr::as_str);
+    match client_id.as_deref() {
+        Some("" | "*") => return Err(errors::invalid_client_id("no member can have this id")),
+        Some(named) => {
+            // RTP15f
+            if identity.is_some_and(|own| own != "*" && own != named) {
+                return Err(errors::invalid_client_id("the client has another client id"));
+            }
+        }
+        None => {
+            // RTP8j
+            if cx.connection.is_connected() && matches!(identity, None | Some("*")) {
+                return Err(errors::invalid_client_id("the client has no client id of its own"));
+            }
+        }
+    }
+    let mut message = PresenceMessage { client_id, data, extras, ..PresenceMessage::new(action) };
+    payload::encode(&mut message);
+    // TO3l8
+    if size_of(&message) > cx.connection.max_message_size {
+        return Err(errors::too_large());
+    }
+    Ok(message)
+}
+
+/// TP5.
+fn size_of(message: &PresenceMessage) -> u64 {
+    u64::try_from(message.size()).unwrap_or(u64::MAX)
+}
+
+fn presence_frame(name: &SmolStr, items: Vec<PresenceMessage>) -> Box<ProtocolMessage> {
+    let mut frame = ProtocolMessage::new(Action::Presence);
+    frame.channel = Some(name.clone());
+    frame.presence = items;
+    Box::new(frame)
+}
+
+/// RTP17g, RTP17g1.
+fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
+    let same_connection = member.connection_id == cx.connection.id;
+    let mut item = PresenceMessage {
+        id: member.id.clone().filter(|_| same_connection),
+        client_id: member.client_id.clone(),
+        data: member.data.clone(),
+        encoding: member.encoding.clone(),
+        extras: member.extras.clone(),
+        ..PresenceMessage::new(PresenceAction::Enter)
+    };
+    payload::encode(&mut item);
+    item
+}

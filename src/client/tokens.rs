@@ -1,0 +1,132 @@
+//! Tokens: new ones, refused ones, and asking for them (RTC8, RTN14b, RTN15h, RTN22, RSA4).
+
+use super::connection::TokenUse;
+use super::{Client, ConnectionState, Misuse, Outbox, Output, Warning, errors};
+use crate::wire::{Action, AuthDetails, ErrorInfo, ProtocolMessage};
+use crate::{OpId, SmolStr};
+use alloc::boxed::Box;
+
+impl Client {
+    /// RTC8: the application has new credentials.
+    pub(super) fn authorize(&mut self, op: OpId, token: SmolStr, out: &mut Outbox) {
+        self.use_token(token);
+        self.connection.authorizing.push(op);
+        match self.connection.state {
+            ConnectionState::Connected => self.send_auth(out),
+            // RTC8b
+            ConnectionState::Connecting => {
+                self.close_transport(out);
+                self.open_transport(out);
+            }
+            // RTC8c
+            ConnectionState::Closing => {
+                // What waits belongs to the connection to come, not to the one that ends.
+                let authorizing = core::mem::take(&mut self.connection.authorizing);
+                self.connect(out);
+                self.connection.authorizing = authorizing;
+            }
+            _ => self.connect(out),
+        }
+    }
+
+    /// The host's answer to `Output::TokenRequired`.
+    pub(super) fn token(&mut self, result: Result<SmolStr, ErrorInfo>, out: &mut Outbox) {
+        let Some(wanted) = self.connection.token_wanted.take() else {
+            return out.push(Output::Misuse(Misuse::UnexpectedToken));
+        };
+        match result {
+            Ok(token) => {
+                self.use_token(token);
+                match (wanted, self.connection.state) {
+                    (TokenUse::Connect, ConnectionState::Connecting)
+                        if self.connection.transport.is_none() =>
+                    {
+                        self.open_transport(out);
+                    }
+                    (TokenUse::Auth, ConnectionState::Connected) => self.send_auth(out),
+                    _ => {}
+                }
+            }
+            // RSA4d
+            Err(error) if error.status_code == 403 => {
+                self.fail(errors::token_request_failed(error), out);
+            }
+            Err(error) => {
+                let error = errors::token_request_failed(error);
+                match (wanted, self.connection.state) {
+                    // RSA4c2
+                    (TokenUse::Connect, ConnectionState::Connecting)
+                        if self.connection.transport.is_none() =>
+                    {
+                        self.attempt_failed(error, out);
+                    }
+                    // RSA4c3
+                    _ => out.push(Output::Warning(Warning::TokenNotRenewed(error))),
+                }
+            }
+        }
+    }
+
+    /// The server does not take the token of an attempt (RTN14b, RTN15c5).
+    pub(super) fn token_refused_connecting(&mut self, error: ErrorInfo, out: &mut Outbox) {
+        if !self.options.token_renewable {
+            return self.fail(errors::token_not_renewable().with_cause(error), out);
+        }
+        self.close_transport(out);
+        self.connection.token_refused = true;
+        if self.connection.token_renewed {
+            // One renewal an episode; the next attempt begins with another.
+            return self.attempt_failed(error, out);
+        }
+        self.open_transport(out);
+    }
+
+    /// The server does not take the token of the connection any longer (RTN15h1, RTN15h2).
+    pub(super) fn token_refused_connected(&mut self, error: ErrorInfo, out: &mut Outbox) {
+        if self.options.token_renewable {
+            self.connection.token_refused = true;
+            self.close_transport(out);
+            self.transport_lost(error, out);
+        } else {
+            self.fail(errors::token_not_renewable().with_cause(error), out);
+        }
+    }
+
+    /// The server asks for new credentials (RTN22).
+    pub(super) fn auth_asked(&mut self, out: &mut Outbox) {
+        if self.connection.state != ConnectionState::Connected {
+            return;
+        }
+        if self.options.token_renewable {
+            self.want_token(TokenUse::Auth, out);
+        } else {
+            let error = errors::token_not_renewable();
+            out.push(Output::Warning(Warning::TokenNotRenewed(error)));
+        }
+    }
+
+    /// Asks the host for a token, once.
+    pub(super) fn want_token(&mut self, wanted: TokenUse, out: &mut Outbox) {
+        if wanted == TokenUse::Connect {
+            self.connection.token_renewed = true;
+        }
+        if self.connection.token_wanted.replace(wanted).is_none() {
+            out.push(Output::TokenRequired);
+        }
+    }
+
+    fn use_token(&mut self, token: SmolStr) {
+        self.connection.token = Some(token);
+        self.connection.token_refused = false;
+    }
+
+    /// RTC8a.
+    fn send_auth(&self, out: &mut Outbox) {
+        if let Some(transport) = self.connection.established() {
+            let mut frame = ProtocolMessage::new(Action::Auth);
+            let access_token = self.connection.token.clone();
+            frame.auth = Some(Box::new(AuthDetails { access_token }));
+            out.push(Output::Send { transport, frame: Box::new(frame) });
+        }
+    }
+}
