@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Proves that the library needs no standard library:
+# 1. it builds for two targets where there is none, a microcontroller and WebAssembly;
+# 2. a program without `std` links it, runs a whole presence conversation and exits with 0.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/toolchain.sh
+. scripts/toolchain.sh
+
+for target in thumbv7em-none-eabi wasm32-unknown-unknown; do
+  for features in "" json,msgpack; do
+    echo "bare-metal: library for $target, features: ${features:-none}"
+    bare_cargo build --quiet --lib --locked --target "$target" \
+      --no-default-features --features "$features"
+  done
+done
+
+echo "bare-metal: a program without std on this machine"
+host="$(/usr/bin/rustc -vV | sed -n 's/^host: //p')"
+bare_cargo run --quiet --locked --target "$host" --manifest-path tests/no_std/Cargo.toml
+echo "bare-metal: ok"
