@@ -32,6 +32,11 @@ fn the_server_as_an_operator_sees_it() {
 }
 
 #[test]
+fn hostile_peers_harm_nobody() {
+    node("interop", "hostile.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
 fn the_page_in_a_browser() {
     if !Path::new("/usr/bin/chromium").exists() && std::env::var_os("CHROMIUM").is_none() {
         return skip("chromium is not installed; CHROMIUM may name another path");
