@@ -5,7 +5,7 @@ use crate::{
     keys::{Grant, TokenRequest},
     metrics, page,
     problem::{Problem, error},
-    socket,
+    socket::{self, Sizes},
 };
 use axum::{
     Router,
@@ -120,13 +120,15 @@ async fn root(
     };
     let format = last(&params, "format").and_then(Format::from_name).unwrap_or(Format::Json);
     let request = connect_request(&app, &params);
-    let most = app.max_frame_size;
+    let frame_size = app.max_frame_size;
+    // Whoever is somewhat above the limit is told so; what is far above it is not even read.
+    let most = frame_size.saturating_mul(2);
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         match request {
             Ok(request) => {
                 let transport = app.next_transport();
-                socket::serve(socket, transport, format, request, app.core.clone(), app.send_queue)
-                    .await;
+                let sizes = Sizes { frame: frame_size, send_queue: app.send_queue };
+                socket::serve(socket, transport, format, request, app.core.clone(), sizes).await;
             }
             Err(error) => socket::refuse(socket, format, error).await,
         }

@@ -12,7 +12,7 @@ use futures_util::{
 use presence_proto::{
     TransportId,
     server::{ConnectRequest, Input},
-    wire::{ErrorInfo, Format, ProtocolMessage},
+    wire::{DecodeLimits, ErrorInfo, Format, ProtocolMessage},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
@@ -27,6 +27,15 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may take to answer our closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many bytes a connection may have under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// In one frame that comes in.
+    pub(crate) frame: usize,
+    /// In all that waits to go out.
+    pub(crate) send_queue: usize,
+}
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
     socket: WebSocket,
@@ -34,13 +43,13 @@ pub(crate) async fn serve(
     format: Format,
     request: ConnectRequest,
     core: Handle,
-    send_queue: usize,
+    sizes: Sizes,
 ) {
     let (mut sink, mut stream) = socket.split();
-    let (link, waiting) = link::queue(format, send_queue);
+    let (link, waiting) = link::queue(format, sizes.send_queue);
     core.open(transport, link, request);
     tokio::select! {
-        () = read(&mut stream, transport, format, &core) => {
+        () = read(&mut stream, transport, format, sizes.frame, &core) => {
             core.from(transport, Input::Closed { transport }, None);
         }
         done = write(&mut sink, waiting, transport, &core) => {
@@ -75,14 +84,21 @@ async fn read(
     stream: &mut SplitStream<WebSocket>,
     transport: TransportId,
     format: Format,
+    frame_size: usize,
     core: &Handle,
 ) {
+    let mut limits = DecodeLimits::default();
+    limits.max_len = frame_size;
+    let received = |bytes: &[u8]| match ProtocolMessage::decode_with(format, bytes, &limits) {
+        Ok(frame) => Input::Received { transport, frame },
+        Err(error) => Input::Undecodable { transport, error: ErrorInfo::from(&error) },
+    };
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
     while let Some(message) = stream.next().await {
         let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
         let input = match message {
-            Ok(Message::Text(text)) => received(transport, format, text.as_bytes()),
-            Ok(Message::Binary(bytes)) => received(transport, format, &bytes),
+            Ok(Message::Text(text)) => received(text.as_bytes()),
+            Ok(Message::Binary(bytes)) => received(&bytes),
             Ok(Message::Ping(_) | Message::Pong(_)) => Input::Activity { transport },
             Ok(Message::Close(_)) => return,
             Err(error) => {
@@ -91,13 +107,6 @@ async fn read(
             }
         };
         core.from(transport, input, Some(permit));
-    }
-}
-
-fn received(transport: TransportId, format: Format, bytes: &[u8]) -> Input {
-    match ProtocolMessage::decode(format, bytes) {
-        Ok(frame) => Input::Received { transport, frame },
-        Err(error) => Input::Undecodable { transport, error: ErrorInfo::from(&error) },
     }
 }
 

@@ -47,7 +47,7 @@ test('no acknowledged event is lost when the server is killed', async () => {
     const there = new Set(kept);
     assert.equal(there.size, kept.length, 'nothing is there twice');
     assert.deepEqual(acknowledged.filter((data) => !there.has(data)), [], 'nothing acknowledged is lost');
-    assert.deepEqual(kept, kept.toSorted((a, b) => a - b), 'in the order in which it happened');
+    assert.deepEqual(kept, [...kept].sort((a, b) => a - b), 'in the order in which it happened');
     assert.ok(kept.length >= ENOUGH);
 
     // What happens now comes after what happened then.
@@ -55,7 +55,7 @@ test('no acknowledged event is lost when the server is killed', async () => {
     await newcomer.channels.get(CHANNEL).presence.enter('late');
     const newest = await whole(second.port, { direction: 'backwards' });
     assert.deepEqual([newest[0].clientId, newest[0].data], ['newcomer', 'late']);
-    assert.deepEqual(newest.slice(1).map((event) => event.data), kept.toReversed());
+    assert.deepEqual(newest.slice(1).map((event) => event.data), [...kept].reverse());
     const since = await whole(second.port, { start: newest[0].timestamp, direction: 'forwards' });
     assert.ok(since.length >= 1 && since.length < newest.length);
     assert.equal(since.at(-1).data, 'late');

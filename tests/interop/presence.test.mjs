@@ -136,7 +136,7 @@ test('members and history over HTTP, page by page', async () => {
   };
   const forwards = [...Array.from({ length: 7 }, (_, i) => `m${i} enter`), 'm0 leave'];
   assert.deepEqual(await told('forwards'), forwards);
-  assert.deepEqual(await told('backwards'), forwards.toReversed());
+  assert.deepEqual(await told('backwards'), [...forwards].reverse());
   await close(crowd);
 });
 
