@@ -54,7 +54,10 @@ impl<'a> Record<'a> {
 impl Store {
     /// Opens the file, or makes it.
     pub(crate) fn open(path: &Path) -> Result<Self, redb::Error> {
-        let database = Database::create(path)?;
+        Self::new(Database::create(path)?)
+    }
+
+    fn new(database: Database) -> Result<Self, redb::Error> {
         let transaction = database.begin_write()?;
         transaction.open_table(EVENTS)?;
         transaction.open_table(BY_TIME)?;
@@ -199,4 +202,97 @@ impl Store {
 
 fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
     ProtocolMessage::decode(Format::MessagePack, bytes).ok()?.presence.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use presence_proto::wire::PresenceAction;
+
+    fn store() -> Store {
+        let backend = redb::backends::InMemoryBackend::new();
+        Store::new(Database::builder().create_with_backend(backend).unwrap()).unwrap()
+    }
+
+    /// Ten events, a second apart and two of each serial, in each of two channels.
+    fn filled() -> Store {
+        let store = store();
+        for n in 0..10 {
+            for (channel, serial) in [("a", n / 2 * 2 + 1), ("b", n / 2 * 2 + 2)] {
+                let mut message = PresenceMessage::new(PresenceAction::Update)
+                    .with_client_id(format!("{channel}{n}"));
+                message.timestamp = Some(UnixMillis::from_millis(n * 1000));
+                let position = Position { serial: serial as u64, index: n as u32 % 2 };
+                let record = Record { channel: &channel.into(), position, message: &message };
+                store.append(&[record]).unwrap();
+            }
+        }
+        store
+    }
+
+    fn pages(store: &Store, query: &HistoryQuery) -> Vec<String> {
+        let mut query = query.clone();
+        let mut found = Vec::new();
+        loop {
+            let page = store.history("a", &query).unwrap();
+            assert!(page.items.len() <= query.limit);
+            found.extend(page.items.into_iter().map(|(_, m)| m.client_id.unwrap().to_string()));
+            if page.next.is_none() {
+                return found;
+            }
+            query.after = page.next;
+        }
+    }
+
+    fn named(numbers: impl IntoIterator<Item = i32>) -> Vec<String> {
+        numbers.into_iter().map(|n| format!("a{n}")).collect()
+    }
+
+    #[test]
+    fn pages_go_both_ways_and_meet_the_bounds() {
+        let store = filled();
+        for limit in [1, 3, 5, 10, 100] {
+            let mut query = HistoryQuery::default();
+            query.limit = limit;
+            assert_eq!(pages(&store, &query), named((0..10).rev()));
+            query.start = Some(UnixMillis::from_millis(2000));
+            query.end = Some(UnixMillis::from_millis(7000));
+            assert_eq!(pages(&store, &query), named((2..=7).rev()));
+            query.direction = Direction::Forwards;
+            assert_eq!(pages(&store, &query), named(2..=7));
+            query.from_serial = Some("0000000000000005".into());
+            assert_eq!(pages(&store, &query), named(2..=5));
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let store = filled();
+        let mut query = HistoryQuery::default();
+        for limit in [0, MAX_PAGE + 1] {
+            query.limit = limit;
+            assert_eq!(store.history("a", &query).unwrap_err().code, 40003);
+        }
+        query.limit = 1;
+        query.from_serial = Some("xyz".into());
+        assert_eq!(store.history("a", &query).unwrap_err().code, 40003);
+    }
+
+    #[test]
+    fn old_events_go_and_newer_ones_stay() {
+        let store = filled();
+        assert!(!store.purge(UnixMillis::from_millis(4000)).unwrap());
+        assert_eq!(pages(&store, &HistoryQuery::default()), named((4..10).rev()));
+        assert!(!store.purge(UnixMillis::from_millis(i64::MAX)).unwrap());
+        assert_eq!(pages(&store, &HistoryQuery::default()), named([]));
+    }
+
+    #[test]
+    fn serials_and_the_secret_outlive_a_run() {
+        assert_eq!(store().last_serial().unwrap(), 0);
+        let store = filled();
+        assert_eq!(store.last_serial().unwrap(), 10);
+        assert_eq!(store.key_secret([1; 32]).unwrap().0, [1; 32]);
+        assert_eq!(store.key_secret([2; 32]).unwrap().0, [1; 32]);
+    }
 }
