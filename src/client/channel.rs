@@ -58,6 +58,8 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Attaching, C::DetachAtOnce, S::Detached),
     (S::Suspended, C::DetachAtOnce, S::Detached),
     (S::Attaching, C::Attached, S::Attached),
+    // Only as a late answer.
+    (S::Suspended, C::Attached, S::Attached),
     // RTL5k
     (S::Detached, C::Attached, S::Detaching),
     (S::Detaching, C::Detached, S::Detached),
@@ -143,6 +145,8 @@ pub(super) struct Channel {
     requests: VecDeque<(Request, Waiting)>,
     /// Operations that wait for the server to take over new options (RTL16a).
     reconfiguring: Vec<OpId>,
+    /// ATTACH was sent on the present transport, and has no answer yet.
+    asked: bool,
     /// The detach under way began in DETACHED (RTL5k).
     was_detached: bool,
     /// Attempts since the last ATTACHED, for the back-off (RTB1).
@@ -168,6 +172,7 @@ impl Channel {
             waiting: Vec::new(),
             requests: VecDeque::new(),
             reconfiguring: Vec::new(),
+            asked: false,
             was_detached: false,
             attempts: 0,
             deadline: None,
@@ -294,18 +299,22 @@ impl Channel {
 
     /// ATTACHED has come (RTL4c, RTL12, RTL5k).
     pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: ProtocolMessage) {
-        match self.state {
-            S::Attached | S::Attaching => {}
+        let was_attached = self.state == S::Attached;
+        match next_state(self.state, Cause::Attached) {
+            _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
-            S::Detaching => return self.send_detach(cx),
-            S::Detached => {
+            _ if self.state == S::Detaching => return self.send_detach(cx),
+            Some(S::Detaching) => {
                 self.was_detached = true;
                 self.step(cx, Cause::Attached, None);
                 return self.send_detach(cx);
             }
+            // The answer to an ATTACH that comes after its time.
+            Some(S::Attached) if self.asked => {}
             // Nobody asked for it.
-            S::Initialized | S::Suspended | S::Failed => return,
+            _ => return,
         }
+        self.asked = false;
         let flags = frame.flags();
         let resumed = flags.contains(Flags::RESUMED);
         if let Some(serial) = frame.channel_serial.filter(|serial| !serial.is_empty()) {
@@ -319,7 +328,6 @@ impl Channel {
         self.modes = Some(flags.modes());
         self.params = frame.params.unwrap_or_default();
         let reason = frame.error.map(|error| *error);
-        let was_attached = self.state == S::Attached;
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
         self.attempts = 0;
         self.error_reason.clone_from(&reason);
@@ -345,10 +353,12 @@ impl Channel {
         for op in core::mem::take(&mut self.reconfiguring) {
             cx.done(op);
         }
-        // RTP17i: every ATTACHED but one that finds the channel attached and says RESUMED.
-        let reenter = !(was_attached && resumed);
-        self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
-        self.presence.flush(cx, &self.name, reenter);
+        // An ATTACHED that finds the channel attached and says RESUMED changes nothing for presence:
+        // no event was missed, and own members are where they were (RTP17i).
+        if !(was_attached && resumed) {
+            self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
+            self.presence.flush(cx, &self.name);
+        }
         if !was_attached {
             self.settle(cx, &Ok(()));
         }
@@ -356,6 +366,7 @@ impl Channel {
 
     /// DETACHED has come (RTL5d, RTL13).
     pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
+        self.asked = false;
         match self.state {
             S::Detaching => {
                 self.step(cx, Cause::Detached, error);
@@ -419,11 +430,13 @@ impl Channel {
     /// The connection has left CONNECTED: what was asked of the server is asked again later
     /// (RTL3e, RTL13c, RTN19b).
     pub(super) fn disconnected(&mut self, cx: &mut Cx<'_>) {
+        self.asked = false;
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
     }
 
     /// The connection has come to an end of some kind (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
+        self.asked = false;
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
         let was_detaching = self.state == S::Detaching;
         if next_state(self.state, cause).is_none() {
@@ -512,7 +525,7 @@ impl Channel {
                 let error = reason.unwrap_or_else(errors::detached_by_server);
                 self.fail_reconfiguring(cx, &error);
                 // RTP5f
-                self.presence.suspended(cx, &self.name, &error);
+                self.presence.suspended(cx, &error);
             }
             S::Initialized | S::Attaching | S::Attached | S::Detaching => {}
         }
@@ -577,6 +590,7 @@ impl Channel {
         }
         frame.flags = self.options.modes.map(Flags::from);
         if cx.send(frame) {
+            self.asked = true;
             self.expect_answer(cx);
         }
     }
@@ -585,6 +599,7 @@ impl Channel {
     fn send_detach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
+        self.asked = false;
         if cx.send(frame) && self.deadline.is_none() {
             self.expect_answer(cx);
         }

@@ -15,7 +15,6 @@ mod operations;
 mod options;
 mod output;
 mod own_members;
-mod payload;
 mod presence;
 mod presence_ops;
 mod recovery;

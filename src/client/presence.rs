@@ -3,7 +3,6 @@
 use super::cx::Cx;
 use super::operations::InFlight;
 use super::own_members::OwnMembers;
-use super::payload;
 use super::subscriptions::{Actions, Subscriptions};
 use super::{GetParams, Outcome, Output, Warning, errors};
 use crate::members::MemberSet;
@@ -111,9 +110,9 @@ impl Presence {
         if !(known && named(&message.client_id) && named(&message.connection_id)) {
             return cx.warn(Warning::PresenceIgnored { channel: name.clone() });
         }
-        if message.encoding.is_some()
-            && let Some(encoding) = payload::decode(&mut message)
-        {
+        // RSL6b: what cannot be decoded is passed on with the encodings that are left.
+        if message.encoding.is_some() && message.decode_data().is_err() {
+            let encoding = message.encoding.clone().unwrap_or_default();
             cx.warn(Warning::DataNotDecoded { channel: name.clone(), encoding });
         }
         // RTP17b
@@ -167,11 +166,8 @@ impl Presence {
     }
 
     /// The channel is SUSPENDED: the members are kept, so that a sync after the next attach tells
-    /// the differences (RTP5f).
-    pub(super) fn suspended(&mut self, cx: &mut Cx<'_>, name: &SmolStr, error: &ErrorInfo) {
-        let Self { members, subscriptions, .. } = self;
-        members.abandon_sync(|leave| tell(cx, name, subscriptions, leave));
-        self.sync_id = None;
+    /// the differences (RTP5f). That sync supersedes one that is under way.
+    pub(super) fn suspended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.sync_complete = false;
         self.fail_queue(cx, error);
         for (op, _) in core::mem::take(&mut self.waiting) {

@@ -3,7 +3,6 @@
 use super::channel::{Channel, Waiting};
 use super::cx::Cx;
 use super::operations::{InFlight, Origin};
-use super::payload;
 use super::presence::{Presence, Queued};
 use super::{
     ChannelEvent, ChannelState, ChannelStateChange, ConnectionState, Output, PresenceChange,
@@ -20,17 +19,15 @@ impl Channel {
             Ok(message) => message,
             Err(error) => return cx.fail(op, error),
         };
-        let may_wait = cx.options.queue_messages
-            && matches!(
-                cx.connection.state,
-                ConnectionState::Initialized
-                    | ConnectionState::Connecting
-                    | ConnectionState::Connected
-                    | ConnectionState::Disconnected
-            );
+        // RTP16c, RTL4b
+        if let Some(error) = self.cannot_attach(cx) {
+            return cx.fail(op, error);
+        }
+        let connected = cx.connection.is_connected();
+        let may_wait = cx.options.queue_messages;
         match self.state {
             // RTP16a
-            ChannelState::Attached if cx.connection.is_connected() => {
+            ChannelState::Attached if connected => {
                 cx.transmit(presence_frame(&self.name, vec![message]), vec![Origin::App(op)]);
             }
             // RTP16a, RTP16b
@@ -43,9 +40,14 @@ impl Channel {
                 self.attach(cx, Waiting::Nobody);
             }
             // RTP16c
-            ChannelState::Attached | ChannelState::Attaching | ChannelState::Initialized => {
-                let error = cx.connection_error();
-                cx.fail(op, error);
+            ChannelState::Attached => cx.fail(op, cx.connection_error()),
+            ChannelState::Attaching | ChannelState::Initialized => {
+                let message = "not attached, and operations are not queued";
+                cx.fail(op, errors::channel_state(message));
+                // RTP8d
+                if self.state == ChannelState::Initialized {
+                    self.attach(cx, Waiting::Nobody);
+                }
             }
             // RTP8g
             ChannelState::Detaching
@@ -93,11 +95,11 @@ impl Channel {
 impl Presence {
     /// The channel is attached: sends what waited for it (RTP5b).
     ///
-    /// First come messages that keep their serial, then own members are entered again if
-    /// `reenter` (RTP17i), then what was queued, so that the application has the last word. A
+    /// First come messages that keep their serial, then own members are entered again (RTP17i),
+    /// then what was queued, so that the application has the last word. A
     /// member that a message of the first kind is about is not entered again: the message does
     /// so itself, or says that the member leaves.
-    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr, reenter: bool) {
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) {
         let Some(transport) = cx.connection.established() else { return };
         let mut spoken_for = Vec::new();
         for message in self.held.drain(..) {
@@ -108,14 +110,12 @@ impl Presence {
             }
             cx.operations.transmit_again(transport, message, cx.out);
         }
-        if reenter {
-            for member in self.own.iter() {
-                let Some(client_id) = &member.client_id else { continue };
-                if !spoken_for.contains(client_id) {
-                    let item = reentry(cx, member);
-                    let origin = Origin::Reentry(client_id.clone());
-                    cx.transmit(presence_frame(name, vec![item]), vec![origin]);
-                }
+        for member in self.own.iter() {
+            let Some(client_id) = &member.client_id else { continue };
+            if !spoken_for.contains(client_id) {
+                let item = reentry(cx, member);
+                let origin = Origin::Reentry(client_id.clone());
+                cx.transmit(presence_frame(name, vec![item]), vec![origin]);
             }
         }
         let mut size = 0;
@@ -202,7 +202,7 @@ fn prepare(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, Error
         }
     }
     let mut message = PresenceMessage { client_id, data, extras, ..PresenceMessage::new(action) };
-    payload::encode(&mut message);
+    message.encode_data().map_err(|error| ErrorInfo::from(&error))?;
     // TO3l8
     if size_of(&message) > cx.connection.max_message_size {
         return Err(errors::too_large());
@@ -223,6 +223,8 @@ fn presence_frame(name: &SmolStr, items: Vec<PresenceMessage>) -> Box<ProtocolMe
 }
 
 /// RTP17g, RTP17g1.
+///
+/// Data that was decoded is encoded again; what could not be decoded goes back as it came.
 fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
     let same_connection = member.connection_id == cx.connection.id;
     let mut item = PresenceMessage {
@@ -233,6 +235,7 @@ fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
         extras: member.extras.clone(),
         ..PresenceMessage::new(PresenceAction::Enter)
     };
-    payload::encode(&mut item);
+    // A member's data has travelled, so it can travel.
+    let _ = item.encode_data();
     item
 }

@@ -42,6 +42,13 @@ impl RecoveryKey {
     }
 }
 
-fn parse_json(_text: &str) -> Option<Value> {
+#[cfg(feature = "json")]
+fn parse_json(text: &str) -> Option<Value> {
+    Value::parse_json(text).ok()
+}
+
+/// Recovery keys are JSON: without it none can be read.
+#[cfg(not(feature = "json"))]
+const fn parse_json(_: &str) -> Option<Value> {
     None
 }

@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::recovery::RecoveryKey;
 use super::{ChannelOptions, ChannelState, Client, ConnectionState};
 use crate::SmolStr;
-use crate::members::{Member, Members, MembersOfClient};
+use crate::members::{Member, MemberSet, Members, MembersOfClient};
 use crate::wire::{ErrorInfo, Modes, PresenceMessage};
 
 impl Client {
@@ -176,6 +176,12 @@ impl<'a> ChannelView<'a> {
     #[must_use]
     pub fn members(&self) -> Members<'a> {
         self.channel.presence.members.iter()
+    }
+
+    /// The member set, with the marks of members that left during a sync (RTP2h2a).
+    #[must_use]
+    pub const fn member_set(&self) -> &'a MemberSet {
+        &self.channel.presence.members
     }
 
     /// The members of one client id, one for each of its connections.

@@ -120,6 +120,12 @@ impl MemberSet {
         Members { records: self.records.iter(), left: self.len() }
     }
 
+    /// All that is stored, in slot order: present members, and the marks of those that left
+    /// during a sync.
+    pub fn iter_stored(&self) -> impl Iterator<Item = Member<'_>> {
+        self.records.iter().map(|record| Member { record })
+    }
+
     /// The present members of one client id, in the order in which they came (RTP11c2). Costs as
     /// much as there are such members, not as there are members.
     #[must_use]
