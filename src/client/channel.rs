@@ -226,8 +226,7 @@ impl Channel {
                 self.complete(cx, waiting, Err(error));
             }
             // RTL5i
-            S::Detaching if self.requests.is_empty() => self.waiting.push(waiting),
-            S::Detaching => self.requests.push_back((Request::Detach, waiting)),
+            S::Detaching => self.waiting.push(waiting),
             S::Attaching if connected => self.requests.push_back((Request::Detach, waiting)),
             S::Attached if connected => {
                 self.was_detached = false;
@@ -303,7 +302,10 @@ impl Channel {
         match next_state(self.state, Cause::Attached) {
             _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
-            _ if self.state == S::Detaching => return self.send_detach(cx),
+            _ if self.state == S::Detaching => {
+                self.advance(frame.channel_serial.as_ref());
+                return self.send_detach(cx);
+            }
             Some(S::Detaching) => {
                 self.was_detached = true;
                 self.step(cx, Cause::Attached, None);

@@ -5,8 +5,7 @@ use super::cx::Cx;
 use super::operations::{InFlight, Origin};
 use super::presence::{Presence, Queued};
 use super::{
-    ChannelEvent, ChannelState, ChannelStateChange, ConnectionState, Output, PresenceChange,
-    Warning, errors,
+    ChannelEvent, ChannelState, ChannelStateChange, Output, PresenceChange, Warning, errors,
 };
 use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr};

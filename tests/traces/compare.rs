@@ -72,6 +72,31 @@ pub(crate) fn first_difference(
     None
 }
 
+/// The calls of `get` that waited and failed with 91005 when their channel became SUSPENDED.
+pub(crate) fn gets_cut_by_suspension(trace: &Json, observed: &[Observed]) -> BTreeSet<Option<u64>> {
+    let mut cut = BTreeSet::new();
+    for call in trace["steps"].as_array().into_iter().flatten() {
+        if call["call"] != "get" || call["waitForSync"] == false {
+            continue;
+        }
+        let suspensions = observed.iter().filter(|o| {
+            let event = &o.what["channel"];
+            event["name"] == call["channel"] && event["event"] == "suspended"
+        });
+        for suspension in suspensions {
+            cut.extend(observed.iter().filter_map(|o| {
+                let done = &o.what["done"];
+                (o.time == suspension.time
+                    && o.step == suspension.step
+                    && done["op"] == call["op"]
+                    && done["error"]["code"] == 91005)
+                    .then(|| done["op"].as_u64())
+            }));
+        }
+    }
+    cut
+}
+
 /// Whether what was found is what was wanted, where a code that is a client's own choice may be
 /// any code, or none.
 fn matches(wanted: &Json, found: &Json) -> bool {

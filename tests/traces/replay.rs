@@ -57,7 +57,8 @@ pub(crate) fn replay(trace: &Json, text: &str) -> Vec<Observed> {
     let steps = trace["steps"].as_array().expect("steps");
     let mut names: Vec<&str> = Vec::new();
     for step in steps {
-        if let Some(name) = step["channel"].as_str().or(step["recv"]["channel"].as_str())
+        let channel = [&step["channel"], &step["recv"]["channel"], &step["inspect"]];
+        if let Some(name) = channel.into_iter().find_map(Json::as_str)
             && !names.contains(&name)
         {
             names.push(name);
