@@ -568,6 +568,11 @@ impl Channel {
             (Waiting::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
             (Waiting::Release(op), Ok(())) => {
                 self.gone = self.requests.is_empty();
+                if !self.gone {
+                    // Another life begins, with a clean slate.
+                    self.options = ChannelOptions::default();
+                    self.presence.unsubscribe(None);
+                }
                 cx.done(op);
             }
             (Waiting::Op(op) | Waiting::Get(op, _) | Waiting::Release(op), Err(error)) => {

@@ -65,13 +65,6 @@ pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
     TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
 }
 
-/// The transport that was asked for last.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Transport {
-    pub(super) id: TransportId,
-    pub(super) open: bool,
-}
-
 /// What a new token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenUse {
@@ -93,7 +86,8 @@ pub(super) struct Connection {
     pub(super) client_id: Option<SmolStr>,
     /// RTN25.
     pub(super) error_reason: Option<ErrorInfo>,
-    pub(super) transport: Option<Transport>,
+    /// The transport that was asked for last, until it is given up or lost.
+    pub(super) transport: Option<TransportId>,
     last_transport: u64,
     /// CD2f, or the default.
     pub(super) state_ttl: Duration,
@@ -122,7 +116,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(options: &ClientOptions, recover: Option<RecoveryKey>) -> Self {
+    pub(super) fn new(options: &ClientOptions) -> Self {
         Self {
             state: ConnectionState::Initialized,
             id: None,
@@ -137,7 +131,7 @@ impl Connection {
             attempts: 0,
             late: false,
             close_sent: false,
-            recover,
+            recover: None,
             token: options.token.clone(),
             token_refused: false,
             token_renewed: false,
@@ -152,14 +146,14 @@ impl Connection {
 
     /// The transport to send on, if the connection is established.
     pub(super) fn established(&self) -> Option<TransportId> {
-        self.transport.filter(|_| self.is_connected()).map(|transport| transport.id)
+        self.transport.filter(|_| self.is_connected())
     }
 
     /// A new transport takes the place of the present one.
     pub(super) fn new_transport(&mut self) -> TransportId {
         self.last_transport = self.last_transport.saturating_add(1);
         let id = TransportId(self.last_transport);
-        self.transport = Some(Transport { id, open: false });
+        self.transport = Some(id);
         self.close_sent = false;
         id
     }
@@ -195,10 +189,15 @@ impl Connection {
         }
     }
 
-    /// Forgets the connection: CLOSED and FAILED have neither id nor key (RTN8d, RTN9d).
-    pub(super) fn forget(&mut self, options: &ClientOptions) {
+    /// CLOSING, CLOSED and FAILED have neither id nor key (RTN8d, RTN9d).
+    pub(super) fn forget_id(&mut self) {
         self.id = None;
         self.key = None;
+    }
+
+    /// Forgets the connection.
+    pub(super) fn forget(&mut self, options: &ClientOptions) {
+        self.forget_id();
         self.client_id = None;
         self.state_ttl = options.connection_state_ttl;
         self.max_message_size = options.max_message_size;

@@ -110,6 +110,7 @@ impl Client {
         let same = frame.connection_id.is_none() || self.connection.id == frame.connection_id;
         self.connection.adopt(frame.connection_details.as_deref());
         self.connection.error_reason.clone_from(&reason);
+        self.timers.cancel(Timer::Idle);
         self.active();
         if !same {
             // No server should do that; what a new connection means holds all the same.

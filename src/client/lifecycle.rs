@@ -15,9 +15,7 @@ impl Client {
 
     /// RTN11.
     pub(super) fn connect(&mut self, out: &mut Outbox) {
-        if core::mem::take(&mut self.recovery_key_malformed) {
-            out.push(Output::Warning(Warning::RecoveryKeyMalformed));
-        }
+        self.warn_of_options(out);
         match self.connection.state {
             // RTN11e
             ConnectionState::Connecting | ConnectionState::Connected => return,
@@ -43,6 +41,7 @@ impl Client {
         self.timers.cancel(Timer::Retry);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
+        self.connection.forget_id();
         self.announce(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
         match previous {
@@ -61,7 +60,7 @@ impl Client {
         self.connection.close_sent = true;
         if let Some(transport) = self.connection.transport {
             let frame = Box::new(ProtocolMessage::new(Action::Close));
-            out.push(Output::Send { transport: transport.id, frame });
+            out.push(Output::Send { transport, frame });
         }
         self.timers.arm(Timer::Request, self.request_deadline());
     }
@@ -72,6 +71,21 @@ impl Client {
         self.connection.error_reason = None;
         self.operations.next_serial = 0;
         self.with_channels(out, |channel, cx| channel.reset(cx));
+    }
+
+    /// Says, once, what is wrong with the options.
+    fn warn_of_options(&mut self, out: &mut Outbox) {
+        if core::mem::replace(&mut self.options_warned, true) {
+            return;
+        }
+        let key = self.options.recover.as_deref();
+        if key.is_some_and(|key| RecoveryKey::parse(key).is_none()) {
+            out.push(Output::Warning(Warning::RecoveryKeyMalformed));
+        }
+        // RSA4a1
+        if self.options.token.is_some() && !self.options.token_renewable {
+            out.push(Output::Warning(Warning::TokenNotRenewable));
+        }
     }
 
     // ---- Attempts
@@ -102,7 +116,7 @@ impl Client {
     pub(super) fn close_transport(&mut self, out: &mut Outbox) {
         self.timers.cancel(Timer::Idle);
         if let Some(transport) = self.connection.transport.take() {
-            out.push(Output::CloseTransport { transport: transport.id });
+            out.push(Output::CloseTransport { transport });
         }
     }
 

@@ -59,8 +59,8 @@ pub struct Client {
     rng: Rng,
     hash_seed: u64,
     clock: Now,
-    /// To be said with the first output.
-    recovery_key_malformed: bool,
+    /// What is wrong with the options has been said.
+    options_warned: bool,
 }
 
 /// A ping that has no answer yet.
@@ -78,9 +78,9 @@ impl Client {
     #[must_use]
     pub fn new(options: ClientOptions, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let recover = options.recover.as_deref().map(RecoveryKey::parse);
+        let recover = options.recover.as_deref().and_then(RecoveryKey::parse);
         let mut client = Self {
-            connection: Connection::new(&options, None),
+            connection: Connection::new(&options),
             channels: Channels::default(),
             operations: Operations::default(),
             pings: VecDeque::new(),
@@ -88,10 +88,10 @@ impl Client {
             hash_seed: rng.next(),
             rng,
             clock: Now::default(),
-            recovery_key_malformed: matches!(recover, Some(None)),
+            options_warned: false,
             options,
         };
-        if let Some(Some(key)) = recover {
+        if let Some(key) = recover {
             client.recover(key);
         }
         client
@@ -149,11 +149,8 @@ impl Client {
             Input::Connect => self.connect(out),
             Input::Close => self.close(out),
             Input::TransportOpened { transport } => {
-                if self.is_current(transport, out)
-                    && let Some(transport) = &mut self.connection.transport
-                {
-                    transport.open = true;
-                }
+                // What counts is CONNECTED (RTN6); the attempt has its time until then.
+                let _ = self.is_current(transport, out);
             }
             Input::TransportFailed { transport, error }
             | Input::TransportClosed { transport, error } => {
@@ -176,7 +173,7 @@ impl Client {
             out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
             return false;
         }
-        self.connection.transport.is_some_and(|current| current.id == transport)
+        self.connection.transport == Some(transport)
     }
 
     fn fire(&mut self, timer: Timer, out: &mut Outbox) {

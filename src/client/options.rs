@@ -102,6 +102,9 @@ pub struct Limits {
     pub channels: usize,
     /// Operations of the application that have no outcome yet, of any kind. 10,000.
     pub pending_operations: usize,
+    /// Messages that were sent and not acknowledged. Own members are not entered again beyond it.
+    /// 20,000.
+    pub in_flight: usize,
     /// Calls of `get` that wait, for each channel. 1,000.
     pub waiting_gets: usize,
     /// Subscriptions to the presence of one channel. 1,000.
@@ -121,6 +124,7 @@ impl Default for Limits {
         Self {
             channels: 10_000,
             pending_operations: 10_000,
+            in_flight: 20_000,
             waiting_gets: 1_000,
             subscriptions: 1_000,
             pings: 100,

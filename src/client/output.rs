@@ -125,6 +125,9 @@ pub struct ChannelStateChange {
 pub enum Warning {
     /// The recovery key in the options could not be read; the client connects afresh (RTN16f1).
     RecoveryKeyMalformed,
+    /// The options have a token and no way to renew it: when the server refuses it, the
+    /// connection will fail with code 40171 (RSA4a1).
+    TokenNotRenewable,
     /// The data of a presence message could not be decoded. It is passed on with the encodings
     /// that are left (RSL6b).
     DataNotDecoded {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr};
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec, vec::Vec};
 
 impl Channel {
     /// Enter, update or leave.
@@ -100,7 +100,7 @@ impl Presence {
     /// so itself, or says that the member leaves.
     pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) {
         let Some(transport) = cx.connection.established() else { return };
-        let mut spoken_for = Vec::new();
+        let mut spoken_for = BTreeSet::new();
         for message in self.held.drain(..) {
             for item in &message.frame.presence {
                 let client_id = item.client_id.as_ref();
@@ -111,6 +111,11 @@ impl Presence {
         }
         for member in self.own.iter() {
             let Some(client_id) = &member.client_id else { continue };
+            if cx.operations.in_flight.len() >= cx.options.limits.in_flight {
+                let channel = name.clone();
+                cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
+                break;
+            }
             if !spoken_for.contains(client_id) {
                 let item = reentry(cx, member);
                 let origin = Origin::Reentry(client_id.clone());

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use core::time::Duration;
 use presence_proto::client::{
     ChannelOptions, ChannelStateChange, Client, ClientOptions, ConnectionStateChange, GetParams,
     Input, Outbox, Outcome, Output, PresenceChange,
@@ -12,7 +13,6 @@ use presence_proto::wire::{
 };
 use presence_proto::{Instant, Now, OpId, SmolStr, SubscriptionId, TransportId, UnixMillis};
 use serde_json::{Map, Value as Json, json};
-use std::time::Duration;
 
 /// What the client did, and when.
 #[derive(Debug)]
