@@ -141,30 +141,9 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// Passes over a value, however deep, without recursion.
-    fn skip(&mut self) -> Result<(), Error> {
-        // Containers only add to the values that are still to come.
-        let mut values: u64 = 1;
-        while let Some(left) = values.checked_sub(1) {
-            values = left;
-            match self.head()? {
-                Head::Str(len) | Head::Bin(len) | Head::Ext(len) => {
-                    self.bytes(len)?;
-                }
-                Head::Array(len) => values = values.saturating_add(len as u64),
-                Head::Map(len) => values = values.saturating_add(2 * len as u64),
-                Head::Nil | Head::Bool(_) | Head::UInt(_) | Head::Int(_) | Head::Float(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
-    type Error = Error;
-
-    #[inline]
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    /// Reads whatever comes. Kept out of line: what is common has been dealt with before.
+    #[inline(never)]
+    fn any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         match self.head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Bool(value) => visitor.visit_bool(value),
@@ -187,12 +166,92 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    /// Passes over a value, however deep, without recursion.
+    fn skip(&mut self) -> Result<(), Error> {
+        // Containers only add to the values that are still to come.
+        let mut values: u64 = 1;
+        while let Some(left) = values.checked_sub(1) {
+            values = left;
+            match self.head()? {
+                Head::Str(len) | Head::Bin(len) | Head::Ext(len) => {
+                    self.bytes(len)?;
+                }
+                Head::Array(len) => values = values.saturating_add(len as u64),
+                Head::Map(len) => values = values.saturating_add(2 * len as u64),
+                Head::Nil | Head::Bool(_) | Head::UInt(_) | Head::Int(_) | Head::Float(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.any(visitor)
+    }
+
+    /// The common case first: short text. The hint is no more than that.
+    #[inline]
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.rest.split_first() {
+            Some((&tag @ 0xa0..=0xbf, rest)) => {
+                let (bytes, rest) =
+                    rest.split_at_checked(usize::from(tag & 0x1f)).ok_or(TRUNCATED)?;
+                self.rest = rest;
+                visitor.visit_borrowed_str(core::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?)
+            }
+            _ => self.any(visitor),
+        }
+    }
+
+    /// The common cases first: small numbers, and timestamps.
+    #[inline]
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.rest.split_first() {
+            Some((&tag @ 0x00..=0x7f, rest)) => {
+                self.rest = rest;
+                visitor.visit_u64(tag.into())
+            }
+            Some((0xcf, rest)) => {
+                let (bytes, rest) = rest.split_first_chunk().ok_or(TRUNCATED)?;
+                self.rest = rest;
+                visitor.visit_u64(u64::from_be_bytes(*bytes))
+            }
+            _ => self.any(visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.rest.split_first() {
+            Some((&tag @ 0x80..=0x8f, rest)) => {
+                self.rest = rest;
+                visitor.visit_map(Items { reader: self, left: usize::from(tag & 0x0f) })
+            }
+            _ => self.any(visitor),
+        }
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
     /// Names are compared as bytes.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.head()? {
-            Head::Str(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
-            _ => Err(NAME),
+        match self.rest.split_first() {
+            Some((&tag @ 0xa0..=0xbf, rest)) => {
+                let (bytes, rest) =
+                    rest.split_at_checked(usize::from(tag & 0x1f)).ok_or(TRUNCATED)?;
+                self.rest = rest;
+                visitor.visit_borrowed_bytes(bytes)
+            }
+            _ => match self.head()? {
+                Head::Str(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
+                _ => Err(NAME),
+            },
         }
     }
 
@@ -202,8 +261,8 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum
+        bool i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct struct enum
     }
 }
 

@@ -121,7 +121,9 @@ pub(super) fn value<'de, D: Deserializer<'de>>(
     deserializer: D,
     cx: &Context,
 ) -> Result<Value, D::Error> {
-    Value::read(deserializer, At { cx, depth: 0 })
+    let mut value = Value::Null;
+    value.read(deserializer, At { cx, depth: 0 })?;
+    Ok(value)
 }
 
 /// Where in an input a reader is.
@@ -143,8 +145,11 @@ impl At<'_> {
 }
 
 /// What can be read wherever it stands.
+///
+/// It is read into its place: to hand short strings up, result in result, costs more than to read
+/// them.
 trait Wire: Sized {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error>;
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error>;
 }
 
 /// Reads a field into its place.
@@ -156,9 +161,8 @@ struct Seed<'a, T> {
 impl<'de, T: Wire> DeserializeSeed<'de> for Seed<'_, T> {
     type Value = ();
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        *self.into = T::read(deserializer, self.at)?;
-        Ok(())
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        self.into.read(input, self.at)
     }
 }
 
@@ -503,40 +507,38 @@ impl<T: Object> Visitor<'_> for KeyOf<T> {
 
 impl<T: Object> Wire for Vec<T> {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(List { at, what: PhantomData })
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(List { into: self, at })
     }
 }
 
 struct List<'a, T> {
+    into: &'a mut Vec<T>,
     at: At<'a>,
-    what: PhantomData<T>,
 }
 
 impl<'de, T: Object> Visitor<'de> for List<'_, T> {
-    type Value = Vec<T>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a list, each {}", T::WHAT)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
     #[inline]
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-        let cx = self.at.cx;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { into, at } = self;
         // A declared length is a claim; the length of the input is not.
-        let capacity = seq.size_hint().unwrap_or(usize::MAX).min(cx.guess);
-        let mut items = Vec::new();
+        let capacity = seq.size_hint().unwrap_or(usize::MAX).min(at.cx.guess);
         loop {
-            let next = Push { items: &mut items, capacity, at: self.at };
-            match seq.next_element_seed(next) {
+            match seq.next_element_seed(Push { items: &mut *into, capacity, at }) {
                 Ok(Some(())) => {}
-                Ok(None) => return Ok(items),
+                Ok(None) => return Ok(()),
                 Err(error) => {
-                    cx.at(Segment::Index(items.len().saturating_sub(1)));
+                    at.cx.at(Segment::Index(into.len().saturating_sub(1)));
                     return Err(error);
                 }
             }
@@ -569,64 +571,80 @@ impl<'de, T: Object> DeserializeSeed<'de> for Push<'_, T> {
 }
 
 impl<T: Object> Wire for Option<Box<T>> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Boxed { at: at.deeper()?, what: PhantomData })
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(Boxed { into: self, at: at.deeper()? })
     }
 }
 
 struct Boxed<'a, T> {
+    into: &'a mut Option<Box<T>>,
     at: At<'a>,
-    what: PhantomData<T>,
 }
 
 impl<'de, T: Object> Visitor<'de> for Boxed<'_, T> {
-    type Value = Option<Box<T>>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::WHAT)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Box::new(T::blank());
-        Fill { into: &mut *object, at: self.at }.visit_map(map)?;
-        Ok(Some(object))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let into = self.into.insert(Box::new(T::blank()));
+        Fill { into: &mut **into, at: self.at }.visit_map(map)
     }
+}
+
+/// Tells the format what will come, if all it can do with that is to look for it first.
+macro_rules! hint {
+    ($input:ident, $method:ident, $visitor:expr) => {
+        if $input.is_human_readable() {
+            $input.deserialize_any($visitor)
+        } else {
+            $input.$method($visitor)
+        }
+    };
 }
 
 /// Text. Empty text in a field is the same as no text (RTL6i3).
 impl Wire for Option<SmolStr> {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, _at: At<'_>) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text)
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, _at: At<'_>) -> Result<(), D::Error> {
+        hint!(input, deserialize_str, Text(self))
     }
 }
 
 impl Wire for SmolStr {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        Option::read(deserializer, at).map(Option::unwrap_or_default)
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        let mut text = None;
+        Wire::read(&mut text, input, at)?;
+        *self = text.unwrap_or_default();
+        Ok(())
     }
 }
 
-struct Text;
+struct Text<'a>(&'a mut Option<SmolStr>);
 
-impl Visitor<'_> for Text {
-    type Value = Option<SmolStr>;
+impl Visitor<'_> for Text<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text")
     }
 
     #[inline]
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(if text.is_empty() { None } else { Some(SmolStr::new(text)) })
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        if !text.is_empty() {
+            *self.0 = Some(SmolStr::new(text));
+        }
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -668,10 +686,8 @@ impl Visitor<'_> for Whole {
 
 /// Reads a whole number into the type of its field.
 #[inline]
-fn whole<'de, T: TryFrom<i128>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    match deserializer.deserialize_any(Whole)? {
+fn whole<'de, T: TryFrom<i128>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    match hint!(input, deserialize_i64, Whole)? {
         None => Ok(None),
         Some(number) => match T::try_from(number) {
             Ok(number) => Ok(Some(number)),
@@ -685,11 +701,13 @@ macro_rules! wire_number {
         $(impl Wire for $type {
             #[inline]
             fn read<'de, D: Deserializer<'de>>(
-                deserializer: D,
+                &mut self,
+                input: D,
                 _at: At<'_>,
-            ) -> Result<Self, D::Error> {
-                let $number = whole::<$read, D>(deserializer)?;
-                Ok($into)
+            ) -> Result<(), D::Error> {
+                let $number = whole::<$read, D>(input)?;
+                *self = $into;
+                Ok(())
             }
         })*
     };
@@ -711,13 +729,13 @@ macro_rules! wire_action {
         $(impl Wire for $type {
             #[inline]
             fn read<'de, D: Deserializer<'de>>(
-                deserializer: D,
+                &mut self,
+                input: D,
                 _at: At<'_>,
-            ) -> Result<Self, D::Error> {
-                match whole(deserializer)? {
-                    Some(number) => Ok(Self::from_number(number)),
-                    None => Err(D::Error::custom("missing")),
-                }
+            ) -> Result<(), D::Error> {
+                let number = whole(input)?.ok_or_else(|| D::Error::custom("missing"))?;
+                *self = Self::from_number(number);
+                Ok(())
             }
         })*
     };
@@ -727,78 +745,92 @@ wire_action! { Action, PresenceAction, }
 
 impl Wire for Option<Data> {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyData(at))
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        hint!(input, deserialize_str, AnyData { into: self, at })
     }
 }
 
 /// Data: text, bytes, or (from a lax peer) any JSON.
-struct AnyData<'a>(At<'a>);
+struct AnyData<'a> {
+    into: &'a mut Option<Data>,
+    at: At<'a>,
+}
 
 impl AnyData<'_> {
-    fn json<E>(value: Result<Value, E>) -> Result<Option<Data>, E> {
-        value.map(|value| Some(Data::Json(Arc::new(value))))
+    fn json(self, value: Value) {
+        *self.into = Some(Data::Json(Arc::new(value)));
     }
 }
 
 impl<'de> Visitor<'de> for AnyData<'_> {
-    type Value = Option<Data>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("data")
     }
 
     #[inline]
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Data::String(SmolStr::new(text))))
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        *self.into = Some(Data::String(SmolStr::new(text)));
+        Ok(())
     }
 
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Some(Data::Binary(bytes.into())))
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<(), E> {
+        *self.into = Some(Data::Binary(bytes.into()));
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-        Self::json(Ok(Value::Bool(value)))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.json(Value::Bool(value));
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        Self::json(Ok(number.into()))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.json(number.into());
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        Self::json(Ok(number.into()))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.json(number.into());
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        Self::json(Ok(number.into()))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.json(number.into());
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Self::json(AnyValue(self.0).visit_seq(seq))
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        let value = AnyValue(self.at).visit_seq(seq)?;
+        self.json(value);
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Self::json(AnyValue(self.0).visit_map(map))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let value = AnyValue(self.at).visit_map(map)?;
+        self.json(value);
+        Ok(())
     }
 }
 
 impl Wire for Option<Box<Value>> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        Ok(match Value::read(deserializer, at)? {
-            Value::Null => None,
-            value => Some(Box::new(value)),
-        })
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        let mut value = Value::Null;
+        value.read(input, at)?;
+        *self = (!value.is_null()).then(|| Box::new(value));
+        Ok(())
     }
 }
 
 impl Wire for Value {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
         at.cx.take(&at.cx.values, "too many values in one frame")?;
-        deserializer.deserialize_any(AnyValue(at))
+        *self = input.deserialize_any(AnyValue(at))?;
+        Ok(())
     }
 }
 
@@ -894,13 +926,15 @@ impl Visitor<'_> for AnyName {
 
 /// Names and texts (TB2c, TI6). Numbers and truth values are taken as their text, nulls left out.
 impl Wire for Option<Params> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        let map = match Value::read(deserializer, at)? {
-            Value::Null => return Ok(None),
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        let mut value = Value::Null;
+        value.read(input, at)?;
+        let map = match value {
+            Value::Null => return Ok(()),
             Value::Object(map) => map,
             _ => return Err(D::Error::custom("expected names and texts")),
         };
-        let mut params = Params::with_capacity(map.len());
+        let params = self.insert(Params::with_capacity(map.len()));
         for (name, value) in map {
             match value {
                 Value::Null => {}
@@ -908,12 +942,15 @@ impl Wire for Option<Params> {
                 value => params.push((name, value.to_json().into())),
             }
         }
-        Ok(Some(params))
+        Ok(())
     }
 }
 
 impl Wire for Params {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, at: At<'_>) -> Result<Self, D::Error> {
-        Option::read(deserializer, at).map(Option::unwrap_or_default)
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        let mut params = None;
+        Wire::read(&mut params, input, at)?;
+        *self = params.unwrap_or_default();
+        Ok(())
     }
 }
