@@ -1,6 +1,6 @@
 //! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
 
-use super::{ErrorInfo, Format, PresenceMessage, ProtocolMessage, write};
+use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, write};
 use alloc::{string::String, sync::Arc, vec::Vec};
 
 /// How much one frame may make the decoder allocate.
@@ -100,19 +100,24 @@ impl ProtocolMessage {
                 ),
             });
         }
+        // The action will be replaced; a frame without one is an error.
+        let mut frame = Self::new(Action::Heartbeat);
         match format {
             #[cfg(feature = "json")]
-            Format::Json => super::json::decode(bytes, limits),
+            Format::Json => super::json::decode(bytes, limits, &mut frame)?,
             #[cfg(feature = "msgpack")]
-            Format::MessagePack => super::msgpack::decode(bytes, limits),
+            Format::MessagePack => super::msgpack::decode(bytes, limits, &mut frame)?,
             #[cfg(not(all(feature = "json", feature = "msgpack")))]
-            _ => Err(DecodeError {
-                kind: DecodeErrorKind::Unsupported,
-                path: String::new(),
-                offset: 0,
-                reason: alloc::format!("the feature {} is off", format.name()),
-            }),
+            _ => {
+                return Err(DecodeError {
+                    kind: DecodeErrorKind::Unsupported,
+                    path: String::new(),
+                    offset: 0,
+                    reason: alloc::format!("the feature {} is off", format.name()),
+                });
+            }
         }
+        Ok(frame)
     }
 
     /// The bytes of this frame. Absent fields and empty lists are left out, except the list that

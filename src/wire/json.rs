@@ -4,15 +4,19 @@ use super::{DecodeError, DecodeLimits, ProtocolMessage, Value, read};
 use alloc::string::{String, ToString as _};
 use serde_json::Deserializer;
 
-/// Reads one frame.
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<ProtocolMessage, DecodeError> {
+/// Reads one frame into its place.
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    into: &mut ProtocolMessage,
+) -> Result<(), DecodeError> {
     let cx = read::Context::new(bytes.len(), limits);
     // Once for all, so that no string is looked at again.
     let text = core::str::from_utf8(bytes)
         .map_err(|error| cx.error(error.valid_up_to(), String::from("invalid UTF-8")))?;
     let mut reader = Deserializer::from_str(text);
-    read::frame(&mut reader, &cx)
-        .and_then(|frame| reader.end().map(|()| frame))
+    read::frame(&mut reader, &cx, into)
+        .and_then(|()| reader.end())
         .map_err(|error| describe(&error, text, &cx))
 }
 

@@ -15,6 +15,7 @@ mod message;
 mod msgpack;
 mod presence;
 mod read;
+mod short;
 mod text;
 mod value;
 mod write;

@@ -11,12 +11,16 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// Reads one frame.
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<ProtocolMessage, DecodeError> {
+/// Reads one frame into its place.
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    into: &mut ProtocolMessage,
+) -> Result<(), DecodeError> {
     let cx = read::Context::new(bytes.len(), limits);
     let mut reader = Reader { rest: bytes };
-    read::frame(&mut reader, &cx)
-        .and_then(|frame| if reader.rest.is_empty() { Ok(frame) } else { Err(TRAILING) })
+    read::frame(&mut reader, &cx, into)
+        .and_then(|()| if reader.rest.is_empty() { Ok(()) } else { Err(TRAILING) })
         .map_err(|Error(reason)| cx.error(bytes.len() - reader.rest.len(), reason.into_owned()))
 }
 

@@ -6,7 +6,7 @@
 use super::{
     Action, AuthDetails, ConnectionDetails, Data, DecodeError, DecodeErrorKind, DecodeLimits,
     ErrorInfo, Flags, Map, Message, Params, PresenceAction, PresenceMessage, ProtocolMessage,
-    Value, encoding,
+    Value, encoding, short,
 };
 use crate::{SmolStr, UnixMillis};
 use alloc::{
@@ -106,14 +106,13 @@ impl Context {
     }
 }
 
-/// Reads a frame.
+/// Reads a frame into its place.
 pub(super) fn frame<'de, D: Deserializer<'de>>(
-    deserializer: D,
+    input: D,
     cx: &Context,
-) -> Result<ProtocolMessage, D::Error> {
-    let mut frame = ProtocolMessage::blank();
-    Fill { into: &mut frame, at: At { cx, depth: 0 } }.deserialize(deserializer)?;
-    Ok(frame)
+    into: &mut ProtocolMessage,
+) -> Result<(), D::Error> {
+    Fill { into, at: At { cx, depth: 0 } }.deserialize(input)
 }
 
 /// Reads a value.
@@ -638,7 +637,7 @@ impl Visitor<'_> for Text<'_> {
     #[inline]
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         if !text.is_empty() {
-            *self.0 = Some(SmolStr::new(text));
+            short::make(text, |text| *self.0 = Some(text));
         }
         Ok(())
     }
@@ -771,7 +770,7 @@ impl<'de> Visitor<'de> for AnyData<'_> {
 
     #[inline]
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        *self.into = Some(Data::String(SmolStr::new(text)));
+        short::make(text, |text| *self.into = Some(Data::String(text)));
         Ok(())
     }
 
