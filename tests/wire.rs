@@ -1,7 +1,17 @@
-//! What travels: both codecs, clause by clause.
+//! What travels: both codecs and the encoding chain, clause by clause.
 #![cfg(all(feature = "json", feature = "msgpack"))]
 
+#[path = "wire/ably_js.rs"]
+mod ably_js;
 #[path = "wire/decode.rs"]
 mod decode;
+#[path = "wire/encode.rs"]
+mod encode;
 #[path = "wire/encoding.rs"]
 mod encoding;
+#[path = "wire/hostile.rs"]
+mod hostile;
+#[path = "wire/items.rs"]
+mod items;
+#[path = "wire/random.rs"]
+mod random;

@@ -14,19 +14,68 @@ pub(super) fn decode(
     // Once for all, so that no string is looked at again.
     let text = core::str::from_utf8(bytes)
         .map_err(|error| cx.error(error.valid_up_to(), String::from("invalid UTF-8")))?;
-    let mut reader = Deserializer::from_str(text);
-    read::frame(&mut reader, &cx, into)
-        .and_then(|()| reader.end())
-        .map_err(|error| describe(&error, text, &cx))
+    run(text, &cx, |reader| read::frame(reader, &cx, into)).or_else(|error| {
+        let mended = mend(text).ok_or(error)?;
+        let cx = read::Context::new(bytes.len(), limits);
+        *into = ProtocolMessage::new(into.action);
+        run(&mended, &cx, |reader| read::frame(reader, &cx, into))
+    })
 }
 
 /// Reads one value.
 pub(super) fn parse(text: &str, limits: &DecodeLimits) -> Result<Value, DecodeError> {
     let cx = read::Context::new(text.len(), limits);
+    run(text, &cx, |reader| read::value(reader, &cx)).or_else(|error| {
+        let mended = mend(text).ok_or(error)?;
+        let cx = read::Context::new(text.len(), limits);
+        run(&mended, &cx, |reader| read::value(reader, &cx))
+    })
+}
+
+type Reader<'a> = Deserializer<serde_json::de::StrRead<'a>>;
+
+/// Reads all of a text.
+fn run<'a, T>(
+    text: &'a str,
+    cx: &read::Context,
+    read: impl FnOnce(&mut Reader<'a>) -> serde_json::Result<T>,
+) -> Result<T, DecodeError> {
     let mut reader = Deserializer::from_str(text);
-    read::value(&mut reader, &cx)
+    read(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| describe(&error, text, &cx))
+        .map_err(|error| describe(&error, text, cx))
+}
+
+/// The text with U+FFFD in place of escaped halves of surrogate pairs, if there are such.
+///
+/// JavaScript can cut a character in two, and writes the half as an escape that stands for no
+/// character. In MessagePack the same string has U+FFFD there, so that is what it is here too.
+/// What is replaced and its replacement are equally long: positions stay.
+fn mend(text: &str) -> Option<String> {
+    const ESCAPE: usize = r"\uXXXX".len();
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix(r"\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut mended = String::new();
+    let mut done = 0;
+    let mut at = 0;
+    while let Some(skip) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += skip;
+        at += match (unit(at), unit(at + ESCAPE)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 2 * ESCAPE,
+            (Some(0xd800..0xe000), _) => {
+                mended.push_str(text.get(done..at)?);
+                mended.push_str(r"\ufffd");
+                done = at + ESCAPE;
+                ESCAPE
+            }
+            // A backslash and what it escapes, which may be a backslash.
+            _ => 2,
+        };
+    }
+    mended.push_str(text.get(done..)?);
+    (done > 0).then_some(mended)
 }
 
 fn describe(error: &serde_json::Error, text: &str, cx: &read::Context) -> DecodeError {

@@ -19,9 +19,11 @@ pub(super) fn decode(
 ) -> Result<(), DecodeError> {
     let cx = read::Context::new(bytes.len(), limits);
     let mut reader = Reader { rest: bytes };
-    read::frame(&mut reader, &cx, into)
-        .and_then(|()| if reader.rest.is_empty() { Ok(()) } else { Err(TRAILING) })
-        .map_err(|Error(reason)| cx.error(bytes.len() - reader.rest.len(), reason.into_owned()))
+    let result = match read::frame(&mut reader, &cx, into) {
+        Ok(()) if !reader.rest.is_empty() => Err(TRAILING),
+        result => result,
+    };
+    result.map_err(|Error(reason)| cx.error(bytes.len() - reader.rest.len(), reason.into_owned()))
 }
 
 const TRAILING: Error = Error(Cow::Borrowed("trailing bytes"));

@@ -1,0 +1,122 @@
+//! What items have from their frame, what counts as their size, and values.
+
+use presence_proto::UnixMillis;
+use presence_proto::wire::{
+    Action, Data, Format, Map, Message, PresenceAction, PresenceMessage, ProtocolMessage, Value,
+};
+
+#[test]
+fn tp3a_tp3d_tp3g_items_inherit_what_they_lack() {
+    let mut frame = ProtocolMessage::presence(
+        "room",
+        vec![
+            PresenceMessage::new(PresenceAction::Enter),
+            PresenceMessage::new(PresenceAction::Leave),
+        ],
+    );
+    frame.id = Some("c:5".into());
+    frame.connection_id = Some("c".into());
+    frame.timestamp = Some(UnixMillis::from_millis(9));
+    frame.presence[0].id = Some("own".into());
+    frame.presence[0].connection_id = Some("d".into());
+    frame.presence[0].timestamp = Some(UnixMillis::from_millis(1));
+    frame.messages = vec![Message::default()];
+    frame.inherit();
+    let [own, inherits] = &frame.presence[..] else { panic!() };
+    assert_eq!(
+        (own.id.as_deref(), own.connection_id.as_deref(), own.timestamp),
+        (Some("own"), Some("d"), Some(UnixMillis::from_millis(1)))
+    );
+    assert_eq!(
+        (inherits.id.as_deref(), inherits.connection_id.as_deref(), inherits.timestamp),
+        (Some("c:5:1"), Some("c"), Some(UnixMillis::from_millis(9)))
+    );
+    assert_eq!(frame.messages[0].id.as_deref(), Some("c:5:0"));
+    assert_eq!(frame.messages[0].connection_id.as_deref(), Some("c"));
+}
+
+#[test]
+fn tp3a_without_a_frame_id_there_is_no_item_id() {
+    let mut frame =
+        ProtocolMessage::presence("room", vec![PresenceMessage::new(PresenceAction::Enter)]);
+    frame.inherit();
+    assert_eq!(frame.presence[0], PresenceMessage::new(PresenceAction::Enter));
+}
+
+#[test]
+fn tp5_tm6_sizes_count_client_id_data_extras_and_name() {
+    let object: Value = Map::from_iter([("a", Value::from("é"))]).into();
+    for (data, size) in [
+        (Data::from("é"), 2),
+        (Data::from(&[1_u8, 2, 3][..]), 3),
+        (Data::from(object.clone()), r#"{"a":"é"}"#.len()),
+    ] {
+        let mut item = PresenceMessage::new(PresenceAction::Enter)
+            .with_client_id("me")
+            .with_data(data.clone());
+        assert_eq!(item.size(), 2 + size);
+        item.extras = Some(Box::new(object.clone()));
+        assert_eq!(item.size(), 2 + size + 10);
+        let mut message = Message::default();
+        message.name = Some("name".into());
+        message.data = Some(data);
+        message.extras = item.extras.clone();
+        assert_eq!(message.size(), 4 + size + 10);
+    }
+    // The same before and after the encoding.
+    let mut item = PresenceMessage::new(PresenceAction::Enter).with_data(object);
+    let before = item.size();
+    item.encode_data().unwrap();
+    assert_eq!(item.size(), before);
+}
+
+#[test]
+fn maps_keep_their_order_and_the_last_of_a_name_counts() {
+    let mut map = Map::from_iter([("a", 1_i64), ("b", 2), ("a", 3)]);
+    assert_eq!(map.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(map.get("a"), Some(&Value::Int(3)));
+    assert_eq!(map.insert("c", "x"), None);
+    assert_eq!(map.insert("b", true), Some(Value::Int(2)));
+    assert_eq!(map.remove("a"), Some(Value::Int(3)));
+    assert_eq!(map.remove("a"), None);
+    assert!(!map.contains("a") && map.len() == 2 && !map.is_empty());
+    assert_eq!(Value::from(map).to_string(), r#"{"b":true,"c":"x"}"#);
+    let twice = ProtocolMessage::decode(Format::Json, br#"{"action":19,"state":{"a":1,"a":2}}"#);
+    assert_eq!(twice.unwrap().state.unwrap().get("a"), Some(&Value::Int(2)));
+}
+
+#[test]
+fn values_are_what_they_are() {
+    let value = Value::from(u64::MAX);
+    assert_eq!((value.as_i64(), value.as_u64(), value.as_str()), (None, Some(u64::MAX), None));
+    assert_eq!(Value::from(5_u64), Value::Int(5));
+    assert_eq!(Value::from(-5_i32).as_u64(), None);
+    assert_eq!(Value::from(2.5).as_f64(), Some(2.5));
+    assert_eq!(Value::from(2_u32).as_f64(), Some(2.0));
+    assert_eq!(Value::from("x").as_str(), Some("x"));
+    assert_eq!(Value::from(vec![Value::Null]).as_array().unwrap(), [Value::Null]);
+    assert!(Value::Null.is_null() && Value::from(true).as_bool().unwrap());
+    assert_eq!(Value::Null.get("x"), None);
+    let bytes: std::sync::Arc<[u8]> = [1, 2].into();
+    assert_eq!(Value::from(bytes.clone()).as_bytes(), Some(&bytes[..]));
+    assert_eq!(Value::from(bytes).to_json(), "\"AQI=\"");
+}
+
+#[test]
+fn tr2_tp2_numbers_and_actions_are_one_to_one() {
+    for number in 0..64 {
+        assert_eq!(Action::from_number(number).number(), number);
+        assert_eq!(PresenceAction::from_number(number).number(), number);
+    }
+    assert_eq!(Action::from_number(16), Action::Sync);
+    assert_eq!(Action::from_number(22), Action::Unknown(22));
+    assert_eq!(PresenceAction::from_number(4), PresenceAction::Update);
+}
+
+#[test]
+fn rtn2a_formats_have_names() {
+    for format in [Format::Json, Format::MessagePack] {
+        assert_eq!(Format::from_name(format.name()), Some(format));
+    }
+    assert_eq!(Format::from_name("xml"), None);
+}
