@@ -24,12 +24,23 @@ pub(super) fn len(value: &Value) -> usize {
 /// Where JSON text goes.
 pub(super) trait Out {
     fn put(&mut self, bytes: &[u8]);
+    /// Puts bytes between quotes.
+    fn put_quoted(&mut self, bytes: &[u8]);
 }
 
 impl Out for Vec<u8> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn put_quoted(&mut self, bytes: &[u8]) {
+        // Room for all three at once.
+        self.reserve(bytes.len() + 2);
+        self.push(b'"');
+        self.extend_from_slice(bytes);
+        self.push(b'"');
     }
 }
 
@@ -39,6 +50,10 @@ impl Out for Count {
     fn put(&mut self, bytes: &[u8]) {
         self.0 = self.0.saturating_add(bytes.len());
     }
+
+    fn put_quoted(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len()).saturating_add(2);
+    }
 }
 
 pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
@@ -46,8 +61,8 @@ pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
         Value::Null => out.put(b"null"),
         Value::Bool(true) => out.put(b"true"),
         Value::Bool(false) => out.put(b"false"),
-        Value::Int(number) => write_i64(out, *number),
-        Value::UInt(number) => write_u64(out, *number),
+        Value::Int(number) => write_int(out, *number),
+        Value::UInt(number) => write_int(out, *number),
         Value::Float(number) => write_f64(out, *number),
         Value::String(text) => write_str(out, text),
         Value::Binary(bytes) => write_base64(out, bytes),
@@ -79,13 +94,39 @@ pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
 /// Text in quotes. What must be escaped is escaped as `JSON.stringify` does it.
 #[inline]
 pub(super) fn write_str<O: Out>(out: &mut O, text: &str) {
+    if is_plain(text.as_bytes()) {
+        out.put_quoted(text.as_bytes());
+    } else {
+        write_escaped(out, text.as_bytes());
+    }
+}
+
+/// Whether nothing in text must be escaped. Nearly all text is plain, and to see that is most of
+/// the work of writing it: so it is seen in chunks, without a branch for each byte.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    fn chunks<const N: usize>(text: &[u8]) -> Option<bool> {
+        // The last chunk overlaps the one before it, rather than to leave bytes over.
+        let last = text.last_chunk::<N>()?;
+        let (chunks, _) = text.as_chunks::<N>();
+        Some(chunks.iter().fold(all_plain(last), |plain, chunk| plain & all_plain(chunk)))
+    }
+    chunks::<16>(text).or_else(|| chunks::<8>(text)).unwrap_or_else(|| all_plain(text))
+}
+
+#[inline]
+fn all_plain(chunk: &[u8]) -> bool {
+    chunk.iter().fold(true, |plain, &byte| plain & !needs_escape(byte))
+}
+
+#[cold]
+fn write_escaped<O: Out>(out: &mut O, mut rest: &[u8]) {
     out.put(b"\"");
-    let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
         let (plain, tail) = rest.split_at(at);
         out.put(plain);
         let Some((&byte, tail)) = tail.split_first() else { break };
-        write_escaped(out, byte);
+        write_escape(out, byte);
         rest = tail;
     }
     out.put(rest);
@@ -105,26 +146,8 @@ pub(super) fn write_base64<O: Out>(out: &mut O, bytes: &[u8]) {
 }
 
 #[inline]
-pub(super) fn write_i64<O: Out>(out: &mut O, number: i64) {
-    if number < 0 {
-        out.put(b"-");
-    }
-    write_u64(out, number.unsigned_abs());
-}
-
-#[inline]
-pub(super) fn write_u64<O: Out>(out: &mut O, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.put(digits.get(20 - used..).unwrap_or_default());
+pub(super) fn write_int<O: Out>(out: &mut O, number: impl itoa::Integer) {
+    out.put(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn write_f64<O: Out>(out: &mut O, number: f64) {
@@ -145,11 +168,10 @@ fn write_f64<O: Out>(out: &mut O, number: f64) {
 
 #[inline]
 const fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-#[cold]
-fn write_escaped<O: Out>(out: &mut O, byte: u8) {
+fn write_escape<O: Out>(out: &mut O, byte: u8) {
     let short = match byte {
         b'"' => b'"',
         b'\\' => b'\\',

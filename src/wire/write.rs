@@ -35,15 +35,28 @@ pub(super) trait Format {
 /// The name of a field, as it stands in both formats.
 #[derive(Clone, Copy)]
 pub(super) struct Key {
-    name: &'static str,
     /// `,"name":`
-    json: &'static str,
+    json: &'static [u8],
+    /// The name after its header.
+    message_pack: &'static [u8],
 }
 
 macro_rules! key {
     ($name:literal) => {
-        const { Key { name: $name, json: concat!(",\"", $name, "\":") } }
+        const {
+            const NAME: [u8; $name.len() + 1] = headed($name);
+            Key { json: concat!(",\"", $name, "\":").as_bytes(), message_pack: &NAME }
+        }
     };
+}
+
+/// A short string of MessagePack.
+const fn headed<const LEN: usize>(name: &str) -> [u8; LEN] {
+    assert!(LEN == name.len() + 1 && LEN <= 32, "the header has room for 31 bytes");
+    let mut bytes = [0xa0 | name.len() as u8; LEN];
+    let (_, tail) = bytes.split_at_mut(1);
+    tail.copy_from_slice(name.as_bytes());
+    bytes
 }
 
 /// An object that is being written.
@@ -54,12 +67,12 @@ struct Object<'a, F: Format> {
 }
 
 impl<'a, F: Format> Object<'a, F> {
-    #[inline]
+    #[inline(always)]
     fn new(format: &'a mut F) -> Self {
         Self { mark: format.begin(), format, fields: 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, key: Key) -> &mut F {
         self.format.key(self.fields, key);
         self.fields += 1;
@@ -72,21 +85,21 @@ impl<'a, F: Format> Object<'a, F> {
         self.format
     }
 
-    #[inline]
+    #[inline(always)]
     fn str(&mut self, key: Key, text: &Option<SmolStr>) {
         if let Some(text) = text {
             self.field(key).str(text);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn int(&mut self, key: Key, number: Option<i64>) {
         if let Some(number) = number {
             self.field(key).int(number);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn uint(&mut self, key: Key, number: Option<u64>) {
         if let Some(number) = number {
             self.field(key).uint(number);
@@ -100,7 +113,7 @@ impl<'a, F: Format> Object<'a, F> {
     }
 
     /// Data and its encoding, with the step that writing it adds (RSL4c, RSL4d).
-    #[inline]
+    #[inline(always)]
     fn data(&mut self, data: &Option<Data>, encoding: &Option<SmolStr>) {
         let step = match data {
             None => None,
@@ -124,7 +137,7 @@ impl<'a, F: Format> Object<'a, F> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(self) {
         self.format.end(self.mark, self.fields);
     }
@@ -305,7 +318,7 @@ impl Format for Json<'_> {
     fn key(&mut self, number: u32, key: Key) {
         // The comma is a part of the literal; the first field goes without.
         let skip = usize::from(number == 0);
-        self.0.extend_from_slice(key.json.as_bytes().get(skip..).unwrap_or_default());
+        self.0.extend_from_slice(key.json.get(skip..).unwrap_or_default());
     }
 
     fn dynamic_key(&mut self, number: u32, name: &str) {
@@ -339,12 +352,12 @@ impl Format for Json<'_> {
 
     #[inline]
     fn int(&mut self, number: i64) {
-        text::write_i64(self.0, number);
+        text::write_int(self.0, number);
     }
 
     #[inline]
     fn uint(&mut self, number: u64) {
-        text::write_u64(self.0, number);
+        text::write_int(self.0, number);
     }
 
     fn value(&mut self, value: &Value) {
@@ -398,7 +411,7 @@ impl Format for MessagePack<'_> {
 
     #[inline]
     fn key(&mut self, _number: u32, key: Key) {
-        self.str(key.name);
+        self.0.extend_from_slice(key.message_pack);
     }
 
     fn dynamic_key(&mut self, _number: u32, name: &str) {
