@@ -1,0 +1,119 @@
+//! What is shared while one input is read: what may still be allocated, and where an error is.
+
+use crate::SmolStr;
+use crate::wire::{DecodeError, DecodeErrorKind, DecodeLimits};
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
+use core::cell::{Cell, RefCell};
+use serde::de::Error;
+
+/// Values in values go no deeper than this, whatever the limits say: the stack is finite.
+const MAX_DEPTH: u32 = 100;
+
+/// The state of reading one input.
+pub(in crate::wire) struct Context {
+    items: Cell<u32>,
+    values: Cell<u32>,
+    max_depth: u32,
+    /// About how many items a list will have, from the length of the input.
+    pub(super) guess: usize,
+    too_large: Cell<bool>,
+    /// Innermost first; filled on the way out of an error.
+    path: RefCell<Vec<Segment>>,
+}
+
+pub(super) enum Segment {
+    Field(&'static str),
+    Name(SmolStr),
+    Index(usize),
+}
+
+impl Context {
+    pub(in crate::wire) fn new(len: usize, limits: &DecodeLimits) -> Self {
+        Self {
+            items: Cell::new(limits.max_items),
+            values: Cell::new(limits.max_values),
+            max_depth: limits.max_depth.min(MAX_DEPTH),
+            // An item with all its fields has from 130 bytes (MessagePack) up.
+            guess: len / 128 + 1,
+            too_large: Cell::new(false),
+            path: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The error, with all that is known of it.
+    pub(in crate::wire) fn error(&self, offset: usize, reason: String) -> DecodeError {
+        let mut path = String::new();
+        for segment in self.path.borrow().iter().rev() {
+            let name = match segment {
+                Segment::Index(index) => {
+                    path.push('[');
+                    path.push_str(&index.to_string());
+                    path.push(']');
+                    continue;
+                }
+                Segment::Field(name) => name,
+                Segment::Name(name) => name.as_str(),
+            };
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
+        let kind = if self.too_large.get() {
+            DecodeErrorKind::TooLarge
+        } else {
+            DecodeErrorKind::Malformed
+        };
+        DecodeError { kind, path, offset, reason }
+    }
+
+    #[cold]
+    pub(super) fn at(&self, segment: Segment) {
+        self.path.borrow_mut().push(segment);
+    }
+
+    #[cold]
+    fn too_large<E: Error>(&self, what: &'static str) -> E {
+        self.too_large.set(true);
+        E::custom(what)
+    }
+
+    pub(super) fn item<E: Error>(&self) -> Result<(), E> {
+        self.take(&self.items, "too many items in one frame")
+    }
+
+    pub(super) fn value<E: Error>(&self) -> Result<(), E> {
+        self.take(&self.values, "too many values in one frame")
+    }
+
+    fn take<E: Error>(&self, budget: &Cell<u32>, what: &'static str) -> Result<(), E> {
+        match budget.get().checked_sub(1) {
+            Some(left) => {
+                budget.set(left);
+                Ok(())
+            }
+            None => Err(self.too_large(what)),
+        }
+    }
+}
+
+/// Where in an input a reader is.
+#[derive(Clone, Copy)]
+pub(super) struct At<'c> {
+    pub(super) cx: &'c Context,
+    /// How many values or causes it is inside of.
+    pub(super) depth: u32,
+}
+
+impl At<'_> {
+    pub(super) fn deeper<E: Error>(mut self) -> Result<Self, E> {
+        if self.depth >= self.cx.max_depth {
+            return Err(self.cx.too_large("nested too deeply"));
+        }
+        self.depth += 1;
+        Ok(self)
+    }
+}

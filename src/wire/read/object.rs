@@ -1,0 +1,456 @@
+//! Types with named fields, and lists of them.
+
+use super::{
+    Seed, Wire,
+    context::{At, Context, Segment},
+};
+use crate::SmolStr;
+use crate::wire::{
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Message, PresenceAction,
+    PresenceMessage, ProtocolMessage, Value, encoding,
+};
+use alloc::{boxed::Box, vec::Vec};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use core::{fmt, marker::PhantomData};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Reads a frame into its place.
+pub(in crate::wire) fn frame<'de, D: Deserializer<'de>>(
+    input: D,
+    cx: &Context,
+    into: &mut ProtocolMessage,
+) -> Result<(), D::Error> {
+    Fill { into, at: At { cx, depth: 0 } }.deserialize(input)
+}
+
+/// A type with named fields.
+trait Object: Sized {
+    type Field: Copy;
+    /// What is kept of the names of other fields.
+    type Other: Name;
+    const WHAT: &'static str;
+
+    fn blank() -> Self;
+    fn field(name: &[u8]) -> Option<Self::Field>;
+    fn name(field: Self::Field) -> &'static str;
+    /// The bit that stands for a field in a set of fields.
+    fn bit(field: Self::Field) -> u32;
+    fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: Self::Field,
+        map: &mut A,
+        at: At<'_>,
+    ) -> Result<(), A::Error>;
+    /// Reads a field that the type does not have (RSF1).
+    fn read_other<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: Self::Other,
+        map: &mut A,
+        at: At<'_>,
+    ) -> Result<(), A::Error>;
+    /// Called with the set of the fields that came, when all have come.
+    fn finish<E: Error>(&mut self, came: u32, cx: &Context) -> Result<(), E>;
+}
+
+trait Name {
+    fn keep(name: &str) -> Self;
+}
+
+impl Name for () {
+    fn keep(_name: &str) {}
+}
+
+impl Name for SmolStr {
+    fn keep(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+/// Describes an [`Object`]: what it is called in errors, its fields by their names on the wire,
+/// and what is particular to it.
+macro_rules! object {
+    (
+        $type:ty, $what:literal, $blank:expr,
+        { $($name:literal => $field:ident,)* }
+        $(required { $required:ident })?
+        $(other($self:ident, $key:ident, $value:ident) $other:block)?
+        $(finish($this:ident) $finish:block)?
+    ) => {
+        const _: () = {
+            #[derive(Clone, Copy)]
+            #[allow(non_camel_case_types, reason = "named as the fields are")]
+            enum Field { $($field,)* }
+
+            impl Object for $type {
+                type Field = Field;
+                type Other = object!(@name $($other)?);
+                const WHAT: &'static str = $what;
+
+                #[inline]
+                fn blank() -> Self {
+                    $blank
+                }
+
+                #[inline]
+                fn field(name: &[u8]) -> Option<Field> {
+                    $(if name == $name.as_bytes() {
+                        return Some(Field::$field);
+                    })*
+                    None
+                }
+
+                fn name(field: Field) -> &'static str {
+                    match field { $(Field::$field => $name,)* }
+                }
+
+                #[inline]
+                fn bit(field: Field) -> u32 {
+                    1 << field as u32
+                }
+
+                #[inline]
+                fn read<'de, A: MapAccess<'de>>(
+                    &mut self,
+                    field: Field,
+                    map: &mut A,
+                    at: At<'_>,
+                ) -> Result<(), A::Error> {
+                    match field {
+                        $(Field::$field => {
+                            map.next_value_seed(Seed { into: &mut self.$field, at })
+                        })*
+                    }
+                }
+
+                object!(@other $(($self, $key, $value) $other)?);
+
+                #[inline]
+                fn finish<E: Error>(&mut self, came: u32, cx: &Context) -> Result<(), E> {
+                    $(if came & Self::bit(Field::$required) == 0 {
+                        cx.at(Segment::Field(Self::name(Field::$required)));
+                        return Err(E::custom("missing"));
+                    })?
+                    let _ = (came, cx);
+                    $({
+                        let $this = self;
+                        $finish
+                    })?
+                    Ok(())
+                }
+            }
+        };
+    };
+    (@name) => { () };
+    (@name $other:block) => { SmolStr };
+    (@other) => {
+        fn read_other<'de, A: MapAccess<'de>>(
+            &mut self,
+            _name: (),
+            map: &mut A,
+            _at: At<'_>,
+        ) -> Result<(), A::Error> {
+            map.next_value::<IgnoredAny>().map(|_| ())
+        }
+    };
+    (@other ($self:ident, $key:ident, $value:ident) $other:block) => {
+        fn read_other<'de, A: MapAccess<'de>>(
+            &mut self,
+            $key: SmolStr,
+            map: &mut A,
+            at: At<'_>,
+        ) -> Result<(), A::Error> {
+            let mut $value = Value::Null;
+            let result = map.next_value_seed(Seed { into: &mut $value, at });
+            if result.is_err() {
+                at.cx.at(Segment::Name($key));
+                return result;
+            }
+            let $self = self;
+            $other
+            Ok(())
+        }
+    };
+}
+
+object! {
+    ProtocolMessage, "a frame", Self::new(Action::Heartbeat), {
+        "action" => action,
+        "presence" => presence,
+        "channel" => channel,
+        "channelSerial" => channel_serial,
+        "id" => id,
+        "connectionId" => connection_id,
+        "timestamp" => timestamp,
+        "msgSerial" => msg_serial,
+        "flags" => flags,
+        "count" => count,
+        "messages" => messages,
+        "error" => error,
+        "params" => params,
+        "connectionDetails" => connection_details,
+        "auth" => auth,
+        "annotations" => annotations,
+        "state" => state,
+        "res" => res,
+    }
+    required { action }
+}
+
+object! {
+    PresenceMessage, "a presence message", Self::new(PresenceAction::Absent), {
+        "action" => action,
+        "id" => id,
+        "clientId" => client_id,
+        "connectionId" => connection_id,
+        "timestamp" => timestamp,
+        "data" => data,
+        "encoding" => encoding,
+        "extras" => extras,
+    }
+    required { action }
+    finish(this) { canonical(&mut this.data, &mut this.encoding) }
+}
+
+object! {
+    Message, "a message", Self::default(), {
+        "id" => id,
+        "name" => name,
+        "clientId" => client_id,
+        "connectionId" => connection_id,
+        "timestamp" => timestamp,
+        "data" => data,
+        "encoding" => encoding,
+        "extras" => extras,
+    }
+    other(this, name, value) { this.other.push(name, value); }
+    finish(this) { canonical(&mut this.data, &mut this.encoding) }
+}
+
+object! {
+    ErrorInfo, "an error", Self::default(), {
+        "code" => code,
+        "statusCode" => status_code,
+        "message" => message,
+        "href" => href,
+        "cause" => cause,
+        "requestId" => request_id,
+        "detail" => detail,
+    }
+}
+
+object! {
+    ConnectionDetails, "connection details", Self::default(), {
+        "clientId" => client_id,
+        "connectionKey" => connection_key,
+        "maxMessageSize" => max_message_size,
+        "maxFrameSize" => max_frame_size,
+        "maxInboundRate" => max_inbound_rate,
+        "connectionStateTtl" => connection_state_ttl,
+        "maxIdleInterval" => max_idle_interval,
+        "serverId" => server_id,
+        "siteCode" => site_code,
+        "objectsGCGracePeriod" => objects_gc_grace_period,
+    }
+}
+
+object! {
+    AuthDetails, "authentication details", Self::default(), {
+        "accessToken" => access_token,
+    }
+}
+
+/// Brings data into the one form that it has in memory, whatever it travelled in: bytes are
+/// bytes, and JSON that came bare is the text that it should have been.
+#[inline]
+fn canonical(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
+    match (&*data, &*steps) {
+        (Some(Data::String(text)), Some(chain)) => {
+            let Some(inner) = chain.strip_suffix("base64") else { return };
+            let inner = match inner.strip_suffix('/') {
+                Some(inner) => Some(SmolStr::new(inner)),
+                None if inner.is_empty() => None,
+                None => return,
+            };
+            // Strict: what another peer gets must be what this one sent.
+            if let Ok(bytes) = STANDARD.decode(text.as_bytes()) {
+                *data = Some(Data::Binary(bytes.into()));
+                *steps = inner;
+            }
+        }
+        (Some(Data::Json(_)), _) => encoding::json_to_text(data, steps),
+        _ => {}
+    }
+}
+
+/// Fills an object in place.
+struct Fill<'a, T> {
+    into: &'a mut T,
+    at: At<'a>,
+}
+
+impl<'de, T: Object> DeserializeSeed<'de> for Fill<'_, T> {
+    type Value = ();
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { into, at } = self;
+        let mut came = 0;
+        while let Some(key) = map.next_key_seed(KeyOf::<T>(PhantomData))? {
+            match key {
+                Ok(field) => {
+                    let bit = T::bit(field);
+                    let result = if came & bit == 0 {
+                        into.read(field, &mut map, at)
+                    } else {
+                        Err(A::Error::custom("came twice"))
+                    };
+                    if let Err(error) = result {
+                        at.cx.at(Segment::Field(T::name(field)));
+                        return Err(error);
+                    }
+                    came |= bit;
+                }
+                Err(name) => into.read_other(name, &mut map, at)?,
+            }
+        }
+        into.finish(came, at.cx)
+    }
+}
+
+/// Finds the field of a name.
+struct KeyOf<T>(PhantomData<T>);
+
+impl<'de, T: Object> DeserializeSeed<'de> for KeyOf<T> {
+    type Value = Result<T::Field, T::Other>;
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<T: Object> Visitor<'_> for KeyOf<T> {
+    type Value = Result<T::Field, T::Other>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    #[inline]
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(T::field(name.as_bytes()).ok_or_else(|| T::Other::keep(name)))
+    }
+
+    #[inline]
+    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
+        if let Some(field) = T::field(name) {
+            return Ok(Ok(field));
+        }
+        let name = core::str::from_utf8(name).map_err(|_| E::custom("invalid UTF-8 in a name"))?;
+        Ok(Err(T::Other::keep(name)))
+    }
+}
+
+impl<T: Object> Wire for Vec<T> {
+    #[inline]
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(List { into: self, at })
+    }
+}
+
+struct List<'a, T> {
+    into: &'a mut Vec<T>,
+    at: At<'a>,
+}
+
+impl<'de, T: Object> Visitor<'de> for List<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list, each {}", T::WHAT)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    #[inline]
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { into, at } = self;
+        // A declared length is a claim; the length of the input is not.
+        let capacity = seq.size_hint().unwrap_or(usize::MAX).min(at.cx.guess);
+        loop {
+            match seq.next_element_seed(Push { items: &mut *into, capacity, at }) {
+                Ok(Some(())) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    at.cx.at(Segment::Index(into.len().saturating_sub(1)));
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Fills an item where it will stay.
+struct Push<'a, T> {
+    items: &'a mut Vec<T>,
+    capacity: usize,
+    at: At<'a>,
+}
+
+impl<'de, T: Object> DeserializeSeed<'de> for Push<'_, T> {
+    type Value = ();
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self { items, capacity, at } = self;
+        at.cx.item()?;
+        if items.is_empty() {
+            items.reserve(capacity);
+        }
+        items.push(T::blank());
+        match items.last_mut() {
+            Some(into) => Fill { into, at }.deserialize(deserializer),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: Object> Wire for Option<Box<T>> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(Boxed { into: self, at: at.deeper()? })
+    }
+}
+
+struct Boxed<'a, T> {
+    into: &'a mut Option<Box<T>>,
+    at: At<'a>,
+}
+
+impl<'de, T: Object> Visitor<'de> for Boxed<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::WHAT)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let into = self.into.insert(Box::new(T::blank()));
+        Fill { into: &mut **into, at: self.at }.visit_map(map)
+    }
+}
