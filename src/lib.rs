@@ -14,6 +14,8 @@ mod wake;
 pub mod client;
 pub mod members;
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod wire;
 
 pub use ids::{OpId, SubscriptionId, TransportId};

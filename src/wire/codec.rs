@@ -102,22 +102,33 @@ impl ProtocolMessage {
         }
         // The action will be replaced; a frame without one is an error.
         let mut frame = Self::new(Action::Heartbeat);
+        frame.read(format, bytes, limits)?;
+        Ok(frame)
+    }
+
+    #[cfg_attr(
+        not(any(feature = "json", feature = "msgpack")),
+        expect(unused_variables, clippy::unused_self, reason = "no format can be read")
+    )]
+    fn read(
+        &mut self,
+        format: Format,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+    ) -> Result<(), DecodeError> {
         match format {
             #[cfg(feature = "json")]
-            Format::Json => super::json::decode(bytes, limits, &mut frame)?,
+            Format::Json => super::json::decode(bytes, limits, self),
             #[cfg(feature = "msgpack")]
-            Format::MessagePack => super::msgpack::decode(bytes, limits, &mut frame)?,
+            Format::MessagePack => super::msgpack::decode(bytes, limits, self),
             #[cfg(not(all(feature = "json", feature = "msgpack")))]
-            _ => {
-                return Err(DecodeError {
-                    kind: DecodeErrorKind::Unsupported,
-                    path: String::new(),
-                    offset: 0,
-                    reason: alloc::format!("the feature {} is off", format.name()),
-                });
-            }
+            _ => Err(DecodeError {
+                kind: DecodeErrorKind::Unsupported,
+                path: String::new(),
+                offset: 0,
+                reason: alloc::format!("the feature {} is off", format.name()),
+            }),
         }
-        Ok(frame)
     }
 
     /// The bytes of this frame. Absent fields and empty lists are left out, except the list that

@@ -6,7 +6,7 @@
 
 use super::{Data, ErrorInfo, Message, PresenceMessage, Value, text};
 use crate::SmolStr;
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -128,7 +128,7 @@ fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
     match (step, data) {
         #[cfg(feature = "json")]
         ("json", Data::String(text)) => match Value::parse_json(text) {
-            Ok(value) => Ok(Data::Json(Arc::new(value))),
+            Ok(value) => Ok(Data::from(value)),
             Err(error) => Err(EncodingError::new(step, alloc::format!("{error}"))),
         },
         ("utf-8", Data::Binary(bytes)) => match core::str::from_utf8(bytes) {

@@ -14,13 +14,18 @@ mod message;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 mod presence;
+#[cfg(any(feature = "json", feature = "msgpack"))]
 mod read;
+#[cfg(any(feature = "json", feature = "msgpack"))]
 mod short;
 mod text;
 mod value;
 mod write;
 
 pub use action::{Action, PresenceAction};
+#[cfg(feature = "sim")]
+pub(crate) use msgpack::decode_by_rmp;
+
 pub use codec::{DecodeError, DecodeErrorKind, DecodeLimits, OncePerFormat};
 pub use data::Data;
 pub use details::{AuthDetails, ConnectionDetails};

@@ -1,5 +1,6 @@
 //! Both codecs on random frames and random bytes.
 
+use presence_proto::sim::codec::{decode_json, decode_msgpack};
 use presence_proto::wire::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Format, Map, Message,
     PresenceAction, PresenceMessage, ProtocolMessage, Value,
@@ -206,6 +207,7 @@ proptest! {
         }
     }
 
+    /// What holds for any bytes is said in `sim::codec`.
     #[test]
     fn damaged_frames_hold_the_invariants(
         frame in frame(),
@@ -217,23 +219,16 @@ proptest! {
                 let at = at.index(bytes.len());
                 bytes[at] = *byte;
             }
-            invariants(format, &bytes)?;
+            match format {
+                Format::Json => decode_json(&bytes),
+                Format::MessagePack => decode_msgpack(&bytes),
+            }
         }
     }
 
     #[test]
     fn random_bytes_hold_the_invariants(bytes in vec(any::<u8>(), 0..200)) {
-        invariants(Format::MessagePack, &bytes)?;
-        invariants(Format::Json, &bytes)?;
+        decode_msgpack(&bytes);
+        decode_json(&bytes);
     }
-}
-
-/// What was read once is written, read and written again as the same bytes.
-fn invariants(format: Format, bytes: &[u8]) -> Result<(), TestCaseError> {
-    let Ok(frame) = ProtocolMessage::decode(format, bytes) else { return Ok(()) };
-    let written = frame.encode(format);
-    let again = ProtocolMessage::decode(format, &written);
-    prop_assert!(again.is_ok(), "{:?} {:?}", again, frame);
-    prop_assert_eq!(again.unwrap().encode(format), written);
-    Ok(())
 }
