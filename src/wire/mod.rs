@@ -1,4 +1,29 @@
 //! What travels: protocol messages, presence messages, data and errors, and their two codecs.
+//!
+//! A frame is the same in memory whichever [`Format`] it came in or goes out in, so that one frame
+//! can be sent to peers of both.
+//!
+//! ```
+//! # #[cfg(all(feature = "json", feature = "msgpack"))] {
+//! use presence_proto::wire::{Action, Format, ProtocolMessage};
+//!
+//! let text = br#"{"action":14,"channel":"room","presence":[{"action":2,"data":"aGk=","encoding":"base64"}]}"#;
+//! let frame = ProtocolMessage::decode(Format::Json, text)?;
+//! assert_eq!(frame.action, Action::Presence);
+//! assert_eq!(frame.presence[0].data.as_ref().unwrap().as_bytes(), Some(&b"hi"[..]));
+//!
+//! let bytes = frame.encode(Format::MessagePack);
+//! assert_eq!(ProtocolMessage::decode(Format::MessagePack, &bytes)?, frame);
+//!
+//! let error = ProtocolMessage::decode(Format::Json, br#"{"action":14,"presence":[{}]}"#).unwrap_err();
+//! assert_eq!(error.path, "presence[0].action");
+//! # }
+//! # Ok::<(), presence_proto::wire::DecodeError>(())
+//! ```
+//!
+//! Data travels in a chain of encodings. What is a matter of the format (`base64`) is done by the
+//! codec; what is between applications (`json`, `utf-8`) at the edge to them:
+//! [`PresenceMessage::encode_data`] and [`PresenceMessage::decode_data`]. A server never looks.
 
 mod action;
 mod codec;

@@ -161,6 +161,18 @@ b"}"#,
     );
 }
 
+#[test]
+fn errors_do_not_quote_without_end() {
+    let long = "é".repeat(100_000);
+    for text in [
+        format!(r#"{{"action":14,"count":"{long}"}}"#),
+        format!(r#"{{"action":14,"state":{{"{long}":tru}}}}"#),
+    ] {
+        let error = json(&text).unwrap_err();
+        assert!(error.to_string().len() < 600, "{error}");
+    }
+}
+
 /// JavaScript cuts characters in two; its MessagePack then carries U+FFFD.
 #[test]
 fn a_lone_surrogate_is_a_replacement_character() {

@@ -36,15 +36,16 @@ impl Context {
             items: Cell::new(limits.max_items),
             values: Cell::new(limits.max_values),
             max_depth: limits.max_depth.min(MAX_DEPTH),
-            // An item with all its fields has from 130 bytes (MessagePack) up.
-            guess: len / 128 + 1,
+            // An item with all its fields has 120 bytes and more. Few items of many bytes are
+            // not to take memory for many, hence the bound.
+            guess: (len / 128 + 1).min(128),
             too_large: Cell::new(false),
             path: RefCell::new(Vec::new()),
         }
     }
 
-    /// The error, with all that is known of it.
-    pub(in crate::wire) fn error(&self, offset: usize, reason: String) -> DecodeError {
+    /// The error, with all that is known of it. What it quotes of the input is cut short.
+    pub(in crate::wire) fn error(&self, offset: usize, mut reason: String) -> DecodeError {
         let mut path = String::new();
         for segment in self.path.borrow().iter().rev() {
             let name = match segment {
@@ -67,6 +68,8 @@ impl Context {
         } else {
             DecodeErrorKind::Malformed
         };
+        cut(&mut path);
+        cut(&mut reason);
         DecodeError { kind, path, offset, reason }
     }
 
@@ -97,6 +100,15 @@ impl Context {
             }
             None => Err(self.too_large(what)),
         }
+    }
+}
+
+/// Cuts text of a peer to what a log can take.
+fn cut(text: &mut String) {
+    const LONGEST: usize = 240;
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
     }
 }
 

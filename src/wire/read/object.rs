@@ -6,7 +6,7 @@ use super::{
 };
 use crate::SmolStr;
 use crate::wire::{
-    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Message, PresenceAction,
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Map, Message, PresenceAction,
     PresenceMessage, ProtocolMessage, Value, encoding,
 };
 use alloc::{boxed::Box, vec::Vec};
@@ -26,9 +26,12 @@ pub(in crate::wire) fn frame<'de, D: Deserializer<'de>>(
 /// A type with named fields.
 trait Object: Sized {
     type Field: Copy;
-    /// What is kept of the names of other fields.
-    type Other: Name;
+    /// What it is called in errors.
     const WHAT: &'static str;
+    /// The field that must be there.
+    const REQUIRED: Option<Self::Field> = None;
+    /// Where fields go that it has not. If nowhere, they are ignored (RSF1).
+    const REST: Option<fn(&mut Self) -> &mut Map> = None;
 
     fn blank() -> Self;
     fn field(name: &[u8]) -> Option<Self::Field>;
@@ -41,41 +44,14 @@ trait Object: Sized {
         map: &mut A,
         at: At<'_>,
     ) -> Result<(), A::Error>;
-    /// Reads a field that the type does not have (RSF1).
-    fn read_other<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: Self::Other,
-        map: &mut A,
-        at: At<'_>,
-    ) -> Result<(), A::Error>;
-    /// Called with the set of the fields that came, when all have come.
-    fn finish<E: Error>(&mut self, came: u32, cx: &Context) -> Result<(), E>;
+    /// Called when all fields have come.
+    fn finish(&mut self) {}
 }
 
-trait Name {
-    fn keep(name: &str) -> Self;
-}
-
-impl Name for () {
-    fn keep(_name: &str) {}
-}
-
-impl Name for SmolStr {
-    fn keep(name: &str) -> Self {
-        Self::new(name)
-    }
-}
-
-/// Describes an [`Object`]: what it is called in errors, its fields by their names on the wire,
-/// and what is particular to it.
+/// Describes an [`Object`]: what it is called, how it begins, its fields by their names on the
+/// wire, and what is particular to it.
 macro_rules! object {
-    (
-        $type:ty, $what:literal, $blank:expr,
-        { $($name:literal => $field:ident,)* }
-        $(required { $required:ident })?
-        $(other($self:ident, $key:ident, $value:ident) $other:block)?
-        $(finish($this:ident) $finish:block)?
-    ) => {
+    ($type:ty, $what:literal, $blank:expr, { $($name:literal => $field:ident,)* } $($more:tt)*) => {
         const _: () = {
             #[derive(Clone, Copy)]
             #[allow(non_camel_case_types, reason = "named as the fields are")]
@@ -83,7 +59,6 @@ macro_rules! object {
 
             impl Object for $type {
                 type Field = Field;
-                type Other = object!(@name $($other)?);
                 const WHAT: &'static str = $what;
 
                 #[inline]
@@ -122,53 +97,9 @@ macro_rules! object {
                     }
                 }
 
-                object!(@other $(($self, $key, $value) $other)?);
-
-                #[inline]
-                fn finish<E: Error>(&mut self, came: u32, cx: &Context) -> Result<(), E> {
-                    $(if came & Self::bit(Field::$required) == 0 {
-                        cx.at(Segment::Field(Self::name(Field::$required)));
-                        return Err(E::custom("missing"));
-                    })?
-                    let _ = (came, cx);
-                    $({
-                        let $this = self;
-                        $finish
-                    })?
-                    Ok(())
-                }
+                $($more)*
             }
         };
-    };
-    (@name) => { () };
-    (@name $other:block) => { SmolStr };
-    (@other) => {
-        fn read_other<'de, A: MapAccess<'de>>(
-            &mut self,
-            _name: (),
-            map: &mut A,
-            _at: At<'_>,
-        ) -> Result<(), A::Error> {
-            map.next_value::<IgnoredAny>().map(|_| ())
-        }
-    };
-    (@other ($self:ident, $key:ident, $value:ident) $other:block) => {
-        fn read_other<'de, A: MapAccess<'de>>(
-            &mut self,
-            $key: SmolStr,
-            map: &mut A,
-            at: At<'_>,
-        ) -> Result<(), A::Error> {
-            let mut $value = Value::Null;
-            let result = map.next_value_seed(Seed { into: &mut $value, at });
-            if result.is_err() {
-                at.cx.at(Segment::Name($key));
-                return result;
-            }
-            let $self = self;
-            $other
-            Ok(())
-        }
     };
 }
 
@@ -193,7 +124,7 @@ object! {
         "state" => state,
         "res" => res,
     }
-    required { action }
+    const REQUIRED: Option<Field> = Some(Field::action);
 }
 
 object! {
@@ -207,8 +138,11 @@ object! {
         "encoding" => encoding,
         "extras" => extras,
     }
-    required { action }
-    finish(this) { canonical(&mut this.data, &mut this.encoding) }
+    const REQUIRED: Option<Field> = Some(Field::action);
+
+    fn finish(&mut self) {
+        canonical(&mut self.data, &mut self.encoding);
+    }
 }
 
 object! {
@@ -222,8 +156,11 @@ object! {
         "encoding" => encoding,
         "extras" => extras,
     }
-    other(this, name, value) { this.other.push(name, value); }
-    finish(this) { canonical(&mut this.data, &mut this.encoding) }
+    const REST: Option<fn(&mut Self) -> &mut Map> = Some(|message| &mut message.other);
+
+    fn finish(&mut self) {
+        canonical(&mut self.data, &mut self.encoding);
+    }
 }
 
 object! {
@@ -308,8 +245,8 @@ impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
         let Self { into, at } = self;
         let mut came = 0;
         while let Some(key) = map.next_key_seed(KeyOf::<T>(PhantomData))? {
-            match key {
-                Ok(field) => {
+            match (key, T::REST) {
+                (Ok(field), _) => {
                     let bit = T::bit(field);
                     let result = if came & bit == 0 {
                         into.read(field, &mut map, at)
@@ -322,18 +259,41 @@ impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
                     }
                     came |= bit;
                 }
-                Err(name) => into.read_other(name, &mut map, at)?,
+                (Err(name), Some(rest)) => {
+                    let mut value = Value::Null;
+                    if let Err(error) = map.next_value_seed(Seed { into: &mut value, at }) {
+                        at.cx.at(Segment::Name(name));
+                        return Err(error);
+                    }
+                    rest(into).push(name, value);
+                }
+                (Err(_), None) => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        into.finish(came, at.cx)
+        if let Some(field) = T::REQUIRED
+            && came & T::bit(field) == 0
+        {
+            at.cx.at(Segment::Field(T::name(field)));
+            return Err(A::Error::custom("missing"));
+        }
+        into.finish();
+        Ok(())
     }
 }
 
-/// Finds the field of a name.
+/// Finds the field of a name; or else keeps the name, if the type keeps such fields.
 struct KeyOf<T>(PhantomData<T>);
 
+impl<T: Object> KeyOf<T> {
+    fn keep(name: &str) -> SmolStr {
+        if T::REST.is_some() { SmolStr::new(name) } else { SmolStr::default() }
+    }
+}
+
 impl<'de, T: Object> DeserializeSeed<'de> for KeyOf<T> {
-    type Value = Result<T::Field, T::Other>;
+    type Value = Result<T::Field, SmolStr>;
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_identifier(self)
@@ -341,7 +301,7 @@ impl<'de, T: Object> DeserializeSeed<'de> for KeyOf<T> {
 }
 
 impl<T: Object> Visitor<'_> for KeyOf<T> {
-    type Value = Result<T::Field, T::Other>;
+    type Value = Result<T::Field, SmolStr>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
@@ -349,7 +309,7 @@ impl<T: Object> Visitor<'_> for KeyOf<T> {
 
     #[inline]
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(T::field(name.as_bytes()).ok_or_else(|| T::Other::keep(name)))
+        Ok(T::field(name.as_bytes()).ok_or_else(|| Self::keep(name)))
     }
 
     #[inline]
@@ -358,7 +318,7 @@ impl<T: Object> Visitor<'_> for KeyOf<T> {
             return Ok(Ok(field));
         }
         let name = core::str::from_utf8(name).map_err(|_| E::custom("invalid UTF-8 in a name"))?;
-        Ok(Err(T::Other::keep(name)))
+        Ok(Err(Self::keep(name)))
     }
 }
 
