@@ -56,21 +56,14 @@ impl Presence {
     // ---- What the server says
 
     /// Takes in a PRESENCE or a SYNC.
-    pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: ProtocolMessage) {
+    pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, mut frame: ProtocolMessage) {
         let last_page = frame.action == Action::Sync
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());
         let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
-        for (index, mut message) in frame.presence.into_iter().enumerate() {
-            if message.connection_id.is_none() {
-                message.connection_id.clone_from(&frame.connection_id);
-            }
+        frame.inherit();
+        for mut message in frame.presence {
             if message.timestamp.is_none() {
                 message.timestamp = Some(timestamp);
-            }
-            if message.id.is_none()
-                && let Some(id) = &frame.id
-            {
-                message.id = Some(smol_str::format_smolstr!("{id}:{index}"));
             }
             self.take_in(cx, name, message);
         }

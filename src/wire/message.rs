@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, vec::Vec};
-use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
 /// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
@@ -153,8 +152,8 @@ fn inherit_id(id: &mut Option<SmolStr>, frame: Option<&str>, index: usize) {
     if let (None, Some(frame)) = (&id, frame) {
         let mut text = SmolStrBuilder::new();
         text.push_str(frame);
-        // Writing to a buffer in memory does not fail.
-        let _ = write!(text, ":{index}");
+        text.push(':');
+        text.push_str(itoa::Buffer::new().format(index));
         *id = Some(text.finish());
     }
 }
