@@ -66,8 +66,8 @@ impl From<&DecodeError> for ErrorInfo {
 impl ProtocolMessage {
     /// Reads one frame, with the default [`DecodeLimits`].
     ///
-    /// Unknown attributes are ignored (RSF1), null is the same as absent, whole numbers come in
-    /// any width. Data comes in one form, whichever format it travelled in: bytes are
+    /// Unknown attributes are ignored (RSF1), null is the same as absent, and so is zero where an
+    /// action is expected; whole numbers come in any width. Data comes in one form, whichever format it travelled in: bytes are
     /// [`Data::Binary`](super::Data::Binary), without the step `base64` that they have in JSON.
     /// Items keep the fields that they have; see [`inherit`](Self::inherit).
     ///
@@ -100,7 +100,7 @@ impl ProtocolMessage {
                 ),
             });
         }
-        // The action will be replaced; a frame without one is an error.
+        // Nothing is zero, and there are encoders that leave out a zero.
         let mut frame = Self::new(Action::Heartbeat);
         frame.read(format, bytes, limits)?;
         Ok(frame)

@@ -127,9 +127,12 @@ fn decode(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) -> Result<(),
 fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
     match (step, data) {
         #[cfg(feature = "json")]
-        ("json", Data::String(text)) => match Value::parse_json(text) {
-            Ok(value) => Ok(Data::from(value)),
-            Err(error) => Err(EncodingError::new(step, alloc::format!("{error}"))),
+        ("json", Data::String(text)) => from_json(text),
+        // The step before may have made bytes of it (RSL6a).
+        #[cfg(feature = "json")]
+        ("json", Data::Binary(bytes)) => match core::str::from_utf8(bytes) {
+            Ok(text) => from_json(text),
+            Err(_) => Err(EncodingError::new(step, "invalid UTF-8")),
         },
         ("utf-8", Data::Binary(bytes)) => match core::str::from_utf8(bytes) {
             Ok(text) => Ok(Data::from(text)),
@@ -143,6 +146,14 @@ fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
             Err(EncodingError::new(step, "cannot be undone on data of this type"))
         }
         _ => Err(EncodingError::new(step, "unknown")),
+    }
+}
+
+#[cfg(feature = "json")]
+fn from_json(text: &str) -> Result<Data, EncodingError> {
+    match Value::parse_json(text) {
+        Ok(value) => Ok(Data::from(value)),
+        Err(error) => Err(EncodingError::new("json", alloc::format!("{error}"))),
     }
 }
 

@@ -15,7 +15,7 @@
 //! let bytes = frame.encode(Format::MessagePack);
 //! assert_eq!(ProtocolMessage::decode(Format::MessagePack, &bytes)?, frame);
 //!
-//! let error = ProtocolMessage::decode(Format::Json, br#"{"action":14,"presence":[{}]}"#).unwrap_err();
+//! let error = ProtocolMessage::decode(Format::Json, br#"{"action":14,"presence":[{"action":"enter"}]}"#).unwrap_err();
 //! assert_eq!(error.path, "presence[0].action");
 //! # }
 //! # Ok::<(), presence_proto::wire::DecodeError>(())

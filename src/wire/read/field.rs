@@ -133,27 +133,10 @@ wire_number! {
     u16: |number: u16| number.unwrap_or_default(),
     Option<UnixMillis>: |number: i64| number.map(UnixMillis::from_millis),
     Option<Flags>: |number: u64| number.map(Flags::from_bits_retain),
+    // There are encoders that leave out a zero.
+    Action: |number: u32| Self::from_number(number.unwrap_or_default()),
+    PresenceAction: |number: u32| Self::from_number(number.unwrap_or_default()),
 }
-
-/// An action must be there: null does not stand for one.
-macro_rules! wire_action {
-    ($($type:ty,)*) => {
-        $(impl Wire for $type {
-            #[inline]
-            fn read<'de, D: Deserializer<'de>>(
-                &mut self,
-                input: D,
-                _at: At<'_>,
-            ) -> Result<(), D::Error> {
-                let number = whole(input)?.ok_or_else(|| D::Error::custom("missing"))?;
-                *self = Self::from_number(number);
-                Ok(())
-            }
-        })*
-    };
-}
-
-wire_action! { Action, PresenceAction, }
 
 impl Wire for Option<Data> {
     #[inline]

@@ -28,8 +28,6 @@ trait Object: Sized {
     type Field: Copy;
     /// What it is called in errors.
     const WHAT: &'static str;
-    /// The field that must be there.
-    const REQUIRED: Option<Self::Field> = None;
     /// Where fields go that it has not. If nowhere, they are ignored (RSF1).
     const REST: Option<fn(&mut Self) -> &mut Map> = None;
 
@@ -124,7 +122,6 @@ object! {
         "state" => state,
         "res" => res,
     }
-    const REQUIRED: Option<Field> = Some(Field::action);
 }
 
 object! {
@@ -138,8 +135,6 @@ object! {
         "encoding" => encoding,
         "extras" => extras,
     }
-    const REQUIRED: Option<Field> = Some(Field::action);
-
     fn finish(&mut self) {
         canonical(&mut self.data, &mut self.encoding);
     }
@@ -272,12 +267,6 @@ impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
                 }
             }
         }
-        if let Some(field) = T::REQUIRED
-            && came & T::bit(field) == 0
-        {
-            at.cx.at(Segment::Field(T::name(field)));
-            return Err(A::Error::custom("missing"));
-        }
         into.finish();
         Ok(())
     }
@@ -350,16 +339,17 @@ impl<'de, T: Object> Visitor<'de> for List<'_, T> {
         let Self { into, at } = self;
         // A declared length is a claim; the length of the input is not.
         let capacity = seq.size_hint().unwrap_or(usize::MAX).min(at.cx.guess);
-        loop {
+        for index in 0.. {
             match seq.next_element_seed(Push { items: &mut *into, capacity, at }) {
                 Ok(Some(())) => {}
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(error) => {
-                    at.cx.at(Segment::Index(into.len().saturating_sub(1)));
+                    at.cx.at(Segment::Index(index));
                     return Err(error);
                 }
             }
         }
+        Ok(())
     }
 }
 
