@@ -2,9 +2,13 @@
 
 use presence_proto::UnixMillis;
 use presence_proto::wire::{
-    Action, Data, Format, Map, Message, PresenceAction, PresenceMessage, ProtocolMessage, Value,
+    Action, Data, ErrorInfo, Format, Map, Message, PresenceAction, PresenceMessage,
+    ProtocolMessage, Value,
 };
 
+// UTS: rest/unit/TP3d/connectionid-from-protocol-message-0
+// UTS: rest/unit/TP3a/id-from-protocol-message-1
+// UTS: rest/unit/TP3g/timestamp-from-protocol-message-0
 #[test]
 fn tp3a_tp3d_tp3g_items_inherit_what_they_lack() {
     let mut frame = ProtocolMessage::presence(
@@ -43,6 +47,7 @@ fn tp3a_without_a_frame_id_there_is_no_item_id() {
     assert_eq!(frame.presence[0], PresenceMessage::new(PresenceAction::Enter));
 }
 
+// UTS: rest/unit/TP5/presence-message-size-0
 #[test]
 fn tp5_tm6_sizes_count_client_id_data_extras_and_name() {
     let object: Value = Map::from_iter([("a", Value::from("é"))]).into();
@@ -102,6 +107,7 @@ fn values_are_what_they_are() {
     assert_eq!(Value::from(bytes).to_json(), "\"AQI=\"");
 }
 
+// UTS: rest/unit/TP2/presence-action-enum-values-0
 #[test]
 fn tr2_tp2_numbers_and_actions_are_one_to_one() {
     for number in 0..64 {
@@ -119,4 +125,61 @@ fn rtn2a_formats_have_names() {
         assert_eq!(Format::from_name(format.name()), Some(format));
     }
     assert_eq!(Format::from_name("xml"), None);
+}
+
+// UTS: rest/unit/TP3/presence-from-json-0
+// UTS: rest/unit/TP3/presence-encoded-data-from-json-1
+// UTS: rest/unit/TP3/null-attributes-omitted-3
+// UTS: rest/unit/TP4/from-encoded-presence-0
+#[test]
+fn tp3_tp4_presence_messages_are_read_with_all_their_fields() {
+    let text = concat!(
+        r#"{"action":14,"presence":[{"id":"pm","action":2,"clientId":"user","connectionId":"conn","#,
+        r#""data":"{\"status\":\"online\"}","encoding":"json","timestamp":1234567890000,"#,
+        r#""extras":{"headers":{"x-key":"x-value"}}},{"action":2,"clientId":"bob","encoding":null}]}"#
+    );
+    let mut frame = ProtocolMessage::decode(Format::Json, text.as_bytes()).unwrap();
+    frame.presence[0].decode_data().unwrap();
+    let [full, bare] = &frame.presence[..] else { panic!() };
+    assert_eq!(full.action, PresenceAction::Enter);
+    assert_eq!(full.id.as_deref(), Some("pm"));
+    assert_eq!(full.client_id.as_deref(), Some("user"));
+    assert_eq!(full.connection_id.as_deref(), Some("conn"));
+    assert_eq!(full.timestamp, Some(UnixMillis::from_millis(1_234_567_890_000)));
+    assert_eq!(full.encoding, None);
+    let status = full.data.as_ref().unwrap().as_json().unwrap().get("status").unwrap();
+    assert_eq!(status.as_str(), Some("online"));
+    let headers = full.extras.as_ref().unwrap().get("headers").unwrap();
+    assert_eq!(headers.get("x-key").unwrap().as_str(), Some("x-value"));
+    assert_eq!(*bare, PresenceMessage::new(PresenceAction::Enter).with_client_id("bob"));
+    let written = ProtocolMessage::presence("room", vec![bare.clone()]).encode(Format::Json);
+    assert!(String::from_utf8(written).unwrap().ends_with(r#"[{"action":2,"clientId":"bob"}]}"#));
+}
+
+// UTS: rest/unit/TI1/errorinfo-attributes-0
+// UTS: rest/unit/TI/errorinfo-from-json-0
+// UTS: rest/unit/TI/errorinfo-nested-cause-1
+// UTS: rest/unit/TI/error-string-representation-4
+// UTS: rest/unit/TI/error-equality-5
+#[test]
+fn ti1_errors_are_read_with_their_causes() {
+    let text = concat!(
+        r#"{"action":9,"error":{"code":40142,"statusCode":401,"message":"Token expired","#,
+        r#""href":"https://help.example/40142","requestId":"r","remediation":"renew","detail":null,"#,
+        r#""cause":{"code":50001,"statusCode":500,"message":"deeper"}}}"#
+    );
+    let frame = ProtocolMessage::decode(Format::Json, text.as_bytes()).unwrap();
+    let error = frame.error.unwrap();
+    assert_eq!(
+        (error.code, error.status_code, error.message.as_str()),
+        (40142, 401, "Token expired")
+    );
+    assert_eq!(error.href.as_deref(), Some("https://help.example/40142"));
+    assert_eq!(error.cause.as_deref(), Some(&ErrorInfo::new(50001, 500, "deeper")));
+    assert!(error.is_token_error() && !error.cause.as_ref().unwrap().is_token_error());
+    let shown = error.to_string();
+    assert!(shown.contains("40142") && shown.contains("401") && shown.contains("Token expired"));
+    assert_ne!(*error, ErrorInfo::new(40142, 401, "Token expired"));
+    let source = std::error::Error::source(&*error).unwrap();
+    assert_eq!(source.to_string(), error.cause.as_ref().unwrap().to_string());
 }
