@@ -345,7 +345,7 @@ impl Format for Json<'_> {
         self.0.push(b']');
     }
 
-    #[inline]
+    #[inline(always)]
     fn str(&mut self, text: &str) {
         text::write_str(self.0, text);
     }
