@@ -107,11 +107,15 @@ fn text_is_escaped_as_json_stringify_does_it() {
     let written = Value::from(all.as_str()).to_json();
     assert_eq!(written, serde_json::to_string(&all).unwrap());
     assert!(written.contains(r#"\u0000\u0001"#) && written.contains(r#"\b\t\n\u000b\f\r"#));
-    for at in 0..20 {
-        // Every place in a word that is looked at as a whole.
-        for special in ["\"", "\\", "\u{1f}", "\u{7f}", "\u{80}", "\u{20}"] {
-            let text = format!("{}{special}{}", "x".repeat(at), "y".repeat(20 - at));
-            assert_eq!(Value::from(text.as_str()).to_json(), serde_json::to_string(&text).unwrap());
+    // Every place in texts of every length, whatever they are looked at in.
+    for len in 0..70 {
+        for at in 0..=len {
+            for special in ["\"", "\\", "\0", "\u{1f}", "\u{7f}", "\u{80}", " ", "!", "#", "[", "]"]
+            {
+                let text = format!("{}{special}{}", "x".repeat(at), "y".repeat(len - at));
+                let written = Value::from(text.as_str()).to_json();
+                assert_eq!(written, serde_json::to_string(&text).unwrap());
+            }
         }
     }
 }

@@ -180,6 +180,6 @@ fn ti1_errors_are_read_with_their_causes() {
     let shown = error.to_string();
     assert!(shown.contains("40142") && shown.contains("401") && shown.contains("Token expired"));
     assert_ne!(*error, ErrorInfo::new(40142, 401, "Token expired"));
-    let source = std::error::Error::source(&*error).unwrap();
+    let source = core::error::Error::source(&*error).unwrap();
     assert_eq!(source.to_string(), error.cause.as_ref().unwrap().to_string());
 }
