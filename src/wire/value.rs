@@ -4,11 +4,24 @@ use super::text;
 use crate::SmolStr;
 use alloc::{string::String, sync::Arc, vec, vec::Vec};
 use core::fmt;
+use serde::ser::{Serialize, Serializer};
 
 /// A value of no fixed shape, in the union of what JSON and MessagePack can say: `extras`, JSON
 /// data, and fields of other features that pass through.
 ///
-/// `Display` prints it as JSON text.
+/// `Display` prints it as JSON text. With serde it becomes, or comes from, whatever has its shape:
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use presence_proto::wire::{Data, Value};
+///
+/// let status: Value = serde_json::from_str(r#"{"status":"away","since":17}"#)?;
+/// let data = Data::from(status);
+/// assert_eq!(data.as_json().unwrap().get("since"), Some(&Value::Int(17)));
+/// assert_eq!(serde_json::to_string(data.as_json().unwrap())?, r#"{"status":"away","since":17}"#);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -239,5 +252,36 @@ impl<K: Into<SmolStr>, V: Into<Value>> Extend<(K, V)> for Map {
         for (name, value) in entries {
             self.insert(name, value);
         }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(number) => serializer.serialize_i64(*number),
+            Self::UInt(number) => serializer.serialize_u64(*number),
+            Self::Float(number) => serializer.serialize_f64(*number),
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Binary(bytes) => serializer.serialize_bytes(bytes),
+            Self::Array(items) => serializer.collect_seq(items),
+            Self::Object(map) => map.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Map {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+#[cfg(any(feature = "json", feature = "msgpack"))]
+impl<'de> serde::Deserialize<'de> for Value {
+    /// Within the default [`DecodeLimits`](super::DecodeLimits).
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let cx = super::read::Context::new(0, &super::DecodeLimits::default());
+        super::read::value(deserializer, &cx)
     }
 }

@@ -183,3 +183,26 @@ fn ti1_errors_are_read_with_their_causes() {
     let source = core::error::Error::source(&*error).unwrap();
     assert_eq!(source.to_string(), error.cause.as_ref().unwrap().to_string());
 }
+
+#[test]
+fn values_are_other_types_by_serde() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Status {
+        text: String,
+        since: u64,
+        spot: Option<(f64, i8)>,
+    }
+    let status = Status { text: "away".into(), since: u64::MAX, spot: Some((0.5, -3)) };
+    let text = serde_json::to_string(&status).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&value).unwrap(), text);
+    assert_eq!(value.to_json(), text);
+    let bytes = rmp_serde::to_vec_named(&value).unwrap();
+    assert_eq!(rmp_serde::from_slice::<Status>(&bytes).unwrap(), status);
+    assert_eq!(rmp_serde::from_slice::<Value>(&bytes).unwrap(), value);
+    let bytes = Value::from(std::sync::Arc::<[u8]>::from([1, 2]));
+    let packed = rmp_serde::to_vec(&bytes).unwrap();
+    assert_eq!(rmp_serde::from_slice::<Value>(&packed).unwrap(), bytes);
+    let deep = "[".repeat(100) + &"]".repeat(100);
+    assert!(serde_json::from_str::<Value>(&deep).is_err());
+}

@@ -7,7 +7,6 @@ mod context;
 mod field;
 mod object;
 
-#[cfg(feature = "json")]
 use super::Value;
 use context::At;
 use serde::de::{DeserializeSeed, Deserializer};
@@ -16,7 +15,6 @@ pub(super) use context::Context;
 pub(super) use object::frame;
 
 /// Reads a value.
-#[cfg(feature = "json")]
 pub(super) fn value<'de, D: Deserializer<'de>>(
     deserializer: D,
     cx: &Context,
