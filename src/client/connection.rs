@@ -163,10 +163,11 @@ impl Connection {
         transport.0 != 0 && transport.0 <= self.last_transport
     }
 
-    /// The identity under which the client acts, as far as it is known: that of the server, or
-    /// before it has told one, that of the options.
+    /// The identity under which the client acts, as far as it is known: that which the server has
+    /// told. Before it has, and if it leaves the choice to the client, that of the options.
     pub(super) fn identity<'a>(&'a self, options: &'a ClientOptions) -> Option<&'a SmolStr> {
-        self.client_id.as_ref().or(options.client_id.as_ref())
+        let told = self.client_id.as_ref();
+        told.filter(|told| *told != "*").or(options.client_id.as_ref()).or(told)
     }
 
     /// Takes over what CONNECTED tells (RTN15e, RTN21, RTN24).
