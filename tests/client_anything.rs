@@ -17,7 +17,7 @@ const CHANNELS: [&str; 3] = ["a", "b", ""];
 /// One thing that happens. Transports are named by how far back they were asked for.
 #[derive(Clone, Debug)]
 enum Step {
-    Input(Input),
+    Input(Box<Input>),
     Transport(u8, u64),
     Received(Box<ProtocolMessage>, u64),
     /// Time goes on by so much, in one go, or with a tick whenever the client wants one.
@@ -239,7 +239,7 @@ fn input() -> impl Strategy<Value = Input> {
 fn step() -> impl Strategy<Value = Step> {
     let back = prop_oneof![9 => Just(0u64), 1 => 1..4u64];
     prop_oneof![
-        6 => input().prop_map(Step::Input),
+        6 => input().prop_map(|input| Step::Input(Box::new(input))),
         3 => (prop_oneof![4 => Just(0u8), 1 => 1..4u8], back.clone())
             .prop_map(|(event, back)| Step::Transport(event, back)),
         8 => (frame(), back).prop_map(|(frame, back)| Step::Received(frame, back)),
@@ -260,10 +260,10 @@ fn beginning() -> Vec<Step> {
     attached.channel = Some("a".into());
     attached.flags = Some(Flags::HAS_PRESENCE);
     vec![
-        Step::Input(Input::Connect),
+        Step::Input(Box::new(Input::Connect)),
         Step::Transport(0, 0),
         Step::Received(Box::new(connected), 0),
-        Step::Input(Input::Attach { op: OpId(0), channel: "a".into() }),
+        Step::Input(Box::new(Input::attach(OpId(0), "a"))),
         Step::Received(Box::new(attached), 0),
     ]
 }
@@ -340,7 +340,7 @@ impl Checked {
             Step::Input(input) => {
                 let op = OpId(self.next_op);
                 self.next_op += 1;
-                let input = with_op(input, op);
+                let input = with_op(*input, op);
                 self.handle(input);
             }
             Step::Transport(event, back) => {

@@ -191,6 +191,44 @@ fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
 }
 
 #[test]
+fn rtn11d_a_new_beginning_after_the_end() {
+    for end in [fatal(), json!({"action": 8})] {
+        let mut rig = Rig::attached();
+        rig.recv(presence(14, 2, &["me@conn1:0"]));
+        rig.input(Input::enter(OpId(1), "ch", None));
+        if end["action"] == 8 {
+            rig.input(Input::Close);
+        }
+        rig.recv(end);
+        let lines = rig.input(Input::Connect);
+        assert_eq!(
+            lines,
+            ["channel ch initialized", "connection connecting", "open 2 clientId=me"]
+        );
+        assert_eq!(rig.client.connection().error_reason(), None);
+        let channel = rig.client.channel("ch").expect("a channel");
+        assert_eq!((channel.error_reason(), channel.channel_serial()), (None, None));
+        assert_eq!((rig.members("ch").len(), rig.own("ch").len()), (0, 0));
+        rig.recv(connected("conn2"));
+        rig.attach("ch");
+        let lines = rig.input(Input::enter(OpId(2), "ch", None));
+        assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
+    }
+}
+
+/// Clauses: RTN4h, RTN24.
+#[test]
+fn rtn4h_a_further_connected_is_an_update() {
+    let mut rig = Rig::attached();
+    let mut frame = connected("conn1");
+    frame["connectionDetails"]["connectionKey"] = "another".into();
+    assert_eq!(rig.recv(frame), ["connection connected update"]);
+    assert_eq!(rig.client.connection().key().map(|key| key.as_str()), Some("another"));
+    assert_eq!(rig.channel_state("ch"), "attached");
+}
+
+/// Clauses: RTN11, RTN11e, RTN11f.
+#[test]
 fn rtn11e_connect_does_nothing_while_connecting_or_connected() {
     let mut rig = Rig::new();
     rig.input(Input::Connect);
@@ -199,6 +237,7 @@ fn rtn11e_connect_does_nothing_while_connecting_or_connected() {
     assert_eq!(rig.input(Input::Connect), Vec::<String>::new());
 }
 
+/// Clauses: RTN12, RTN12f.
 #[test]
 fn rtn12f_close_while_connecting_waits_for_the_attempt() {
     let mut rig = Rig::new();
