@@ -222,7 +222,7 @@ fn size_of(message: &PresenceMessage) -> u64 {
 fn presence_frame(name: &SmolStr, items: Vec<PresenceMessage>) -> Box<ProtocolMessage> {
     let mut frame = ProtocolMessage::new(Action::Presence);
     frame.channel = Some(name.clone());
-    frame.presence = items;
+    frame.presence = items.into();
     Box::new(frame)
 }
 

@@ -11,6 +11,10 @@ use smol_str::SmolStrBuilder;
 /// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
 pub type Params = Vec<(SmolStr, SmolStr)>;
 
+/// A list that holds one item without an allocation: most frames have one. It comes
+/// [from](From) a vector and is used as one.
+pub type Items<T> = smallvec::SmallVec<[T; 1]>;
+
 /// One frame in either direction (TR4). Fields that do not belong to its action are ignored.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -39,7 +43,7 @@ pub struct ProtocolMessage {
     /// Serial of a message that wants an acknowledgement, or the first that is acknowledged (TR4j).
     pub msg_serial: Option<i64>,
     /// Presence events or members (TR4l). `None` and empty mean the same.
-    pub presence: Vec<PresenceMessage>,
+    pub presence: Items<PresenceMessage>,
     /// Messages (TR4k). `None` and empty mean the same.
     pub messages: Vec<Message>,
     /// Annotations: passed through.
@@ -70,7 +74,7 @@ impl ProtocolMessage {
             error: None,
             flags: None,
             msg_serial: None,
-            presence: Vec::new(),
+            presence: Items::new_const(),
             messages: Vec::new(),
             annotations: None,
             state: None,
@@ -114,8 +118,8 @@ impl ProtocolMessage {
 
     /// PRESENCE with these items (TR4l).
     #[must_use]
-    pub fn presence(channel: impl Into<SmolStr>, items: Vec<PresenceMessage>) -> Self {
-        Self { presence: items, ..Self::on_channel(Action::Presence, channel) }
+    pub fn presence(channel: impl Into<SmolStr>, items: impl Into<Items<PresenceMessage>>) -> Self {
+        Self { presence: items.into(), ..Self::on_channel(Action::Presence, channel) }
     }
 
     /// The same frame with an error.

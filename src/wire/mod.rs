@@ -58,6 +58,6 @@ pub use encoding::EncodingError;
 pub use error_info::ErrorInfo;
 pub use flags::{Flags, Modes};
 pub use format::Format;
-pub use message::{Message, Params, ProtocolMessage};
+pub use message::{Items, Message, Params, ProtocolMessage};
 pub use presence::PresenceMessage;
 pub use value::{Map, Value};

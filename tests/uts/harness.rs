@@ -643,7 +643,7 @@ pub(crate) fn disconnected(error: ErrorInfo) -> ProtocolMessage {
 pub(crate) fn sync(serial: &str, items: Vec<PresenceMessage>) -> ProtocolMessage {
     let mut frame = ProtocolMessage::on_channel(Action::Sync, CH);
     frame.channel_serial = Some(serial.into());
-    frame.presence = items;
+    frame.presence = items.into();
     frame
 }
 

@@ -67,13 +67,7 @@ fn null_and_empty_are_absent() {
 fn an_action_that_is_left_out_is_zero() {
     assert_eq!(both("{}"), ProtocolMessage::new(Action::Heartbeat));
     let frame = both(r#"{"action":16,"presence":[{},{"action":null}],"count":0}"#);
-    assert_eq!(
-        frame.presence,
-        [
-            PresenceMessage::new(PresenceAction::Absent),
-            PresenceMessage::new(PresenceAction::Absent),
-        ]
-    );
+    assert_eq!(frame.presence[..], vec![PresenceMessage::new(PresenceAction::Absent); 2]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn rtl6i3_absent_fields_are_left_out() {
         b"\x81\xa6action\x07"
     );
     let mut frame = ProtocolMessage::on_channel(Action::Presence, "room");
-    frame.presence = vec![PresenceMessage::new(PresenceAction::Leave)];
+    frame.presence = vec![PresenceMessage::new(PresenceAction::Leave)].into();
     assert_eq!(json(&frame), r#"{"action":14,"channel":"room","presence":[{"action":3}]}"#);
 }
 

@@ -161,7 +161,7 @@ prop_compose! {
         frame.flags = flags.map(Flags::from_bits_retain);
         frame.error = error.map(Box::new);
         frame.params = params;
-        frame.presence = presence;
+        frame.presence = presence.into();
         frame.messages = messages;
         frame.annotations = annotations;
         frame.state = state;

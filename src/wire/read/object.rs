@@ -6,7 +6,7 @@ use super::{
 };
 use crate::SmolStr;
 use crate::wire::{
-    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Map, Message, PresenceAction,
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Items, Map, Message, PresenceAction,
     PresenceMessage, ProtocolMessage, Value, encoding,
 };
 use alloc::{boxed::Box, vec::Vec};
@@ -311,23 +311,56 @@ impl<T: Object> Visitor<'_> for KeyOf<T> {
     }
 }
 
-impl<T: Object> Wire for Vec<T> {
+/// A list of objects.
+trait List {
+    type Item: Object;
+    /// Appends an item. If now is the time to make room, it is made for so many.
+    fn append(&mut self, capacity: usize) -> Option<&mut Self::Item>;
+}
+
+impl<T: Object> List for Vec<T> {
+    type Item = T;
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
-        input.deserialize_any(List { into: self, at })
+    fn append(&mut self, capacity: usize) -> Option<&mut T> {
+        if self.is_empty() {
+            self.reserve(capacity);
+        }
+        self.push(T::blank());
+        self.last_mut()
     }
 }
 
-struct List<'a, T> {
-    into: &'a mut Vec<T>,
+impl<T: Object> List for Items<T> {
+    type Item = T;
+    #[inline]
+    fn append(&mut self, capacity: usize) -> Option<&mut T> {
+        // The first has room without.
+        if self.len() == 1 {
+            self.reserve(capacity);
+        }
+        self.push(T::blank());
+        self.last_mut()
+    }
+}
+
+impl<L: List> Wire for L {
+    #[inline]
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(Fills { into: self, at })
+    }
+}
+
+/// Fills a list.
+struct Fills<'a, L> {
+    into: &'a mut L,
     at: At<'a>,
 }
 
-impl<'de, T: Object> Visitor<'de> for List<'_, T> {
+impl<'de, L: List> Visitor<'de> for Fills<'_, L> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list, each {}", T::WHAT)
+        write!(f, "a list, each {}", L::Item::WHAT)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
@@ -340,7 +373,7 @@ impl<'de, T: Object> Visitor<'de> for List<'_, T> {
         // A declared length is a claim; the length of the input is not.
         let capacity = seq.size_hint().unwrap_or(usize::MAX).min(at.cx.guess);
         for index in 0.. {
-            match seq.next_element_seed(Push { items: &mut *into, capacity, at }) {
+            match seq.next_element_seed(Append { list: &mut *into, capacity, at }) {
                 Ok(Some(())) => {}
                 Ok(None) => break,
                 Err(error) => {
@@ -354,23 +387,19 @@ impl<'de, T: Object> Visitor<'de> for List<'_, T> {
 }
 
 /// Fills an item where it will stay.
-struct Push<'a, T> {
-    items: &'a mut Vec<T>,
+struct Append<'a, L> {
+    list: &'a mut L,
     capacity: usize,
     at: At<'a>,
 }
 
-impl<'de, T: Object> DeserializeSeed<'de> for Push<'_, T> {
+impl<'de, L: List> DeserializeSeed<'de> for Append<'_, L> {
     type Value = ();
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { items, capacity, at } = self;
+        let Self { list, capacity, at } = self;
         at.cx.item()?;
-        if items.is_empty() {
-            items.reserve(capacity);
-        }
-        items.push(T::blank());
-        match items.last_mut() {
+        match list.append(capacity) {
             Some(into) => Fill { into, at }.deserialize(deserializer),
             None => Ok(()),
         }
