@@ -166,7 +166,7 @@ fn frame() -> impl Strategy<Value = Box<ProtocolMessage>> {
                 frame.flags = flags.or(wild.map(u64::from)).map(Flags::from_bits_retain);
                 frame.msg_serial = acks.0;
                 frame.count = acks.1;
-                frame.presence = items.into();
+                frame.presence = items;
                 frame.messages = vec![Message::default()];
                 frame.timestamp = time.map(UnixMillis::from_millis);
                 frame.auth = Some(Box::new(AuthDetails::default()));
@@ -316,6 +316,10 @@ struct Checked {
     /// Of each channel that subscription 0 has seen from its beginning, the members by its events.
     folded: BTreeMap<SmolStr, BTreeMap<(SmolStr, SmolStr), PresenceMessage>>,
     subscribing: BTreeMap<u64, SmolStr>,
+    /// Releases under way. One that ends well may leave no trace of its channel, which may be there
+    /// again, as a new one, in the same call.
+    releasing: BTreeMap<u64, SmolStr>,
+    released: BTreeSet<SmolStr>,
 }
 
 impl Checked {
@@ -332,6 +336,8 @@ impl Checked {
             channels: BTreeMap::new(),
             folded: BTreeMap::new(),
             subscribing: BTreeMap::new(),
+            releasing: BTreeMap::new(),
+            released: BTreeSet::new(),
         }
     }
 
@@ -397,6 +403,9 @@ impl Checked {
         if let Some(op) = input.op() {
             assert!(self.open_ops.insert(op.0));
         }
+        if let Input::Release { op, channel } = &input {
+            self.releasing.insert(op.0, channel.clone());
+        }
         if let Input::TransportFailed { transport, .. } | Input::TransportClosed { transport, .. } =
             &input
             && self.transport == Some(*transport)
@@ -460,6 +469,12 @@ impl Checked {
                     self.connection = change.current;
                 }
                 Output::Channel { channel, change } => {
+                    if self.released.remove(&channel)
+                        && change.previous == ChannelState::Initialized
+                    {
+                        self.channels.remove(&channel);
+                        self.folded.remove(&channel);
+                    }
                     let state = self.channels.entry(channel.clone()).or_default();
                     assert_eq!(change.previous, *state, "{channel}");
                     match change.event {
@@ -485,6 +500,12 @@ impl Checked {
                 }
                 Output::Done { op, result } => {
                     assert!(self.open_ops.remove(&op.0), "operation {} ended twice", op.0);
+                    if let Some(channel) = self.releasing.remove(&op.0)
+                        && result.is_ok()
+                    {
+                        self.folded.remove(&channel);
+                        self.released.insert(channel);
+                    }
                     if let Some(channel) = self.subscribing.remove(&op.0)
                         && result.is_err_and(|error| error.code == 40000)
                     {
@@ -492,6 +513,13 @@ impl Checked {
                     }
                 }
                 _ => {}
+            }
+        }
+        for channel in core::mem::take(&mut self.released) {
+            let view = self.client.channel(&channel);
+            if view.is_none_or(|view| view.state() == ChannelState::Initialized) {
+                self.channels.remove(&channel);
+                self.folded.remove(&channel);
             }
         }
         assert_eq!(self.open_ops.len(), self.client.pending_operations());
