@@ -15,3 +15,8 @@ mod hostile;
 mod items;
 #[path = "wire/random.rs"]
 mod random;
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = |at: usize| &text[2 * at..2 * at + 2];
+    (0..text.len() / 2).map(|at| u8::from_str_radix(digits(at), 16).unwrap()).collect()
+}

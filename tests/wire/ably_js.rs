@@ -9,9 +9,7 @@ fn recorded(format: Format) -> Vec<Vec<u8>> {
         .filter_map(|line| line.strip_prefix(&prefix))
         .map(|frame| match format {
             Format::Json => frame.as_bytes().to_vec(),
-            Format::MessagePack => (0..frame.len() / 2)
-                .map(|at| u8::from_str_radix(&frame[2 * at..2 * at + 2], 16).unwrap())
-                .collect(),
+            Format::MessagePack => crate::from_hex(frame),
         })
         .collect()
 }

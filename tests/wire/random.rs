@@ -170,6 +170,22 @@ prop_compose! {
     }
 }
 
+/// What the fuzzers found worth keeping.
+#[test]
+fn the_corpus_holds_the_invariants() {
+    let mut inputs = 0;
+    for line in include_str!("fixtures/corpus.txt").lines() {
+        let (format, hex) = line.split_once(' ').unwrap();
+        let bytes = crate::from_hex(hex);
+        match Format::from_name(format).unwrap() {
+            Format::Json => decode_json(&bytes),
+            Format::MessagePack => decode_msgpack(&bytes),
+        }
+        inputs += 1;
+    }
+    assert_eq!(inputs, 600);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
