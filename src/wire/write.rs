@@ -13,8 +13,8 @@ pub(super) fn estimate(frame: &ProtocolMessage) -> usize {
     items.saturating_mul(192).saturating_add(192)
 }
 
-/// A format: what each shape looks like in bytes.
-pub(super) trait Format {
+/// A format being written: what each shape looks like in bytes.
+pub(super) trait Writer {
     /// Where an object began.
     type Mark;
     fn begin(&mut self) -> Self::Mark;
@@ -60,34 +60,37 @@ const fn headed<const LEN: usize>(name: &str) -> [u8; LEN] {
 }
 
 /// An object that is being written.
-struct Object<'a, F: Format> {
-    format: &'a mut F,
-    mark: F::Mark,
+struct Object<'a, W: Writer> {
+    writer: &'a mut W,
+    mark: W::Mark,
     fields: u32,
 }
 
-impl<'a, F: Format> Object<'a, F> {
+impl<'a, W: Writer> Object<'a, W> {
     #[inline(always)]
-    fn new(format: &'a mut F) -> Self {
-        Self { mark: format.begin(), format, fields: 0 }
+    fn new(writer: &'a mut W) -> Self {
+        Self { mark: writer.begin(), writer, fields: 0 }
     }
 
     #[inline(always)]
-    fn field(&mut self, key: Key) -> &mut F {
-        self.format.key(self.fields, key);
+    fn field(&mut self, key: Key) -> &mut W {
+        self.writer.key(self.fields, key);
         self.fields += 1;
-        self.format
+        self.writer
     }
 
-    fn dynamic(&mut self, name: &str) -> &mut F {
-        self.format.dynamic_key(self.fields, name);
+    fn dynamic(&mut self, name: &str) -> &mut W {
+        self.writer.dynamic_key(self.fields, name);
         self.fields = self.fields.saturating_add(1);
-        self.format
+        self.writer
     }
 
+    /// Empty text is left out, as null is (RTL6i3).
     #[inline(always)]
     fn str(&mut self, key: Key, text: &Option<SmolStr>) {
-        if let Some(text) = text {
+        if let Some(text) = text
+            && !text.is_empty()
+        {
             self.field(key).str(text);
         }
     }
@@ -107,7 +110,9 @@ impl<'a, F: Format> Object<'a, F> {
     }
 
     fn value(&mut self, key: Key, value: Option<&Value>) {
-        if let Some(value) = value {
+        if let Some(value) = value
+            && !value.is_null()
+        {
             self.field(key).value(value);
         }
     }
@@ -128,7 +133,7 @@ impl<'a, F: Format> Object<'a, F> {
             }
         };
         match (encoding.as_deref(), step) {
-            (None, None) => {}
+            (None | Some(""), None) => {}
             (Some(encoding), None) => self.field(key!("encoding")).str(encoding),
             (None | Some(""), Some(step)) => self.field(key!("encoding")).str(step),
             (Some(encoding), Some(step)) => {
@@ -139,12 +144,12 @@ impl<'a, F: Format> Object<'a, F> {
 
     #[inline(always)]
     fn end(self) {
-        self.format.end(self.mark, self.fields);
+        self.writer.end(self.mark, self.fields);
     }
 }
 
 /// One frame (TR4).
-pub(super) fn frame<F: Format>(format: &mut F, frame: &ProtocolMessage) {
+pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
     let ProtocolMessage {
         action,
         id,
@@ -165,7 +170,7 @@ pub(super) fn frame<F: Format>(format: &mut F, frame: &ProtocolMessage) {
         params: channel_params,
         res,
     } = frame;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     object.uint(key!("action"), Some(action.number().into()));
     object.uint(key!("flags"), flags.map(|flags| flags.bits()));
     object.str(key!("id"), id);
@@ -201,16 +206,16 @@ pub(super) fn frame<F: Format>(format: &mut F, frame: &ProtocolMessage) {
 }
 
 /// Presence messages outside of a frame.
-pub(super) fn presence_list<F: Format>(format: &mut F, items: &[PresenceMessage]) {
-    format.list(items, presence);
+pub(super) fn presence_list<W: Writer>(writer: &mut W, items: &[PresenceMessage]) {
+    writer.list(items, presence);
 }
 
 /// One presence message (TP3).
 #[inline]
-fn presence<F: Format>(format: &mut F, item: &PresenceMessage) {
+fn presence<W: Writer>(writer: &mut W, item: &PresenceMessage) {
     let PresenceMessage { action, id, client_id, connection_id, data, encoding, timestamp, extras } =
         item;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     object.uint(key!("action"), Some(action.number().into()));
     object.str(key!("id"), id);
     object.str(key!("clientId"), client_id);
@@ -222,10 +227,10 @@ fn presence<F: Format>(format: &mut F, item: &PresenceMessage) {
 }
 
 /// One message (TM2).
-fn message<F: Format>(format: &mut F, item: &Message) {
+fn message<W: Writer>(writer: &mut W, item: &Message) {
     let Message { id, name, client_id, connection_id, data, encoding, timestamp, extras, other } =
         item;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     object.str(key!("id"), id);
     object.str(key!("name"), name);
     object.str(key!("clientId"), client_id);
@@ -240,9 +245,9 @@ fn message<F: Format>(format: &mut F, item: &Message) {
 }
 
 /// An error (TI1).
-fn error<F: Format>(format: &mut F, failure: &ErrorInfo) {
+fn error<W: Writer>(writer: &mut W, failure: &ErrorInfo) {
     let ErrorInfo { code, status_code, message, href, cause, request_id, detail } = failure;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     // These three are always there: SDKs refuse an error that lacks one.
     object.field(key!("message")).str(message);
     object.uint(key!("code"), Some((*code).into()));
@@ -259,7 +264,7 @@ fn error<F: Format>(format: &mut F, failure: &ErrorInfo) {
 }
 
 /// Details of a connection (CD2).
-fn connection_details_fields<F: Format>(format: &mut F, details: &ConnectionDetails) {
+fn connection_details_fields<W: Writer>(writer: &mut W, details: &ConnectionDetails) {
     let ConnectionDetails {
         client_id,
         connection_key,
@@ -272,7 +277,7 @@ fn connection_details_fields<F: Format>(format: &mut F, details: &ConnectionDeta
         site_code,
         objects_gc_grace_period,
     } = details;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     object.str(key!("clientId"), client_id);
     object.str(key!("connectionKey"), connection_key);
     object.uint(key!("maxMessageSize"), *max_message_size);
@@ -287,16 +292,16 @@ fn connection_details_fields<F: Format>(format: &mut F, details: &ConnectionDeta
 }
 
 /// Credentials (AD2).
-fn auth_details<F: Format>(format: &mut F, auth: &AuthDetails) {
+fn auth_details<W: Writer>(writer: &mut W, auth: &AuthDetails) {
     let AuthDetails { access_token } = auth;
-    let mut object = Object::new(format);
+    let mut object = Object::new(writer);
     object.str(key!("accessToken"), access_token);
     object.end();
 }
 
 /// Names and texts.
-fn params<F: Format>(format: &mut F, params: &Params) {
-    let mut object = Object::new(format);
+fn params<W: Writer>(writer: &mut W, params: &Params) {
+    let mut object = Object::new(writer);
     for (name, value) in params {
         object.dynamic(name).str(value);
     }
@@ -306,7 +311,7 @@ fn params<F: Format>(format: &mut F, params: &Params) {
 /// JSON.
 pub(super) struct Json<'a>(pub(super) &'a mut Vec<u8>);
 
-impl Format for Json<'_> {
+impl Writer for Json<'_> {
     type Mark = ();
 
     #[inline]
@@ -399,7 +404,7 @@ impl MessagePack<'_> {
     }
 }
 
-impl Format for MessagePack<'_> {
+impl Writer for MessagePack<'_> {
     /// Where the header of the map is.
     type Mark = usize;
 

@@ -27,6 +27,22 @@ fn rtl6i3_absent_fields_are_left_out() {
     assert_eq!(json(&frame), r#"{"action":14,"channel":"room","presence":[{"action":3}]}"#);
 }
 
+#[test]
+fn rtl6i3_what_is_empty_is_left_out() {
+    let mut frame = ProtocolMessage::on_channel(Action::Presence, "");
+    let mut item = PresenceMessage::new(PresenceAction::Present).with_client_id("").with_data("");
+    item.encoding = Some("".into());
+    item.extras = Some(Box::new(Value::Null));
+    frame.presence.push(item);
+    frame.state = Some(Box::new(Value::Null));
+    for format in [Format::Json, Format::MessagePack] {
+        let again = ProtocolMessage::decode(format, &frame.encode(format)).unwrap();
+        assert_eq!(again.encode(format), frame.encode(format));
+    }
+    let text = String::from_utf8(frame.encode(Format::Json)).unwrap();
+    assert_eq!(text, r#"{"action":14,"presence":[{"action":1,"data":""}]}"#);
+}
+
 /// The JavaScript client does not end a sync on a page that has no list of members.
 #[test]
 fn rtp18_a_page_without_members_has_an_empty_list() {
