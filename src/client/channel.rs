@@ -297,7 +297,7 @@ impl Channel {
     // ---- What the server says
 
     /// ATTACHED has come (RTL4c, RTL12, RTL5k).
-    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: ProtocolMessage) {
+    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         let was_attached = self.state == S::Attached;
         match next_state(self.state, Cause::Attached) {
             _ if was_attached || self.state == S::Attaching => {}
@@ -319,7 +319,7 @@ impl Channel {
         self.asked = false;
         let flags = frame.flags();
         let resumed = flags.contains(Flags::RESUMED);
-        if let Some(serial) = frame.channel_serial.filter(|serial| !serial.is_empty()) {
+        if let Some(serial) = frame.channel_serial.take().filter(|serial| !serial.is_empty()) {
             if !resumed {
                 self.attach_serial = Some(serial.clone());
             }
@@ -328,8 +328,8 @@ impl Channel {
             self.attach_serial = None;
         }
         self.modes = Some(flags.modes());
-        self.params = frame.params.unwrap_or_default();
-        let reason = frame.error.map(|error| *error);
+        self.params = frame.params.take().unwrap_or_default();
+        let reason = frame.error.take().map(|error| *error);
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
         self.attempts = 0;
         self.error_reason.clone_from(&reason);
@@ -397,7 +397,7 @@ impl Channel {
 
     /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
     /// to be.
-    pub(super) fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: ProtocolMessage) {
+    pub(super) fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
             return;
         }

@@ -21,6 +21,10 @@ impl Channels {
         self.names.len()
     }
 
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+        self.names.get(name).copied()
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Channel> {
         self.get(*self.names.get(name)?)
     }

@@ -7,43 +7,43 @@ use super::{
     ChannelState, Client, ConnectionEvent, ConnectionState, ConnectionStateChange, Outbox, Outcome,
     Output, errors,
 };
-use crate::SmolStr;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use alloc::boxed::Box;
 
 impl Client {
-    pub(super) fn received(&mut self, frame: ProtocolMessage, out: &mut Outbox) {
+    /// Takes in a frame of the present transport, and takes out of it what it needs.
+    pub(super) fn received(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
         self.active();
         let established =
             matches!(self.connection.state, ConnectionState::Connected | ConnectionState::Closing);
         match frame.action {
             Action::Connected => self.connected(frame, out),
             Action::Disconnected => {
-                let error = frame.error.map_or_else(errors::disconnected, |error| *error);
+                let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
                 self.let_go(error, out);
             }
             Action::Closed => {
                 self.close_transport(out);
-                let error = frame.error.map_or_else(errors::disconnected, |error| *error);
+                let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
                 self.transport_lost(error, out);
             }
-            Action::Error => match named_channel(&frame) {
-                Some(name) => {
-                    let error = frame.error.map(|error| *error);
-                    self.with_named(&name, out, |channel, cx| channel.failed(cx, error));
+            Action::Error if named_channel(frame).is_some() => {
+                let error = frame.error.take().map(|error| *error);
+                if let Some(slot) = named_channel(frame).and_then(|name| self.channels.slot(name)) {
+                    self.with_channel(slot, out, |channel, cx| channel.failed(cx, error));
                 }
-                None => {
-                    let error = frame.error.map_or_else(errors::channel_failed, |error| *error);
-                    self.refused(error, out);
-                }
-            },
+            }
+            Action::Error => {
+                let error = frame.error.take().map_or_else(errors::channel_failed, |error| *error);
+                self.refused(error, out);
+            }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
             Action::Auth => self.auth_asked(out),
             _ if !established => {}
-            Action::Ack => self.settle(&frame, None, out),
+            Action::Ack => self.settle(frame, None, out),
             Action::Nack => {
                 let error = frame.error.as_deref().cloned().unwrap_or_else(errors::message_lost);
-                self.settle(&frame, Some(&error), out);
+                self.settle(frame, Some(&error), out);
             }
             _ => self.channel_frame(frame, out),
         }
@@ -61,7 +61,7 @@ impl Client {
 
     // ---- The connection
 
-    fn connected(&mut self, frame: ProtocolMessage, out: &mut Outbox) {
+    fn connected(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
         let details = frame.connection_details.as_deref();
         let told = details.and_then(|details| details.client_id.as_deref());
         // RSA15
@@ -82,16 +82,16 @@ impl Client {
     }
 
     /// An attempt has succeeded (RTN15c6, RTN15c7, RTN16).
-    fn established(&mut self, frame: ProtocolMessage, out: &mut Outbox) {
+    fn established(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
         let Some(previous) = self.step(Cause::Connected) else { return };
-        let reason = frame.error.map(|error| *error);
+        let reason = frame.error.take().map(|error| *error);
         self.timers.cancel(Timer::Request);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Retry);
         let recovered = self.connection.recover.take().is_some() && reason.is_none();
         let resumed = frame.connection_id.is_some()
             && (self.connection.id == frame.connection_id || recovered);
-        self.connection.id = frame.connection_id;
+        self.connection.id = frame.connection_id.take();
         self.connection.max_idle = None;
         self.connection.adopt(frame.connection_details.as_deref());
         self.connection.attempts = 0;
@@ -105,8 +105,8 @@ impl Client {
     }
 
     /// CONNECTED on a connection that is (RTN24, RTC8a1).
-    fn told_again(&mut self, frame: ProtocolMessage, out: &mut Outbox) {
-        let reason = frame.error.map(|error| *error);
+    fn told_again(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
+        let reason = frame.error.take().map(|error| *error);
         let same = frame.connection_id.is_none() || self.connection.id == frame.connection_id;
         self.connection.adopt(frame.connection_details.as_deref());
         self.connection.error_reason.clone_from(&reason);
@@ -114,7 +114,7 @@ impl Client {
         self.active();
         if !same {
             // No server should do that; what a new connection means holds all the same.
-            self.connection.id = frame.connection_id;
+            self.connection.id = frame.connection_id.take();
             self.go_on(false, out);
         }
         out.push(Output::Connection(ConnectionStateChange {
@@ -231,17 +231,20 @@ impl Client {
 
     // ---- Channels
 
-    fn channel_frame(&mut self, frame: ProtocolMessage, out: &mut Outbox) {
-        let Some(name) = named_channel(&frame) else { return };
-        self.with_named(&name, out, |channel, cx| match frame.action {
+    fn channel_frame(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
+        let Some(slot) = named_channel(frame).and_then(|name| self.channels.slot(name)) else {
+            return;
+        };
+        self.with_channel(slot, out, |channel, cx| match frame.action {
             Action::Presence | Action::Sync => channel.receive_presence(cx, frame),
             Action::Attached => channel.attached(cx, frame),
-            Action::Detached => channel.detached(cx, frame.error.map(|error| *error)),
+            Action::Detached => channel.detached(cx, frame.error.take().map(|error| *error)),
             // RTL17
             _ if channel.state == ChannelState::Attached => {
                 if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
                     channel.advance(frame.channel_serial.as_ref());
                 }
+                let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
                 cx.out.push(Output::Frame(Box::new(frame)));
             }
             _ => {}
@@ -250,6 +253,6 @@ impl Client {
 }
 
 /// The channel that a frame is about; an empty name is none.
-fn named_channel(frame: &ProtocolMessage) -> Option<SmolStr> {
-    frame.channel.clone().filter(|name| !name.is_empty())
+fn named_channel(frame: &ProtocolMessage) -> Option<&str> {
+    frame.channel.as_deref().filter(|name| !name.is_empty())
 }

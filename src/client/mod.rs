@@ -117,7 +117,7 @@ impl Client {
     ///
     /// Timers that are due at or before `now` fire first. Time that steps back counts as time
     /// that stands still.
-    pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
+    pub fn handle(&mut self, now: Now, mut input: Input, out: &mut Outbox) -> Wake {
         if now.mono >= self.clock.mono {
             self.clock.mono = now.mono;
         }
@@ -129,17 +129,19 @@ impl Client {
                 None => break,
             }
         }
-        self.apply(input, out);
+        // A frame is large, and most inputs are frames: it is lent, not moved.
+        if let Input::Received { transport, frame } = &mut input {
+            if self.is_current(*transport, out) {
+                self.received(frame, out);
+            }
+        } else {
+            self.apply(input, out);
+        }
         Wake::at_opt(self.timers.next())
     }
 
     fn apply(&mut self, input: Input, out: &mut Outbox) {
         match input {
-            Input::Received { transport, frame } => {
-                if self.is_current(transport, out) {
-                    self.received(frame, out);
-                }
-            }
             Input::TransportActivity { transport } => {
                 if self.is_current(transport, out) {
                     self.active();

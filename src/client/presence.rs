@@ -56,16 +56,25 @@ impl Presence {
     // ---- What the server says
 
     /// Takes in a PRESENCE or a SYNC.
-    pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, mut frame: ProtocolMessage) {
+    pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: &mut ProtocolMessage) {
         let last_page = frame.action == Action::Sync
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());
         let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
-        frame.inherit();
-        for mut message in frame.presence {
+        for (index, mut message) in core::mem::take(&mut frame.presence).into_iter().enumerate() {
+            if message.connection_id.is_none() {
+                message.connection_id.clone_from(&frame.connection_id);
+            }
             if message.timestamp.is_none() {
                 message.timestamp = Some(timestamp);
             }
-            self.take_in(cx, name, message);
+            if message.id.is_none()
+                && let Some(id) = &frame.id
+            {
+                message.id = Some(smol_str::format_smolstr!("{id}:{index}"));
+            }
+            if self.take_in(cx, name, &mut message) {
+                cx.out.push(Output::Presence { channel: name.clone(), message });
+            }
         }
         if last_page {
             self.sync_id = None;
@@ -91,17 +100,13 @@ impl Presence {
         cursor.is_empty()
     }
 
-    fn take_in(&mut self, cx: &mut Cx<'_>, name: &SmolStr, mut message: PresenceMessage) {
+    /// Tells whether subscribers are to be told of the message.
+    fn take_in(&mut self, cx: &mut Cx<'_>, name: &SmolStr, message: &mut PresenceMessage) -> bool {
         let named = |part: &Option<SmolStr>| part.as_deref().is_some_and(|part| !part.is_empty());
-        let known = matches!(
-            message.action,
-            PresenceAction::Enter
-                | PresenceAction::Update
-                | PresenceAction::Present
-                | PresenceAction::Leave
-        );
+        let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
         if !(known && named(&message.client_id) && named(&message.connection_id)) {
-            return cx.warn(Warning::PresenceIgnored { channel: name.clone() });
+            cx.warn(Warning::PresenceIgnored { channel: name.clone() });
+            return false;
         }
         // RSL6b: what cannot be decoded is passed on with the encodings that are left.
         if message.encoding.is_some() && message.decode_data().is_err() {
@@ -110,18 +115,17 @@ impl Presence {
         }
         // RTP17b
         if message.connection_id == cx.connection.id
-            && !self.own.apply(&message, cx.options.limits.own_members)
+            && !self.own.apply(message, cx.options.limits.own_members)
         {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "own_members" });
         }
-        if self.members.stored() >= cx.options.limits.members && !self.knows(&message) {
+        if self.members.stored() >= cx.options.limits.members && !self.knows(message) {
             let channel = name.clone();
-            return cx.warn(Warning::LimitReached { channel, limit: "members" });
+            cx.warn(Warning::LimitReached { channel, limit: "members" });
+            return false;
         }
-        if self.members.apply(&message) {
-            tell(cx, name, &self.subscriptions, message);
-        }
+        self.members.apply(message) && self.subscriptions.want(message.action)
     }
 
     fn knows(&self, message: &PresenceMessage) -> bool {
