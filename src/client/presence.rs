@@ -60,17 +60,10 @@ impl Presence {
         let last_page = frame.action == Action::Sync
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());
         let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
-        for (index, mut message) in core::mem::take(&mut frame.presence).into_iter().enumerate() {
-            if message.connection_id.is_none() {
-                message.connection_id.clone_from(&frame.connection_id);
-            }
+        frame.inherit();
+        for mut message in frame.presence.drain(..) {
             if message.timestamp.is_none() {
                 message.timestamp = Some(timestamp);
-            }
-            if message.id.is_none()
-                && let Some(id) = &frame.id
-            {
-                message.id = Some(smol_str::format_smolstr!("{id}:{index}"));
             }
             if self.take_in(cx, name, &mut message) {
                 cx.out.push(Output::Presence { channel: name.clone(), message });

@@ -51,26 +51,26 @@ pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
     if connection_id.is_empty() {
         return None;
     }
-    let rest = id.strip_prefix(connection_id)?.strip_prefix(':')?;
-    let (serial, index) = rest.split_once(':')?;
-    let (serial, serial_canonical) = number(serial)?;
-    let (index, index_canonical) = number(index)?;
-    Some(Sequence { serial, index, canonical: serial_canonical && index_canonical })
+    let rest = id.as_bytes().strip_prefix(connection_id.as_bytes())?;
+    let (serial, serial_canonical, rest) = number(rest.strip_prefix(b":")?)?;
+    let (index, index_canonical, rest) = number(rest.strip_prefix(b":")?)?;
+    rest.is_empty().then_some(Sequence {
+        serial,
+        index,
+        canonical: serial_canonical && index_canonical,
+    })
 }
 
-/// A number of decimal digits, and whether it is written without leading zeros.
-fn number(digits: &str) -> Option<(i64, bool)> {
-    let bytes = digits.as_bytes();
+/// A number of decimal digits, whether it is written without leading zeros, and what follows it.
+fn number(bytes: &[u8]) -> Option<(i64, bool, &[u8])> {
     let mut value: i64 = 0;
-    for &byte in bytes {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
+    let mut rest = bytes;
+    while let [byte @ b'0'..=b'9', tail @ ..] = rest {
+        value = value.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
+        rest = tail;
     }
-    let canonical = bytes.first().is_some_and(|&first| first != b'0' || bytes.len() == 1);
-    (!bytes.is_empty()).then_some((value, canonical))
+    let digits = bytes.len() - rest.len();
+    (digits > 0).then(|| (value, digits == 1 || bytes.first() != Some(&b'0'), rest))
 }
 
 #[cfg(test)]
