@@ -7,6 +7,8 @@ mod channel;
 mod channels;
 mod connection;
 mod cx;
+#[cfg(test)]
+mod diagram;
 mod errors;
 mod frames;
 mod input;
