@@ -1,19 +1,23 @@
 # Sourced by the other scripts: a Rust toolchain that can build for targets without a shipped
-# standard library. `bare_cargo ARGS…` runs cargo with `core` and `alloc` built from source.
+# standard library. `bare_cargo COMMAND ARGS…` runs cargo with `core` and `alloc` built from source.
 #
 # The distribution's Rust comes with the library's sources, so it needs no download from anywhere
 # else. RUSTC_BOOTSTRAP lets its stable compiler take `-Zbuild-std`; nothing that is shipped to
 # users is built this way, apart from the page's WebAssembly module.
 
-BARE_PACKAGES="rustc-web rust-web-src lld"
-BARE_SYSROOT=/usr/lib/rustlib/src/rust/library/Cargo.lock
+install() {
+  echo "installing: $*"
+  [ -n "${toolchain_updated:-}" ] || apt-get update -q > /dev/null
+  toolchain_updated=1
+  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" > /dev/null
+}
 
-if [ ! -e "$BARE_SYSROOT" ] || [ ! -x /usr/bin/rustc ] || [ ! -x /usr/bin/wasm-ld ]; then
-  echo "installing: $BARE_PACKAGES"
-  apt-get update -q >/dev/null
-  # shellcheck disable=SC2086 # a list of packages
-  apt-get install -y -q --no-install-recommends $BARE_PACKAGES >/dev/null
+if [ ! -e /usr/lib/rustlib/src/rust/library/Cargo.lock ] || [ ! -x /usr/bin/rustc ] ||
+  [ ! -x /usr/bin/cargo ] || [ ! -L /usr/bin/rust-lld ]; then
+  install rustc-web cargo-web rust-web-src rust-web-llvm
 fi
+# The linker that belongs to this compiler: a link to one of the distribution's.
+[ -x /usr/bin/rust-lld ] || install "$(basename "$(readlink /usr/bin/rust-lld)")"
 
 bare_cargo() {
   local command="$1"

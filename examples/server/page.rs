@@ -6,7 +6,8 @@ use axum::{
 };
 
 /// The page loads nothing from elsewhere.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src data:; \
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
+                      connect-src 'self' ws: wss:; img-src data:; \
                       style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
 pub(crate) fn index() -> impl IntoResponse {
@@ -25,11 +26,16 @@ pub(crate) fn presence() -> impl IntoResponse {
     file("text/javascript; charset=utf-8", include_str!("page/presence.js"))
 }
 
-fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {
+/// The client half, compiled from Rust by `scripts/wasm.sh`.
+pub(crate) fn core() -> impl IntoResponse {
+    file("application/wasm", include_bytes!("page/presence.wasm").as_slice())
+}
+
+fn file<T: IntoResponse>(content_type: &'static str, content: T) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
     ];
-    (headers, text)
+    (headers, content)
 }

@@ -38,6 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/style.css", get(|| async { page::style() }))
         .route("/app.js", get(|| async { page::app() }))
         .route("/presence.js", get(|| async { page::presence() }))
+        .route("/presence.wasm", get(|| async { page::core() }))
         .route("/page.json", get(page_settings))
         .route("/time", get(time))
         .route("/keys/{name}/requestToken", post(request_token))

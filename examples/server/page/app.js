@@ -1,25 +1,45 @@
 // The page: shows the members and what happens to them, and makes this tab one of them.
+//
+// Parameters of the address: `channel`, and `grace`, for how many milliseconds the server keeps
+// this tab's member after a loss.
 
 import { PresenceClient, dataOf } from './presence.js';
 
-const CHANNEL = new URL(location).searchParams.get('channel') ?? 'lobby';
+const parameters = new URL(location).searchParams;
+const CHANNEL = parameters.get('channel') ?? 'lobby';
+const GRACE_MS = Number(parameters.get('grace')) || 15_000;
 const EVENTS_KEPT = 50;
-const VERBS = { enter: 'came', present: 'is here', update: 'changed', leave: 'went' };
-const STATES = { connecting: 'Connecting…', connected: 'Connected', disconnected: 'Connection lost, trying again…', failed: 'Refused' };
+const PLOT = { span: 120_000, width: 240, height: 60 };
+const VERBS = { enter: 'came', present: 'is here', leave: 'went' };
+const STATES = {
+  initialized: 'Not connected',
+  connecting: 'Connecting…',
+  connected: 'Connected',
+  disconnected: 'Connection lost, trying again…',
+  suspended: 'No connection for long, trying again…',
+  closing: 'Leaving…',
+  closed: 'Left',
+  failed: 'Refused',
+};
 
 const $ = (id) => document.getElementById(id);
 const clientId = `guest-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 let client;
 let present = true;
+let outage; // the timer that ends it
+let since = new Map(); // member key: when this tab first heard of it
+const counts = [{ at: performance.now(), count: 0 }]; // changes of the number of members
 
 $('channel').textContent = CHANNEL;
 $('name').value = `Guest ${clientId.slice(-3)}`;
+$('grace').textContent = GRACE_MS === 1000 ? 'a second' : `${GRACE_MS / 1000} seconds`;
 
-function start(credentials) {
-  client = new PresenceClient({ credentials, clientId, channel: CHANNEL });
+async function start(credentials) {
+  client = await PresenceClient.create({ channel: CHANNEL, clientId, credentials, grace: GRACE_MS });
   client.addEventListener('connection', ({ detail }) => showConnection(detail));
   client.addEventListener('members', showMembers);
-  client.addEventListener('event', ({ detail }) => showEvent(detail));
+  client.addEventListener('presence', ({ detail }) => showPresence(detail));
+  client.addEventListener('trouble', ({ detail }) => log(detail.text));
   client.connect();
   client.enter(me());
 }
@@ -29,17 +49,27 @@ function me() {
 }
 
 function showConnection({ state, reason }) {
+  const text = reason && state !== 'connected' ? `${STATES[state]} (${reason})` : STATES[state];
+  if ($('connection').textContent !== text && state !== 'connecting') log(text);
   $('connection').dataset.state = state;
-  $('connection').textContent = reason ? `${STATES[state]}: ${reason}` : STATES[state];
+  $('connection').textContent = text;
   if (state === 'failed') $('access').hidden = false;
+  $('stale').hidden = state === 'connected' || client?.members.length === 0;
 }
 
 function showMembers() {
   const members = client.members;
+  since = new Map(members.map((m) => [keyOf(m), since.get(keyOf(m)) ?? m.timestamp]));
+  if (counts.at(-1).count !== members.length) {
+    counts.push({ at: performance.now(), count: members.length });
+    drawPlot();
+  }
   $('count').textContent = members.length;
   $('nobody').hidden = members.length > 0;
   $('members').replaceChildren(...members.map(memberItem));
 }
+
+const keyOf = ({ connectionId, clientId }) => `${connectionId}:${clientId}`;
 
 function memberItem(member) {
   const { name, mood } = dataOf(member);
@@ -49,22 +79,64 @@ function memberItem(member) {
   face.style.background = `hsl(${hue(member.clientId)} 55% 38%)`;
   face.setAttribute('aria-hidden', 'true');
   const text = element('span', member.connectionId === client.connectionId ? `${shown} (you)` : shown);
-  text.append(element('small', String(mood ?? '')));
+  const change = element('small', '');
+  change.className = 'change';
+  change.dataset.since = since.get(keyOf(member));
+  change.dataset.at = member.timestamp;
+  tellAge(change);
+  text.append(element('small', String(mood ?? '')), change);
   const item = document.createElement('li');
   item.dataset.clientId = member.clientId;
   item.append(face, text);
   return item;
 }
 
-function showEvent({ kind, member }) {
+// Since when a member is here, and how long its last change is ago, in words.
+function tellAge(change) {
+  const [since, at] = [Number(change.dataset.since), Number(change.dataset.at)];
+  const here = `here since ${new Date(since).toLocaleTimeString()}`;
+  change.textContent = at > since ? `${here}, changed ${ago(Date.now() - at)}` : here;
+}
+
+function ago(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 5) return 'just now';
+  if (seconds < 120) return `${seconds} s ago`;
+  return `${Math.round(seconds / 60)} min ago`;
+}
+
+function showPresence({ kind, member }) {
   const { name, mood } = dataOf(member);
-  const time = element('time', new Date(member.timestamp).toLocaleTimeString());
   const what = kind === 'update' ? `changed: ${mood ?? ''}` : VERBS[kind];
+  log(`${name || member.clientId} ${what}`, member.timestamp);
+}
+
+function log(text, at = Date.now()) {
   const item = document.createElement('li');
-  item.append(time, element('span', `${name || member.clientId} ${what}`));
+  item.append(element('time', new Date(at).toLocaleTimeString()), element('span', text));
   $('events').prepend(item);
   while ($('events').children.length > EVENTS_KEPT) $('events').lastElementChild.remove();
 }
+
+// The number of members as steps, from the left (two minutes ago) to the right (now).
+function drawPlot() {
+  const now = performance.now();
+  while (counts.length > 1 && counts[1].at <= now - PLOT.span) counts.shift();
+  const most = Math.max(...counts.map(({ count }) => count));
+  const x = (at) => Math.max(0, PLOT.width * (1 - (now - at) / PLOT.span)).toFixed(1);
+  const y = (count) => (PLOT.height * (1 - count / (most + 1))).toFixed(1);
+  const steps = counts.map(({ at, count }, i) => `${i ? 'H' : 'M'}${x(at)}${i ? '' : ` ${y(count)}`}V${y(count)}`);
+  const line = `${steps.join('')}H${PLOT.width}`;
+  $('plot-line').setAttribute('d', line);
+  $('plot-area').setAttribute('d', `${line}V${PLOT.height}H${x(counts[0].at)}Z`);
+  $('plot-range').textContent = `at most ${most} at once`;
+  $('plot').setAttribute('aria-label', `Members in the last two minutes: at most ${most}, now ${counts.at(-1).count}`);
+}
+
+setInterval(() => {
+  drawPlot();
+  for (const change of document.querySelectorAll('.change')) tellAge(change);
+}, 1000);
 
 function element(tag, text) {
   const made = document.createElement(tag);
@@ -80,8 +152,9 @@ function hue(text) {
 
 $('me').addEventListener('submit', (event) => {
   event.preventDefault();
+  if (present) client?.update(me());
+  else client?.enter(me());
   setPresent(true);
-  client?.enter(me());
 });
 
 $('toggle').addEventListener('click', () => {
@@ -95,6 +168,21 @@ function setPresent(value) {
   $('toggle').setAttribute('aria-pressed', String(value));
 }
 
+$('network').addEventListener('submit', (event) => {
+  event.preventDefault();
+  if (client) setOffline(!client.offline);
+});
+
+function setOffline(offline) {
+  clearTimeout(outage);
+  const seconds = Number($('outage').value);
+  if (offline && seconds) outage = setTimeout(() => setOffline(false), seconds * 1000);
+  log(offline ? 'You dropped the network' : 'The network is back');
+  $('drop').textContent = offline ? 'Bring it back' : 'Drop the network';
+  $('outage').disabled = offline;
+  client.offline = offline;
+}
+
 $('access-form').addEventListener('submit', (event) => {
   event.preventDefault();
   const secret = $('key').value.trim();
@@ -103,11 +191,9 @@ $('access-form').addEventListener('submit', (event) => {
   start(secret.includes(':') ? { key: secret } : { accessToken: secret });
 });
 
-// A page that is left leaves at once; one that comes back out of the browser's cache starts anew.
 addEventListener('pagehide', () => client?.close());
-addEventListener('pageshow', (event) => event.persisted && location.reload());
 
 // The server tells its development key; one with keys of its own tells none, and we ask.
 const { key } = await (await fetch('page.json')).json();
-if (key) start({ key });
+if (key) await start({ key });
 else showConnection({ state: 'failed', reason: 'this server wants a key' });

@@ -1,208 +1,177 @@
-// A small presence client: one connection, one channel, one member. It speaks the protocol's JSON
-// form over a WebSocket, resumes after a lost connection, and tells its owner what changed.
+// The browser's driver of the client half: the core is presence.wasm, built from Rust by
+// scripts/wasm.sh; here are only the sockets, the timer and the clocks. No protocol is spoken here:
+// every frame comes out of the core and goes into it.
 
-const Action = { HEARTBEAT: 0, ACK: 1, NACK: 2, CONNECTED: 4, DISCONNECTED: 6, CLOSE: 7, CLOSED: 8,
-  ERROR: 9, ATTACH: 10, ATTACHED: 11, DETACHED: 13, PRESENCE: 14, SYNC: 16 };
-const Presence = { ABSENT: 0, PRESENT: 1, ENTER: 2, LEAVE: 3, UPDATE: 4 };
-const HAS_PRESENCE = 1;
-const RETRY_MS = [0, 500, 1000, 2000, 5000];
-const SILENCE_MARGIN_MS = 10000;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
+// A client in one channel. It tells what happens by events:
+//   connection {state, reason, retryIn}, channel {state, reason}, presence {kind, member},
+//   members, trouble {text}, frame {direction, text}
 export class PresenceClient extends EventTarget {
-  #credentials; #clientId; #channel; #socket; #timer; #silence;
-  #key; #serial; #msgSerial = 0; #tries = 0; #closed = false;
-  #me = null; // what the member says of itself; null while it does not want to be present
-  #members = new Map();
-  #sync = null; // { id, seen } while a sync runs
+  #wasm; #options; #timer;
+  #socket = null; // { id, socket, opened }
+  #offline = false;
 
-  // credentials: { key } or { accessToken }
-  constructor({ credentials, clientId, channel }) {
+  connectionId = null;
+  state = 'initialized';
+
+  // options: { channel, clientId, credentials: {key} or {accessToken}, grace }
+  static async create(options) {
+    const { instance } = await WebAssembly.instantiateStreaming(fetch('presence.wasm'));
+    return new PresenceClient(instance.exports, options);
+  }
+
+  constructor(wasm, options) {
     super();
-    this.#credentials = credentials;
-    this.#clientId = clientId;
-    this.#channel = channel;
+    this.#wasm = wasm;
+    this.#options = options;
+    const [seed] = crypto.getRandomValues(new BigUint64Array(1));
+    const core = { clientId: options.clientId, token: options.credentials.accessToken, remainPresentFor: options.grace };
+    if (!wasm.create(this.#write(core), seed)) throw new Error('the core does not take these options');
   }
 
   connect() {
-    const url = new URL('/', location.href);
-    url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const params = { v: 6, format: 'json', heartbeats: true, clientId: this.#clientId, ...this.#credentials };
-    if (this.#key) params.resume = this.#key;
-    for (const [name, value] of Object.entries(params)) url.searchParams.set(name, value);
-    this.#tell('connection', { state: 'connecting' });
-    const socket = (this.#socket = new WebSocket(url));
-    socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(JSON.parse(data));
-    socket.onclose = () => socket === this.#socket && this.#lost();
+    this.#handle({ type: 'connect' });
+    this.#handle({ type: 'subscribe', channel: this.#options.channel });
   }
 
-  // Leaves at once, on this tab's way out.
-  close() {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#silence);
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      this.#send({ action: Action.CLOSE });
-      this.#socket.close();
+  enter(data) { this.#publish('enter', data); }
+  update(data) { this.#publish('update', data); }
+  leave() { this.#publish('leave'); }
+
+  // Leaves at once, on the page's way out.
+  close() { this.#handle({ type: 'close' }); }
+
+  // While off, the network is as good as unplugged: the socket breaks and no other one opens.
+  get offline() { return this.#offline; }
+  set offline(offline) {
+    if (this.#offline === offline) return;
+    this.#offline = offline;
+    if (offline) {
+      this.#breakSocket();
+      this.#handle({ type: 'networkLost' });
+    } else {
+      this.#handle({ type: 'networkAvailable' });
     }
-  }
-
-  enter(data) {
-    const action = this.#me ? Presence.UPDATE : Presence.ENTER;
-    this.#me = data;
-    this.#publish(action, data);
-  }
-
-  leave() {
-    if (this.#me) this.#publish(Presence.LEAVE, this.#me);
-    this.#me = null;
   }
 
   // The members, in the order of their names.
   get members() {
-    return [...this.#members.values()].filter((m) => m.action !== Presence.ABSENT)
+    this.#wasm.members(this.#write(this.#options.channel));
+    return (JSON.parse(this.#read()).presence ?? [])
       .sort((a, b) => a.clientId.localeCompare(b.clientId) || a.connectionId.localeCompare(b.connectionId));
   }
 
-  #receive(frame) {
-    this.#listen();
-    switch (frame.action) {
-      case Action.CONNECTED: return this.#connected(frame);
-      case Action.DISCONNECTED: return this.#socket.close();
-      case Action.ERROR: return this.#failed(frame);
-      case Action.ATTACHED: return this.#attached(frame);
-      case Action.DETACHED: return this.#attach();
-      case Action.PRESENCE: return frame.channel === this.#channel && this.#presence(frame);
-      case Action.SYNC: return frame.channel === this.#channel && this.#syncPage(frame);
+  #publish(action, data) {
+    const item = { action: { enter: 2, leave: 3, update: 4 }[action], ...(data && { data }) };
+    this.#handle({ type: 'presence', channel: this.#options.channel, message: JSON.stringify({ action: 14, presence: [item] }) });
+  }
+
+  // Hands an input to the core and does what comes out of it.
+  #handle(input) {
+    clearTimeout(this.#timer);
+    const delay = this.#wasm.handle(this.#write(input), performance.now(), Date.now());
+    if (delay === -2) throw new Error(`the core does not take ${input.type}`);
+    const outputs = JSON.parse(this.#read());
+    // setTimeout counts in 31 bits; a tick that comes too early is harmless.
+    if (delay >= 0) this.#timer = setTimeout(() => this.#handle({ type: 'tick' }), Math.min(delay, 2 ** 31 - 1));
+    let membersChanged = false;
+    for (const output of outputs) {
+      switch (output.type) {
+        case 'open': this.#open(output); break;
+        case 'close': this.#close(output.transport); break;
+        case 'send': this.#send(output); break;
+        case 'connection':
+          this.state = output.state;
+          this.connectionId = output.connectionId;
+          this.#tell('connection', output);
+          membersChanged = true;
+          break;
+        case 'channel': this.#tell('channel', output); break;
+        case 'presence': {
+          const [member] = JSON.parse(output.frame).presence;
+          this.#tell('presence', { kind: KINDS[member.action], member });
+          membersChanged = true;
+          break;
+        }
+        case 'failed': this.#tell('trouble', { text: output.reason }); break;
+        case 'warning': this.#tell('trouble', output); break;
+      }
     }
+    if (membersChanged) this.#tell('members');
   }
 
-  #connected({ connectionId, connectionDetails, error }) {
-    if (error) this.#msgSerial = 0;
-    this.#tries = 0;
-    this.#key = connectionDetails.connectionKey;
-    this.idleMs = connectionDetails.maxIdleInterval;
-    this.connectionId = connectionId;
-    this.#listen();
-    this.#tell('connection', { state: 'connected' });
-    this.#attach();
-  }
-
-  #attach() {
-    this.#send({ action: Action.ATTACH, channel: this.#channel, channelSerial: this.#serial });
-  }
-
-  #attached({ flags = 0, channelSerial }) {
-    this.#serial = channelSerial ?? this.#serial;
-    this.#sync = { id: null, seen: new Set() };
-    if (!(flags & HAS_PRESENCE)) this.#endSync();
-    if (this.#me) this.#publish(Presence.ENTER, this.#me);
-  }
-
-  #presence(frame) {
-    this.#serial = frame.channelSerial ?? this.#serial;
-    for (const item of this.#items(frame)) this.#apply(item);
-    this.#tell('members');
-  }
-
-  #syncPage(frame) {
-    const [id, cursor] = (frame.channelSerial ?? ':').split(/:(.*)/s);
-    if (!this.#sync || (this.#sync.id !== null && this.#sync.id !== id)) this.#sync = { id, seen: new Set() };
-    this.#sync.id = id;
-    for (const item of this.#items(frame)) this.#apply(item);
-    if (!cursor) this.#endSync();
-    this.#tell('members');
-  }
-
-  // What an item lacks follows from its frame.
-  #items(frame) {
-    return (frame.presence ?? []).map((item, index) => ({
-      ...item,
-      id: item.id ?? `${frame.id}:${index}`,
-      connectionId: item.connectionId ?? frame.connectionId,
-      timestamp: item.timestamp ?? frame.timestamp,
-    }));
-  }
-
-  #apply(item) {
-    const key = `${item.connectionId} ${item.clientId}`;
-    const known = this.#members.get(key);
-    this.#sync?.seen.add(key);
-    if (known && !newer(item, known)) return;
-    const was = known && known.action !== Presence.ABSENT;
-    if (item.action === Presence.LEAVE) {
-      if (this.#sync) this.#members.set(key, { ...item, action: Presence.ABSENT });
-      else this.#members.delete(key);
-      if (was) this.#tell('event', { kind: 'leave', member: item });
+  #open({ transport, params }) {
+    if (this.#offline) {
+      // As a browser without a network: not at once, but soon.
+      setTimeout(() => this.#handle({ type: 'lost', transport, opened: false }));
       return;
     }
-    this.#members.set(key, item);
-    this.#tell('event', { kind: was ? 'update' : item.action === Presence.PRESENT ? 'present' : 'enter', member: item });
+    const url = new URL('/', location.href);
+    url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+    for (const [name, value] of params) url.searchParams.append(name, value);
+    if (this.#options.credentials.key) url.searchParams.set('key', this.#options.credentials.key);
+    const socket = new WebSocket(url);
+    const mine = (this.#socket = { id: transport, socket, opened: false });
+    socket.onopen = () => {
+      mine.opened = true;
+      this.#handle({ type: 'opened', transport });
+    };
+    socket.onmessage = ({ data }) => {
+      this.#tell('frame', { direction: 'in', text: data });
+      this.#handle({ type: 'received', transport, frame: data });
+    };
+    socket.onclose = () => {
+      if (this.#socket === mine) this.#socket = null;
+      this.#handle({ type: 'lost', transport, opened: mine.opened });
+    };
   }
 
-  // Whoever was not named by the sync has left while we could not hear it.
-  #endSync() {
-    for (const [key, member] of this.#members) {
-      if (member.action !== Presence.ABSENT && this.#sync.seen.has(key)) continue;
-      this.#members.delete(key);
-      if (member.action !== Presence.ABSENT) this.#tell('event', { kind: 'leave', member });
-    }
-    this.#sync = null;
-    this.#tell('members');
-  }
-
-  #publish(action, data) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return; // entered again once attached
-    const presence = [{ action, data: JSON.stringify(data), encoding: 'json' }];
-    this.#send({ action: Action.PRESENCE, channel: this.#channel, msgSerial: this.#msgSerial++, presence });
-  }
-
-  #send(frame) {
-    this.#socket.send(JSON.stringify(frame));
-  }
-
-  #failed({ channel, error }) {
-    this.#tell('connection', { state: 'failed', reason: error?.message });
-    if (!channel) this.close();
-  }
-
-  // A server that is silent for longer than it promised is gone.
-  #listen() {
-    clearTimeout(this.#silence);
-    if (this.idleMs) this.#silence = setTimeout(() => this.#lost(), this.idleMs + SILENCE_MARGIN_MS);
-  }
-
-  #lost() {
-    const socket = this.#socket;
+  #close(transport) {
+    if (this.#socket?.id !== transport) return;
+    const { socket } = this.#socket;
     this.#socket = null;
-    socket?.close();
-    clearTimeout(this.#silence);
-    if (this.#closed) return;
-    this.#tell('connection', { state: 'disconnected' });
-    const delay = RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)];
-    this.#timer = setTimeout(() => this.connect(), delay);
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #breakSocket() {
+    if (!this.#socket) return;
+    const { id, opened } = this.#socket;
+    this.#close(id);
+    this.#handle({ type: 'lost', transport: id, opened });
+  }
+
+  #send({ transport, frame }) {
+    if (this.#socket?.id !== transport || this.#socket.socket.readyState !== WebSocket.OPEN) return;
+    this.#tell('frame', { direction: 'out', text: frame });
+    this.#socket.socket.send(frame);
   }
 
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
-}
 
-// Is `incoming` newer than what is known? By serial and index where both ids begin with the
-// connection's, else by time (RTP2b).
-function newer(incoming, known) {
-  const order = ({ id, connectionId }) => (id?.startsWith(`${connectionId}:`) ? id.split(':').slice(-2).map(Number) : null);
-  const [a, b] = [order(incoming), order(known)];
-  if (a && b) return a[0] !== b[0] ? a[0] > b[0] : a[1] > b[1];
-  return incoming.timestamp >= known.timestamp;
-}
-
-// What a member says of itself, as an object.
-export function dataOf(member) {
-  if (typeof member.data !== 'string') return member.data ?? {};
-  if (member.encoding !== 'json') return { mood: member.data };
-  try {
-    return JSON.parse(member.data) ?? {};
-  } catch {
-    return {};
+  // Text and objects go through the module's memory, which may move whenever the core allocates.
+  #write(value) {
+    const bytes = encoder.encode(typeof value === 'string' ? value : JSON.stringify(value));
+    const at = this.#wasm.reserve(bytes.length);
+    new Uint8Array(this.#wasm.memory.buffer, at, bytes.length).set(bytes);
+    return bytes.length;
   }
+
+  #read() {
+    return decoder.decode(new Uint8Array(this.#wasm.memory.buffer, this.#wasm.output(), this.#wasm.output_length()));
+  }
+}
+
+const KINDS = { 1: 'present', 2: 'enter', 3: 'leave', 4: 'update' };
+
+// What a member says of itself, as an object. Others may say anything.
+export function dataOf({ data, encoding }) {
+  if (data === undefined) return {};
+  if (encoding !== 'json') return { mood: String(data) };
+  const value = JSON.parse(data);
+  return Array.isArray(value) ? { mood: data } : value;
 }

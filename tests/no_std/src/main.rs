@@ -13,7 +13,8 @@ use presence_proto::wire::{Format, ProtocolMessage};
 /// Steps of the conversation; the number of the step that failed is the exit code.
 fn conversation() -> Result<(), u8> {
     let frame = ProtocolMessage::decode(Format::Json, br#"{"action":0}"#).map_err(|_| 1)?;
-    let again = ProtocolMessage::decode(Format::Json, &frame.encode(Format::Json)).map_err(|_| 2)?;
+    let again =
+        ProtocolMessage::decode(Format::Json, &frame.encode(Format::Json)).map_err(|_| 2)?;
     if frame == again { Ok(()) } else { Err(3) }
 }
 

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Builds the module that the page of examples/server runs, from web/ and the library, with the
+# distribution's Rust alone. The result is checked in, with a record of what it was made from.
+#
+#   scripts/wasm.sh            builds it
+#   scripts/wasm.sh --check    fails if the checked-in module is not what the sources make
+#
+# The module does not depend on where the sources lie, so that with the same compiler the check
+# compares bytes. With another compiler it compares the record of the sources instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/toolchain.sh
+. scripts/toolchain.sh
+
+MODULE=examples/server/page/presence.wasm
+RECORD=web/built.txt
+TARGET=wasm32-unknown-unknown
+
+compiler="$(/usr/bin/rustc -V) $(/usr/bin/rust-lld -flavor wasm --version | head -n 1)"
+sources="$(
+  export LC_ALL=C
+  find web/src src Cargo.toml web/Cargo.toml web/Cargo.lock scripts/wasm.sh scripts/toolchain.sh \
+    -type f | sort | xargs sha256sum | sha256sum | cut -d ' ' -f 1
+)"
+
+build() {
+  local here cargo_home
+  here="$(pwd)"
+  cargo_home="${CARGO_HOME:-$HOME/.cargo}"
+  # No text of panics, no source locations, no paths: smaller, and the same everywhere.
+  RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
+    --remap-path-prefix=$here=. --remap-path-prefix=$cargo_home=cargo" \
+    bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path web/Cargo.toml
+  built="${CARGO_TARGET_DIR:-target}/bare/$TARGET/release/presence_proto_web.wasm"
+}
+
+record() {
+  echo "compiler: $compiler"
+  echo "sources: $sources"
+  echo "module: $(sha256sum "$MODULE" | cut -d ' ' -f 1)"
+}
+
+recorded() { sed -n "s/^$1: //p" "$RECORD"; }
+
+stale() {
+  echo "wasm: $1; run scripts/wasm.sh and commit $MODULE and $RECORD" >&2
+  exit 1
+}
+
+if [ "${1:-}" != --check ]; then
+  build
+  cp "$built" "$MODULE"
+  record > "$RECORD"
+  echo "wasm: $MODULE, $(stat -c %s "$MODULE") bytes, $(gzip -9c "$MODULE" | wc -c) compressed"
+  exit
+fi
+
+[ "$(recorded module)" = "$(sha256sum "$MODULE" | cut -d ' ' -f 1)" ] ||
+  stale "$MODULE is not the recorded one"
+if [ "$(recorded compiler)" = "$compiler" ]; then
+  build
+  cmp -s "$built" "$MODULE" || stale "$MODULE is not what the sources make"
+else
+  echo "wasm: built by $(recorded compiler), here is $compiler: comparing sources"
+  [ "$(recorded sources)" = "$sources" ] || stale "the sources have changed"
+fi
+echo "wasm: $MODULE is up to date"
