@@ -61,11 +61,13 @@ impl Presence {
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());
         let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
         frame.inherit();
-        for mut message in frame.presence.drain(..) {
+        for message in &mut frame.presence {
             if message.timestamp.is_none() {
                 message.timestamp = Some(timestamp);
             }
-            if self.take_in(cx, name, &mut message) {
+            if self.take_in(cx, name, message) {
+                let left = PresenceMessage::new(message.action);
+                let message = core::mem::replace(message, left);
                 cx.out.push(Output::Presence { channel: name.clone(), message });
             }
         }
