@@ -1,6 +1,6 @@
 //! One member, as it is stored and as it is shown.
 
-use super::newness::{self, Version};
+use super::newness::{self, Sequence, Version};
 use super::slab::Slot;
 use crate::wire::{Data, PresenceAction, PresenceMessage, Value};
 use crate::{SmolStr, UnixMillis};
@@ -68,7 +68,8 @@ impl Record {
     /// and a connection id.
     pub(super) fn new(message: &PresenceMessage, sync: u32) -> Self {
         let connection_id = message.connection_id.clone().unwrap_or_default();
-        let Stored { serial, index, id_form, more } = Stored::of(message, &connection_id);
+        let Stored { serial, index, id_form, more } =
+            Stored::of(message, newness::sequence_of(message, &connection_id));
         Self {
             client_id: message.client_id.clone().unwrap_or_default(),
             connection_id,
@@ -87,8 +88,9 @@ impl Record {
     }
 
     /// Takes over everything but the key, which is the same.
-    pub(super) fn replace(&mut self, message: &PresenceMessage) {
-        let Stored { serial, index, id_form, more } = Stored::of(message, &self.connection_id);
+    /// The caller has taken the message's id apart.
+    pub(super) fn replace(&mut self, message: &PresenceMessage, sequence: Option<Sequence>) {
+        let Stored { serial, index, id_form, more } = Stored::of(message, sequence);
         self.data.clone_from(&message.data);
         self.timestamp = message.timestamp.unwrap_or_default();
         (self.serial, self.index, self.id_form, self.more) = (serial, index, id_form, more);
@@ -153,12 +155,8 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(message: &PresenceMessage, connection_id: &str) -> Self {
-        let numbers = message
-            .id
-            .as_deref()
-            .and_then(|id| newness::sequence(id, connection_id))
-            .and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
+    fn of(message: &PresenceMessage, sequence: Option<Sequence>) -> Self {
+        let numbers = sequence.and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
         let (serial, index, id_form) = match numbers {
             Some((s, index)) if s.canonical => (s.serial, index, IdForm::Numbers),
             Some((s, index)) => (s.serial, index, IdForm::TextWithNumbers),

@@ -1,6 +1,7 @@
 //! Which of two presence messages of one member is newer (RTP2b).
 
 use crate::UnixMillis;
+use crate::wire::PresenceMessage;
 
 /// What a presence message's newness is judged by (RTP2b).
 ///
@@ -44,6 +45,11 @@ pub(super) struct Sequence {
     pub(super) index: i64,
     /// Whether the id can be written again from the numbers.
     pub(super) canonical: bool,
+}
+
+/// The numbers in the id of a message of this connection, if it is of the usual form.
+pub(super) fn sequence_of(message: &PresenceMessage, connection_id: &str) -> Option<Sequence> {
+    sequence(message.id.as_deref()?, connection_id)
 }
 
 /// Takes `connectionId:msgSerial:index` apart. The connection id may itself contain colons.

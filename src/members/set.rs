@@ -1,6 +1,7 @@
 //! The set: storage, the two ways to find a member, iteration.
 
 use super::member::{Link, Member, Record};
+use super::newness;
 use super::slab::{self, Slab, Slot};
 use crate::SmolStr;
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -141,7 +142,8 @@ impl MemberSet {
         match self.locate(client_id, connection_id) {
             Ok(slot) => {
                 let record = self.records.get_mut(slot)?;
-                record.replace(message);
+                let sequence = newness::sequence_of(message, &record.connection_id);
+                record.replace(message, sequence);
                 if core::mem::replace(&mut record.absent, false) {
                     self.absent -= 1;
                 }

@@ -1,7 +1,7 @@
 //! What a client does with presence messages and syncs (RTP2, RTP18, RTP19).
 
 use super::member::Record;
-use super::newness::Version;
+use super::newness::{self, Sequence, Version};
 use super::set::{MemberSet, Place, key};
 use super::slab::{Slab, Slot};
 use crate::UnixMillis;
@@ -80,8 +80,10 @@ impl MemberSet {
     }
 
     fn update(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
-        let Some(record) = newer(&mut self.records, self.sync, slot, message) else { return false };
-        record.replace(message);
+        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, message) else {
+            return false;
+        };
+        record.replace(message, sequence);
         record.owes_leave = false;
         if core::mem::replace(&mut record.absent, false) {
             self.absent -= 1;
@@ -90,13 +92,15 @@ impl MemberSet {
     }
 
     fn leave(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
-        let Some(record) = newer(&mut self.records, self.sync, slot, message) else { return false };
+        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, message) else {
+            return false;
+        };
         if !self.syncing {
             // RTP2h1
             return self.take(slot).is_some();
         }
         // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
-        record.replace(message);
+        record.replace(message, sequence);
         if !core::mem::replace(&mut record.absent, true) {
             record.owes_leave = true;
             self.absent += 1;
@@ -149,19 +153,20 @@ impl MemberSet {
     }
 }
 
-/// The stored member, if the message is newer than what is stored (RTP2a). Either way the member
+/// The stored member, and the numbers in the message's id, if the message is newer than what is stored (RTP2a). Either way the member
 /// has been heard of: an outdated message, too, shows that it is there (RTP19).
 fn newer<'a>(
     records: &'a mut Slab<Record>,
     sync: u32,
     slot: Slot,
     message: &PresenceMessage,
-) -> Option<&'a mut Record> {
+) -> Option<(&'a mut Record, Option<Sequence>)> {
     let record = records.get_mut(slot)?;
     record.seen = sync;
     let timestamp = message.timestamp.unwrap_or_default();
-    let incoming = Version::new(message.id.as_deref(), &record.connection_id, timestamp);
-    incoming.is_newer_than(&record.version()).then_some(record)
+    let sequence = newness::sequence_of(message, &record.connection_id);
+    let incoming = Version { sequence: sequence.map(|s| (s.serial, s.index)), timestamp };
+    incoming.is_newer_than(&record.version()).then_some((record, sequence))
 }
 
 /// What becomes of a member when the set is swept.
