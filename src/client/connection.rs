@@ -241,3 +241,26 @@ impl Connection {
         params
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_leads_from_a_state_to_one_other() {
+        for (n, &(from, by, to)) in TRANSITIONS.iter().enumerate() {
+            assert_ne!(from, to, "{from} {by:?}");
+            let same = |&&(other, cause, _): &&(S, Cause, S)| (other, cause) == (from, by);
+            assert_eq!(TRANSITIONS.iter().filter(same).count(), 1, "entry {n}: {from} {by:?}");
+        }
+    }
+
+    #[test]
+    fn every_state_can_be_reached_and_left() {
+        for &state in S::ALL {
+            let begins = state == S::Initialized;
+            assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");
+            assert!(TRANSITIONS.iter().any(|&(from, ..)| from == state), "{state}");
+        }
+    }
+}

@@ -1,6 +1,61 @@
 //! The client half: connection, channels and presence as an application sees them.
 //!
 //! [`Client::handle`] is the only way in that changes state; [`Output`]s are the only way out.
+//! Between calls a client can be read: [`Client::connection`], [`Client::channel`].
+//!
+//! ```
+//! use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+//! use presence_proto::{Now, OpId};
+//!
+//! let mut options = ClientOptions::default();
+//! options.client_id = Some("alice".into());
+//! let mut client = Client::new(options, 7);
+//! let mut out = Outbox::new();
+//!
+//! // Operations may come first: they wait for the connection, and for their channel.
+//! let wake = client.handle(Now::from_millis(0), Input::enter(OpId(1), "room", None), &mut out);
+//! assert_eq!(wake.at(), None);
+//! let wake = client.handle(Now::from_millis(0), Input::Connect, &mut out);
+//! // An attempt has ten seconds.
+//! assert_eq!(wake.at().map(|at| at.as_millis()), Some(10_000));
+//! assert!(out.drain().any(|output| matches!(output, Output::OpenTransport { .. })));
+//! ```
+//!
+//! # Where it goes its own way
+//!
+//! The features document of the protocol decides, the newest wording first. Where it is silent or
+//! unkind to applications, this client does the following.
+//!
+//! - **A LEAVE during a sync is told once, when the sync ends** (RTP2h2a, RTP2h2b): word for word
+//!   subscribers would never hear of it. Folding the events of a channel gives its members.
+//! - **A LEAVE during a sync of a member that is not known leaves a mark** until the sync ends
+//!   (RTP2h): an older entry in a later page does not bring the member back.
+//! - **Own members are entered again before queued operations are sent** (RTP17i, RTP5b), so that
+//!   a queued update or leave has the last word. Extras go along with the data (RTP17g). A member
+//!   that a message in flight is about is not entered again: the message does so, or says that it
+//!   leaves.
+//! - **Presence in flight keeps its message serial over a resume** (RTN19a2), and is sent again
+//!   when its channel is attached again (RTL3d2). If the channel is not attached after all, it
+//!   fails with what is queued there (RTL11).
+//! - **Operations that wait for an attach go out in one message**, as far as the largest message
+//!   allows; each has its own outcome.
+//! - **A waiting `get` does not hang** (RTP11a): it fails when the channel becomes detached, failed
+//!   or suspended, and ends when an ATTACHED without members does away with the sync.
+//! - **PRESENCE and SYNC count while a channel is attached, attaching or detaching.** An ATTACHED
+//!   that nobody asked for is ignored, but a late answer to an ATTACH is taken.
+//! - **An ATTACHED with RESUMED on an attached channel changes nothing for presence** (RTL12,
+//!   RTP17i); any other ATTACHED without HAS_PRESENCE empties the member set with LEAVEs (RTP19a).
+//! - **A connection counts as resumed if its id is unchanged**, whatever else CONNECTED says
+//!   (RTN15c6, RTN15c7). Own members are not compared for newness across connections (RTP17h).
+//! - **A recovery key is there while SUSPENDED, too** (RTN16g2): id and key survive that state
+//!   (RTN8d, RTN9d), and attempts to resume go on (RTN14h).
+//! - **When the network is reported lost, the client waits before it tries again** (RTN20a), unless
+//!   the network is reported back (RTN20b).
+//! - **A DETACHING channel whose connection ends is DETACHED** (RTL3), and the detach has succeeded.
+//! - **Detach while DETACHING ends with the detach under way** (RTL5i), whatever waits behind it.
+//!
+//! Left to the host: transports and their addresses (RTN17), where tokens come from (RSA8), REST
+//! requests such as the presence history (RTP12), and ciphers, which pass through (RSL5).
 
 mod application;
 mod channel;
