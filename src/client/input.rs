@@ -10,6 +10,10 @@ use alloc::{boxed::Box, vec::Vec};
 /// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
 /// one `Output::Done` with that number.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all inputs are frames: no allocation for each"
+)]
 #[non_exhaustive]
 pub enum Input {
     /// Nothing but time.
