@@ -151,7 +151,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), ErrorInfo> {
                 }
                 Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
                     screen.member(&message);
-                    roster_changed = true;
+                    roster_changed |= message.action != PresenceAction::Update;
                 }
                 Output::Done { op: LEAVE, result } => {
                     if let Err(error) = result {

@@ -26,12 +26,12 @@ after(async () => {
   server.kill();
 });
 
-async function open(context, name) {
+async function open(context, name, parameters = '') {
   const page = await context.newPage();
   const problems = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()); });
-  await page.goto(url);
+  await page.goto(url + parameters);
   await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
   await page.getByLabel('Name').fill(name);
   await page.getByLabel('What you are doing').fill(`testing as ${name}`);
@@ -39,6 +39,20 @@ async function open(context, name) {
   await members(page).filter({ hasText: `${name} (you)` }).waitFor();
   return { page, problems };
 }
+
+async function drop(page) {
+  await page.getByLabel('Lose it').selectOption('until I say');
+  await page.getByRole('button', { name: 'Drop the network' }).click();
+  await page.getByRole('status').filter({ hasText: /lost/ }).waitFor();
+}
+
+async function bringBack(page) {
+  await page.getByRole('button', { name: 'Bring it back' }).click();
+  await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
+}
+
+// What the log tells of a member, newest first.
+const told = (page, name) => page.locator('#events > li > span').filter({ hasText: name }).allTextContents();
 
 const members = (page) => page.locator('#members > li');
 const count = (page, n) => page.getByRole('heading', { name: `Present: ${n}` }).waitFor();
@@ -59,6 +73,50 @@ test('two tabs are two members, and closing one makes it leave', async () => {
   await two.page.close({ runBeforeUnload: false });
   await count(one.page, 1);
   await one.page.getByRole('log').getByText('Grace went').waitFor();
+  assert.deepEqual([...one.problems, ...two.problems], []);
+  await context.close();
+});
+
+// The page's own button takes the network away until it is pressed again, so nothing waits here
+// but for what the page shows.
+test('a network that is lost for less than the grace is nobody else\'s business', async () => {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
+  const one = await open(context, 'Ada', '?channel=short');
+  const two = await open(context, 'Grace', '?channel=short');
+  await drop(two.page);
+  await two.page.getByText('As it was when the connection was lost.').waitFor();
+  // Others go on meanwhile, and the one who is away catches up.
+  await one.page.getByLabel('What you are doing').fill('waiting');
+  await one.page.keyboard.press('Enter');
+  await members(one.page).filter({ hasText: 'waiting' }).waitFor();
+  if (process.env.SCREENSHOT) await two.page.screenshot({ path: process.env.SCREENSHOT.replace(/(\.png)?$/, '-lost.png'), fullPage: true });
+  await bringBack(two.page);
+  await members(two.page).filter({ hasText: 'waiting' }).waitFor();
+  // Whatever the resume told the others came before this change.
+  await two.page.getByLabel('What you are doing').fill('back again');
+  await two.page.keyboard.press('Enter');
+  await members(one.page).filter({ hasText: 'back again' }).waitFor();
+  const events = await told(one.page, 'Grace');
+  assert.deepEqual(events.slice(0, 2), ['Grace changed: back again', 'Grace changed: testing as Grace']);
+  assert.ok(!events.includes('Grace went'));
+  assert.deepEqual([...one.problems, ...two.problems], []);
+  await context.close();
+});
+
+test('a network that is lost for longer makes it leave, and come again', async () => {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
+  const one = await open(context, 'Ada', '?channel=long');
+  const two = await open(context, 'Grace', '?channel=long&grace=1000');
+  await drop(two.page);
+  await count(one.page, 1);
+  await one.page.getByRole('log').getByText('Grace went').waitFor();
+  await bringBack(two.page);
+  await count(one.page, 2);
+  await count(two.page, 2);
+  const [came, went] = await told(one.page, 'Grace');
+  assert.deepEqual([came, went], ['Grace came', 'Grace went']);
+  await one.page.getByRole('img', { name: /at most 2, now 2/ }).waitFor();
+  if (process.env.SCREENSHOT) await one.page.screenshot({ path: process.env.SCREENSHOT.replace(/(\.png)?$/, '-long.png'), fullPage: true });
   assert.deepEqual([...one.problems, ...two.problems], []);
   await context.close();
 });

@@ -50,7 +50,7 @@ function me() {
 
 function showConnection({ state, reason }) {
   const text = reason && state !== 'connected' ? `${STATES[state]} (${reason})` : STATES[state];
-  if ($('connection').textContent !== text && state !== 'connecting') log(text);
+  if ($('connection').dataset.state !== state && state !== 'connecting') log(text);
   $('connection').dataset.state = state;
   $('connection').textContent = text;
   if (state === 'failed') $('access').hidden = false;
