@@ -14,4 +14,5 @@ mod sync;
 pub use member::Member;
 pub use newness::Version;
 pub use set::{MemberSet, Members, MembersOfClient};
+pub(crate) use slab::Slab;
 pub use slab::Slot;

@@ -50,7 +50,7 @@ impl<T> Chunk<T> {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     chunks: Vec<Chunk<T>>,
     /// Chunks that may have room. A hint: entries are checked when they are used.
     open: Vec<u32>,
@@ -58,15 +58,15 @@ pub(super) struct Slab<T> {
 }
 
 impl<T> Slab<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { chunks: Vec::new(), open: Vec::new(), len: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn get(&self, slot: Slot) -> Option<&T> {
+    pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
         let (chunk, cell) = slot.place();
         match self.chunks.get(chunk)?.cells.get(cell)? {
             Cell::Full(value) => Some(value),
@@ -74,7 +74,7 @@ impl<T> Slab<T> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         let (chunk, cell) = slot.place();
         match self.chunks.get_mut(chunk)?.cells.get_mut(cell)? {
             Cell::Full(value) => Some(value),
@@ -83,7 +83,7 @@ impl<T> Slab<T> {
     }
 
     /// `None` if all slot numbers are taken (four thousand million).
-    pub(super) fn insert(&mut self, value: T) -> Option<Slot> {
+    pub(crate) fn insert(&mut self, value: T) -> Option<Slot> {
         let at = self.chunk_with_room()?;
         let chunk = self.chunks.get_mut(at)?;
         let cell = match chunk.free {
@@ -104,7 +104,7 @@ impl<T> Slab<T> {
         u32::try_from(at * CHUNK + cell).ok().map(Slot)
     }
 
-    pub(super) fn remove(&mut self, slot: Slot) -> Option<T> {
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
         let (at, cell) = slot.place();
         let chunk = self.chunks.get_mut(at)?;
         let target = chunk.cells.get_mut(cell)?;
@@ -133,7 +133,7 @@ impl<T> Slab<T> {
     }
 
     /// The first occupied slot at or after `from`.
-    pub(super) fn next_from(&self, from: u32) -> Option<(Slot, &T)> {
+    pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &T)> {
         let (first, skip) = Slot(from).place();
         let mut skip = skip;
         for (at, chunk) in self.chunks.iter().enumerate().skip(first) {
@@ -147,7 +147,7 @@ impl<T> Slab<T> {
         None
     }
 
-    pub(super) fn iter(&self) -> Iter<'_, T> {
+    pub(crate) fn iter(&self) -> Iter<'_, T> {
         Iter { chunks: self.chunks.iter(), cells: [].iter(), left: self.len }
     }
 
@@ -178,7 +178,7 @@ impl<T> Slab<T> {
 }
 
 #[derive(Debug)]
-pub(super) struct Iter<'a, T> {
+pub(crate) struct Iter<'a, T> {
     chunks: core::slice::Iter<'a, Chunk<T>>,
     cells: core::slice::Iter<'a, Cell<T>>,
     left: usize,

@@ -43,6 +43,9 @@ pub struct ServerConfig {
     /// Bytes of members in one SYNC page, estimated. A page holds one member at least. Default:
     /// 64 KiB.
     pub sync_page_bytes: usize,
+    /// SYNC pages that one call of `handle` sends at most, to all recipients together; the rest is
+    /// due at once. Between two calls the host can say that a transport is congested. Default: 16.
+    pub sync_pages_per_call: usize,
     /// Channels whose presence events are gathered for a while before they are told.
     pub coalesce: Vec<CoalesceRule>,
     /// Presence items in one frame that the server sends. Default: 200.
@@ -52,8 +55,8 @@ pub struct ServerConfig {
     pub occupancy_interval: Duration,
     /// What the server remembers of each channel.
     pub history: HistoryConfig,
-    /// Most work that one call of `handle` does of its own accord: expired timers, pages of syncs.
-    /// What is left makes the wake-up due at once. Default: 1,000.
+    /// Most work that one call of `handle` does because time has passed: timers, leaves of members,
+    /// connections that are drained. What is left is due at once. Default: 1,000.
     pub budget: usize,
     /// Whether [`Output::Event`](super::Output::Event) is put out. Default: true.
     pub events: bool,
@@ -77,6 +80,7 @@ impl Default for ServerConfig {
             reauthorize_before: Duration::from_secs(30),
             sync_page_members: 100,
             sync_page_bytes: 64 * 1024,
+            sync_pages_per_call: 16,
             coalesce: Vec::new(),
             items_per_broadcast: 200,
             occupancy_interval: Duration::from_secs(5),

@@ -13,6 +13,10 @@ use core::time::Duration;
 /// were under way when [`Output::Close`](super::Output::Close) came out are passed over silently.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every input is a frame: a box would cost it an allocation"
+)]
 pub enum Input {
     /// Nothing but time.
     Tick,

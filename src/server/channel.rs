@@ -1,0 +1,403 @@
+//! What is known of a channel and of the attachments to it.
+
+use super::coalesce::Pending;
+use super::history::History;
+use super::limits::Bucket;
+use super::occupancy::{Metrics, Occupancy, Watch};
+use crate::members::{MemberSet, Slab, Slot};
+use crate::wire::{Modes, Params, PresenceMessage};
+use crate::{Instant, SmolStr, TransportId, UnixMillis};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::time::Duration;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+/// A channel, for as long as it has attachments or a history.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    pub(super) name: SmolStr,
+    pub(super) members: MemberSet,
+    /// Beside the members' slots: whose they are.
+    pub(super) owners: Vec<Owner>,
+    /// Bytes of the members' data.
+    pub(super) member_bytes: usize,
+    pub(super) attachments: u32,
+    /// Who is told of presence events, and of messages.
+    pub(super) presence: Audience,
+    pub(super) messages: Audience,
+    /// Who is told of the occupancy.
+    pub(super) watchers: Vec<Slot>,
+    pub(super) occupancy: Occupancy,
+    pub(super) watch: Watch,
+    /// The position of the last frame, and of the last of each kind.
+    pub(super) last: u64,
+    pub(super) last_presence: u64,
+    pub(super) last_message: u64,
+    /// Timestamps of presence events never go back, whatever the wall clock does.
+    pub(super) stamp: UnixMillis,
+    pub(super) rate: Bucket,
+    pub(super) history: History,
+    /// Events that are gathered before they are told; `None` if they are told at once.
+    pub(super) window: Option<Duration>,
+    pub(super) pending: Option<Box<Pending>>,
+    /// Leaves that wait for the end of the present step, to be told in one frame.
+    pub(super) leaves: Vec<PresenceMessage>,
+    /// The position of those leaves.
+    pub(super) leaves_serial: u64,
+    /// What the channel's timer waits for.
+    pub(super) history_at: Option<Instant>,
+    pub(super) window_at: Option<Instant>,
+    pub(super) occupancy_at: Option<Instant>,
+}
+
+impl Channel {
+    pub(super) fn new(name: SmolStr, serial: u64, seed: u64, window: Option<Duration>) -> Self {
+        Self {
+            name,
+            members: MemberSet::new(seed),
+            owners: Vec::new(),
+            member_bytes: 0,
+            attachments: 0,
+            presence: Audience::default(),
+            messages: Audience::default(),
+            watchers: Vec::new(),
+            occupancy: Occupancy::default(),
+            watch: Watch::default(),
+            last: serial,
+            last_presence: serial,
+            last_message: serial,
+            stamp: UnixMillis::from_millis(i64::MIN),
+            rate: Bucket::default(),
+            history: History::default(),
+            window,
+            pending: None,
+            leaves: Vec::new(),
+            leaves_serial: 0,
+            history_at: None,
+            window_at: None,
+            occupancy_at: None,
+        }
+    }
+
+    /// A timestamp for an event that happens now.
+    pub(super) fn stamp(&mut self, wall: UnixMillis) -> UnixMillis {
+        self.stamp = self.stamp.max(wall);
+        self.stamp
+    }
+
+    /// When its timer must fire next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.history_at, self.window_at, self.occupancy_at].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is known of the channel any more.
+    pub(super) fn is_unused(&self) -> bool {
+        self.attachments == 0
+            && self.members.is_empty()
+            && self.history.is_empty()
+            && self.leaves.is_empty()
+            && self.pending.is_none()
+    }
+
+    pub(super) fn owner(&self, member: Slot) -> Option<&Owner> {
+        self.owners.get(member.number() as usize)
+    }
+
+    /// Links a new member to its attachment.
+    pub(super) fn link(&mut self, member: Slot, attachment: Slot, entry: &mut Attachment) {
+        let index = member.number() as usize;
+        if index >= self.owners.len() {
+            self.owners.resize(index + 1, Owner { attachment, next: None, previous: None });
+        }
+        let next = entry.first_member.replace(member);
+        if let Some(next) = next.and_then(|next| self.owners.get_mut(next.number() as usize)) {
+            next.previous = Some(member);
+        }
+        if let Some(owner) = self.owners.get_mut(index) {
+            *owner = Owner { attachment, next, previous: None };
+        }
+    }
+
+    /// Unlinks a member that is gone from its attachment.
+    pub(super) fn unlink(&mut self, member: Slot, entry: &mut Attachment) {
+        let Some(&owner) = self.owner(member) else { return };
+        match owner.previous.and_then(|slot| self.owners.get_mut(slot.number() as usize)) {
+            Some(previous) => previous.next = owner.next,
+            None => entry.first_member = owner.next,
+        }
+        if let Some(next) = owner.next.and_then(|slot| self.owners.get_mut(slot.number() as usize))
+        {
+            next.previous = owner.previous;
+        }
+        if self.members.is_empty() {
+            self.owners = Vec::new();
+        }
+    }
+}
+
+/// Whose a member is, and its neighbours among the members of the same attachment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub(super) attachment: Slot,
+    next: Option<Slot>,
+    previous: Option<Slot>,
+}
+
+/// Who is told of one kind of event: a list that broadcasts share.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Audience {
+    to: Arc<Vec<TransportId>>,
+    who: Vec<Slot>,
+}
+
+impl Audience {
+    /// The list as it is now. It is copied only if it changes while someone holds it.
+    pub(super) fn share(&self) -> Arc<Vec<TransportId>> {
+        Arc::clone(&self.to)
+    }
+
+    /// Adds an attachment and tells its place.
+    fn add(&mut self, transport: TransportId, attachment: Slot) -> Option<u32> {
+        let place = u32::try_from(self.who.len()).ok()?;
+        self.who.push(attachment);
+        Arc::make_mut(&mut self.to).push(transport);
+        Some(place)
+    }
+
+    /// Takes out what is at a place. What was last moves there and is told.
+    fn remove(&mut self, place: u32) -> Option<Slot> {
+        let index = place as usize;
+        if index >= self.who.len() {
+            return None;
+        }
+        self.who.swap_remove(index);
+        if self.who.is_empty() {
+            self.who = Vec::new();
+            self.to = Arc::default();
+        } else {
+            Arc::make_mut(&mut self.to).swap_remove(index);
+        }
+        self.who.get(index).copied()
+    }
+}
+
+/// The attachment of a connection to a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Attachment {
+    pub(super) connection: Slot,
+    pub(super) channel: Slot,
+    /// Neighbours among the attachments of the connection.
+    pub(super) next: Option<Slot>,
+    pub(super) previous: Option<Slot>,
+    /// What it asked for, and what it got.
+    pub(super) requested: Modes,
+    pub(super) granted: Modes,
+    pub(super) params: Option<Box<Params>>,
+    pub(super) metrics: Metrics,
+    /// Whether the present transport attached it. If not, it waits for the connection to come
+    /// back, or to attach it again.
+    pub(super) live: bool,
+    /// Its places in the two audiences.
+    pub(super) presence_place: Option<u32>,
+    pub(super) message_place: Option<u32>,
+    /// Where the channel stood when it was taken out of the audiences.
+    pub(super) presence_mark: u64,
+    pub(super) message_mark: u64,
+    /// The first of its members.
+    pub(super) first_member: Option<Slot>,
+    /// The sync that is under way: its sequence and the next slot.
+    pub(super) sync: Option<(u64, u32)>,
+    /// Whether it stands in the queue of syncs.
+    pub(super) queued: bool,
+}
+
+impl Attachment {
+    pub(super) fn new(connection: Slot, channel: Slot) -> Self {
+        Self {
+            connection,
+            channel,
+            next: None,
+            previous: None,
+            requested: Modes::empty(),
+            granted: Modes::empty(),
+            params: None,
+            metrics: Metrics::empty(),
+            live: false,
+            presence_place: None,
+            message_place: None,
+            presence_mark: 0,
+            message_mark: 0,
+            first_member: None,
+            sync: None,
+            queued: false,
+        }
+    }
+}
+
+/// All channels and attachments.
+#[derive(Clone, Debug)]
+pub(super) struct Channels {
+    slab: Slab<Channel>,
+    names: HashTable<Slot>,
+    attachments: Slab<Attachment>,
+    /// Attachments by connection and channel.
+    pairs: HashTable<Slot>,
+    hasher: FixedState,
+}
+
+impl Channels {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            slab: Slab::new(),
+            names: HashTable::new(),
+            attachments: Slab::new(),
+            pairs: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) const fn attachments(&self) -> usize {
+        self.attachments.len()
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Channel> {
+        self.slab.get(slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Channel> {
+        self.slab.get_mut(slot)
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<Slot> {
+        let same = |slot: &Slot| self.slab.get(*slot).is_some_and(|c| c.name == name);
+        self.names.find(self.hasher.hash_one(name), same).copied()
+    }
+
+    pub(super) fn insert(&mut self, channel: Channel) -> Option<Slot> {
+        let hash = self.hasher.hash_one(channel.name.as_str());
+        let slot = self.slab.insert(channel)?;
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.names.insert_unique(hash, slot, |slot| {
+            slab.get(*slot).map_or(0, |c| hasher.hash_one(c.name.as_str()))
+        });
+        Some(slot)
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) {
+        let Some(channel) = self.slab.remove(slot) else { return };
+        let hash = self.hasher.hash_one(channel.name.as_str());
+        if let Ok(entry) = self.names.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        if self.slab.len() == 0 {
+            self.names = HashTable::new();
+        } else if self.names.capacity() > 64 && self.names.len() < self.names.capacity() / 8 {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            self.names.shrink_to(self.names.len() * 2, |slot| {
+                slab.get(*slot).map_or(0, |c| hasher.hash_one(c.name.as_str()))
+            });
+        }
+    }
+
+    pub(super) fn attachment(&self, slot: Slot) -> Option<&Attachment> {
+        self.attachments.get(slot)
+    }
+
+    pub(super) fn attachment_mut(&mut self, slot: Slot) -> Option<&mut Attachment> {
+        self.attachments.get_mut(slot)
+    }
+
+    /// An attachment and its channel.
+    pub(super) fn both_mut(&mut self, slot: Slot) -> Option<(&mut Attachment, &mut Channel)> {
+        let attachment = self.attachments.get_mut(slot)?;
+        let channel = self.slab.get_mut(attachment.channel)?;
+        Some((attachment, channel))
+    }
+
+    /// The attachment of a connection to a channel.
+    pub(super) fn pair(&self, connection: Slot, channel: Slot) -> Option<Slot> {
+        let same = |slot: &Slot| {
+            self.attachments
+                .get(*slot)
+                .is_some_and(|a| a.connection == connection && a.channel == channel)
+        };
+        self.pairs.find(self.hasher.hash_one((connection, channel)), same).copied()
+    }
+
+    pub(super) fn attach(&mut self, attachment: Attachment) -> Option<Slot> {
+        let hash = self.hasher.hash_one((attachment.connection, attachment.channel));
+        let channel = attachment.channel;
+        let slot = self.attachments.insert(attachment)?;
+        if let Some(channel) = self.slab.get_mut(channel) {
+            channel.attachments += 1;
+        }
+        let (attachments, hasher) = (&self.attachments, &self.hasher);
+        self.pairs.insert_unique(hash, slot, |slot| pair_hash(attachments, hasher, *slot));
+        Some(slot)
+    }
+
+    pub(super) fn detach(&mut self, slot: Slot) -> Option<Attachment> {
+        let attachment = self.attachments.remove(slot)?;
+        let hash = self.hasher.hash_one((attachment.connection, attachment.channel));
+        if let Ok(entry) = self.pairs.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        if let Some(channel) = self.slab.get_mut(attachment.channel) {
+            channel.attachments = channel.attachments.saturating_sub(1);
+        }
+        if self.attachments.len() == 0 {
+            self.pairs = HashTable::new();
+        } else if self.pairs.capacity() > 64 && self.pairs.len() < self.pairs.capacity() / 8 {
+            let (attachments, hasher) = (&self.attachments, &self.hasher);
+            self.pairs
+                .shrink_to(self.pairs.len() * 2, |slot| pair_hash(attachments, hasher, *slot));
+        }
+        Some(attachment)
+    }
+
+    /// Puts an attachment into the audiences that its modes give it.
+    pub(super) fn join(&mut self, slot: Slot, transport: TransportId) {
+        let Some((attachment, channel)) = self.both_mut(slot) else { return };
+        if attachment.granted.contains(Modes::PRESENCE_SUBSCRIBE)
+            && attachment.presence_place.is_none()
+        {
+            attachment.presence_place = channel.presence.add(transport, slot);
+        }
+        if attachment.granted.contains(Modes::SUBSCRIBE) && attachment.message_place.is_none() {
+            attachment.message_place = channel.messages.add(transport, slot);
+        }
+    }
+
+    /// Takes an attachment out of the audiences and marks where the channel stood.
+    pub(super) fn part(&mut self, slot: Slot) {
+        let Some((attachment, channel)) = self.both_mut(slot) else { return };
+        let places = (attachment.presence_place.take(), attachment.message_place.take());
+        if places.0.is_some() {
+            // What is gathered is not told to it any more, so it has missed that.
+            let gathered = channel.pending.is_some();
+            attachment.presence_mark = if gathered { 0 } else { channel.last_presence };
+        }
+        if places.1.is_some() {
+            attachment.message_mark = channel.last_message;
+        }
+        let moved = places.0.and_then(|place| channel.presence.remove(place));
+        let moved_too = places.1.and_then(|place| channel.messages.remove(place));
+        if let Some(moved) = moved.and_then(|moved| self.attachments.get_mut(moved)) {
+            moved.presence_place = places.0;
+        }
+        if let Some(moved) = moved_too.and_then(|moved| self.attachments.get_mut(moved)) {
+            moved.message_place = places.1;
+        }
+    }
+}
+
+fn pair_hash(attachments: &Slab<Attachment>, hasher: &FixedState, slot: Slot) -> u64 {
+    attachments.get(slot).map_or(0, |a| hasher.hash_one((a.connection, a.channel)))
+}

@@ -1,0 +1,312 @@
+//! What happens because time passes: pings, silent peers, expired tokens, grace periods; and how
+//! members are taken out.
+
+use super::roster::{self, Change, Record};
+use super::{LeaveCause, Outbox, Output, Server, ServerEvent};
+use crate::SmolStr;
+use crate::members::Slot;
+use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage};
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+use smol_str::SmolStrBuilder;
+
+/// Moves between the levels of a wheel that cost as much as one expiry.
+const MOVES: usize = 8;
+
+impl Server {
+    /// Fires what is due, as far as the budget goes.
+    pub(super) fn fire_timers(&mut self, out: &mut Outbox) {
+        let now = self.now.mono;
+        let mut budget = self.config.budget.max(1);
+        let mut moves = budget.saturating_mul(MOVES);
+        while budget > 0
+            && let Some(number) = self.timers.pop(now, &mut moves)
+        {
+            budget -= 1;
+            self.connection_due(Slot::from_number(number), &mut budget, out);
+        }
+        while budget > 0
+            && let Some(number) = self.channel_timers.pop(now, &mut moves)
+        {
+            budget -= 1;
+            self.channel_due(Slot::from_number(number), &mut budget, out);
+        }
+        self.drain_due(&mut budget, out);
+        self.tell_gathered(out);
+    }
+
+    /// Works off the deadlines of a lost connection that have passed, whatever they cost.
+    pub(super) fn expire_now(&mut self, slot: Slot, out: &mut Outbox) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let lost = connection.transport.is_none();
+        if lost && connection.deadline(self.config.connection_state_ttl) <= self.now.mono {
+            self.connection_due(slot, &mut usize::MAX.clone(), out);
+        }
+    }
+
+    fn connection_due(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) {
+        let now = self.now.mono;
+        let Some(connection) = self.connections.get(slot) else { return };
+        if connection.grace_at.is_some_and(|at| at <= now) && !self.end_grace(slot, budget, out) {
+            // The budget is used up; what is left is due at once.
+            self.arm(slot);
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(transport) = connection.transport else {
+            if connection.since + self.config.connection_state_ttl <= now {
+                self.forget(slot, LeaveCause::GraceEnded, out);
+            } else {
+                self.arm(slot);
+            }
+            return;
+        };
+        if connection.silent_at() <= now {
+            self.counters.silent += 1;
+            self.put(out, Output::Close { transport });
+            self.lose(slot, out);
+            return;
+        }
+        if let Some(more) = &mut connection.more {
+            if more.expires_at.is_some_and(|at| at <= now) {
+                self.disconnect(slot, ErrorInfo::new(40142, 401, "The token has expired"), out);
+                return;
+            }
+            if more.reauthorize_at.is_some_and(|at| at <= now) {
+                // RTN22: the client gets a new token and sends AUTH.
+                more.reauthorize_at = None;
+                self.send_to(transport, ProtocolMessage::new(Action::Auth), out);
+            }
+        }
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.ping_at <= now {
+            connection.ping_at = now + connection.idle();
+            let heartbeats = connection.heartbeats;
+            self.put(out, Output::Ping { transport });
+            if heartbeats {
+                // RTN23b: the client cannot see pings.
+                self.send_to(transport, ProtocolMessage::new(Action::Heartbeat), out);
+            }
+        }
+        self.arm(slot);
+    }
+
+    /// The grace of a connection is over: members leave the channels that its present transport,
+    /// if it has one, has not attached. Tells whether all of them have left.
+    fn end_grace(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) -> bool {
+        let Some(connection) = self.connections.get(slot) else { return true };
+        let present = connection.transport.is_some();
+        let mut next = connection.first;
+        while let Some(attachment) = next {
+            let Some(entry) = self.channels.attachment(attachment) else { break };
+            next = entry.next;
+            if entry.live {
+                continue;
+            }
+            if !self.leave_all(attachment, LeaveCause::GraceEnded, budget, out) {
+                return false;
+            }
+            if present {
+                self.drop_attachment(attachment, out);
+            }
+        }
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.grace_at = None;
+        }
+        true
+    }
+
+    fn channel_due(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) {
+        let now = self.now.mono;
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        if channel.history_at.is_some_and(|at| at <= now) {
+            channel.history_at = channel.history.expire(now, (*budget).max(1));
+        }
+        let window = channel.window_at.is_some_and(|at| at <= now);
+        let occupancy = channel.occupancy_at.take_if(|at| *at <= now).is_some();
+        if window {
+            self.tell_pending(slot, out);
+        }
+        if occupancy {
+            self.tell_occupancy(slot, None, out);
+        }
+        if !self.drop_channel_if_unused(slot) {
+            self.arm_channel(slot);
+        }
+    }
+
+    /// Takes the members of an attachment out, at most `budget` of them. Tells whether all are out.
+    pub(super) fn leave_all(
+        &mut self,
+        attachment: Slot,
+        cause: LeaveCause,
+        budget: &mut usize,
+        out: &mut Outbox,
+    ) -> bool {
+        loop {
+            let Some(entry) = self.channels.attachment(attachment) else { return true };
+            let (Some(member), channel) = (entry.first_member, entry.channel) else { return true };
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            if !self.remove_member(channel, member, cause, out) {
+                return true;
+            }
+        }
+    }
+
+    /// Takes one member out on its behalf, and gathers the leave to be told.
+    pub(super) fn remove_member(
+        &mut self,
+        channel: Slot,
+        member: Slot,
+        cause: LeaveCause,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(version) = self
+            .channels
+            .get(channel)
+            .and_then(|entry| entry.members.get(member))
+            .map(|member| member.version())
+        else {
+            return false;
+        };
+        let owner = self.owner_of(channel, member);
+        let Change::Left(mut message) =
+            roster::apply(&mut self.channels, channel, Record::Remove { member, version })
+        else {
+            return false;
+        };
+        if cause == LeaveCause::GraceEnded {
+            self.counters.grace_leaves += 1;
+        }
+        message.id = Some(self.leave_id());
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let wall = self.now.wall;
+        let Some(entry) = self.channels.get_mut(channel) else { return false };
+        // Not earlier than what it ends, or clients keep the member (RTP2b1).
+        message.timestamp = Some(entry.stamp(wall).max(version.timestamp));
+        if entry.leaves.is_empty() {
+            entry.leaves_serial = self.stream.next(wall);
+            entry.last = entry.leaves_serial;
+            entry.last_presence = entry.last;
+            self.gathered.push(channel);
+        }
+        let position = super::Position {
+            serial: entry.leaves_serial,
+            index: u32::try_from(entry.leaves.len()).unwrap_or(u32::MAX),
+        };
+        entry.leaves.push(message.clone());
+        let full = entry.leaves.len() >= per_frame;
+        self.member_left(channel, position, message, cause, owner, out);
+        if full {
+            self.tell_leaves(channel, out);
+        }
+        true
+    }
+
+    /// The connection that a member belongs to.
+    fn owner_of(&self, channel: Slot, member: Slot) -> Option<Slot> {
+        let owner = self.channels.get(channel)?.owner(member)?;
+        self.channels.attachment(owner.attachment).map(|attachment| attachment.connection)
+    }
+
+    /// What follows from a leave beside telling subscribers.
+    pub(super) fn member_left(
+        &mut self,
+        channel: Slot,
+        position: super::Position,
+        message: PresenceMessage,
+        cause: LeaveCause,
+        owner: Option<Slot>,
+        out: &mut Outbox,
+    ) {
+        self.counters.members = self.counters.members.saturating_sub(1);
+        self.remember(channel, position, &message);
+        let Some(entry) = self.channels.get(channel) else { return };
+        let (name, vacant) = (entry.name.clone(), entry.members.is_empty());
+        if let (Some(owner), true) =
+            (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
+        {
+            self.tell_owner(channel, owner, position.serial, &message, out);
+        }
+        if self.config.events {
+            let event = ServerEvent::MemberLeft { channel: name.clone(), position, message, cause };
+            out.push(Output::Event(event));
+            if vacant {
+                out.push(Output::Event(ServerEvent::ChannelVacant { channel: name }));
+            }
+        }
+        self.occupancy_changed(channel, out);
+    }
+
+    /// Tells a connection of a leave of its own member though it does not receive presence events
+    /// (RTP17a).
+    fn tell_owner(
+        &mut self,
+        channel: Slot,
+        owner: Slot,
+        serial: u64,
+        message: &PresenceMessage,
+        out: &mut Outbox,
+    ) {
+        let Some(attachment) = self.channels.pair(owner, channel) else { return };
+        let Some(entry) = self.channels.attachment(attachment) else { return };
+        let Some(connection) = self.connections.get(owner) else { return };
+        let (true, None, false) = (entry.live, entry.presence_place, connection.congested) else {
+            return;
+        };
+        let Some(transport) = connection.transport else { return };
+        if let Some(mut frame) = self.presence_frame_out(channel, serial) {
+            frame.presence.push(message.clone());
+            self.send_to(transport, frame, out);
+        }
+    }
+
+    /// The id of a leave that the server makes up: unique among all nodes and runs, and never of
+    /// the form that begins with a connection id (RTP2b1).
+    fn leave_id(&mut self) -> SmolStr {
+        self.leaves_made += 1;
+        let mut id = SmolStrBuilder::new();
+        // Writing to a buffer in memory does not fail.
+        let _ = write!(id, "{}:{}", self.leave_prefix, self.leaves_made);
+        id.finish()
+    }
+
+    /// Takes out the members that the host named. They may enter again.
+    pub(super) fn kick(
+        &mut self,
+        channel: &str,
+        client_id: Option<&str>,
+        connection_id: Option<&str>,
+        out: &mut Outbox,
+    ) {
+        let Some(channel) = self.channels.by_name(channel) else { return };
+        let Some(entry) = self.channels.get(channel) else { return };
+        let wanted = |id: &str| connection_id.is_none_or(|wanted| wanted == id);
+        let mut members = Vec::new();
+        match client_id {
+            Some(client_id) => {
+                for member in entry.members.of_client(client_id) {
+                    if wanted(member.connection_id()) {
+                        members.extend(entry.members.find(client_id, member.connection_id()));
+                    }
+                }
+            }
+            None => {
+                let mut from = 0;
+                while let Some((slot, member)) = entry.members.next_from(from) {
+                    if wanted(member.connection_id()) {
+                        members.push(slot);
+                    }
+                    let Some(next) = slot.number().checked_add(1) else { break };
+                    from = next;
+                }
+            }
+        }
+        for member in members {
+            self.remove_member(channel, member, LeaveCause::Kicked, out);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The presence events of a channel that memory holds.
+
+use super::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
+use super::{HistoryConfig, Position, stream};
+use crate::Instant;
+use crate::wire::{ErrorInfo, PresenceMessage};
+use alloc::collections::VecDeque;
+
+/// What an entry costs beside its data, roughly.
+const OVERHEAD: usize = 160;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The newest event that was forgotten.
+    forgotten: Option<Position>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    position: Position,
+    /// When it is to be forgotten.
+    until: Instant,
+    message: PresenceMessage,
+}
+
+impl History {
+    /// Remembers an event, and forgets the oldest ones that are too many.
+    pub(super) fn push(
+        &mut self,
+        config: &HistoryConfig,
+        now: Instant,
+        position: Position,
+        message: &PresenceMessage,
+    ) {
+        if config.retention.is_zero() || config.events == 0 {
+            self.forgotten = Some(position);
+            return;
+        }
+        self.bytes += message.size().saturating_add(OVERHEAD);
+        self.entries.push_back(Entry {
+            position,
+            until: now + config.retention,
+            message: message.clone(),
+        });
+        while self.entries.len() > config.events || self.bytes > config.bytes {
+            if !self.forget_oldest() {
+                break;
+            }
+        }
+    }
+
+    /// Forgets what is too old, at most `budget` events. Tells when the next one is.
+    pub(super) fn expire(&mut self, now: Instant, budget: usize) -> Option<Instant> {
+        for _ in 0..budget {
+            match self.entries.front() {
+                Some(entry) if entry.until <= now => self.forget_oldest(),
+                _ => break,
+            };
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+        self.entries.front().map(|entry| entry.until)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let Some(entry) = self.entries.pop_front() else { return false };
+        self.bytes = self.bytes.saturating_sub(entry.message.size().saturating_add(OVERHEAD));
+        self.forgotten = Some(entry.position);
+        true
+    }
+
+    /// A page. Events whose time is over do not show, even if they are not forgotten yet.
+    pub(super) fn page(
+        &self,
+        now: Instant,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, ErrorInfo> {
+        let limit = check_limit(query.limit)?;
+        let last = match &query.from_serial {
+            Some(serial) => Some(self.until_attach(serial)?),
+            None => None,
+        };
+        let wanted = |entry: &&Entry| {
+            let time = entry.message.timestamp.unwrap_or_default();
+            entry.until > now
+                && query.start.is_none_or(|start| time >= start)
+                && query.end.is_none_or(|end| time <= end)
+                && last.is_none_or(|last| entry.position.serial <= last)
+        };
+        let mut page = HistoryPage {
+            oldest: self.entries.iter().find(|e| e.until > now).map(|entry| entry.position),
+            ..HistoryPage::default()
+        };
+        let mut add = |entry: &Entry| {
+            if page.items.len() == limit {
+                page.next = page.items.last().map(|(position, _)| *position);
+                return false;
+            }
+            page.items.push((entry.position, entry.message.clone()));
+            true
+        };
+        match query.direction {
+            Direction::Forwards => {
+                let from = query.after.map_or(0, |after| {
+                    self.entries.partition_point(|entry| entry.position <= after)
+                });
+                let _ = self.entries.iter().skip(from).filter(wanted).all(&mut add);
+            }
+            Direction::Backwards => {
+                let to = query.after.map_or(self.entries.len(), |after| {
+                    self.entries.partition_point(|entry| entry.position < after)
+                });
+                let _ = self.entries.iter().take(to).rev().filter(wanted).all(&mut add);
+            }
+        }
+        Ok(page)
+    }
+
+    /// The last stream position that an attach with this serial had before it.
+    fn until_attach(&self, serial: &str) -> Result<u64, ErrorInfo> {
+        let serial = stream::parse(serial)
+            .ok_or_else(|| ErrorInfo::new(40003, 400, "The serial is not one of this server's"))?;
+        if self.forgotten.is_some_and(|forgotten| forgotten.serial > serial) {
+            return Err(ErrorInfo::new(
+                90008,
+                400,
+                "What happened until that attach is no longer remembered",
+            ));
+        }
+        Ok(serial)
+    }
+}
+
+/// A page's limit, if it is one.
+pub(super) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
+    if (1..=MAX_PAGE).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ErrorInfo::new(40003, 400, "The limit must be between 1 and 1000"))
+    }
+}

@@ -1,0 +1,164 @@
+//! Connection ids that cannot be guessed and connection keys that cannot be forged.
+
+use super::{Identity, KeySecret};
+use crate::SmolStr;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use core::fmt::Write as _;
+use hmac::{Hmac, KeyInit, Mac};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::Sha256;
+use smol_str::SmolStrBuilder;
+
+/// Between the id and the proof.
+const DIVIDER: char = '!';
+/// Random bytes of a connection id: 12 characters, short enough that the ids of its messages need
+/// no memory of their own.
+const ID_BYTES: usize = 9;
+
+/// The proof in a connection key: that this server, or one with the same secret, made it for this
+/// connection id and identity.
+pub(super) type Proof = [u8; 16];
+
+#[derive(Clone)]
+pub(super) struct Keys {
+    rng: ChaCha20Rng,
+    mac: Hmac<Sha256>,
+}
+
+impl core::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+impl Keys {
+    pub(super) fn new(seed: [u8; 32], secret: Option<KeySecret>) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut derived = [0; 32];
+        rng.fill_bytes(&mut derived);
+        let secret = secret.map_or(derived, |secret| secret.0);
+        // HMAC pads a key with zeros to the block size of its hash.
+        let mut block = [0; 64];
+        for (to, from) in block.iter_mut().zip(secret) {
+            *to = from;
+        }
+        let mac = Hmac::<Sha256>::new(&block.into());
+        Self { rng, mac }
+    }
+
+    /// A seed for what must not be predictable but shows nowhere.
+    pub(super) fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// A new connection id: text of the URL-safe alphabet, without a colon.
+    pub(super) fn connection_id(&mut self) -> SmolStr {
+        let mut bytes = [0; ID_BYTES];
+        self.rng.fill_bytes(&mut bytes);
+        let mut text = [0; ID_BYTES.div_ceil(3) * 4];
+        let len = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).unwrap_or(0);
+        text.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default().into()
+    }
+
+    /// The proof for a connection.
+    pub(super) fn proof(&self, id: &str, identity: &Identity) -> Proof {
+        let mut mac = self.mac.clone();
+        let (kind, client_id) = match identity {
+            Identity::Anonymous => (0, ""),
+            Identity::Client(client_id) => (1, client_id.as_str()),
+            Identity::Any => (2, ""),
+        };
+        // The id's length goes first: nothing can be moved from the id to the client id.
+        mac.update(&[kind]);
+        mac.update(&(id.len() as u64).to_le_bytes());
+        mac.update(id.as_bytes());
+        mac.update(client_id.as_bytes());
+        let digest = mac.finalize().into_bytes();
+        let mut proof = Proof::default();
+        for (to, from) in proof.iter_mut().zip(digest) {
+            *to = from;
+        }
+        proof
+    }
+}
+
+/// The key of a connection (CD2b).
+pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
+    let mut text = [0; 22];
+    let len = URL_SAFE_NO_PAD.encode_slice(proof, &mut text).unwrap_or(0);
+    let proof = text.get(..len).and_then(|text| core::str::from_utf8(text).ok());
+    let mut key = SmolStrBuilder::new();
+    // Writing to a buffer in memory does not fail.
+    let _ = write!(key, "{id}{DIVIDER}{}", proof.unwrap_or_default());
+    key.finish()
+}
+
+/// Takes a key apart; `None` if it has another form.
+pub(super) fn parse(key: &str) -> Option<(&str, Proof)> {
+    let (id, text) = key.split_once(DIVIDER)?;
+    let mut proof = Proof::default();
+    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut proof).ok()?;
+    (len == proof.len() && !id.is_empty()).then_some((id, proof))
+}
+
+/// Whether two proofs are equal, in a time that does not tell where they differ.
+pub(super) fn same(a: &Proof, b: &Proof) -> bool {
+    let difference = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    core::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::new([7; 32], None)
+    }
+
+    #[test]
+    fn a_key_verifies_for_its_connection_and_identity_alone() {
+        let mut keys = keys();
+        let id = keys.connection_id();
+        let me = Identity::Client("me".into());
+        let key = key(&id, &keys.proof(&id, &me));
+        let Some((found, proof)) = parse(&key) else { panic!("the key has another form") };
+        assert_eq!(found, id);
+        assert!(same(&proof, &keys.proof(&id, &me)));
+        for other in [Identity::Anonymous, Identity::Any, Identity::Client("m".into())] {
+            assert!(!same(&proof, &keys.proof(&id, &other)));
+        }
+        let other = keys.connection_id();
+        assert!(!same(&proof, &keys.proof(&other, &me)));
+        assert!(!same(&proof, &Keys::new([8; 32], None).proof(&id, &me)));
+    }
+
+    #[test]
+    fn nodes_with_one_secret_verify_each_others_keys() {
+        let secret = Some(KeySecret([1; 32]));
+        let (a, b) = (Keys::new([2; 32], secret), Keys::new([3; 32], secret));
+        assert!(same(&a.proof("id", &Identity::Any), &b.proof("id", &Identity::Any)));
+    }
+
+    #[test]
+    fn a_single_changed_bit_is_seen() {
+        let proof = keys().proof("id", &Identity::Anonymous);
+        for bit in 0..128 {
+            let mut other = proof;
+            if let Some(byte) = other.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            assert!(!same(&proof, &other));
+        }
+    }
+
+    #[test]
+    fn malformed_keys_have_no_proof() {
+        for key in ["", "!", "id", "id!", "id!AAAA", "!AAAAAAAAAAAAAAAAAAAAAA", "id!????"] {
+            assert_eq!(parse(key), None, "{key}");
+        }
+        assert!(parse("id!AAAAAAAAAAAAAAAAAAAAAA").is_some());
+        assert_eq!(parse("id!AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
+    }
+}

@@ -1,0 +1,355 @@
+//! Connections come, come back, change their rights, and go.
+
+use super::connection::{Connection, Terms};
+use super::{
+    Capability, ConnectRequest, Identity, LeaveCause, Misuse, Outbox, Output, Server, Token, keys,
+};
+use crate::members::Slot;
+use crate::wire::{Action, ConnectionDetails, ErrorInfo, ProtocolMessage};
+use crate::{Instant, SmolStr, TransportId, UnixMillis};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+/// A server that is to stop tells its connections one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Draining {
+    start: Instant,
+    over: Duration,
+    /// How many there were, and how many have been told.
+    total: u64,
+    told: u64,
+    /// The slot to look at next; `None` once all have been told.
+    cursor: Option<u32>,
+}
+
+impl Draining {
+    /// When the next connection is to be told.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.cursor?;
+        let share =
+            self.over.as_millis().saturating_mul(self.told.into()) / u128::from(self.total.max(1));
+        Some(self.start + Duration::from_millis(u64::try_from(share).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Server {
+    pub(super) fn open(
+        &mut self,
+        transport: TransportId,
+        mut request: ConnectRequest,
+        out: &mut Outbox,
+    ) {
+        if self.connections.by_transport(transport).is_some() {
+            self.misuse(Misuse::TransportInUse(transport), out);
+            return;
+        }
+        self.highest_transport = self.highest_transport.max(Some(transport.0));
+        if self.draining.is_some() {
+            let error = ErrorInfo::new(50003, 503, "The server is about to stop");
+            self.refuse(transport, error, out);
+            return;
+        }
+        request.identity = request.identity.normal();
+        let key = request.resume.take().or_else(|| request.recover.take());
+        let terms = self.terms(&request);
+        let found = key.as_deref().map(|key| self.find(key, &request.identity, out));
+        match (found, key) {
+            (Some(Ok(slot)), Some(key)) => self.resume(slot, transport, terms, key, out),
+            (found, _) => {
+                let error = found.and_then(Result::err);
+                self.start(transport, request.identity, terms, error, out);
+            }
+        }
+    }
+
+    fn terms(&self, request: &ConnectRequest) -> Terms {
+        let config = &self.config;
+        let remain = request
+            .remain_present_for
+            .unwrap_or(config.remain_present_for)
+            .max(config.min_remain_present_for)
+            .min(config.connection_state_ttl);
+        let idle = request.heartbeat_interval.map_or(config.idle_interval, |idle| {
+            idle.max(config.min_idle_interval).min(config.max_idle_interval)
+        });
+        let expires_at = request.token_expires.map(|time| self.deadline_of(time));
+        Terms {
+            capability: Arc::clone(&request.capability),
+            echo: request.echo,
+            heartbeats: request.heartbeats,
+            remain,
+            // A peer that is never silent for long enough would be asked for signs all the time.
+            idle: idle.max(Duration::from_millis(1)),
+            expires_at,
+            reauthorize_at: expires_at.map(|at| at - config.reauthorize_before),
+        }
+    }
+
+    /// The connection of a key, if it can still be resumed by this identity. Otherwise what the
+    /// client is told: 80008 of a connection that has expired, 80018 of a key that is no good.
+    fn find(
+        &mut self,
+        key: &str,
+        identity: &Identity,
+        out: &mut Outbox,
+    ) -> Result<Slot, ErrorInfo> {
+        let no_good =
+            || ErrorInfo::new(80018, 400, "Unable to resume the connection: the key is not valid");
+        let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
+        if let Some(slot) = self.connections.by_id(id) {
+            // Its deadlines count, even if there is no budget left to work them off.
+            self.expire_now(slot, out);
+        }
+        if let Some(slot) = self.connections.by_id(id) {
+            let connection = self.connections.get(slot).ok_or_else(no_good)?;
+            if keys::same(&connection.proof, &proof) && connection.identity == *identity {
+                return Ok(slot);
+            }
+            return Err(no_good());
+        }
+        if keys::same(&self.keys.proof(id, identity), &proof) {
+            let message = "Unable to resume the connection: it has expired";
+            return Err(ErrorInfo::new(80008, 400, message));
+        }
+        Err(no_good())
+    }
+
+    fn resume(
+        &mut self,
+        slot: Slot,
+        transport: TransportId,
+        terms: Terms,
+        key: SmolStr,
+        out: &mut Outbox,
+    ) {
+        self.counters.opened += 1;
+        self.counters.resumed += 1;
+        // A transport that is still open is displaced: no leave, and no word to its peer.
+        if let Some(old) = self.connections.get(slot).and_then(|c| c.transport) {
+            self.put(out, Output::Close { transport: old });
+            self.lose(slot, out);
+        }
+        let now = self.now.mono;
+        self.connections.bind(slot, transport);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let changed = *connection.capability != *terms.capability;
+        connection.set_terms(terms);
+        connection.since = now;
+        connection.ping_at = now + connection.idle();
+        // What is not attached again in time has no one who cares for it.
+        connection.grace_at = connection.first.map(|_| now + connection.remain());
+        if changed {
+            self.regrant(slot, out);
+        }
+        self.send_connected(slot, Some(key), None, out);
+        self.arm(slot);
+    }
+
+    fn start(
+        &mut self,
+        transport: TransportId,
+        identity: Identity,
+        terms: Terms,
+        error: Option<ErrorInfo>,
+        out: &mut Outbox,
+    ) {
+        if self.connections.len() >= self.config.limits.connections {
+            self.counters.limited += 1;
+            let error = ErrorInfo::new(50003, 503, "The server has no room for more connections");
+            self.refuse(transport, error, out);
+            return;
+        }
+        let mut id = self.keys.connection_id();
+        // Ids of synthesized leaves must not begin with a connection id (RTP2b1).
+        while self.connections.by_id(&id).is_some() || self.leave_prefix.starts_with(id.as_str()) {
+            id = self.keys.connection_id();
+        }
+        let proof = self.keys.proof(&id, &identity);
+        let mut connection = Connection::new(id, proof, identity, terms);
+        connection.since = self.now.mono;
+        connection.ping_at = self.now.mono + connection.idle();
+        let Some(slot) = self.connections.insert(connection) else { return };
+        self.connections.bind(slot, transport);
+        self.counters.opened += 1;
+        self.counters.resume_failed += u64::from(error.is_some());
+        self.send_connected(slot, None, error, out);
+        self.arm(slot);
+    }
+
+    fn refuse(&mut self, transport: TransportId, error: ErrorInfo, out: &mut Outbox) {
+        self.counters.refused += 1;
+        let frame = ProtocolMessage {
+            error: Some(Box::new(error)),
+            ..ProtocolMessage::new(Action::Disconnected)
+        };
+        self.send_to(transport, frame, out);
+        self.put(out, Output::Close { transport });
+    }
+
+    /// CONNECTED with complete details (CD2), first on a transport and again when rights changed
+    /// (RTN24).
+    fn send_connected(
+        &mut self,
+        slot: Slot,
+        key: Option<SmolStr>,
+        error: Option<ErrorInfo>,
+        out: &mut Outbox,
+    ) {
+        let config = &self.config;
+        let Some(connection) = self.connections.get(slot) else { return };
+        let Some(transport) = connection.transport else { return };
+        let limits = &config.limits;
+        let details = ConnectionDetails {
+            client_id: connection.identity.client_id().map(SmolStr::from),
+            connection_key: Some(
+                key.unwrap_or_else(|| keys::key(&connection.id, &connection.proof)),
+            ),
+            max_message_size: Some(limits.message_size as u64),
+            max_frame_size: Some(limits.frame_size as u64),
+            max_inbound_rate: (limits.inbound.per_second > 0)
+                .then(|| limits.inbound.per_second.into()),
+            connection_state_ttl: Some(millis(config.connection_state_ttl)),
+            max_idle_interval: Some(millis(connection.idle())),
+            server_id: Some(config.node.clone()),
+            site_code: config.site_code.clone(),
+            ..ConnectionDetails::default()
+        };
+        let frame = ProtocolMessage {
+            connection_id: Some(connection.id.clone()),
+            connection_details: Some(Box::new(details)),
+            error: error.map(Box::new),
+            ..ProtocolMessage::new(Action::Connected)
+        };
+        self.send_to(transport, frame, out);
+    }
+
+    /// A transport is gone: the connection waits to be resumed, its members for their grace.
+    pub(super) fn lose(&mut self, slot: Slot, out: &mut Outbox) {
+        if self.connections.unbind(slot).is_none() {
+            return;
+        }
+        let mut grace = false;
+        let mut next = self.connections.get(slot).and_then(|c| c.first);
+        while let Some(attachment) = next {
+            let Some(entry) = self.channels.attachment(attachment) else { break };
+            next = entry.next;
+            grace |= entry.first_member.is_some();
+            self.set_asleep(attachment, out);
+        }
+        let now = self.now.mono;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.congested {
+            connection.congested = false;
+            self.counters.congested = self.counters.congested.saturating_sub(1);
+        }
+        connection.authenticating = false;
+        connection.more = None;
+        connection.refused = 0;
+        connection.since = now;
+        connection.grace_at = grace.then(|| now + connection.remain());
+        self.arm(slot);
+    }
+
+    /// The client is done (RTN12a): its members leave at once.
+    pub(super) fn close(&mut self, slot: Slot, out: &mut Outbox) {
+        let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
+        self.lose(slot, out);
+        self.forget(slot, LeaveCause::Closed, out);
+        self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
+        self.put(out, Output::Close { transport });
+    }
+
+    /// Ends a connection that has no transport. Its members leave.
+    pub(super) fn forget(&mut self, slot: Slot, cause: LeaveCause, out: &mut Outbox) {
+        while let Some(attachment) = self.connections.get(slot).and_then(|c| c.first) {
+            self.leave_all(attachment, cause, &mut usize::MAX.clone(), out);
+            self.drop_attachment(attachment, out);
+        }
+        self.timers.cancel(slot.number());
+        self.connections.remove(slot);
+    }
+
+    /// The client has a new token (RTC8a): the host is asked what it is worth.
+    pub(super) fn auth_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(transport) = connection.transport else { return };
+        match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
+            Some(token) => {
+                connection.authenticating = true;
+                self.put(out, Output::Authenticate { transport, token: Token(token) });
+            }
+            None => {
+                self.counters.protocol_errors += 1;
+                self.fail(slot, ErrorInfo::new(40101, 401, "AUTH without a token"), out);
+            }
+        }
+    }
+
+    /// New rights (RTC8a1): told by CONNECTED, then applied to every channel.
+    pub(super) fn authorized(
+        &mut self,
+        slot: Slot,
+        identity: Identity,
+        capability: Arc<Capability>,
+        expires: Option<UnixMillis>,
+        out: &mut Outbox,
+    ) {
+        let expires_at = expires.map(|time| self.deadline_of(time));
+        let reauthorize_at = expires_at.map(|at| at - self.config.reauthorize_before);
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.authenticating = false;
+        let identity = identity.normal();
+        if identity != connection.identity && identity != Identity::Any {
+            let message = "The new credentials are of another client id";
+            self.fail(slot, ErrorInfo::new(40102, 401, message), out);
+            return;
+        }
+        connection.capability = capability;
+        connection.set_expiry(expires_at, reauthorize_at);
+        self.send_connected(slot, None, None, out);
+        self.regrant(slot, out);
+        self.arm(slot);
+    }
+
+    pub(super) fn drain(&mut self, over: Duration, out: &mut Outbox) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(Draining {
+            start: self.now.mono,
+            over,
+            total: self.connections.transports() as u64,
+            told: 0,
+            cursor: Some(0),
+        });
+        self.drain_due(&mut self.config.budget.max(1), out);
+    }
+
+    /// Tells the connections whose turn it is to reconnect.
+    pub(super) fn drain_due(&mut self, budget: &mut usize, out: &mut Outbox) {
+        while *budget > 0 {
+            let Some(draining) = &mut self.draining else { return };
+            if draining.next().is_none_or(|next| next > self.now.mono) {
+                return;
+            }
+            *budget -= 1;
+            let Some((slot, connection)) =
+                draining.cursor.and_then(|cursor| self.connections.next_from(cursor))
+            else {
+                draining.cursor = None;
+                return;
+            };
+            draining.cursor = slot.number().checked_add(1);
+            if connection.transport.is_some() {
+                draining.told += 1;
+                let error = ErrorInfo::new(50003, 503, "The server is about to stop");
+                self.disconnect(slot, error, out);
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,91 @@
+//! Positions in the channels' streams: numbers that grow from frame to frame and from run to run.
+
+use crate::{SmolStr, UnixMillis};
+use core::fmt::Write as _;
+use smol_str::SmolStrBuilder;
+
+/// Frames that one millisecond has numbers for.
+const PER_MILLI: u32 = 20;
+
+/// Where stream positions come from: the wall clock, made to grow always.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    last: u64,
+}
+
+impl Stream {
+    /// A stream whose first position is above `first`.
+    pub(super) const fn new(first: u64) -> Self {
+        Self { last: first }
+    }
+
+    /// A position above all before.
+    pub(super) fn next(&mut self, wall: UnixMillis) -> u64 {
+        let millis = u64::try_from(wall.as_millis()).unwrap_or(0).min(u64::MAX >> PER_MILLI);
+        self.last = self.last.saturating_add(1).max(millis << PER_MILLI);
+        self.last
+    }
+}
+
+/// A position as `channelSerial`: 16 hexadecimal digits, so that the order of texts is that of
+/// numbers.
+pub(super) fn text(serial: u64) -> SmolStr {
+    let mut text = [0; 16];
+    for (place, digit) in text.iter_mut().enumerate() {
+        let nibble = (serial >> (60 - 4 * place)) as usize & 15;
+        *digit = b"0123456789abcdef".get(nibble).copied().unwrap_or(b'0');
+    }
+    core::str::from_utf8(&text).map(SmolStr::new_inline).unwrap_or_default()
+}
+
+/// The position of a `channelSerial`.
+pub(super) fn parse(text: &str) -> Option<u64> {
+    let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// The serial of a page of a sync: sequence, colon, cursor; without a cursor it is the last page
+/// (RTP18b).
+pub(super) fn sync_serial(sequence: u64, cursor: Option<u32>) -> SmolStr {
+    let mut serial = SmolStrBuilder::new();
+    serial.push_str(&text(sequence));
+    serial.push(':');
+    if let Some(cursor) = cursor {
+        // Writing to a buffer in memory does not fail.
+        let _ = write!(serial, "{cursor}");
+    }
+    serial.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn positions_grow_though_the_wall_clock_steps_back() {
+        let mut stream = Stream::new(0);
+        let a = stream.next(UnixMillis::from_millis(2_000));
+        let b = stream.next(UnixMillis::from_millis(2_000));
+        let c = stream.next(UnixMillis::from_millis(-5));
+        assert!(a < b && b < c);
+        assert!(Stream::new(c).next(UnixMillis::default()) > c);
+    }
+
+    #[test]
+    fn a_position_reads_back_from_its_text() {
+        for serial in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+            assert_eq!(parse(&text(serial)), Some(serial));
+        }
+        assert_eq!(text(10).to_string(), "000000000000000a");
+        for other in ["", "0", "+00000000000000a", "000000000000000g", "00000000000000000"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn rtp18_a_sync_serial_has_one_colon_and_no_cursor_at_the_end() {
+        assert_eq!(sync_serial(1, Some(200)), "0000000000000001:200");
+        assert_eq!(sync_serial(1, None), "0000000000000001:");
+    }
+}

@@ -1,0 +1,126 @@
+//! Telling subscribers of presence events: at once, at the end of a step, or after a window.
+
+use super::coalesce::Pending;
+use super::{Outbox, Position, Recipients, Server, stream};
+use crate::members::Slot;
+use crate::wire::{Action, PresenceMessage, ProtocolMessage};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+impl Server {
+    /// Tells the leaves that were gathered in this step.
+    pub(super) fn tell_gathered(&mut self, out: &mut Outbox) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        for channel in core::mem::take(&mut self.gathered) {
+            self.tell_leaves(channel, out);
+            self.drop_channel_if_unused(channel);
+        }
+    }
+
+    /// Tells the leaves of one channel that were gathered.
+    pub(super) fn tell_leaves(&mut self, channel: Slot, out: &mut Outbox) {
+        let Some(entry) = self.channels.get_mut(channel) else { return };
+        let leaves = core::mem::take(&mut entry.leaves);
+        if leaves.is_empty() {
+            return;
+        }
+        let serial = entry.leaves_serial;
+        self.tell(channel, serial, leaves, out);
+    }
+
+    /// Tells subscribers of complete events: at once, or gathered if the channel wants that.
+    pub(super) fn tell(
+        &mut self,
+        channel: Slot,
+        serial: u64,
+        messages: Vec<PresenceMessage>,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.channels.get(channel) else { return };
+        if entry.window.is_some() {
+            for message in messages {
+                self.gather(channel, message, true, out);
+            }
+            return;
+        }
+        let to = Recipients::new(entry.presence.share(), None, None);
+        self.counters.presence_events += messages.len() as u64;
+        if let Some(mut frame) = self.presence_frame_out(channel, serial) {
+            frame.presence = messages.into();
+            self.broadcast(to, frame, out);
+        }
+    }
+
+    /// A PRESENCE frame of a channel, without items.
+    pub(super) fn presence_frame_out(&self, channel: Slot, serial: u64) -> Option<ProtocolMessage> {
+        let entry = self.channels.get(channel)?;
+        Some(ProtocolMessage {
+            channel: Some(entry.name.clone()),
+            channel_serial: Some(stream::text(serial)),
+            timestamp: Some(entry.stamp),
+            ..ProtocolMessage::new(Action::Presence)
+        })
+    }
+
+    /// Adds an event to those that a channel gathers. `known` is whether the member was present
+    /// before it.
+    pub(super) fn gather(
+        &mut self,
+        channel: Slot,
+        message: PresenceMessage,
+        known: bool,
+        out: &mut Outbox,
+    ) {
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let now = self.now.mono;
+        let Some(entry) = self.channels.get_mut(channel) else { return };
+        let Some(window) = entry.window else { return };
+        if entry.pending.is_none() {
+            let seed = self.keys.random();
+            entry.pending = Some(Box::new(Pending::new(seed)));
+            entry.window_at = Some(now + window);
+        }
+        let Some(pending) = &mut entry.pending else { return };
+        self.counters.coalesced += pending.add(message, known);
+        if pending.is_full(per_frame) {
+            self.tell_pending(channel, out);
+        } else {
+            self.arm_channel(channel);
+        }
+    }
+
+    /// Tells what a channel has gathered.
+    pub(super) fn tell_pending(&mut self, channel: Slot, out: &mut Outbox) {
+        let Some(entry) = self.channels.get_mut(channel) else { return };
+        entry.window_at = None;
+        let Some(pending) = entry.pending.take() else { return };
+        let (serial, to) = (entry.last, entry.presence.share());
+        self.arm_channel(channel);
+        let mut messages = pending.into_messages().into_iter().peekable();
+        self.counters.presence_events += messages.len() as u64;
+        while messages.peek().is_some() {
+            let Some(mut frame) = self.presence_frame_out(channel, serial) else { return };
+            let per_frame = self.config.items_per_broadcast.max(1);
+            frame.presence = messages.by_ref().take(per_frame).collect();
+            self.broadcast(Recipients::new(to.clone(), None, None), frame, out);
+        }
+    }
+
+    /// Remembers an event in the channel's history.
+    pub(super) fn remember(
+        &mut self,
+        channel: Slot,
+        position: Position,
+        message: &PresenceMessage,
+    ) {
+        let now = self.now.mono;
+        let Some(entry) = self.channels.get_mut(channel) else { return };
+        entry.history.push(&self.config.history, now, position, message);
+        if entry.history_at.is_none() && !entry.history.is_empty() {
+            entry.history_at = Some(now + self.config.history.retention);
+            self.arm_channel(channel);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Timers: one for each number, in a hierarchical timing wheel.
+//!
+//! Arming, re-arming and cancelling are O(1) and do not allocate once the numbers have been seen;
+//! so is the next deadline. Expiry costs at most one move per level for each timer.
+
+use crate::Instant;
+use alloc::vec::Vec;
+
+/// No timer: the end of a list.
+const NONE: u32 = u32::MAX;
+/// Buckets per level.
+const BUCKETS: usize = 64;
+/// Bits of a deadline that one level covers.
+const BITS: u32 = 6;
+/// Levels; together they cover 2^42 ms, which is 139 years. Later deadlines wait in the last bucket
+/// and are looked at again then.
+const LEVELS: usize = 7;
+
+/// Timers by number. Numbers are dense; each has one timer, armed or not.
+#[derive(Clone, Debug)]
+pub(super) struct Wheel {
+    nodes: Vec<Node>,
+    levels: [Level; LEVELS],
+    /// Up to where time has been worked off.
+    elapsed: u64,
+    /// A bucket that has come up and whose timers move down.
+    moving: Option<(usize, usize)>,
+    armed: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    deadline: u64,
+    next: u32,
+    previous: u32,
+    /// Level and bucket that the timer is in; `NONE` if it is not armed.
+    place: u32,
+}
+
+const IDLE: Node = Node { deadline: 0, next: NONE, previous: NONE, place: NONE };
+
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Which buckets hold timers.
+    occupied: u64,
+    buckets: [Bucket; BUCKETS],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    first: u32,
+    last: u32,
+    /// No timer of the bucket is due before. It may be too early once timers were taken out.
+    earliest: u64,
+}
+
+const EMPTY: Bucket = Bucket { first: NONE, last: NONE, earliest: u64::MAX };
+
+impl Bucket {
+    fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+}
+
+impl Wheel {
+    pub(super) const fn new() -> Self {
+        let level = Level { occupied: 0, buckets: [EMPTY; BUCKETS] };
+        Self { nodes: Vec::new(), levels: [level; LEVELS], elapsed: 0, moving: None, armed: 0 }
+    }
+
+    /// How many timers are armed.
+    pub(super) const fn armed(&self) -> usize {
+        self.armed
+    }
+
+    /// Arms the timer of this number, instead of what it was armed for. A deadline that has passed
+    /// is due at once.
+    pub(super) fn arm(&mut self, number: u32, deadline: Instant) {
+        self.cancel(number);
+        let index = number as usize;
+        if index >= self.nodes.len() {
+            self.nodes.resize(index + 1, IDLE);
+        }
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.deadline = deadline.as_millis();
+            self.armed += 1;
+            self.link(number);
+        }
+    }
+
+    /// Disarms the timer of this number, if it is armed.
+    pub(super) fn cancel(&mut self, number: u32) {
+        let Some(&node) = self.nodes.get(number as usize) else { return };
+        if node.place != NONE {
+            self.unlink(number, node);
+            self.armed -= 1;
+        }
+    }
+
+    /// When the next timer is due at the earliest. Exact, unless timers were taken out.
+    pub(super) fn next(&self) -> Option<Instant> {
+        if self.moving.is_some() {
+            return Some(Instant::from_millis(self.elapsed));
+        }
+        let (level, bucket) = self.first_place()?;
+        Some(Instant::from_millis(self.bucket(level, bucket)?.earliest))
+    }
+
+    /// Takes the next timer that is due at or before `now`, in order of deadlines and, among equal
+    /// ones, of arming. `moves` bounds the timers that are moved from level to level to find it;
+    /// once it is used up nothing is found, and [`next`](Self::next) is due.
+    pub(super) fn pop(&mut self, now: Instant, moves: &mut usize) -> Option<u32> {
+        let now = now.as_millis();
+        loop {
+            if let Some((level, bucket)) = self.moving {
+                while let Some(first) = self.bucket(level, bucket)?.first() {
+                    *moves = moves.checked_sub(1)?;
+                    let node = *self.nodes.get(first as usize)?;
+                    self.unlink(first, node);
+                    self.link(first);
+                }
+                self.moving = None;
+            }
+            let Some((level, bucket)) = self.first_place() else {
+                self.elapsed = self.elapsed.max(now);
+                return None;
+            };
+            let start = self.start_of(level, bucket);
+            if start > now {
+                self.elapsed = self.elapsed.max(now);
+                return None;
+            }
+            if level == 0 {
+                self.elapsed = self.elapsed.max(start);
+                let first = self.bucket(level, bucket)?.first()?;
+                self.unlink(first, *self.nodes.get(first as usize)?);
+                self.armed -= 1;
+                return Some(first);
+            }
+            if self.bucket(level, bucket)?.earliest > now {
+                return None;
+            }
+            // A bucket of a higher level has come up: its timers move down. It gets no new ones
+            // meanwhile, as whatever falls into it belongs further down from now on.
+            self.elapsed = self.elapsed.max(start);
+            self.moving = Some((level, bucket));
+        }
+    }
+
+    fn bucket(&self, level: usize, bucket: usize) -> Option<&Bucket> {
+        self.levels.get(level)?.buckets.get(bucket)
+    }
+
+    /// The first bucket in time that holds timers. Timers of a level are due before those of the
+    /// next one.
+    fn first_place(&self) -> Option<(usize, usize)> {
+        for (number, level) in self.levels.iter().enumerate() {
+            if level.occupied != 0 {
+                let at = self.position(number);
+                let ahead = level.occupied.rotate_right(at).trailing_zeros();
+                return Some((number, ((at + ahead) % BUCKETS as u32) as usize));
+            }
+        }
+        None
+    }
+
+    /// The bucket of a level that the present time falls into.
+    const fn position(&self, level: usize) -> u32 {
+        ((self.elapsed >> (BITS * level as u32)) % BUCKETS as u64) as u32
+    }
+
+    /// The time at which a bucket begins.
+    const fn start_of(&self, level: usize, bucket: usize) -> u64 {
+        let shift = BITS * level as u32;
+        let round = (self.elapsed >> (shift + BITS)) << (shift + BITS);
+        let start = round.saturating_add((bucket as u64) << shift);
+        let position = self.position(level) as usize;
+        // A bucket behind the present one belongs to the next round: the last level only.
+        if bucket < position { start.saturating_add(1 << (shift + BITS)) } else { start }
+    }
+
+    fn link(&mut self, number: u32) {
+        let Some(deadline) = self.nodes.get(number as usize).map(|node| node.deadline) else {
+            return;
+        };
+        let at = deadline.max(self.elapsed);
+        let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
+        let level = (differing / BITS) as usize;
+        let (level, bucket) = if level < LEVELS {
+            (level, ((at >> (BITS * level as u32)) % BUCKETS as u64) as usize)
+        } else {
+            // In a later round of the last level: its own bucket if that comes up before the present
+            // one does again, else the one that comes up last.
+            let level = LEVELS - 1;
+            let shift = BITS * level as u32;
+            let ahead = ((at >> shift) - (self.elapsed >> shift)).min(BUCKETS as u64 - 1);
+            (level, (self.position(level) as usize + ahead as usize) % BUCKETS)
+        };
+        let Some(entry) = self.levels.get_mut(level) else { return };
+        entry.occupied |= 1 << bucket;
+        let Some(list) = entry.buckets.get_mut(bucket) else { return };
+        list.earliest = list.earliest.min(deadline);
+        let last = core::mem::replace(&mut list.last, number);
+        if last == NONE {
+            list.first = number;
+        } else if let Some(node) = self.nodes.get_mut(last as usize) {
+            node.next = number;
+        }
+        if let Some(node) = self.nodes.get_mut(number as usize) {
+            node.previous = last;
+            node.next = NONE;
+            node.place = (level * BUCKETS + bucket) as u32;
+        }
+    }
+
+    /// Takes a timer, whose node is given, out of its bucket.
+    fn unlink(&mut self, number: u32, node: Node) {
+        let (level, bucket) = (node.place as usize / BUCKETS, node.place as usize % BUCKETS);
+        if let Some(previous) = self.nodes.get_mut(node.previous as usize) {
+            previous.next = node.next;
+        }
+        if let Some(next) = self.nodes.get_mut(node.next as usize) {
+            next.previous = node.previous;
+        }
+        if let Some(entry) = self.levels.get_mut(level)
+            && let Some(list) = entry.buckets.get_mut(bucket)
+        {
+            if node.previous == NONE {
+                list.first = node.next;
+            }
+            if node.next == NONE {
+                list.last = node.previous;
+            }
+            if list.first == NONE {
+                *list = EMPTY;
+                entry.occupied &= !(1 << bucket);
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(number as usize) {
+            node.place = NONE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    fn pop(wheel: &mut Wheel, millis: u64) -> Option<u32> {
+        wheel.pop(at(millis), &mut usize::MAX.clone())
+    }
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn timers_fire_at_their_millisecond_and_in_order() {
+        let mut wheel = Wheel::new();
+        wheel.arm(0, at(15_000));
+        wheel.arm(1, at(14_999));
+        wheel.arm(2, at(15_000));
+        assert_eq!(wheel.next(), Some(at(14_999)));
+        assert_eq!(pop(&mut wheel, 14_998), None);
+        assert_eq!(pop(&mut wheel, 14_999), Some(1));
+        assert_eq!(pop(&mut wheel, 14_999), None);
+        assert_eq!(wheel.next(), Some(at(15_000)));
+        assert_eq!(pop(&mut wheel, 20_000), Some(0));
+        assert_eq!(pop(&mut wheel, 20_000), Some(2));
+        assert_eq!((pop(&mut wheel, 20_000), wheel.armed()), (None, 0));
+    }
+
+    #[test]
+    fn a_cancelled_timer_does_not_fire_and_a_rearmed_one_fires_once() {
+        let mut wheel = Wheel::new();
+        wheel.arm(0, at(10));
+        wheel.arm(1, at(10));
+        wheel.cancel(0);
+        wheel.arm(1, at(5_000));
+        assert_eq!(pop(&mut wheel, 4_999), None);
+        assert_eq!(pop(&mut wheel, 5_000), Some(1));
+        assert_eq!((pop(&mut wheel, u64::MAX), wheel.next()), (None, None));
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_due_at_once() {
+        let mut wheel = Wheel::new();
+        assert_eq!(pop(&mut wheel, 1_000_000), None);
+        wheel.arm(3, at(5));
+        assert!(wheel.next().is_some_and(|next| next <= at(1_000_000)));
+        assert_eq!(pop(&mut wheel, 1_000_000), Some(3));
+    }
+
+    #[test]
+    fn deadlines_beyond_the_last_level_are_kept() {
+        let mut wheel = Wheel::new();
+        wheel.arm(0, at(u64::MAX));
+        wheel.arm(1, at(1 << 43));
+        assert_eq!(pop(&mut wheel, (1 << 43) - 1), None);
+        assert_eq!(pop(&mut wheel, 1 << 43), Some(1));
+        assert_eq!(pop(&mut wheel, u64::MAX - 1), None);
+        assert_eq!(pop(&mut wheel, u64::MAX), Some(0));
+    }
+
+    #[test]
+    fn moves_between_levels_are_bounded_and_go_on_later() {
+        let mut wheel = Wheel::new();
+        for number in 0..100 {
+            wheel.arm(number, at(5_000));
+        }
+        let (mut fired, mut calls) = (0, 0);
+        while wheel.armed() > 0 {
+            calls += 1;
+            let mut moves = 10;
+            assert!(wheel.next().is_some_and(|next| next <= at(5_000)));
+            while wheel.pop(at(5_000), &mut moves).is_some() {
+                fired += 1;
+            }
+        }
+        assert_eq!(fired, 100);
+        assert!(calls >= 20);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_wheel_does_what_a_sorted_map_does(
+            steps in proptest::collection::vec((0u32..12, 0u64..300_000, 0u64..70_000), 1..200),
+        ) {
+            let mut wheel = Wheel::new();
+            let mut model: BTreeMap<u32, u64> = BTreeMap::new();
+            let mut now = 0;
+            for (number, delay, advance) in steps {
+                if delay % 5 == 0 {
+                    wheel.cancel(number);
+                    model.remove(&number);
+                } else {
+                    wheel.arm(number, at(now + delay));
+                    model.insert(number, now + delay);
+                }
+                if let (Some(next), Some(first)) = (wheel.next(), model.values().min()) {
+                    proptest::prop_assert!(next.as_millis() <= *first);
+                }
+                now += advance / 3;
+                let mut fired = vec![];
+                let mut last = 0;
+                while let Some(number) = pop(&mut wheel, now) {
+                    let deadline = model.remove(&number);
+                    proptest::prop_assert!(deadline.is_some_and(|d| d <= now && d >= last));
+                    last = deadline.unwrap_or_default();
+                    fired.push(number);
+                }
+                proptest::prop_assert!(model.values().all(|&deadline| deadline > now));
+                proptest::prop_assert_eq!(wheel.armed(), model.len());
+            }
+        }
+    }
+}
