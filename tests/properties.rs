@@ -173,7 +173,7 @@ impl Naive {
             }
             Event::EndSync if !self.syncing => vec![],
             Event::EndSync => {
-                let stale = std::mem::take(&mut self.residual);
+                let stale = core::mem::take(&mut self.residual);
                 let mut events: Vec<_> = stale.iter().filter_map(|k| self.made_up(k)).collect();
                 events.extend(self.owed_leaves());
                 events
@@ -232,8 +232,8 @@ impl Naive {
     fn owed_leaves(&mut self) -> Vec<PresenceMessage> {
         self.syncing = false;
         self.residual.clear();
-        let owed = std::mem::take(&mut self.owed);
-        let absent = std::mem::take(&mut self.absent);
+        let owed = core::mem::take(&mut self.owed);
+        let absent = core::mem::take(&mut self.absent);
         absent.into_iter().filter(|(key, _)| owed.contains(key)).map(|(_, leave)| leave).collect()
     }
 }
