@@ -95,6 +95,8 @@ impl Server {
     /// if it has one, has not attached. Tells whether all of them have left.
     fn end_grace(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) -> bool {
         let Some(connection) = self.connections.get(slot) else { return true };
+        // The timer itself may have used the budget up; the call still has to get on.
+        *budget = (*budget).max(1);
         let present = connection.transport.is_some();
         let mut next = connection.first;
         while let Some(attachment) = next {
@@ -180,6 +182,13 @@ impl Server {
         };
         if cause == LeaveCause::GraceEnded {
             self.counters.grace_leaves += 1;
+            // The client may never have had the answer to the frame that set the member (RTN19a).
+            // When it retries it, it must not be told that all is well while the member is gone.
+            if let Some((serial, _)) = version.sequence
+                && let Some(connection) = owner.and_then(|owner| self.connections.get_mut(owner))
+            {
+                connection.serials.forget(serial);
+            }
         }
         message.id = Some(self.leave_id());
         let per_frame = self.config.items_per_broadcast.max(1);

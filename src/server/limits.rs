@@ -46,6 +46,14 @@ impl Serials {
         back >= 64 || self.accepted >> back & 1 == 1
     }
 
+    /// A frame with this serial, if it comes again, is to be carried out again.
+    pub(super) const fn forget(&mut self, serial: i64) {
+        let back = self.highest.abs_diff(serial);
+        if serial <= self.highest && back < 64 {
+            self.accepted &= !(1 << back);
+        }
+    }
+
     pub(super) const fn insert(&mut self, serial: i64) {
         if self.accepted == 0 || serial > self.highest {
             let forward = self.highest.abs_diff(serial);
