@@ -1,3 +1,85 @@
-//! Bodies of the fuzz targets.
+//! Clients, a server and a network that breaks, in one process and under a virtual clock: to test
+//! this crate, and programs that are built on it.
+//!
+//! A [`World`] holds real clients and a real server. Time is virtual and jumps to the next thing
+//! that is due, so that two minutes of silence cost nothing. The network is ordered and reliable,
+//! as a WebSocket is, and fails as one does: it can be cut at any frame, go half-open, stall in
+//! one direction, or be out of reach; clocks step, processes start anew. All of it comes from a
+//! seed: the same calls give the same run.
+//!
+//! ```
+//! use core::time::Duration;
+//! use presence_proto::client::ClientOptions;
+//! use presence_proto::server::{Identity, ServerConfig};
+//! use presence_proto::sim::World;
+//!
+//! let mut world = World::new(1, ServerConfig::default());
+//! let alice = world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
+//! let bob = world.add_client("bob", Identity::Client("bob".into()), ClientOptions::default());
+//!
+//! world.client(alice).connect();
+//! world.client(alice).enter("room", "hello");
+//! world.client(bob).connect();
+//! world.client(bob).subscribe("room");
+//! world.run_for(Duration::from_secs(1));
+//! assert_eq!(world.client(bob).present("room"), ["alice"]);
+//!
+//! // Alice's cable is pulled, and she is gone for good. Nobody hears of it for a while …
+//! world.unplug(alice);
+//! world.set_reachable(alice, false);
+//! world.run_for(Duration::from_secs(10));
+//! assert_eq!(world.client(bob).present("room"), ["alice"]);
+//!
+//! // … until the server has noticed her silence, and her grace is over.
+//! world.run_for(Duration::from_secs(40));
+//! assert_eq!(world.client(bob).present("room").len(), 0);
+//! println!("{}", world.trace());
+//! ```
+//!
+//! A [`Scenario`] is a made-up history: what applications do and what goes wrong.
+//! [`Scenario::run`] plays one and checks, after every call, what must always hold:
+//!
+//! - the server's sets are those of a naive model that was written apart from it; its events,
+//!   folded, make exact copies of them;
+//! - nobody leaves before the grace is over, or much later; nobody leaves by a mere resume;
+//! - what a client tells its application, folded, is what it lists; nobody leaves who had not
+//!   come;
+//! - each operation ends exactly once;
+//! - no half asks for calls without end, and no half finds fault with its host.
+//!
+//! Then everything is mended, and within a bounded time everybody must be connected and attached,
+//! see what the server sees, and the sets must be what the applications were told they are. At
+//! last everybody goes, and nothing may be left: no connection, no member, no timer.
+//!
+//! [`Space::explore`] follows every order in which a small world can unfold. [`Recording::replay`]
+//! plays a run again in ways that must not show. [`fuzz`] has the bodies of the fuzz targets.
 
+#![allow(
+    clippy::field_reassign_with_default,
+    reason = "options are made as users of the crate have to make them"
+)]
+
+mod check;
 pub mod codec;
+mod explore;
+mod faults;
+pub mod fuzz;
+mod handle;
+mod model;
+mod network;
+mod record;
+mod replay;
+mod run;
+mod scenario;
+mod trace;
+mod world;
+
+pub use explore::{Explored, Space};
+pub use handle::ClientHandle;
+pub use network::Latency;
+pub use record::{Call, Half};
+pub use replay::{Replayed, Twist};
+pub use run::{Failure, Recording, Report};
+pub use scenario::{ClientSetup, Scenario, Setup, Step};
+pub use trace::Trace;
+pub use world::World;

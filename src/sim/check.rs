@@ -1,0 +1,625 @@
+//! What must always hold, and what must hold once everything has come to rest.
+
+use super::model::{Key, Member, Model};
+use super::record::{Call, Half};
+use super::world::World;
+use crate::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
+use crate::server::{self, LeaveCause, PresenceQuery, ServerEvent};
+use crate::wire::{Action, Data, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::{OpId, SmolStr, TransportId};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+/// How much later than the end of its grace a member may leave, in milliseconds: what the timers
+/// of the server may be late by.
+const SLACK: u64 = 1_000;
+
+/// What is wrong, in words.
+pub(super) type Found = Result<(), String>;
+
+/// Watches a world call by call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checker {
+    model: Model,
+    /// The connection of each open transport, once CONNECTED was sent.
+    transports: BTreeMap<TransportId, SmolStr>,
+    /// What each transport asked for.
+    requests: BTreeMap<TransportId, server::ConnectRequest>,
+    /// Presence frames that have no answer yet.
+    unanswered: BTreeMap<SmolStr, VecDeque<ProtocolMessage>>,
+    /// The member sets as told by the server's events.
+    told: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
+    apps: BTreeMap<usize, App>,
+}
+
+/// What an application knows, did and was told.
+#[derive(Clone, Debug, Default)]
+struct App {
+    /// Members by channel, from events alone.
+    folds: BTreeMap<SmolStr, Fold>,
+    /// Operations without an outcome.
+    open: BTreeMap<OpId, Option<Wish>>,
+    /// How it wants its members to be, as far as outcomes tell.
+    /// The number of the operation says which of two came last.
+    wishes: BTreeMap<(SmolStr, SmolStr), (OpId, Wished)>,
+}
+
+/// What a presence operation is about.
+#[derive(Clone, Debug)]
+struct Wish {
+    channel: SmolStr,
+    client_id: Option<SmolStr>,
+    then: Wished,
+}
+
+/// Whether a member is to be present.
+#[derive(Clone, Debug, PartialEq)]
+enum Wished {
+    Present(Option<Data>),
+    Gone,
+    /// An operation failed, and what the server made of it is not known.
+    Unknown,
+}
+
+impl Checker {
+    /// Takes in calls and compares the world as it is after them with what it must be.
+    pub(super) fn observe(&mut self, world: &World, calls: Vec<Call>) -> Found {
+        if let Some(wrong) = world.wrong() {
+            return Err(wrong.into());
+        }
+        let mut clients = BTreeSet::new();
+        let mut server = false;
+        for call in calls {
+            let at = call.at;
+            match call.half {
+                Half::Server { input, outputs } => {
+                    server = true;
+                    self.server_call(world, at, &input, &outputs)?;
+                }
+                Half::Client { client, input, outputs } => {
+                    clients.insert(client);
+                    self.client_call(world, client, &input, &outputs)?;
+                }
+                Half::ServerRestarted => {
+                    self.model = Model::default();
+                    self.transports.clear();
+                    self.requests.clear();
+                    self.unanswered.clear();
+                    self.told.clear();
+                }
+                Half::ClientRestarted { client, .. } => {
+                    let app = self.apps.entry(client).or_default();
+                    *app = App::default();
+                }
+            }
+        }
+        if server {
+            self.compare_server(world)?;
+        }
+        for client in clients {
+            self.compare_client(world, client)?;
+        }
+        Ok(())
+    }
+
+    // The server's side.
+
+    fn server_call(
+        &mut self,
+        world: &World,
+        at: u64,
+        input: &server::Input,
+        outputs: &[server::Output],
+    ) -> Found {
+        let mut displaced = BTreeSet::new();
+        if let server::Input::Open { transport, request } = input {
+            self.requests.insert(*transport, request.clone());
+        }
+        if let server::Input::Closed { transport } = input
+            && let Some(id) = self.transports.remove(transport)
+        {
+            self.model.lost(&id, at);
+        }
+        if let server::Input::Received { transport, frame } = input
+            && let Some(id) = self.transports.get(transport)
+            && frame.action == Action::Presence
+        {
+            self.unanswered.entry(id.clone()).or_default().push_back(frame.clone());
+        }
+        if let server::Input::Kick { channel, client_id, connection_id } = input {
+            self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref());
+        }
+        // A transport that takes a connection over from another one displaces it without a loss.
+        for output in outputs {
+            if let server::Output::Send { transport, frame } = output
+                && frame.action == Action::Connected
+                && let Some(id) = &frame.connection_id
+            {
+                self.connected(world, *transport, id, &mut displaced);
+            }
+        }
+        for output in outputs {
+            match output {
+                server::Output::Send { transport, frame } => self.answer(*transport, frame)?,
+                server::Output::Close { transport } => {
+                    if let Some(id) = self.transports.remove(transport)
+                        && !displaced.contains(transport)
+                    {
+                        self.model.lost(&id, at);
+                    }
+                }
+                server::Output::Event(event) => self.event(event)?,
+                _ => {}
+            }
+        }
+        self.held_back(input, outputs);
+        Ok(())
+    }
+
+    /// A congested connection gets its acknowledgements later: what the server's events tell of a
+    /// frame counts then.
+    fn held_back(&mut self, input: &server::Input, outputs: &[server::Output]) {
+        let server::Input::Received { transport, frame } = input else { return };
+        let Some(id) = self.transports.get(transport).cloned() else { return };
+        let (Some(serial), Some(channel)) = (frame.msg_serial, &frame.channel) else { return };
+        let waits = self.unanswered.get(&id).is_some_and(|waiting| {
+            waiting.iter().any(|waiting| waiting.msg_serial == Some(serial))
+        });
+        let told = outputs.iter().any(|output| {
+            let server::Output::Event(event) = output else { return false };
+            match event {
+                ServerEvent::MemberEntered { message, .. }
+                | ServerEvent::MemberUpdated { message, .. }
+                | ServerEvent::MemberLeft { message, .. } => {
+                    message.connection_id.as_ref() == Some(&id)
+                }
+                _ => false,
+            }
+        });
+        if frame.action == Action::Presence && waits && told {
+            self.model.accepted(&id, channel, serial, &frame.presence);
+        }
+    }
+
+    fn connected(
+        &mut self,
+        world: &World,
+        transport: TransportId,
+        id: &SmolStr,
+        displaced: &mut BTreeSet<TransportId>,
+    ) {
+        let Some(request) = self.requests.get(&transport) else { return };
+        let config = &world.server.config;
+        let grace = request
+            .remain_present_for
+            .unwrap_or(config.remain_present_for)
+            .max(config.min_remain_present_for)
+            .min(config.connection_state_ttl);
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let client_id = match &request.identity {
+            server::Identity::Client(client_id) => Some(client_id.clone()),
+            _ => None,
+        };
+        for (old, _) in self.transports.iter().filter(|(old, c)| *c == id && **old != transport) {
+            displaced.insert(*old);
+            // Until the new transport has attached them, the channels are as good as lost.
+            self.model.lost(id, world.now);
+        }
+        if self.transports.insert(transport, id.clone()).as_ref() != Some(id) {
+            // Frames that had no answer when the transport broke come again, or never do.
+            self.unanswered.remove(id);
+        }
+        self.model.connected(id, client_id, grace, world.now);
+    }
+
+    /// What a frame of the server means for the model.
+    fn answer(&mut self, transport: TransportId, frame: &ProtocolMessage) -> Found {
+        let Some(id) = self.transports.get(&transport).cloned() else { return Ok(()) };
+        match frame.action {
+            Action::Ack | Action::Nack => {
+                let first = frame.msg_serial.unwrap_or(-1);
+                let last = first + i64::from(frame.count.unwrap_or(1)) - 1;
+                let waiting = self.unanswered.entry(id.clone()).or_default();
+                for serial in first..=last {
+                    let place = waiting.iter().position(|f| f.msg_serial == Some(serial));
+                    let Some(frame_in) = place.and_then(|place| waiting.remove(place)) else {
+                        continue;
+                    };
+                    if frame.action == Action::Ack
+                        && let Some(channel) = &frame_in.channel
+                    {
+                        self.model.accepted(&id, channel, serial, &frame_in.presence);
+                    }
+                }
+            }
+            Action::Detached => {
+                if let Some(channel) = &frame.channel {
+                    self.model.detached(&id, channel);
+                }
+            }
+            Action::Attached => {
+                if let Some(channel) = &frame.channel {
+                    self.model.attached(&id, channel);
+                    if !frame.flags().contains(Flags::PRESENCE) {
+                        self.model.detached(&id, channel);
+                    }
+                }
+            }
+            Action::Closed => {
+                self.model.closed(&id);
+                self.transports.remove(&transport);
+            }
+            Action::Sync if frame.channel_serial.is_none() => {
+                return Err(format!("a page of a sync without a serial: {frame:?}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Folds the server's events: they are to be an exact copy of its sets.
+    fn event(&mut self, event: &ServerEvent) -> Found {
+        match event {
+            ServerEvent::MemberEntered { channel, message, .. } => {
+                let members = self.told.entry(channel.clone()).or_default();
+                let (key, member) = parts(message);
+                if members.insert(key.clone(), member).is_some() {
+                    return Err(format!("{channel}: {key:?} is told to enter a second time"));
+                }
+            }
+            ServerEvent::MemberUpdated { channel, message, .. } => {
+                let members = self.told.entry(channel.clone()).or_default();
+                let (key, member) = parts(message);
+                if members.insert(key.clone(), member).is_none() {
+                    return Err(format!("{channel}: {key:?} is told to update and was not there"));
+                }
+            }
+            ServerEvent::MemberLeft { channel, message, cause, .. } => {
+                let (key, member) = parts(message);
+                if !matches!(cause, LeaveCause::Left | LeaveCause::GraceEnded) {
+                    // The member is gone by no wish of its application, which may enter it again.
+                    for app in self.apps.values_mut() {
+                        app.doubt(channel, Some(&key.1));
+                    }
+                }
+                let members = self.told.entry(channel.clone()).or_default();
+                let Some(before) = members.remove(&key) else {
+                    return Err(format!("{channel}: {key:?} is told to leave and was not there"));
+                };
+                if *cause != LeaveCause::Left && before.data != member.data {
+                    return Err(format!("{channel}: {key:?} leaves without its last data"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn compare_server(&mut self, world: &World) -> Found {
+        let mut channels: BTreeSet<SmolStr> = self.model.channels().into_iter().collect();
+        channels.extend(self.told.keys().cloned());
+        for channel in channels {
+            let found = server_set(world, &channel);
+            self.model.compare(&channel, &found, world.now, SLACK)?;
+            if *self.told.entry(channel.clone()).or_default() != found {
+                return Err(format!("{channel}: the server's events do not make its set"));
+            }
+        }
+        Ok(())
+    }
+
+    // The clients' side.
+
+    fn client_call(
+        &mut self,
+        world: &World,
+        number: usize,
+        input: &client::Input,
+        outputs: &[client::Output],
+    ) -> Found {
+        let own = world.clients.get(number).and_then(|peer| match &peer.identity {
+            server::Identity::Client(client_id) => Some(client_id.clone()),
+            _ => None,
+        });
+        let app = self.apps.entry(number).or_default();
+        if let Some((op, wish)) = operation(input, own)
+            && app.open.insert(op, wish).is_some()
+        {
+            return Err(format!("operation {op:?} is used twice"));
+        }
+        for output in outputs {
+            match output {
+                client::Output::Presence { channel, message } => {
+                    let fold = app.folds.entry(channel.clone()).or_default();
+                    fold.hear(message)
+                        .map_err(|what| format!("client {number}, {channel}: {what}"))?;
+                }
+                client::Output::Connection(change)
+                    if change.previous == ConnectionState::Connected
+                        && let Some(peer) = world.clients.get(number) =>
+                {
+                    app.doubt_unheard(&peer.core);
+                }
+                client::Output::Channel { channel, change } => app.channel(channel, change.event),
+                client::Output::Warning(client::Warning::ReentryFailed {
+                    channel,
+                    client_id,
+                    ..
+                }) => app.doubt(channel, Some(client_id)),
+                client::Output::Done { op, result } => {
+                    let Some(wish) = app.open.remove(op) else {
+                        return Err(format!("client {number}: {op:?} ends a second time"));
+                    };
+                    if let Some(Wish { channel, client_id: Some(client_id), then }) = wish {
+                        let then = if result.is_ok() { then } else { Wished::Unknown };
+                        let wished = app
+                            .wishes
+                            .entry((channel, client_id))
+                            .or_insert((*op, Wished::Unknown));
+                        if *op >= wished.0 {
+                            *wished = (*op, then);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_client(&self, world: &World, number: usize) -> Found {
+        let (Some(app), Some(peer)) = (self.apps.get(&number), world.clients.get(number)) else {
+            return Ok(());
+        };
+        for (channel, fold) in &app.folds {
+            fold.compare(&peer.core, channel)
+                .map_err(|what| format!("client {number}, {channel}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    // At rest.
+
+    /// Everything is mended and has had time to settle: everybody who wants to is connected and
+    /// attached, and sees what the server sees, which is what the applications wanted.
+    pub(super) fn at_rest(&self, world: &World, channels: &[SmolStr], refusals: bool) -> Found {
+        for number in 0..world.clients() {
+            let Some(peer) = world.clients.get(number) else { continue };
+            if peer.core.connection().state() != ConnectionState::Connected {
+                let state = peer.core.connection().state();
+                return Err(format!("client {number} is {state} and must be connected"));
+            }
+            let connection = peer.core.connection().id().cloned().unwrap_or_default();
+            for channel in channels {
+                self.channel_at_rest(world, number, &connection, channel, refusals)?;
+            }
+            if let Some(app) = self.apps.get(&number)
+                && let Some(op) = app.open.keys().next()
+            {
+                return Err(format!("client {number}: {op:?} never ends"));
+            }
+        }
+        Ok(())
+    }
+
+    fn channel_at_rest(
+        &self,
+        world: &World,
+        number: usize,
+        connection: &SmolStr,
+        channel: &SmolStr,
+        refusals: bool,
+    ) -> Found {
+        let Some(peer) = world.clients.get(number) else { return Ok(()) };
+        let Some(view) = peer.core.channel(channel) else {
+            return Err(format!("client {number} does not know {channel}"));
+        };
+        if view.state() != ChannelState::Attached {
+            let state = view.state();
+            return Err(format!("client {number}: {channel} is {state} and must be attached"));
+        }
+        if view.is_syncing() {
+            return Err(format!("client {number}: the sync of {channel} never ends"));
+        }
+        let wanted: BTreeMap<Key, Option<Data>> = server_set(world, channel)
+            .into_iter()
+            .map(|(key, member)| (key, member.data))
+            .collect();
+        let app = self.apps.get(&number);
+        for ((_, client_id), (_, wished)) in
+            app.iter().flat_map(|app| &app.wishes).filter(|((c, _), _)| c == channel)
+        {
+            let found = wanted.get(&(connection.clone(), client_id.clone()));
+            let right = match wished {
+                Wished::Present(data) => refusals || found == Some(data),
+                Wished::Gone => found.is_none(),
+                Wished::Unknown => true,
+            };
+            if !right {
+                return Err(format!(
+                    "client {number}, {channel}: {client_id} is to be {wished:?}, is {found:?}"
+                ));
+            }
+        }
+        let listed = client_set(&peer.core, channel);
+        // Who has no mode PRESENCE_SUBSCRIBE is told of changes of its own members and of nothing
+        // else: no sync ever says who is there.
+        let hears = view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
+        if hears && listed != wanted {
+            return Err(format!(
+                "client {number}, {channel}: sees {listed:?}, and the server {wanted:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Everybody has gone for good: no operation is left without an outcome.
+    pub(super) fn at_end(&self) -> Found {
+        for (number, app) in &self.apps {
+            if let Some(op) = app.open.keys().next() {
+                return Err(format!("client {number}: {op:?} never ends, though it has closed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    fn channel(&mut self, channel: &SmolStr, event: ChannelEvent) {
+        if self.folds.entry(channel.clone()).or_default().channel(event) {
+            self.doubt(channel, None);
+        }
+    }
+
+    /// The transport is gone. What was acknowledged on it but not echoed is not what the client
+    /// would enter again: own members follow the echoes alone (RTP17b).
+    fn doubt_unheard(&mut self, core: &Client) {
+        for ((channel, client_id), (_, wished)) in &mut self.wishes {
+            let own = core.channel(channel).and_then(|view| {
+                let mut own = view.own_members();
+                own.find(|member| member.client_id.as_ref() == Some(client_id))
+                    .map(|member| member.data.clone())
+            });
+            let heard = match wished {
+                Wished::Present(data) => own.as_ref() == Some(data),
+                Wished::Gone => own.is_none(),
+                Wished::Unknown => true,
+            };
+            if !heard {
+                *wished = Wished::Unknown;
+            }
+        }
+    }
+
+    /// What was wished for a member, or for all of a channel, need no longer hold.
+    fn doubt(&mut self, channel: &SmolStr, client_id: Option<&SmolStr>) {
+        for ((name, who), (_, wished)) in &mut self.wishes {
+            if name == channel && client_id.is_none_or(|client_id| client_id == who) {
+                *wished = Wished::Unknown;
+            }
+        }
+        // Operations under way may have been carried out before or after.
+        for wish in self.open.values_mut().flatten() {
+            if wish.channel == *channel
+                && client_id.is_none_or(|client_id| wish.client_id.as_ref() == Some(client_id))
+            {
+                wish.then = Wished::Unknown;
+            }
+        }
+    }
+}
+
+/// Who is present on a channel as far as its events tell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fold {
+    believed: BTreeMap<Key, Option<Data>>,
+}
+
+impl Fold {
+    /// Takes in an event. Nobody leaves who had not come.
+    pub(super) fn hear(&mut self, message: &PresenceMessage) -> Found {
+        let (key, member) = parts(message);
+        if message.action == PresenceAction::Leave {
+            if self.believed.remove(&key).is_none() {
+                return Err(format!("{key:?} leaves and had not entered"));
+            }
+        } else {
+            self.believed.insert(key, member.data);
+        }
+        Ok(())
+    }
+
+    /// Takes in an event of the channel itself. True if the set is emptied by it (RTP5a), of
+    /// which nobody is told.
+    pub(super) fn channel(&mut self, event: ChannelEvent) -> bool {
+        let empties = matches!(
+            event,
+            ChannelEvent::State(
+                ChannelState::Detached | ChannelState::Failed | ChannelState::Initialized
+            )
+        );
+        if empties {
+            self.believed.clear();
+        }
+        empties
+    }
+
+    /// What an application believes from events is what its client lists; in a sync it may
+    /// believe more, for those who left during it leave at its end.
+    pub(super) fn compare(&self, core: &Client, channel: &str) -> Found {
+        let syncing = core.channel(channel).is_some_and(|view| view.is_syncing());
+        let listed = client_set(core, channel);
+        for (key, data) in &listed {
+            if self.believed.get(key) != Some(data) {
+                return Err(format!("{key:?} is listed and was not told"));
+            }
+        }
+        let extra = self.believed.keys().find(|key| !listed.contains_key(*key));
+        match extra {
+            Some(key) if !syncing => Err(format!("{key:?} was told and is not listed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The operation that an input starts, and what it means for a member.
+fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Option<Wish>)> {
+    match input {
+        client::Input::Presence { op, channel, change } => {
+            let client_id = change.client_id.clone().or(own);
+            let then = match change.action {
+                PresenceAction::Leave => Wished::Gone,
+                _ => Wished::Present(change.data.clone()),
+            };
+            Some((*op, Some(Wish { channel: channel.clone(), client_id, then })))
+        }
+        client::Input::Ping { op }
+        | client::Input::Authorize { op, .. }
+        | client::Input::Attach { op, .. }
+        | client::Input::Detach { op, .. }
+        | client::Input::SetOptions { op, .. }
+        | client::Input::Release { op, .. }
+        | client::Input::Get { op, .. }
+        | client::Input::Subscribe { op, .. }
+        | client::Input::Send { op, .. } => Some((*op, None)),
+        _ => None,
+    }
+}
+
+fn parts(message: &PresenceMessage) -> (Key, Member) {
+    let key = (
+        message.connection_id.clone().unwrap_or_default(),
+        message.client_id.clone().unwrap_or_default(),
+    );
+    (key, Member { id: message.id.clone().unwrap_or_default(), data: message.data.clone() })
+}
+
+/// The members of a channel as the server has them.
+fn server_set(world: &World, channel: &str) -> BTreeMap<Key, Member> {
+    let mut query = PresenceQuery::default();
+    let mut members = BTreeMap::new();
+    while let Ok(page) = world.server.core.presence(channel, &query) {
+        members.extend(page.items.iter().map(parts));
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    members
+}
+
+/// The members of a channel as a client lists them.
+fn client_set(core: &Client, channel: &str) -> BTreeMap<Key, Option<Data>> {
+    let mut set = BTreeMap::new();
+    if let Some(view) = core.channel(channel) {
+        for member in view.members() {
+            let (key, member) = parts(&member.to_message(PresenceAction::Present));
+            set.insert(key, member.data);
+        }
+    }
+    set
+}

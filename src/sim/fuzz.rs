@@ -1,0 +1,631 @@
+//! The bodies of the fuzz targets, and what each of them demands. They take any bytes, return
+//! nothing and panic if something does not hold; on stable, tests replay the corpus through them.
+
+use super::check::Fold;
+use super::scenario::Scenario;
+use crate::client::{
+    self, ChannelOptions, Client, ClientOptions, GetParams, Output, PresenceChange,
+};
+use crate::server::{
+    self, Capability, ConnectRequest, Identity, Operations, Server, ServerConfig, ServerEvent,
+};
+use crate::wire::{
+    Action, ConnectionDetails, Data, ErrorInfo, Flags, Format, Modes, PresenceAction,
+    PresenceMessage, ProtocolMessage,
+};
+use crate::{Instant, Now, OpId, SmolStr, SubscriptionId, TransportId, UnixMillis, Wake};
+use alloc::{
+    boxed::Box, collections::BTreeMap, collections::BTreeSet, format, sync::Arc, vec::Vec,
+};
+use arbitrary::{Result, Unstructured};
+use core::time::Duration;
+
+pub use super::scenario::random_bytes;
+
+/// Calls in a row that a half may ask for while the time stands still.
+const PATIENCE: usize = 5_000;
+
+/// A world that goes through any scenario converges once it is mended, and nothing is left of it
+/// in the end (all checks of [`Scenario::run`]).
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn world(bytes: &[u8]) {
+    if let Err(failure) = Scenario::from_bytes(bytes).run() {
+        panic!("{failure}");
+    }
+}
+
+/// A client that is given any inputs at all never panics, ends each operation at most once, tells
+/// events that fold to the set that it lists, and lets the time go on.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn client_inputs(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    // It ends when the bytes do.
+    let _ = drive_client(&mut u);
+}
+
+/// A server that is given any inputs at all never panics, sends only to transports that are open,
+/// tells events that fold to its sets, and forgets everything once everybody is gone.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn server_inputs(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    let _ = drive_server(&mut u);
+}
+
+/// A client that receives any frames, one line of JSON each (a number alone on a line is time that
+/// passes, in milliseconds), never panics and tells events that fold to the set that it lists.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn trace_replay(bytes: &[u8]) {
+    let mut options = ClientOptions::default();
+    options.client_id = Some("me".into());
+    let mut driver = ClientDriver::new(options);
+    driver.call(client::Input::Connect);
+    driver.subscribe_all();
+    driver.open_transport();
+    for line in bytes.split(|&byte| byte == b'\n').take(1_000) {
+        let number = core::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(millis) = number {
+            driver.pass(u32::min(millis, 1_000_000).into());
+            driver.open_transport();
+        } else if let Ok(frame) = ProtocolMessage::decode(Format::Json, line) {
+            let transport = driver.transport();
+            driver.call(client::Input::Received { transport, frame });
+            driver.open_transport();
+        }
+    }
+}
+
+struct ClientDriver {
+    core: Client,
+    out: client::Outbox,
+    now: u64,
+    wake: Wake,
+    transports: Vec<TransportId>,
+    next_op: u64,
+    open: BTreeSet<OpId>,
+    folds: BTreeMap<SmolStr, Fold>,
+    wall: i64,
+}
+
+const CHANNELS: &[&str] = &["ch", "room1", "room2"];
+const CLIENTS: &[&str] = &["me", "alice", "bob", ""];
+const CONNECTIONS: &[&str] = &["conn-1", "conn-2", "conn"];
+
+impl ClientDriver {
+    fn new(options: ClientOptions) -> Self {
+        Self {
+            core: Client::new(options, 1),
+            out: client::Outbox::new(),
+            now: 0,
+            wake: Wake::at_opt(None),
+            transports: Vec::new(),
+            next_op: 1,
+            open: BTreeSet::new(),
+            folds: BTreeMap::new(),
+            wall: 1_000_000,
+        }
+    }
+
+    fn op(&mut self) -> OpId {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        self.open.insert(op);
+        op
+    }
+
+    fn subscribe_all(&mut self) {
+        for channel in CHANNELS {
+            let op = self.op();
+            let mut options = ChannelOptions::default();
+            options.attach_on_subscribe = false;
+            self.call(client::Input::SetOptions { op, channel: (*channel).into(), options });
+            let op = self.op();
+            self.call(client::Input::subscribe(op, *channel, SubscriptionId(op.0)));
+            let op = self.op();
+            self.call(client::Input::attach(op, *channel));
+        }
+    }
+
+    fn transport(&self) -> TransportId {
+        self.transports.last().copied().unwrap_or(TransportId(0))
+    }
+
+    /// The network is there at once, and the server answers as if it were.
+    fn open_transport(&mut self) {
+        let transport = self.transport();
+        self.call(client::Input::TransportOpened { transport });
+    }
+
+    fn now(&self) -> Now {
+        let wall = self.wall.saturating_add_unsigned(self.now);
+        Now::new(Instant::from_millis(self.now), UnixMillis::from_millis(wall))
+    }
+
+    /// Time passes, with everything that is due in it.
+    fn pass(&mut self, millis: u64) {
+        let until = self.now.saturating_add(millis);
+        let mut calls = 0;
+        while let Some(at) = self.wake.at().map(|at| at.as_millis()).filter(|at| *at <= until) {
+            if at > self.now {
+                self.now = at;
+                calls = 0;
+            }
+            calls += 1;
+            assert!(calls < PATIENCE, "the client does not let the time go on");
+            self.call(client::Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn call(&mut self, input: client::Input) {
+        self.wake = self.core.handle(self.now(), input, &mut self.out);
+        for output in self.out.drain() {
+            match output {
+                Output::OpenTransport { transport, .. } => self.transports.push(transport),
+                Output::Send { transport, .. } => {
+                    assert!(self.transports.contains(&transport), "it sends on no transport");
+                }
+                Output::Done { op, .. } => {
+                    assert!(self.open.remove(&op), "{op:?} ends twice, or was never begun");
+                }
+                Output::Presence { channel, message } => {
+                    if let Err(what) = self.folds.entry(channel).or_default().hear(&message) {
+                        panic!("{what}");
+                    }
+                }
+                Output::Channel { channel, change } => {
+                    self.folds.entry(channel).or_default().channel(change.event);
+                }
+                _ => {}
+            }
+        }
+        for (channel, fold) in &self.folds {
+            if let Err(what) = fold.compare(&self.core, channel) {
+                panic!("{channel}: {what}");
+            }
+        }
+    }
+}
+
+fn drive_client(u: &mut Unstructured<'_>) -> Result<()> {
+    let mut options = ClientOptions::default();
+    options.client_id = if u.arbitrary()? { Some("me".into()) } else { None };
+    options.queue_messages = u.ratio(3, 4)?;
+    options.strict_mode = u.arbitrary()?;
+    options.token_renewable = u.arbitrary()?;
+    options.limits.pending_operations = *u.choose(&[1_000, 3])?;
+    options.limits.budget = *u.choose(&[1_000, 1])?;
+    let mut driver = ClientDriver::new(options);
+    driver.subscribe_all();
+    for _ in 0..400 {
+        if u.is_empty() {
+            break;
+        }
+        match u.int_in_range(0..=31)? {
+            0..=3 => driver.pass(millis(u)?),
+            4 => driver.wall = driver.wall.saturating_add(i64::from(u.arbitrary::<i32>()?)),
+            5..=7 => driver.open_transport(),
+            8..=18 => {
+                let transport = transport(u, &driver.transports)?;
+                let frame = frame_to_client(u)?;
+                driver.call(client::Input::Received { transport, frame });
+            }
+            _ => {
+                let input = client_input(u, &mut driver)?;
+                driver.call(input);
+            }
+        }
+    }
+    driver.pass(10_000);
+    Ok(())
+}
+
+fn client_input(u: &mut Unstructured<'_>, driver: &mut ClientDriver) -> Result<client::Input> {
+    use client::Input;
+    let channel: SmolStr = (*u.choose(CHANNELS)?).into();
+    Ok(match u.int_in_range(0..=21)? {
+        0..=1 => Input::Connect,
+        2 => Input::Close,
+        3 => Input::Ping { op: driver.op() },
+        4 => Input::Authorize { op: driver.op(), token: "token".into() },
+        5 => Input::Token(if u.arbitrary()? { Ok("token".into()) } else { Err(error(u)?) }),
+        6 => Input::TransportFailed { transport: transport(u, &driver.transports)?, error: None },
+        7..=8 => Input::TransportClosed {
+            transport: transport(u, &driver.transports)?,
+            error: Some(error(u)?),
+        },
+        9 => Input::TransportActivity { transport: transport(u, &driver.transports)? },
+        10 => Input::NetworkLost,
+        11 => Input::NetworkAvailable,
+        12 => Input::Attach { op: driver.op(), channel },
+        13 => Input::Detach { op: driver.op(), channel },
+        14 => {
+            let mut options = ChannelOptions::default();
+            options.modes = Some(Modes::from_bits_truncate(u.arbitrary::<u32>()?.into()));
+            options.attach_on_subscribe = false;
+            Input::SetOptions { op: driver.op(), channel, options }
+        }
+        15..=18 => {
+            let action = presence_action(u)?;
+            let mut change = PresenceChange::new(action, data(u)?);
+            if u.arbitrary()? {
+                change = change.of_client(*u.choose(CLIENTS)?);
+            }
+            Input::Presence { op: driver.op(), channel, change }
+        }
+        19 => {
+            let mut params = GetParams::default();
+            params.wait_for_sync = u.arbitrary()?;
+            Input::Get { op: driver.op(), channel, params }
+        }
+        20 => Input::Send { op: driver.op(), frame: Box::new(frame_to_server(u)?) },
+        _ => Input::Tick,
+    })
+}
+
+fn drive_server(u: &mut Unstructured<'_>) -> Result<()> {
+    let mut config = ServerConfig::default();
+    config.sync_page_members = *u.choose(&[1, 2, 100])?;
+    config.budget = *u.choose(&[1, 1_000])?;
+    config.limits.channels = *u.choose(&[2, 1_000])?;
+    config.limits.members_per_channel = *u.choose(&[2, 1_000])?;
+    config.limits.connections = *u.choose(&[2, 1_000])?;
+    config.limits.replies_while_congested = *u.choose(&[2, 1_000])?;
+    config.limits.refused_frames = *u.choose(&[2, 1_000])?;
+    let mut driver = ServerDriver {
+        core: Server::new(config, [3; 32]),
+        out: server::Outbox::new(),
+        now: 0,
+        wall: 1_000_000,
+        wake: Wake::at_opt(None),
+        open: BTreeSet::new(),
+        keys: Vec::new(),
+        told: BTreeMap::new(),
+    };
+    for _ in 0..400 {
+        if u.is_empty() {
+            break;
+        }
+        match u.int_in_range(0..=23)? {
+            0..=3 => driver.pass(millis(u)?),
+            4 => driver.wall = driver.wall.saturating_add(i64::from(u.arbitrary::<i32>()?)),
+            _ => {
+                let input = server_input(u, &driver)?;
+                driver.call(input);
+            }
+        }
+    }
+    driver.everybody_goes();
+    Ok(())
+}
+
+struct ServerDriver {
+    core: Server,
+    out: server::Outbox,
+    now: u64,
+    wall: i64,
+    wake: Wake,
+    open: BTreeSet<TransportId>,
+    keys: Vec<SmolStr>,
+    told: BTreeMap<SmolStr, BTreeMap<(SmolStr, SmolStr), SmolStr>>,
+}
+
+impl ServerDriver {
+    fn pass(&mut self, millis: u64) {
+        let until = self.now.saturating_add(millis);
+        let mut calls = 0;
+        while let Some(at) = self.wake.at().map(|at| at.as_millis()).filter(|at| *at <= until) {
+            if at > self.now {
+                self.now = at;
+                calls = 0;
+            }
+            calls += 1;
+            assert!(calls < PATIENCE, "the server does not let the time go on");
+            self.call(server::Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn call(&mut self, input: server::Input) {
+        let closes = match &input {
+            server::Input::Open { transport, .. } => {
+                self.open.insert(*transport);
+                None
+            }
+            // What was due is sent before the input counts.
+            server::Input::Closed { transport } => Some(*transport),
+            _ => None,
+        };
+        let wall = self.wall.saturating_add_unsigned(self.now);
+        let now = Now::new(Instant::from_millis(self.now), UnixMillis::from_millis(wall));
+        self.wake = self.core.handle(now, input, &mut self.out);
+        let outputs: Vec<server::Output> = self.out.drain().collect();
+        for output in outputs {
+            self.output(output);
+        }
+        if let Some(transport) = closes {
+            self.open.remove(&transport);
+        }
+        for (channel, told) in &self.told {
+            let mut query = server::PresenceQuery::default();
+            query.limit = server::MAX_PAGE;
+            let page = self.core.presence(channel, &query).unwrap_or_default();
+            let set: BTreeMap<_, _> = page.items.iter().map(event_parts).collect();
+            assert_eq!(&set, told, "the server's events do not make its set of {channel}");
+        }
+    }
+
+    fn output(&mut self, output: server::Output) {
+        match output {
+            server::Output::Send { transport, frame } => {
+                let open = self.open.contains(&transport);
+                assert!(open, "a frame for a closed transport {transport:?}: {frame:?}");
+                let details = frame.connection_details;
+                self.keys.extend(details.and_then(|details| details.connection_key));
+            }
+            server::Output::Broadcast { to, .. } => {
+                for transport in to.iter() {
+                    assert!(self.open.contains(&transport), "a broadcast to a closed transport");
+                }
+            }
+            server::Output::Close { transport } => {
+                assert!(self.open.remove(&transport), "it closes what is not open");
+            }
+            server::Output::Event(ServerEvent::MemberEntered { channel, message, .. }) => {
+                let (key, id) = event_parts(&message);
+                let before = self.told.entry(channel).or_default().insert(key, id);
+                assert!(before.is_none(), "enters twice: {message:?}");
+            }
+            server::Output::Event(ServerEvent::MemberUpdated { channel, message, .. }) => {
+                let (key, id) = event_parts(&message);
+                let before = self.told.entry(channel).or_default().insert(key, id);
+                assert!(before.is_some(), "updates and was not there: {message:?}");
+            }
+            server::Output::Event(ServerEvent::MemberLeft { channel, message, .. }) => {
+                let (key, _) = event_parts(&message);
+                let before = self.told.entry(channel).or_default().remove(&key);
+                assert!(before.is_some(), "leaves and was not there: {message:?}");
+            }
+            _ => {}
+        }
+    }
+
+    fn everybody_goes(&mut self) {
+        for transport in self.open.clone() {
+            if self.open.contains(&transport) {
+                self.call(server::Input::Closed { transport });
+            }
+        }
+        self.pass(2_000_000);
+        let counters = self.core.counters();
+        let left = [
+            counters.connections,
+            counters.transports,
+            counters.channels,
+            counters.attachments,
+            counters.members,
+            counters.syncs_running,
+            counters.congested,
+        ];
+        assert_eq!(left, [0; 7], "something is left of those who have gone: {counters:?}");
+        assert_eq!(self.wake.at(), None, "it waits for nobody");
+    }
+}
+
+fn event_parts(message: &PresenceMessage) -> ((SmolStr, SmolStr), SmolStr) {
+    let key = (
+        message.connection_id.clone().unwrap_or_default(),
+        message.client_id.clone().unwrap_or_default(),
+    );
+    (key, message.id.clone().unwrap_or_default())
+}
+
+fn server_input(u: &mut Unstructured<'_>, driver: &ServerDriver) -> Result<server::Input> {
+    use server::Input;
+    let transport = TransportId(u.int_in_range(0..=5)?);
+    Ok(match u.int_in_range(0..=31)? {
+        0..=6 => {
+            let identity = identity(u)?;
+            let capability = Arc::new(capability(u)?);
+            let mut request = ConnectRequest::new(identity, capability);
+            if u.arbitrary()? && !driver.keys.is_empty() {
+                request.resume = Some(u.choose(&driver.keys)?.clone());
+            }
+            request.remain_present_for =
+                *u.choose(&[None, Some(Duration::ZERO), Some(Duration::from_secs(60))])?;
+            request.echo = u.arbitrary()?;
+            request.heartbeats = u.arbitrary()?;
+            // A number that is in use may come free by a deadline in the same call, so that the
+            // answer would not tell which of the two transports it is for.
+            if driver.open.contains(&transport) {
+                Input::Tick
+            } else {
+                Input::Open { transport, request }
+            }
+        }
+        7..=22 => Input::Received { transport, frame: frame_to_server(u)? },
+        23 => Input::Undecodable { transport, error: error(u)? },
+        24 => Input::Activity { transport },
+        25 => Input::Closed { transport },
+        26 => Input::Congested { transport },
+        27 => Input::Writable { transport },
+        28 => Input::Authorized {
+            transport,
+            identity: identity(u)?,
+            capability: Arc::new(capability(u)?),
+            expires: if u.arbitrary()? {
+                Some(UnixMillis::from_millis(1_000_000 + i64::from(u.arbitrary::<i32>()?)))
+            } else {
+                None
+            },
+        },
+        29 => Input::AuthorizationFailed { transport, error: error(u)? },
+        30 => Input::Kick {
+            channel: (*u.choose(CHANNELS)?).into(),
+            client_id: None,
+            connection_id: None,
+        },
+        _ if u.ratio(1, 20)? => Input::Drain { over: Duration::from_millis(millis(u)?) },
+        _ => Input::Disconnect { transport, error: error(u)? },
+    })
+}
+
+fn identity(u: &mut Unstructured<'_>) -> Result<Identity> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => Identity::Anonymous,
+        1 => Identity::Any,
+        _ => Identity::Client((*u.choose(CLIENTS)?).into()),
+    })
+}
+
+fn capability(u: &mut Unstructured<'_>) -> Result<Capability> {
+    if u.ratio(3, 4)? {
+        return Ok(Capability::all());
+    }
+    let operations = Operations::from_bits_truncate(u.arbitrary()?);
+    Ok(Capability::none().allow(*u.choose(CHANNELS)?, operations))
+}
+
+fn millis(u: &mut Unstructured<'_>) -> Result<u64> {
+    Ok(*u.choose(&[0, 1, 100, 1_000, 5_000, 10_000, 15_000, 25_000, 30_000, 60_000, 121_000])?)
+}
+
+fn transport(u: &mut Unstructured<'_>, known: &[TransportId]) -> Result<TransportId> {
+    match known.last() {
+        Some(last) if u.ratio(7, 8)? => Ok(*last),
+        Some(_) => Ok(*u.choose(known)?),
+        None => Ok(TransportId(u.arbitrary()?)),
+    }
+}
+
+fn presence_action(u: &mut Unstructured<'_>) -> Result<PresenceAction> {
+    Ok(PresenceAction::from_number(u.int_in_range(0..=5)?))
+}
+
+fn error(u: &mut Unstructured<'_>) -> Result<ErrorInfo> {
+    let code = *u.choose(&[0, 40000, 40012, 40142, 40160, 50000, 80003, 80008, 80018, 91000])?;
+    let status = *u.choose(&[0, 400, 401, 403, 500])?;
+    Ok(ErrorInfo::new(code, status, "made up"))
+}
+
+fn data(u: &mut Unstructured<'_>) -> Result<Option<Data>> {
+    Ok(match u.int_in_range(0..=4)? {
+        0 => None,
+        1 => Some(Data::Binary(u.bytes(2)?.into())),
+        n => Some(Data::String(format!("{n}").into())),
+    })
+}
+
+fn optional<T>(
+    u: &mut Unstructured<'_>,
+    make: impl FnOnce(&mut Unstructured<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    if u.ratio(2, 3)? { make(u).map(Some) } else { Ok(None) }
+}
+
+fn item(u: &mut Unstructured<'_>) -> Result<PresenceMessage> {
+    let mut item = PresenceMessage::new(presence_action(u)?);
+    item.client_id = optional(u, |u| Ok((*u.choose(CLIENTS)?).into()))?;
+    item.connection_id = optional(u, |u| Ok((*u.choose(CONNECTIONS)?).into()))?;
+    item.id = optional(u, |u| {
+        let connection = *u.choose(CONNECTIONS)?;
+        let (serial, index) = (u.int_in_range(0..=3)?, u.int_in_range(0..=1)?);
+        Ok(if u.ratio(1, 6)? {
+            SmolStr::from("server:1")
+        } else {
+            format!("{connection}:{serial}:{index}").into()
+        })
+    })?;
+    item.timestamp = optional(u, |u| Ok(UnixMillis::from_millis(u.int_in_range(0..=5)?)))?;
+    item.data = data(u)?;
+    item.encoding = optional(u, |u| {
+        Ok((*u.choose(&["", "json", "utf-8", "json/utf-8/base64", "cipher+aes-128-cbc"])?).into())
+    })?;
+    Ok(item)
+}
+
+fn frame(u: &mut Unstructured<'_>, action: Action) -> Result<ProtocolMessage> {
+    let mut frame = ProtocolMessage::new(action);
+    if u.ratio(7, 8)? {
+        frame.channel = Some((*u.choose(CHANNELS)?).into());
+    }
+    frame.msg_serial =
+        optional(u, |u| Ok(if u.ratio(1, 30)? { u.arbitrary()? } else { u.int_in_range(0..=6)? }))?;
+    if u.ratio(1, 3)? {
+        frame.count = Some(if u.ratio(1, 30)? { u.arbitrary()? } else { u.int_in_range(0..=3)? });
+    }
+    if u.ratio(1, 4)? {
+        frame.error = Some(Box::new(error(u)?));
+    }
+    frame.connection_id = optional(u, |u| Ok((*u.choose(CONNECTIONS)?).into()))?;
+    frame.id = optional(u, |u| Ok((*u.choose(&["conn-1:0", "conn-2:3", "x"])?).into()))?;
+    if u.arbitrary()? {
+        frame.timestamp = Some(UnixMillis::from_millis(u.int_in_range(0..=5)?));
+    }
+    if matches!(action, Action::Presence | Action::Sync) {
+        for _ in 0..u.int_in_range(0..=3)? {
+            frame.presence.push(item(u)?);
+        }
+        frame.channel_serial =
+            optional(u, |u| Ok((*u.choose(&["a:", "a:1", "b:", "b:2", "", ":", "a"])?).into()))?;
+    } else if u.arbitrary()? {
+        let flags = u.arbitrary::<u32>()?;
+        frame.flags = Some(Flags::from_bits_retain(flags.into()));
+    }
+    Ok(frame)
+}
+
+fn frame_to_client(u: &mut Unstructured<'_>) -> Result<ProtocolMessage> {
+    let action = match u.int_in_range(0..=23)? {
+        0..=4 => Action::Connected,
+        5..=8 => Action::Attached,
+        9..=12 => Action::Presence,
+        13..=15 => Action::Sync,
+        16 => Action::Ack,
+        17 => Action::Nack,
+        18 => Action::Detached,
+        19 => Action::Error,
+        20 => Action::Disconnected,
+        _ => Action::from_number(u.int_in_range(0..=23)?),
+    };
+    let mut frame = frame(u, action)?;
+    if action == Action::Connected {
+        let mut details = ConnectionDetails::default();
+        details.client_id = optional(u, |u| Ok((*u.choose(&["me", "*", "alice"])?).into()))?;
+        details.connection_key = optional(u, |u| Ok((*u.choose(&["key-1", "key-2"])?).into()))?;
+        details.max_idle_interval = optional(u, |u| Ok(*u.choose(&[0, 1, 15_000, u64::MAX])?))?;
+        details.connection_state_ttl = optional(u, |u| Ok(*u.choose(&[0, 120_000, u64::MAX])?))?;
+        details.max_message_size = optional(u, |u| Ok(*u.choose(&[0, 65_536])?))?;
+        frame.connection_details = Some(Box::new(details));
+        frame.channel = None;
+    }
+    if action == Action::Ack {
+        frame.channel = None;
+    }
+    Ok(frame)
+}
+
+fn frame_to_server(u: &mut Unstructured<'_>) -> Result<ProtocolMessage> {
+    let action = match u.int_in_range(0..=15)? {
+        0..=3 => Action::Attach,
+        4..=9 => Action::Presence,
+        10 => Action::Detach,
+        11 => Action::Message,
+        12 => Action::Sync,
+        13 => Action::Heartbeat,
+        14 if u.ratio(1, 4)? => Action::Close,
+        _ => Action::from_number(u.int_in_range(0..=23)?),
+    };
+    frame(u, action)
+}

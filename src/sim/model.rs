@@ -1,0 +1,228 @@
+//! A naive model of a presence authority: what the member sets must be, said as plainly as can
+//! be. It shares no code with the server; it is what the server is compared with.
+
+use crate::SmolStr;
+use crate::wire::{Data, PresenceAction, PresenceMessage};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    vec::Vec,
+};
+
+/// Who a member is: its connection and its client id.
+pub(super) type Key = (SmolStr, SmolStr);
+
+/// One member.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Member {
+    /// The id of the event that it stems from.
+    pub(super) id: SmolStr,
+    /// What it says of itself.
+    pub(super) data: Option<Data>,
+}
+
+/// One connection that the authority keeps.
+#[derive(Clone, Debug)]
+struct Connection {
+    /// The client id that entries without one are for.
+    client_id: Option<SmolStr>,
+    /// How long its members outlive its transport, in milliseconds.
+    grace: u64,
+    /// The channels that its present transport, if it has one, has not attached again: when they
+    /// were lost first, and when last.
+    away: BTreeMap<SmolStr, (u64, u64)>,
+    /// The message serials that were acknowledged. A set: frames that wait for their channel after
+    /// a resume keep their serial, and others overtake them.
+    acknowledged: BTreeSet<i64>,
+}
+
+/// How long after the grace a member may still be there, in milliseconds: the granularity of the
+/// server's timers.
+pub(super) type Slack = u64;
+
+/// The member sets of all channels, and the connections that they hang on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    connections: BTreeMap<SmolStr, Connection>,
+    channels: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
+}
+
+impl Model {
+    /// A connection has a transport: a new one, or one that was kept.
+    pub(super) fn connected(
+        &mut self,
+        id: &SmolStr,
+        client_id: Option<SmolStr>,
+        grace: u64,
+        now: u64,
+    ) {
+        let connection = self.connections.entry(id.clone()).or_insert(Connection {
+            client_id: None,
+            grace,
+            away: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
+        });
+        connection.client_id = client_id;
+        connection.grace = grace;
+        // It has the time of another grace to attach its channels again.
+        for (_, last) in connection.away.values_mut() {
+            *last = now;
+        }
+    }
+
+    /// A connection lost its transport and did not say goodbye: from now on its members are on
+    /// their grace, until another transport attaches their channel.
+    pub(super) fn lost(&mut self, id: &SmolStr, now: u64) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        for channel in self.channels.keys() {
+            connection.away.entry(channel.clone()).or_insert((now, now)).1 = now;
+        }
+    }
+
+    /// A transport attached a channel: members there are in no danger any more.
+    pub(super) fn attached(&mut self, id: &SmolStr, channel: &SmolStr) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.away.remove(channel);
+        }
+    }
+
+    /// The authority accepted a presence frame. One that it had accepted before changes nothing
+    /// (RTN19a2: a frame in flight comes again after a resume).
+    pub(super) fn accepted(
+        &mut self,
+        id: &SmolStr,
+        channel: &SmolStr,
+        serial: i64,
+        items: &[PresenceMessage],
+    ) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.acknowledged.insert(serial) {
+            return;
+        }
+        for (index, item) in items.iter().enumerate() {
+            let client_id = item.client_id.clone().or_else(|| connection.client_id.clone());
+            let Some(client_id) = client_id else { continue };
+            let members = self.channels.entry(channel.clone()).or_default();
+            let key = (id.clone(), client_id);
+            // The place of the event among those of its member: that of the id that a re-entry
+            // brings along (RTP17g), if this connection can have made it, else its own.
+            let place = (serial, i64::try_from(index).unwrap_or(i64::MAX));
+            let kept = item.id.as_deref().and_then(|item_id| own_place(item_id, id));
+            let kept = kept.filter(|(kept, _)| *kept <= serial);
+            // What is not newer than the member that is present says nothing (RTP2b2): it is its
+            // own re-entry, or was overtaken by another frame.
+            let stored = members.get(&key).and_then(|member| own_place(&member.id, id));
+            if stored.is_some_and(|stored| kept.unwrap_or(place) <= stored) {
+                continue;
+            }
+            match item.action {
+                PresenceAction::Enter | PresenceAction::Update | PresenceAction::Present => {
+                    let (serial, index) = kept.unwrap_or(place);
+                    let id = SmolStr::from(format!("{id}:{serial}:{index}"));
+                    members.insert(key, Member { id, data: item.data.clone() });
+                }
+                PresenceAction::Leave => {
+                    members.remove(&key);
+                }
+                PresenceAction::Absent | PresenceAction::Unknown(_) => {}
+            }
+        }
+    }
+
+    /// A connection detached a channel: its members there are gone at once.
+    pub(super) fn detached(&mut self, id: &SmolStr, channel: &SmolStr) {
+        if let Some(members) = self.channels.get_mut(channel) {
+            members.retain(|(connection, _), _| connection != id);
+        }
+    }
+
+    /// The host took members out of a channel.
+    pub(super) fn kicked(
+        &mut self,
+        channel: &SmolStr,
+        client_id: Option<&SmolStr>,
+        connection: Option<&SmolStr>,
+    ) {
+        if let Some(members) = self.channels.get_mut(channel) {
+            members.retain(|(owner, who), _| {
+                client_id.is_some_and(|wanted| wanted != who)
+                    || connection.is_some_and(|wanted| wanted != owner)
+            });
+        }
+    }
+
+    /// A connection closed: its members are gone at once, everywhere.
+    pub(super) fn closed(&mut self, id: &SmolStr) {
+        self.connections.remove(id);
+        for members in self.channels.values_mut() {
+            members.retain(|(connection, _), _| connection != id);
+        }
+    }
+
+    /// Compares the authority's set of one channel with the model's. Members whose grace is over
+    /// may be gone, and must be once the slack is over too; those that are gone are then gone
+    /// from the model as well. Says what is wrong, if anything is.
+    pub(super) fn compare(
+        &mut self,
+        channel: &SmolStr,
+        found: &BTreeMap<Key, Member>,
+        now: u64,
+        slack: Slack,
+    ) -> Result<(), String> {
+        let expected = self.channels.entry(channel.clone()).or_default();
+        for (key, member) in found {
+            match expected.get(key) {
+                None => return Err(format!("{channel}: {key:?} is there and must not be")),
+                Some(wanted) if wanted != member => {
+                    return Err(format!("{channel}: {key:?} is {member:?}, must be {wanted:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut gone = Vec::new();
+        for key in expected.keys() {
+            let connection = self.connections.get(&key.0);
+            let due = connection.and_then(|connection| {
+                let (first, last) = connection.away.get(channel)?;
+                Some((first + connection.grace, last + connection.grace))
+            });
+            match (found.contains_key(key), due) {
+                (true, Some((_, last))) if now > last + slack => {
+                    let late = now - last;
+                    return Err(format!("{channel}: {key:?} is there {late} ms after its grace"));
+                }
+                (true, _) => {}
+                (false, Some((first, _))) if now >= first => gone.push(key.clone()),
+                (false, Some((first, _))) => {
+                    let early = first - now;
+                    return Err(format!(
+                        "{channel}: {key:?} is gone {early} ms before its grace is"
+                    ));
+                }
+                (false, None) => return Err(format!("{channel}: {key:?} is gone and must not be")),
+            }
+        }
+        for key in gone {
+            let member = expected.remove(&key);
+            // A retry of the frame that set the member sets it again.
+            let place = member.and_then(|member| own_place(&member.id, &key.0));
+            if let (Some((serial, _)), Some(connection)) = (place, self.connections.get_mut(&key.0))
+            {
+                connection.acknowledged.remove(&serial);
+            }
+        }
+        Ok(())
+    }
+
+    /// The channels that have had members.
+    pub(super) fn channels(&self) -> Vec<SmolStr> {
+        self.channels.keys().cloned().collect()
+    }
+}
+
+/// The message serial and the index in an id that was made from a frame of this connection.
+fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
+    let (serial, index) = id.strip_prefix(connection)?.strip_prefix(':')?.split_once(':')?;
+    Some((serial.parse().ok()?, index.parse().ok()?))
+}

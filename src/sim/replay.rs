@@ -1,0 +1,190 @@
+//! Plays a recording again, to fresh halves, in the same way or in a way that must not matter.
+
+use super::record::{Call, Half};
+use super::run::Recording;
+use super::world::{client_seed, server_seed};
+use crate::client::{self, Client};
+use crate::server::{self, Server};
+use crate::{Instant, Now, UnixMillis};
+use alloc::{collections::BTreeMap, vec::Vec};
+
+/// What is done differently when a recording is played again. None of it may show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Twist {
+    /// Nothing.
+    None,
+    /// Ticks come in that nobody asked for: at the time of the call before, of the call itself
+    /// and half way between.
+    ExtraTicks,
+    /// The outbox is emptied after every so many calls, not after each.
+    RareDrains(usize),
+    /// The hash tables of the halves are seeded differently.
+    HashSeed(u64),
+    /// The monotonic clock now and then steps back, by up to so many milliseconds, on calls that
+    /// are repeated as ticks.
+    BackwardTicks(u64),
+}
+
+/// What came out of each half, in order: of the server, life after life, and of each client.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// The server's outputs.
+    pub server: Vec<server::Output>,
+    /// Each client's outputs.
+    pub clients: BTreeMap<usize, Vec<client::Output>>,
+}
+
+impl Recording {
+    /// What came out when it was recorded.
+    #[must_use]
+    pub fn outputs(&self) -> Replayed {
+        let mut replayed = Replayed::default();
+        for call in &self.calls {
+            match &call.half {
+                Half::Server { outputs, .. } => replayed.server.extend(outputs.iter().cloned()),
+                Half::Client { client, outputs, .. } => {
+                    replayed.clients.entry(*client).or_default().extend(outputs.iter().cloned());
+                }
+                _ => {}
+            }
+        }
+        replayed
+    }
+
+    /// Plays it to fresh halves and tells what came out.
+    #[must_use]
+    pub fn replay(&self, twist: Twist) -> Replayed {
+        let mut server = Player::new(self.server(0, twist), twist);
+        let mut clients: BTreeMap<usize, Player<Client, client::Output>> = BTreeMap::new();
+        let (mut server_lives, mut client_lives) = (0, BTreeMap::new());
+        for call in &self.calls {
+            match &call.half {
+                Half::Server { input, .. } => {
+                    server.call(call, input.clone(), server::Input::Tick, Server::handle);
+                }
+                Half::Client { client, input, .. } => {
+                    let player = clients.entry(*client).or_insert_with(|| {
+                        Player::new(self.client(*client, 0, None, twist), twist)
+                    });
+                    player.call(call, input.clone(), client::Input::Tick, Client::handle);
+                }
+                Half::ServerRestarted => {
+                    server_lives += 1;
+                    server.core = self.server(server_lives, twist);
+                    server.drain();
+                }
+                Half::ClientRestarted { client, recover } => {
+                    let lives = client_lives.entry(*client).or_insert(0);
+                    *lives += 1;
+                    let core = self.client(*client, *lives, recover.clone(), twist);
+                    match clients.get_mut(client) {
+                        Some(player) => {
+                            player.drain();
+                            player.core = core;
+                        }
+                        None => {
+                            clients.insert(*client, Player::new(core, twist));
+                        }
+                    }
+                }
+            }
+        }
+        Replayed {
+            server: server.finish(),
+            clients: clients
+                .into_iter()
+                .map(|(number, player)| (number, player.finish()))
+                .collect(),
+        }
+    }
+
+    fn server(&self, life: u64, twist: Twist) -> Server {
+        let server = Server::new(self.config.clone(), server_seed(self.seed, life));
+        match twist {
+            Twist::HashSeed(seed) => server.with_hash_seed(seed),
+            _ => server,
+        }
+    }
+
+    fn client(
+        &self,
+        number: usize,
+        life: u64,
+        recover: Option<crate::SmolStr>,
+        twist: Twist,
+    ) -> Client {
+        let mut options = self.clients.get(number).cloned().unwrap_or_default();
+        if life > 0 {
+            options.recover = recover;
+        }
+        let client = Client::new(options, client_seed(self.seed, number, life));
+        match twist {
+            Twist::HashSeed(seed) => client.with_hash_seed(seed),
+            _ => client,
+        }
+    }
+}
+
+/// One half and its outbox.
+struct Player<C, O> {
+    core: C,
+    out: crate::Outbox<O>,
+    outputs: Vec<O>,
+    twist: Twist,
+    calls: usize,
+    last: Option<Now>,
+}
+
+impl<C, O> Player<C, O> {
+    const fn new(core: C, twist: Twist) -> Self {
+        Self { core, out: crate::Outbox::new(), outputs: Vec::new(), twist, calls: 0, last: None }
+    }
+
+    fn call<I: Clone>(
+        &mut self,
+        call: &Call,
+        input: I,
+        tick: I,
+        handle: impl Fn(&mut C, Now, I, &mut crate::Outbox<O>) -> crate::Wake,
+    ) {
+        let now = call.now;
+        if self.twist == Twist::ExtraTicks {
+            // What the budget left is due before the next call, and was done before it; half way
+            // there is nothing due.
+            for at in self.last.map(|last| [last, half_way(last, now)]).into_iter().flatten() {
+                let _ = handle(&mut self.core, at, tick.clone(), &mut self.out);
+            }
+            let _ = handle(&mut self.core, now, tick.clone(), &mut self.out);
+        }
+        let _ = handle(&mut self.core, now, input, &mut self.out);
+        if let Twist::BackwardTicks(by) = self.twist {
+            let mono = now.mono.as_millis().saturating_sub(by);
+            let earlier = Now::new(Instant::from_millis(mono), now.wall);
+            let _ = handle(&mut self.core, earlier, tick, &mut self.out);
+        }
+        self.last = Some(now);
+        self.calls += 1;
+        let every = if let Twist::RareDrains(every) = self.twist { every.max(1) } else { 1 };
+        if self.calls.is_multiple_of(every) {
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        self.outputs.extend(self.out.drain());
+    }
+
+    fn finish(mut self) -> Vec<O> {
+        self.drain();
+        self.outputs
+    }
+}
+
+fn half_way(from: Now, to: Now) -> Now {
+    let mono = u64::midpoint(from.mono.as_millis(), to.mono.as_millis());
+    let passed = mono.saturating_sub(from.mono.as_millis());
+    let wall = from.wall.as_millis().saturating_add_unsigned(passed);
+    Now::new(Instant::from_millis(mono), UnixMillis::from_millis(wall))
+}

@@ -1,0 +1,228 @@
+//! What happened, as text: one line for each thing.
+
+use crate::wire::{
+    Action, Data, ErrorInfo, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value,
+};
+use alloc::{string::String, vec::Vec};
+use core::fmt::{self, Write};
+
+/// The timeline of a run: one line for each frame that arrives, each event that an application
+/// hears, each operation and each fault.
+///
+/// The lines read like `t=15040 server > alice SYNC room 1: [bob]`: the virtual time in
+/// milliseconds, who did it to whom, and what. Equal scenarios give equal traces.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    lines: Vec<String>,
+    off: bool,
+}
+
+impl Trace {
+    /// The lines, oldest first.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// A trace that keeps nothing, for runs by the thousand.
+    pub(super) const fn off() -> Self {
+        Self { lines: Vec::new(), off: true }
+    }
+
+    /// Whether lines are kept.
+    pub(super) const fn is_on(&self) -> bool {
+        !self.off
+    }
+
+    /// Adds a line.
+    pub(super) fn line(&mut self, at: u64, what: fmt::Arguments<'_>) {
+        if self.off {
+            return;
+        }
+        let mut line = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(line, "t={at} {what}");
+        self.lines.push(line);
+    }
+
+    /// Forgets the lines.
+    pub(super) fn clear(&mut self) {
+        self.lines.clear();
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A frame on one line.
+pub(super) struct Frame<'a>(pub(super) &'a ProtocolMessage);
+
+impl fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frame = self.0;
+        f.write_str(action(frame.action))?;
+        if let Action::Unknown(number) = frame.action {
+            write!(f, "{number}")?;
+        }
+        if let Some(channel) = &frame.channel {
+            write!(f, " {channel}")?;
+        }
+        let flags = frame.flags();
+        for (flag, name) in FLAGS {
+            if flags.contains(*flag) {
+                write!(f, " {name}")?;
+            }
+        }
+        modes(f, flags.modes())?;
+        if let Some(serial) = &frame.channel_serial {
+            match frame.action {
+                Action::Sync => write!(f, " {}", cursor(serial))?,
+                _ => write!(f, " @{serial}")?,
+            }
+        }
+        if let Some(serial) = frame.msg_serial {
+            write!(f, " #{serial}")?;
+            if let Some(count) = frame.count.filter(|count| *count != 1) {
+                write!(f, "+{count}")?;
+            }
+        }
+        if frame.action == Action::Connected
+            && let Some(id) = &frame.connection_id
+        {
+            write!(f, " {id}")?;
+        }
+        if !frame.presence.is_empty() || frame.action == Action::Sync {
+            f.write_str(" [")?;
+            for (index, item) in frame.presence.iter().enumerate() {
+                if index > 0 {
+                    f.write_str(", ")?;
+                }
+                Item(item).fmt(f)?;
+            }
+            f.write_str("]")?;
+        }
+        if !frame.messages.is_empty() {
+            write!(f, " ({} messages)", frame.messages.len())?;
+        }
+        if let Some(error) = &frame.error {
+            write!(f, " {}", Reason(error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The sync serial up to its cursor, and whether there is more.
+fn cursor(serial: &str) -> &str {
+    match serial.split_once(':') {
+        Some((sequence, rest)) if !rest.is_empty() => {
+            serial.get(..sequence.len() + 1 + rest.len().min(12)).unwrap_or(serial)
+        }
+        _ => serial,
+    }
+}
+
+const FLAGS: &[(Flags, &str)] = &[
+    (Flags::HAS_PRESENCE, "has-presence"),
+    (Flags::HAS_BACKLOG, "has-backlog"),
+    (Flags::RESUMED, "resumed"),
+];
+
+/// The modes that presence is about, unless they are the four that everybody has.
+fn modes(f: &mut fmt::Formatter<'_>, modes: Modes) -> fmt::Result {
+    let usual = Modes::PRESENCE | Modes::PUBLISH | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
+    if modes.is_empty() || modes.contains(usual) {
+        return Ok(());
+    }
+    f.write_str(" modes")?;
+    for (mode, name) in [
+        (Modes::PRESENCE, "presence"),
+        (Modes::PUBLISH, "publish"),
+        (Modes::SUBSCRIBE, "subscribe"),
+        (Modes::PRESENCE_SUBSCRIBE, "presence-subscribe"),
+    ] {
+        if modes.contains(mode) {
+            write!(f, "+{name}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A presence message on one line: what it did, who, and its data.
+pub(super) struct Item<'a>(pub(super) &'a PresenceMessage);
+
+impl fmt::Display for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let item = self.0;
+        match item.action {
+            PresenceAction::Absent => f.write_str("absent ")?,
+            PresenceAction::Present => {}
+            PresenceAction::Enter => f.write_str("enter ")?,
+            PresenceAction::Leave => f.write_str("leave ")?,
+            PresenceAction::Update => f.write_str("update ")?,
+            PresenceAction::Unknown(number) => write!(f, "action-{number} ")?,
+        }
+        f.write_str(item.client_id.as_deref().unwrap_or("(self)"))?;
+        match &item.data {
+            None => Ok(()),
+            Some(Data::String(text)) => write!(f, "={text}"),
+            Some(Data::Binary(bytes)) => write!(f, "=({} bytes)", bytes.len()),
+            Some(Data::Json(value)) => write!(f, "={}", Short(value)),
+        }
+    }
+}
+
+/// A JSON value, cut short.
+struct Short<'a>(&'a Value);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let _ = write!(text, "{:?}", self.0);
+        let end = text.char_indices().nth(40).map_or(text.len(), |(at, _)| at);
+        f.write_str(text.get(..end).unwrap_or(&text))
+    }
+}
+
+/// An error on one line: its code, and its words.
+pub(super) struct Reason<'a>(pub(super) &'a ErrorInfo);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}: {})", self.0.code, self.0.message)
+    }
+}
+
+/// The name of an action, as the protocol writes it.
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Heartbeat => "HEARTBEAT",
+        Action::Ack => "ACK",
+        Action::Nack => "NACK",
+        Action::Connect => "CONNECT",
+        Action::Connected => "CONNECTED",
+        Action::Disconnect => "DISCONNECT",
+        Action::Disconnected => "DISCONNECTED",
+        Action::Close => "CLOSE",
+        Action::Closed => "CLOSED",
+        Action::Error => "ERROR",
+        Action::Attach => "ATTACH",
+        Action::Attached => "ATTACHED",
+        Action::Detach => "DETACH",
+        Action::Detached => "DETACHED",
+        Action::Presence => "PRESENCE",
+        Action::Message => "MESSAGE",
+        Action::Sync => "SYNC",
+        Action::Auth => "AUTH",
+        Action::Activate => "ACTIVATE",
+        Action::Object => "OBJECT",
+        Action::ObjectSync => "OBJECT_SYNC",
+        Action::Annotation => "ANNOTATION",
+        Action::Unknown(_) => "UNKNOWN",
+    }
+}

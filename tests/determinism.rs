@@ -1,0 +1,88 @@
+//! The same inputs give the same outputs, to the byte, and what must not matter does not matter.
+
+use presence_proto::sim::{Scenario, Twist};
+
+const SEEDS: core::ops::Range<u64> = 0..120;
+
+/// Scenarios in which the budget of a call is never used up: what is left for the next call would
+/// be done earlier by a tick that comes in between.
+fn scenarios() -> impl Iterator<Item = Scenario> {
+    SEEDS.map(|seed| {
+        let mut scenario = Scenario::from_seed(seed);
+        scenario.setup.budget = 10_000;
+        scenario
+    })
+}
+
+fn replays_the_same(twist: Twist) {
+    for scenario in scenarios() {
+        let (result, recording) = scenario.run_recorded();
+        result.unwrap_or_else(|failure| panic!("{failure}"));
+        let (recorded, replayed) = (recording.outputs(), recording.replay(twist));
+        // Compared as text: it shows whatever differs, also in what `PartialEq` may pass over.
+        for (number, outputs) in &recorded.clients {
+            let again = &replayed.clients[number];
+            for (index, (a, b)) in outputs.iter().zip(again).enumerate() {
+                let (a, b) = (format!("{a:?}"), format!("{b:?}"));
+                assert_eq!(a, b, "seed {}, client {number}, output {index}", scenario.seed);
+            }
+            assert_eq!(outputs.len(), again.len(), "seed {}, client {number}", scenario.seed);
+        }
+        for (index, (a, b)) in recorded.server.iter().zip(&replayed.server).enumerate() {
+            let (a, b) = (format!("{a:?}"), format!("{b:?}"));
+            assert_eq!(a, b, "seed {}, server, output {index}", scenario.seed);
+        }
+        assert_eq!(recorded.server.len(), replayed.server.len(), "seed {}", scenario.seed);
+    }
+}
+
+#[test]
+fn contract_6_the_same_inputs_give_the_same_outputs() {
+    replays_the_same(Twist::None);
+}
+
+#[test]
+fn contract_6_the_hasher_seed_does_not_show() {
+    replays_the_same(Twist::HashSeed(0xdead_beef));
+}
+
+#[test]
+fn contract_3_spurious_ticks_change_nothing() {
+    replays_the_same(Twist::ExtraTicks);
+}
+
+#[test]
+fn contract_3_time_that_steps_back_is_clamped() {
+    replays_the_same(Twist::BackwardTicks(5_000));
+}
+
+#[test]
+fn contract_4_several_calls_may_share_an_outbox() {
+    replays_the_same(Twist::RareDrains(3));
+    replays_the_same(Twist::RareDrains(50));
+}
+
+#[test]
+fn the_same_scenario_gives_the_same_trace() {
+    for scenario in scenarios().take(40) {
+        let (_, one) = scenario.run_traced();
+        let (_, two) = scenario.run_traced();
+        assert_eq!(one.to_string(), two.to_string());
+        assert!(one.lines().len() > 2);
+    }
+}
+
+#[test]
+fn peers_see_the_same_whatever_the_format() {
+    for scenario in scenarios() {
+        let traces = [0, 1, 2].map(|format| {
+            let mut scenario = scenario.clone();
+            for client in &mut scenario.setup.clients {
+                client.format = format;
+            }
+            scenario.run_traced().1.to_string()
+        });
+        assert_eq!(traces[0], traces[1], "seed {}: frames as they are, and JSON", scenario.seed);
+        assert_eq!(traces[1], traces[2], "seed {}: JSON, and MessagePack", scenario.seed);
+    }
+}

@@ -1,0 +1,212 @@
+//! Thousands of made-up histories, each played by real clients and a real server, with faults,
+//! and checked after every call. See `presence_proto::sim`.
+
+use core::time::Duration;
+use presence_proto::client::{ClientOptions, ConnectionState};
+use presence_proto::server::{Identity, ServerConfig};
+use presence_proto::sim::{Report, Scenario, World};
+use proptest::prelude::*;
+use std::thread;
+
+/// How many seeds this run takes, and from where: `SIM_SEEDS=from..to`.
+fn seeds() -> core::ops::Range<u64> {
+    let range = std::env::var("SIM_SEEDS").ok();
+    let range = range.as_deref().and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    range.unwrap_or(0..2_500)
+}
+
+/// Plays a scenario that failed again, shortened and with its trace.
+fn explain(scenario: &Scenario) -> String {
+    let short = scenario.minimised();
+    let (result, trace) = short.run_traced();
+    let lines = trace.lines();
+    let from = lines.len().saturating_sub(120);
+    format!("{}\n{short:#?}\n{}", result.err().map(|f| f.to_string()).unwrap_or_default(), {
+        lines[from..].join("\n")
+    })
+}
+
+#[test]
+fn thousands_of_seeds_hold_every_invariant_and_converge() {
+    let seeds = seeds();
+    let workers = 2;
+    let handles: Vec<_> = (0..workers)
+        .map(|worker| {
+            let seeds = seeds.clone().skip(worker).step_by(workers);
+            thread::spawn(move || {
+                let mut total = Report::default();
+                for seed in seeds {
+                    let scenario = Scenario::from_seed(seed);
+                    match scenario.run() {
+                        Ok(report) => total += report,
+                        Err(failure) => panic!("{failure}\n{}", explain(&scenario)),
+                    }
+                }
+                total
+            })
+        })
+        .collect();
+    let mut total = Report::default();
+    for handle in handles {
+        total += handle.join().expect("a seed failed, see above");
+    }
+    println!("{} seeds, {} virtual hours: {total:?}", seeds.end - seeds.start, {
+        total.virtual_millis / 3_600_000
+    });
+    // The run is worth something only if it reaches what it is about.
+    assert!(total.faults > 0 && total.resumed > 0 && total.reentries > 0);
+    assert!(total.duplicates > 0 && total.grace_leaves > 0 && total.syncs > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_spell_a_scenario_that_holds(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let scenario = Scenario::from_bytes(&bytes);
+        if let Err(failure) = scenario.run() {
+            prop_assert!(false, "{}\n{}", failure, explain(&scenario));
+        }
+    }
+}
+
+/// Two clients who see each other in a room.
+fn alice_and_bob() -> (World, usize, usize) {
+    let mut world = World::new(1, ServerConfig::default());
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let mut options = ClientOptions::default();
+        options.retry_jitter = false;
+        let client = world.add_client(name, Identity::Client(name.into()), options);
+        world.client(client).connect();
+        world.client(client).subscribe("room");
+        world.run_for(Duration::from_millis(500));
+        client
+    });
+    world.client(alice).enter("room", "hello");
+    world.run_for(Duration::from_millis(500));
+    world.client(bob).events();
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    (world, alice, bob)
+}
+
+#[test]
+fn rtp17g_a_resume_within_the_grace_is_silent() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.cut(alice);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.client(alice).connection_state(), ConnectionState::Connected);
+    assert_eq!(world.client(bob).presence_events(), []);
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    assert_eq!(world.server().counters().reentries, 1);
+    assert_eq!(world.wrong(), None);
+}
+
+#[test]
+fn the_grace_ends_fifteen_seconds_after_an_abrupt_loss() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.set_reachable(alice, false);
+    world.cut(alice);
+    world.run_for(Duration::from_millis(14_900));
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    world.run_for(Duration::from_millis(1_200));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+}
+
+#[test]
+fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let before = world.client(bob).members("room")[0].id.clone();
+    world.set_reachable(alice, false);
+    world.cut(alice);
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+    world.set_reachable(alice, true);
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    assert_eq!(world.client(bob).members("room")[0].id, before);
+}
+
+#[test]
+fn rtp17g1_after_the_connection_has_expired_there_is_a_new_one_and_a_new_id() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let before = world.client(bob).members("room")[0].clone();
+    world.set_reachable(alice, false);
+    world.cut(alice);
+    world.run_for(Duration::from_secs(180));
+    world.set_reachable(alice, true);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    let after = world.client(bob).members("room")[0].clone();
+    assert_ne!(after.connection_id, before.connection_id);
+    assert_ne!(after.id, before.id);
+}
+
+#[test]
+fn a_silent_peer_is_noticed_and_leaves_within_forty_five_seconds() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.set_reachable(alice, false);
+    world.unplug(alice);
+    world.run_for(Duration::from_millis(45_500));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+}
+
+#[test]
+fn rtp2b1_no_ghosts_when_the_servers_wall_clock_is_set_back() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.step_server_clock(-86_400_000);
+    world.set_reachable(alice, false);
+    world.cut(alice);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+}
+
+#[test]
+fn a_wall_clock_set_forth_expires_nothing() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.cut(alice);
+    world.step_server_clock(86_400_000);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.client(bob).presence_events(), []);
+    assert_eq!(world.client(alice).connection_state(), ConnectionState::Connected);
+}
+
+#[test]
+fn a_stalled_reader_is_not_flooded_and_is_made_good_by_a_sync() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.stall_down(bob);
+    for round in 0..200 {
+        world.client(alice).update("room", &format!("{round}"));
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(world.server().counters().congested, 1);
+    world.client(alice).leave("room");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    world.flow(bob);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+    assert!(world.client(bob).presence_events().len() < 60);
+}
+
+#[test]
+fn a_resume_displaces_the_transport_that_is_still_open() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.cut_unseen_by_server(alice);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.client(bob).presence_events(), []);
+    assert_eq!(world.server().counters().transports, 2);
+    assert_eq!(world.server().counters().connections, 2);
+}
+
+#[test]
+fn a_new_server_that_knows_nothing_gets_everybody_back() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.restart_server();
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.client(bob).present("room"), ["alice"]);
+    assert_eq!(world.client(alice).present("room"), ["alice"]);
+    assert_eq!(world.wrong(), None);
+}
