@@ -23,14 +23,18 @@ sources="$(
     -type f | sort | xargs sha256sum | sha256sum | cut -d ' ' -f 1
 )"
 
+# The names of symbols, and with them their order, depend on where a package lies. So it always
+# lies here: a link to the repository.
+STAGE=/tmp/presence-proto-wasm
+
 build() {
-  local here cargo_home
-  here="$(pwd)"
+  local cargo_home
+  ln -sfn "$(pwd)" "$STAGE"
   cargo_home="${CARGO_HOME:-$HOME/.cargo}"
   # No text of panics, no source locations, no paths: smaller, and the same everywhere.
   RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
-    --remap-path-prefix=$here=. --remap-path-prefix=$cargo_home=cargo" \
-    bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path web/Cargo.toml
+    --remap-path-prefix=$STAGE=. --remap-path-prefix=$cargo_home=cargo" \
+    bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path "$STAGE/web/Cargo.toml"
   built="${CARGO_TARGET_DIR:-target}/bare/$TARGET/release/presence_proto_web.wasm"
 }
 
