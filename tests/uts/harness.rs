@@ -44,6 +44,16 @@ pub(crate) enum Network {
     Waits,
     /// It cannot be opened.
     Refuses,
+    /// A world looks after it, see [`Traffic`].
+    Linked,
+}
+
+/// What a client wants done on its network.
+#[derive(Clone, Debug)]
+pub(crate) enum Traffic {
+    Open(TransportId, Params),
+    Close(TransportId),
+    Frame(TransportId, Box<ProtocolMessage>),
 }
 
 /// The host.
@@ -58,6 +68,8 @@ pub(crate) struct Host {
     /// How often a token was asked for.
     pub(crate) tokens_wanted: usize,
     pub(crate) warnings: Vec<Warning>,
+    /// Of a linked host: what its network has not done yet.
+    pub(crate) traffic: VecDeque<Traffic>,
     out: Outbox,
     clock: u64,
     wake: Option<Instant>,
@@ -85,6 +97,7 @@ impl Host {
             closed: 0,
             tokens_wanted: 0,
             warnings: Vec::new(),
+            traffic: VecDeque::new(),
             out: Outbox::new(),
             clock: 0,
             wake: None,
@@ -425,6 +438,26 @@ impl Host {
         self.open.is_some()
     }
 
+    /// Whether it would tell the client of pings of the transport.
+    pub(crate) const fn observes_pings(&self) -> bool {
+        self.client.options().observes_pings
+    }
+
+    /// The transport that is asked for or open.
+    pub(crate) fn transport(&self) -> Option<TransportId> {
+        self.open.or(self.asked)
+    }
+
+    /// When the client wants to be called, in milliseconds since the start.
+    pub(crate) fn due(&self) -> Option<u64> {
+        self.wake.map(Instant::as_millis)
+    }
+
+    /// It is this late now, not later than the client wants to be called.
+    pub(crate) fn set_clock(&mut self, millis: u64) {
+        self.clock = self.clock.max(millis);
+    }
+
     /// A parameter of the transport asked for last.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
         param(self.transports.last()?, name)
@@ -434,8 +467,12 @@ impl Host {
         match output {
             Output::OpenTransport { transport, params } => {
                 assert_eq!((self.asked, self.open), (None, None), "one transport at a time");
-                self.transports.push(params);
+                self.transports.push(params.clone());
                 match self.network {
+                    Network::Linked => {
+                        self.asked = Some(transport);
+                        self.traffic.push_back(Traffic::Open(transport, params));
+                    }
                     Network::Waits => self.asked = Some(transport),
                     Network::Refuses => {
                         inputs.push_back(Input::TransportFailed { transport, error: None });
@@ -449,9 +486,15 @@ impl Host {
                 );
                 (self.asked, self.open) = (None, None);
                 self.closed += 1;
+                if self.network == Network::Linked {
+                    self.traffic.push_back(Traffic::Close(transport));
+                }
             }
             Output::Send { transport, frame } => {
                 assert_eq!(self.open, Some(transport), "sent to a transport that is not open");
+                if self.network == Network::Linked {
+                    self.traffic.push_back(Traffic::Frame(transport, frame.clone()));
+                }
                 let replies = self.replies(&frame);
                 inputs
                     .extend(replies.into_iter().map(|frame| Input::Received { transport, frame }));
