@@ -261,3 +261,8 @@ pub use outbox::{Drain, Outbox};
 pub use smol_str::SmolStr;
 pub use time::{Instant, Now, UnixMillis};
 pub use wake::Wake;
+
+/// Runs the program in the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -48,7 +48,8 @@ async function converse() {
   const states = [];
   for (const client of [alice, bob]) client.connection.on((change) => states.push(change.current));
   let n = 0;
-  const timer = setInterval(() => hers.presence.update({ n: n++, at: Date.now() }), 20);
+  let last;
+  const timer = setInterval(() => { last = hers.presence.update({ n: n++, at: Date.now() }); }, 20);
   return {
     states,
     latencies,
@@ -56,6 +57,7 @@ async function converse() {
     more: (count) => new Promise((resolve) => { wanted = { count, resolve }; }),
     async end() {
       clearInterval(timer);
+      await last;
       await close(alice, bob);
     },
   };

@@ -15,6 +15,7 @@ test('two clients enter, update and leave, and get each other', async () => {
   const bob = realtime(server.port, { clientId: 'bob' });
   const [hers, his] = [alice.channels.get('room'), bob.channels.get('room')];
   const seen = await watch(his);
+  const heard = await watch(hers);
 
   await hers.presence.enter({ mood: 'curious' });
   const entered = await seen.until((e) => e.action === 'enter' && e.clientId === 'alice');
@@ -22,6 +23,7 @@ test('two clients enter, update and leave, and get each other', async () => {
   assert.equal(entered.connectionId, alice.connection.id);
 
   await his.presence.enter(Buffer.from([0, 255, 7]));
+  await heard.until((e) => e.action === 'enter' && e.clientId === 'bob');
   const members = await hers.presence.get();
   assert.deepEqual(members.map((m) => m.clientId).sort(), ['alice', 'bob']);
   assert.deepEqual([...members.find((m) => m.clientId === 'bob').data], [0, 255, 7]);
