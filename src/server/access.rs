@@ -254,9 +254,13 @@ pub(super) fn matches(pattern: &str, channel: &str) -> bool {
     }
 }
 
-/// The modes of an attachment that asks for nothing else (RTL4l, RTL4m). Annotations are told only
-/// to those who ask for them.
-pub(super) const DEFAULT_MODES: Modes = Modes::all().difference(Modes::ANNOTATION_SUBSCRIBE);
+/// The modes of an attachment that asks for nothing else (RTL4l, RTL4m). Annotations and shared
+/// objects are told only to those who ask for them.
+pub(super) const DEFAULT_MODES: Modes = Modes::PRESENCE
+    .union(Modes::PUBLISH)
+    .union(Modes::SUBSCRIBE)
+    .union(Modes::PRESENCE_SUBSCRIBE)
+    .union(Modes::ANNOTATION_PUBLISH);
 
 #[cfg(test)]
 mod tests {

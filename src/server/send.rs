@@ -111,8 +111,7 @@ impl Server {
         self.reply(slot, frame, out);
     }
 
-    /// Tells of an error of a channel (RTL14): the client takes it for failed. A channel without a
-    /// name cannot be told of: it would be an error of the connection.
+    /// Tells of an error of a channel (RTL14): the client takes it for failed.
     pub(super) fn channel_error(
         &mut self,
         slot: Slot,
@@ -120,10 +119,6 @@ impl Server {
         error: ErrorInfo,
         out: &mut Outbox,
     ) {
-        if channel.is_empty() {
-            self.counters.protocol_errors += 1;
-            return;
-        }
         let frame = ProtocolMessage {
             channel: Some(channel),
             error: Some(Box::new(error)),

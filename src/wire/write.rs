@@ -174,7 +174,12 @@ pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
     object.uint(key!("action"), Some(action.number().into()));
     object.uint(key!("flags"), flags.map(|flags| flags.bits()));
     object.str(key!("id"), id);
-    object.str(key!("channel"), channel);
+    match channel {
+        // To clients that attached a channel without a name, an error of that channel and one of
+        // the connection differ in this.
+        Some(name) if matches!(action, Action::Error) => object.field(key!("channel")).str(name),
+        name => object.str(key!("channel"), name),
+    }
     object.str(key!("channelSerial"), channel_serial);
     object.str(key!("connectionId"), connection_id);
     if let Some(details) = connection_details {
