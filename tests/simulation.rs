@@ -210,3 +210,53 @@ fn a_new_server_that_knows_nothing_gets_everybody_back() {
     assert_eq!(world.client(alice).present("room"), ["alice"]);
     assert_eq!(world.wrong(), None);
 }
+
+#[test]
+fn rtn19a_a_retried_enter_whose_member_left_by_the_grace_enters_again() {
+    let (mut world, alice, bob) = alice_and_bob();
+    // The enter arrives; its acknowledgement and its echo do not.
+    world.stall_down(bob);
+    let op = world.client(bob).enter("room", "hi");
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.client(alice).present("room"), ["alice", "bob"]);
+    world.set_reachable(bob, false);
+    world.cut(bob);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.client(alice).present("room"), ["alice"]);
+    world.set_reachable(bob, true);
+    world.run_for(Duration::from_secs(40));
+    assert!(matches!(world.client(bob).result(op), Some(Ok(_))));
+    assert_eq!(world.client(alice).present("room"), ["alice", "bob"]);
+}
+
+#[test]
+fn rtn19a_a_retried_enter_does_not_revive_a_member_that_left() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.stall_down(bob);
+    world.client(bob).enter("room", "hi");
+    world.client(bob).leave("room");
+    world.run_for(Duration::from_millis(100));
+    world.client(alice).events();
+    world.cut(bob);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.server().counters().duplicates, 2);
+    assert_eq!(world.client(alice).presence_events(), []);
+    assert_eq!(world.client(alice).present("room"), ["alice"]);
+}
+
+#[test]
+fn a_budget_of_one_gets_on() {
+    let mut config = ServerConfig::default();
+    config.budget = 1;
+    let mut world = World::new(1, config);
+    let alice =
+        world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
+    world.client(alice).connect();
+    world.client(alice).enter("room", "hello");
+    world.run_for(Duration::from_secs(1));
+    world.set_reachable(alice, false);
+    world.cut(alice);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.server().counters().members, 0);
+    assert_eq!(world.wrong(), None);
+}
