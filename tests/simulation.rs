@@ -2,9 +2,10 @@
 //! and checked after every call. See `presence_proto::sim`.
 
 use core::time::Duration;
-use presence_proto::client::{ClientOptions, ConnectionState};
+use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState};
 use presence_proto::server::{Identity, ServerConfig};
 use presence_proto::sim::{Report, Scenario, World};
+use presence_proto::wire::Modes;
 use proptest::prelude::*;
 use std::thread;
 
@@ -259,4 +260,23 @@ fn a_budget_of_one_gets_on() {
     world.run_for(Duration::from_secs(20));
     assert_eq!(world.server().counters().members, 0);
     assert_eq!(world.wrong(), None);
+}
+
+#[test]
+fn rtp17a_a_congested_owner_that_gives_up_presence_is_told_of_its_leave_in_the_end() {
+    let (mut world, alice, _) = alice_and_bob();
+    world.stall_down(alice);
+    for round in 0..20 {
+        world.client(alice).update("room", &format!("{round}"));
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(world.server().counters().congested, 1);
+    let mut options = ChannelOptions::default();
+    options.modes = Some(Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE);
+    world.client(alice).set_options("room", options);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.server().counters().members, 0);
+    world.flow(alice);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.client(alice).present("room"), [""; 0]);
 }

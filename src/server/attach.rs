@@ -175,13 +175,17 @@ impl Server {
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         let Some(connection) = self.connections.get(entry.connection) else { return };
         let Some(transport) = connection.transport else { return };
-        if !core::mem::replace(&mut entry.live, true) {
+        let was_live = core::mem::replace(&mut entry.live, true);
+        if !was_live {
             channel.occupancy.count(entry.granted, true);
         }
         let slot = entry.channel;
         if connection.congested {
-            entry.presence_mark = channel.last_presence;
-            entry.message_mark = channel.last_message;
+            // What one that was attached already has missed by now, it still has to be told.
+            if !was_live {
+                entry.presence_mark = channel.last_presence;
+                entry.message_mark = channel.last_message;
+            }
         } else {
             // What is gathered is older than this listener.
             self.tell_pending(slot, out);
