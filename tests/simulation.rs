@@ -280,3 +280,17 @@ fn rtp17a_a_congested_owner_that_gives_up_presence_is_told_of_its_leave_in_the_e
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.client(alice).present("room"), [""; 0]);
 }
+
+#[test]
+fn rtp18_who_hears_of_presence_again_is_told_of_an_empty_set() {
+    let (mut world, alice, bob) = alice_and_bob();
+    for modes in [Modes::SUBSCRIBE, Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE] {
+        let mut options = ChannelOptions::default();
+        options.modes = Some(modes);
+        world.client(bob).set_options("room", options);
+        world.run_for(Duration::from_secs(1));
+        world.client(alice).leave("room");
+        world.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+}

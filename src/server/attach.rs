@@ -12,9 +12,17 @@ use alloc::boxed::Box;
 impl Server {
     pub(super) fn attach(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
         let name = frame.channel.clone().unwrap_or_default();
+        // Who was attached and did not hear of presence may believe in members that left: an empty
+        // set is told too, for the client takes an ATTACHED with RESUMED to change nothing.
+        let deaf = self
+            .channels
+            .by_name(&name)
+            .and_then(|channel| self.channels.pair(slot, channel))
+            .and_then(|attachment| self.channels.attachment(attachment))
+            .is_some_and(|entry| entry.live && !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE));
         match self.try_attach(slot, &name, frame, out) {
             Ok(attachment) => {
-                self.begin_sync(attachment);
+                self.start_sync(attachment, deaf);
                 // Who asks for the occupancy is told at once, even if nothing changes.
                 let watched = self.channels.attachment(attachment);
                 if let Some((channel, false)) =
@@ -321,7 +329,7 @@ impl Server {
                 // Told by an ATTACHED that nobody asked for (RTL12).
                 self.wake_up(attachment, out);
                 self.send_attached(attachment, continues, None, out);
-                self.begin_sync(attachment);
+                self.start_sync(attachment, !before.contains(Modes::PRESENCE_SUBSCRIBE));
             }
         }
     }

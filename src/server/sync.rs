@@ -18,7 +18,7 @@ impl Server {
     }
 
     /// The same, but an empty set is told too, by an empty page (RTP18b).
-    fn start_sync(&mut self, attachment: Slot, though_empty: bool) {
+    pub(super) fn start_sync(&mut self, attachment: Slot, though_empty: bool) {
         let sequence = self.stream.next(self.now.wall);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         if !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) || !entry.live {
