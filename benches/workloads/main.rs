@@ -1,0 +1,42 @@
+//! The workloads that this crate is measured by: `cargo bench --bench workloads -- [FRAMES_DIR]
+//! [WORKLOAD…]`.
+//!
+//! Prints one line of JSON per workload and format. Every workload asserts its final state and its
+//! events, and fails without printing if they are not as they must be. Without a folder of frames
+//! it makes its own, for `PRESENCE_N` members (10,000 if not set).
+//!
+//! | | what is timed | one operation |
+//! |---|---|---|
+//! | W1 | client: N members arrive in SYNC pages of 100 | a member |
+//! | W2 | client: then 80 % updates, 10 % enters, 10 % leaves, a frame each | a frame |
+//! | W3, W3own, W3client | client: list members, borrowed; as copies; those of one client id | a member; a call |
+//! | W4 | client: a second sync in another order, 1 % gone and 1 % new | a member |
+//! | W5, W5mass | server: one enters, N are told | a delivery |
+//! | W5sync | server: pages for a newcomer, as bytes | a member |
+//! | W6, W6resume | server: N connections drop; all time out, or all resume | a member |
+
+mod client;
+mod frames;
+mod measure;
+mod server;
+
+use frames::Input;
+use presence_proto::wire::Format;
+
+/// Formats by the names that the lines use; `None` is the state machine alone.
+pub(crate) const FORMATS: [(&str, Format); 2] =
+    [("json", Format::Json), ("msgpack", Format::MessagePack)];
+
+fn main() {
+    // Cargo passes options of its own.
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).peekable();
+    let folder = args.next_if(|arg| !arg.starts_with('W'));
+    let only: Vec<String> = args.collect();
+    let input = match folder {
+        Some(folder) => Input::read(folder.as_ref()),
+        None => Input::make(measure::setting("PRESENCE_N", 10_000.0) as usize),
+    };
+    let wants = |name: &str| only.is_empty() || only.iter().any(|o| o == name);
+    client::run(&input, &wants);
+    server::run(&input, &wants);
+}
