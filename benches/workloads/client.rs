@@ -11,8 +11,7 @@ use presence_proto::{Now, OpId, SubscriptionId, TransportId};
 use std::hint::black_box;
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
-    let workloads =
-        [("W1", &given.w1, true), ("W2", &given.w2, false), ("W4", &given.w4, false)];
+    let workloads = [("W1", &given.w1, true), ("W2", &given.w2, false), ("W4", &given.w4, false)];
     for (workload, (frames, expected), fresh) in workloads {
         if !wants(workload) {
             continue;
@@ -111,7 +110,7 @@ impl Driver {
     /// Connected, subscribed and attaching.
     fn new() -> Self {
         let mut options = ClientOptions::default();
-        options.limits.members_per_channel = usize::MAX;
+        options.limits.members = usize::MAX;
         let mut driver = Self {
             client: Client::new(options, 1),
             out: Outbox::new(),

@@ -34,8 +34,8 @@ impl Frames {
     }
 
     fn push(&mut self, frame: &ProtocolMessage) {
-        self.json.push(frame.encode(Format::Json).expect("json"));
-        self.message_pack.push(frame.encode(Format::MessagePack).expect("msgpack"));
+        self.json.push(frame.encode(Format::Json));
+        self.message_pack.push(frame.encode(Format::MessagePack));
     }
 
     fn read(folder: &Path, name: &str) -> Self {
@@ -119,10 +119,11 @@ impl Input {
         let meta = parse("meta.json");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let connections = parse("s-conns.json");
-        let connections = connections.as_array().expect("a list").iter().map(|c| Connection {
-            client_id: text(&c[1]).into(),
-            data: text(&c[2]).into(),
-        });
+        let connections = connections
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|c| Connection { client_id: text(&c[1]).into(), data: text(&c[2]).into() });
         Self {
             n: meta["n"].as_u64().expect("n") as usize,
             w1: (Frames::read(folder, "w1"), expected(&meta["w1"])),

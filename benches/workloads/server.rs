@@ -59,14 +59,8 @@ fn fan_out(workload: &str, given: &Given, (name, format): (&str, Format), before
         assert!(host.sink.bytes.iter().all(|&b| b == host.sink.bytes[0] && b > 0));
     };
     let line = |peer_workload: &str, sample| {
-        let line = Line {
-            workload: peer_workload,
-            format: name,
-            n,
-            ops,
-            events: ops,
-            retains: false,
-        };
+        let line =
+            Line { workload: peer_workload, format: name, n, ops, events: ops, retains: false };
         line.print(&sample);
     };
     // Each payload is lent to the one who sends it.
@@ -114,7 +108,7 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
                     if let Output::Send { frame, .. } = output
                         && frame.action == Action::Sync
                     {
-                        pages.push(frame.encode(format).expect("a frame"));
+                        pages.push(frame.encode(format));
                     }
                 }
                 if !due {
@@ -135,8 +129,11 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
             };
             let mut got: Vec<(SmolStr, String)> = items.iter().map(members).collect();
             got.sort();
-            let mut wanted: Vec<(SmolStr, String)> =
-                given.connections.iter().map(|c| (c.client_id.clone(), c.data.to_string())).collect();
+            let mut wanted: Vec<(SmolStr, String)> = given
+                .connections
+                .iter()
+                .map(|c| (c.client_id.clone(), c.data.to_string()))
+                .collect();
             wanted.sort();
             assert_eq!(got, wanted);
         },
@@ -258,8 +255,7 @@ impl Host {
             let transport = TransportId(i as u64);
             host.open(transport, None);
             host.take_keys();
-            let modes =
-                if i < given.n { Flags::PRESENCE } else { Flags::PRESENCE_SUBSCRIBE };
+            let modes = if i < given.n { Flags::PRESENCE } else { Flags::PRESENCE_SUBSCRIBE };
             host.attach_with(transport, Some(modes));
             if i < given.n {
                 host.receive(i, format, &given.joins.get(format)[i]);
@@ -343,7 +339,7 @@ impl Host {
             if let Output::Broadcast { to, frame } = output {
                 self.sink.count_leaves(&frame, to.len());
                 self.sink.buffer.clear();
-                frame.encode_into(format, &mut self.sink.buffer).expect("a frame");
+                frame.encode_into(format, &mut self.sink.buffer);
                 let buffer = std::mem::take(&mut self.sink.buffer);
                 for transport in to.iter() {
                     self.sink.send(transport, &buffer);
@@ -356,7 +352,7 @@ impl Host {
     fn enqueue(&mut self, format: Format, queue: &mut VecDeque<(TransportId, Arc<[u8]>)>) {
         for output in self.out.drain() {
             if let Output::Broadcast { to, frame } = output {
-                let payload: Arc<[u8]> = frame.encode(format).expect("a frame").into();
+                let payload: Arc<[u8]> = frame.encode(format).into();
                 queue.extend(to.iter().map(|transport| (transport, payload.clone())));
             }
         }
