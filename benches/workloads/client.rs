@@ -146,6 +146,7 @@ impl Driver {
         driver
     }
 
+    #[inline(never)]
     fn feed(&mut self, frame: ProtocolMessage) {
         self.handle(Input::Received { transport: self.transport, frame });
         self.drain();
