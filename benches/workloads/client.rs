@@ -3,12 +3,12 @@
 use crate::FORMATS;
 use crate::frames::{CHANNEL, Counts, Expected, Frames, Input as Given, checksum};
 use crate::measure::{Line, Sample, measure};
+use core::hint::black_box;
 use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
 use presence_proto::wire::{
     Action, ConnectionDetails, Data, Format, PresenceAction, ProtocolMessage,
 };
 use presence_proto::{Now, OpId, SubscriptionId, TransportId};
-use std::hint::black_box;
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
     let workloads = [("W1", &given.w1, true), ("W2", &given.w2, false), ("W4", &given.w4, false)];

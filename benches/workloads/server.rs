@@ -3,6 +3,7 @@
 use crate::FORMATS;
 use crate::frames::{CHANNEL, Input as Given};
 use crate::measure::{Line, measure};
+use core::hint::black_box;
 use presence_proto::server::{
     Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
 };
@@ -11,7 +12,6 @@ use presence_proto::wire::{
 };
 use presence_proto::{Now, SmolStr, TransportId};
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::sync::Arc;
 
 const GRACE_MS: u64 = 15_000;
@@ -56,7 +56,8 @@ fn fan_out(workload: &str, given: &Given, (name, format): (&str, Format), before
     let check = |host: &mut Host, (): &()| {
         assert_eq!(host.sink.sent, ops);
         assert_eq!(host.server.counters().members as usize, n);
-        assert!(host.sink.bytes.iter().all(|&b| b == host.sink.bytes[0] && b > 0));
+        let told = &host.sink.bytes[..n];
+        assert!(told.iter().all(|&b| b == told[0] && b > 0));
     };
     let line = |peer_workload: &str, sample| {
         let line =
@@ -188,6 +189,8 @@ fn mass_resume(given: &Given, (name, format): (&str, Format)) {
             while let Some(request) = requests.pop() {
                 let transport = TransportId(first + requests.len() as u64);
                 host.handle(host.now, Input::Open { transport, request });
+                // As every client does after it has resumed.
+                host.attach_with(transport, Some(Flags::PRESENCE));
                 host.count_resumed();
             }
             host.pass(START + GRACE_MS + n as u64 / 1000, format);
@@ -340,7 +343,7 @@ impl Host {
                 self.sink.count_leaves(&frame, to.len());
                 self.sink.buffer.clear();
                 frame.encode_into(format, &mut self.sink.buffer);
-                let buffer = std::mem::take(&mut self.sink.buffer);
+                let buffer = core::mem::take(&mut self.sink.buffer);
                 for transport in to.iter() {
                     self.sink.send(transport, &buffer);
                 }
