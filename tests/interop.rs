@@ -1,4 +1,4 @@
-//! The real JavaScript client, and a real browser, against `examples/server`.
+//! The real clients, JavaScript's and others, and a real browser, against `examples/server`.
 //!
 //! Each test runs one file of `tests/interop` or `tests/browser` under Node's test runner. Where
 //! Node, its packages (`npm ci` in those folders) or the browser are missing, a test says so and
@@ -22,6 +22,16 @@ fn ably_js_in_messagepack() {
 }
 
 #[test]
+fn three_sdks_in_json() {
+    three_sdks("json");
+}
+
+#[test]
+fn three_sdks_in_messagepack() {
+    three_sdks("msgpack");
+}
+
+#[test]
 fn acknowledged_events_survive_a_crash() {
     node("interop", "persist.test.mjs", &[("FORMAT", "msgpack")]);
 }
@@ -42,6 +52,14 @@ fn the_page_in_a_browser() {
         return skip("chromium is not installed; CHROMIUM may name another path");
     }
     node("browser", "page.test.mjs", &[]);
+}
+
+fn three_sdks(format: &str) {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python");
+    if !python.join(".venv/bin/python").exists() {
+        return skip("the Python SDK is missing: tests/interop/python/requirements.txt says how");
+    }
+    node("interop", "sdks.test.mjs", &[("FORMAT", format)]);
 }
 
 /// Runs a file of `tests/FOLDER` under Node, with the server's binary in `SERVER_BIN`.
