@@ -18,7 +18,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::debug;
 
-/// Frames of one connection that may wait for the core. More of them wait in the peer's socket.
+/// Frames of one connection that may wait for the core, as long as they have no more bytes than one
+/// of the largest. More of them wait in the peer's socket.
 const IN_FLIGHT: usize = 32;
 /// Messages that are written before the socket is flushed.
 const WRITE_BATCH: usize = 64;
@@ -93,9 +94,12 @@ async fn read(
         Ok(frame) => Input::Received { transport, frame },
         Err(error) => Input::Undecodable { transport, error: ErrorInfo::from(&error) },
     };
-    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
+    let room = frame_size.clamp(IN_FLIGHT, Semaphore::MAX_PERMITS);
+    let in_flight = Arc::new(Semaphore::new(room));
     while let Some(message) = stream.next().await {
-        let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+        let bytes = message.as_ref().map_or(0, link::cost).clamp(room / IN_FLIGHT, room);
+        let share = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&in_flight).acquire_many_owned(share).await else { return };
         let input = match message {
             Ok(Message::Text(text)) => received(text.as_bytes()),
             Ok(Message::Binary(bytes)) => received(&bytes),
