@@ -5,7 +5,7 @@ use core::time::Duration;
 use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState};
 use presence_proto::server::{Identity, ServerConfig};
 use presence_proto::sim::{Report, Scenario, World};
-use presence_proto::wire::Modes;
+use presence_proto::wire::{Modes, PresenceMessage};
 use proptest::prelude::*;
 use std::thread;
 
@@ -228,6 +228,25 @@ fn rtn19a_a_retried_enter_whose_member_left_by_the_grace_enters_again() {
     world.run_for(Duration::from_secs(40));
     assert!(matches!(world.client(bob).result(op), Some(Ok(_))));
     assert_eq!(world.client(alice).present("room"), ["alice", "bob"]);
+}
+
+#[test]
+fn rtn19a_a_retried_enter_whose_member_was_kicked_enters_again() {
+    let (mut world, alice, bob) = alice_and_bob();
+    // The update arrives; its acknowledgement and its echo do not.
+    world.stall_down(alice);
+    world.client(alice).update("room", "new");
+    world.run_for(Duration::from_millis(100));
+    world.cut(bob);
+    world.kick("room", Some("alice"));
+    world.cut(alice);
+    world.run_for(Duration::from_secs(30));
+    // Were alice to come back as she was before her update, bob, who has seen the update and not
+    // the leave, would take her for an older version of herself (RTP2b2).
+    let data = |members: Vec<PresenceMessage>| members[0].data.clone();
+    for client in [alice, bob] {
+        assert_eq!(data(world.client(client).members("room")), Some("new".into()));
+    }
 }
 
 #[test]

@@ -180,8 +180,8 @@ impl Server {
         else {
             return false;
         };
-        if cause == LeaveCause::GraceEnded {
-            self.counters.grace_leaves += 1;
+        self.counters.grace_leaves += u64::from(cause == LeaveCause::GraceEnded);
+        if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked) {
             // The client may never have had the answer to the frame that set the member (RTN19a).
             // When it retries it, it must not be told that all is well while the member is gone.
             if let Some((serial, _)) = version.sequence

@@ -152,7 +152,7 @@ impl Checker {
                         self.model.lost(&id, at);
                     }
                 }
-                server::Output::Event(event) => self.event(event)?,
+                server::Output::Event(event) => self.event(event, at)?,
                 _ => {}
             }
         }
@@ -166,9 +166,8 @@ impl Checker {
         let server::Input::Received { transport, frame } = input else { return };
         let Some(id) = self.transports.get(transport).cloned() else { return };
         let (Some(serial), Some(channel)) = (frame.msg_serial, &frame.channel) else { return };
-        let waits = self.unanswered.get(&id).is_some_and(|waiting| {
-            waiting.iter().any(|waiting| waiting.msg_serial == Some(serial))
-        });
+        let waiting = self.unanswered.entry(id.clone()).or_default();
+        let place = waiting.iter().position(|waiting| waiting.msg_serial == Some(serial));
         let told = outputs.iter().any(|output| {
             let server::Output::Event(event) = output else { return false };
             match event {
@@ -180,7 +179,11 @@ impl Checker {
                 _ => false,
             }
         });
-        if frame.action == Action::Presence && waits && told {
+        if frame.action == Action::Presence
+            && told
+            && let Some(place) = place
+        {
+            waiting.remove(place);
             self.model.accepted(&id, channel, serial, &frame.presence);
         }
     }
@@ -262,7 +265,7 @@ impl Checker {
     }
 
     /// Folds the server's events: they are to be an exact copy of its sets.
-    fn event(&mut self, event: &ServerEvent) -> Found {
+    fn event(&mut self, event: &ServerEvent, at: u64) -> Found {
         match event {
             ServerEvent::MemberEntered { channel, message, .. } => {
                 let members = self.told.entry(channel.clone()).or_default();
@@ -280,6 +283,9 @@ impl Checker {
             }
             ServerEvent::MemberLeft { channel, message, cause, .. } => {
                 let (key, member) = parts(message);
+                if *cause == LeaveCause::GraceEnded {
+                    self.model.expired(channel, &key, at)?;
+                }
                 if !matches!(cause, LeaveCause::Left | LeaveCause::GraceEnded) {
                     // The member is gone by no wish of its application, which may enter it again.
                     for app in self.apps.values_mut() {

@@ -167,6 +167,16 @@ impl World {
         }
     }
 
+    /// The server's host takes members out of a channel: those of one client id, or all.
+    pub fn kick(&mut self, channel: &str, client_id: Option<&str>) {
+        self.trace.line(self.now, format_args!("-- members of {channel} are taken out"));
+        self.server_input(server::Input::Kick {
+            channel: channel.into(),
+            client_id: client_id.map(SmolStr::from),
+            connection_id: None,
+        });
+    }
+
     /// The server's host loses every transport, but the server itself lives on (a proxy before it
     /// was restarted).
     pub fn drop_all_transports(&mut self) {

@@ -87,8 +87,10 @@ impl Model {
         }
     }
 
-    /// The authority accepted a presence frame. One that it had accepted before changes nothing
-    /// (RTN19a2: a frame in flight comes again after a resume).
+    /// The authority accepted a presence frame. One that it had accepted before (RTN19a2: a frame
+    /// in flight comes again after a resume) brings nobody in; but of a member that is present, and
+    /// has been put back by a re-entry or by an older frame that was refused at first, its word
+    /// still counts.
     pub(super) fn accepted(
         &mut self,
         id: &SmolStr,
@@ -97,9 +99,7 @@ impl Model {
         items: &[PresenceMessage],
     ) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.acknowledged.insert(serial) {
-            return;
-        }
+        let repeated = !connection.acknowledged.insert(serial);
         for (index, item) in items.iter().enumerate() {
             let client_id = item.client_id.clone().or_else(|| connection.client_id.clone());
             let Some(client_id) = client_id else { continue };
@@ -114,6 +114,9 @@ impl Model {
             // own re-entry, or was overtaken by another frame.
             let stored = members.get(&key).and_then(|member| own_place(&member.id, id));
             if stored.is_some_and(|stored| kept.unwrap_or(place) <= stored) {
+                continue;
+            }
+            if repeated && !members.contains_key(&key) {
                 continue;
             }
             match item.action {
@@ -137,18 +140,48 @@ impl Model {
         }
     }
 
-    /// The host took members out of a channel.
+    /// The host took members out of a channel. They may enter again, by a retry as well.
     pub(super) fn kicked(
         &mut self,
         channel: &SmolStr,
         client_id: Option<&SmolStr>,
         connection: Option<&SmolStr>,
     ) {
-        if let Some(members) = self.channels.get_mut(channel) {
-            members.retain(|(owner, who), _| {
-                client_id.is_some_and(|wanted| wanted != who)
-                    || connection.is_some_and(|wanted| wanted != owner)
-            });
+        let Some(members) = self.channels.get(channel) else { return };
+        let named = |(owner, who): &&Key| {
+            client_id.is_none_or(|wanted| wanted == who)
+                && connection.is_none_or(|wanted| wanted == owner)
+        };
+        for key in members.keys().filter(named).cloned().collect::<Vec<_>>() {
+            self.taken_out(channel, &key);
+        }
+    }
+
+    /// A member left because its grace was over. Says what is wrong if it was not.
+    pub(super) fn expired(&mut self, channel: &SmolStr, key: &Key, now: u64) -> Result<(), String> {
+        let connection = self.connections.get(&key.0);
+        let due = connection.and_then(|connection| {
+            let (first, _) = connection.away.get(channel)?;
+            Some(first + connection.grace)
+        });
+        match due {
+            Some(due) if now >= due => {}
+            Some(due) => {
+                let early = due - now;
+                return Err(format!("{channel}: {key:?} is gone {early} ms before its grace is"));
+            }
+            None => return Err(format!("{channel}: {key:?} is gone and must not be")),
+        }
+        self.taken_out(channel, key);
+        Ok(())
+    }
+
+    /// A member is gone without a word of its own. A retry of the frame that set it sets it again.
+    fn taken_out(&mut self, channel: &SmolStr, key: &Key) {
+        let member = self.channels.get_mut(channel).and_then(|members| members.remove(key));
+        let place = member.and_then(|member| own_place(&member.id, &key.0));
+        if let (Some((serial, _)), Some(connection)) = (place, self.connections.get_mut(&key.0)) {
+            connection.acknowledged.remove(&serial);
         }
     }
 
@@ -160,17 +193,17 @@ impl Model {
         }
     }
 
-    /// Compares the authority's set of one channel with the model's. Members whose grace is over
-    /// may be gone, and must be once the slack is over too; those that are gone are then gone
-    /// from the model as well. Says what is wrong, if anything is.
+    /// Compares the authority's set of one channel with the model's. Says what is wrong, if
+    /// anything is: also if somebody is there whose grace, and the slack, are over.
     pub(super) fn compare(
-        &mut self,
+        &self,
         channel: &SmolStr,
         found: &BTreeMap<Key, Member>,
         now: u64,
         slack: Slack,
     ) -> Result<(), String> {
-        let expected = self.channels.entry(channel.clone()).or_default();
+        let none = BTreeMap::new();
+        let expected = self.channels.get(channel).unwrap_or(&none);
         for (key, member) in found {
             match expected.get(key) {
                 None => return Err(format!("{channel}: {key:?} is there and must not be")),
@@ -179,40 +212,18 @@ impl Model {
                 }
                 Some(_) => {}
             }
-        }
-        let mut gone = Vec::new();
-        for key in expected.keys() {
-            let connection = self.connections.get(&key.0);
-            let due = connection.and_then(|connection| {
-                let (first, last) = connection.away.get(channel)?;
-                Some((first + connection.grace, last + connection.grace))
-            });
-            match (found.contains_key(key), due) {
-                (true, Some((_, last))) if now > last + slack => {
-                    let late = now - last;
-                    return Err(format!("{channel}: {key:?} is there {late} ms after its grace"));
-                }
-                (true, _) => {}
-                (false, Some((first, _))) if now >= first => gone.push(key.clone()),
-                (false, Some((first, _))) => {
-                    let early = first - now;
-                    return Err(format!(
-                        "{channel}: {key:?} is gone {early} ms before its grace is"
-                    ));
-                }
-                (false, None) => return Err(format!("{channel}: {key:?} is gone and must not be")),
-            }
-        }
-        for key in gone {
-            let member = expected.remove(&key);
-            // A retry of the frame that set the member sets it again.
-            let place = member.and_then(|member| own_place(&member.id, &key.0));
-            if let (Some((serial, _)), Some(connection)) = (place, self.connections.get_mut(&key.0))
+            if let Some(connection) = self.connections.get(&key.0)
+                && let Some((_, last)) = connection.away.get(channel)
+                && now > last + connection.grace + slack
             {
-                connection.acknowledged.remove(&serial);
+                let late = now - last - connection.grace;
+                return Err(format!("{channel}: {key:?} is there {late} ms after its grace"));
             }
         }
-        Ok(())
+        match expected.keys().find(|key| !found.contains_key(*key)) {
+            Some(key) => Err(format!("{channel}: {key:?} is gone and must not be")),
+            None => Ok(()),
+        }
     }
 
     /// The channels that have had members.

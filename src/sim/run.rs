@@ -12,7 +12,7 @@ use crate::SmolStr;
 use crate::client::{
     ChannelOptions, ChannelState, ClientOptions, ConnectionState, GetParams, Input, PresenceChange,
 };
-use crate::server::{self, Identity, KeySecret, Rate, ServerConfig};
+use crate::server::{Identity, KeySecret, Rate, ServerConfig};
 use crate::wire::{Data, Format, Modes, PresenceAction};
 use alloc::{format, string::String, string::ToString, vec::Vec};
 use core::fmt;
@@ -482,10 +482,9 @@ impl Runner {
                 let channel = self.channel(channel);
                 let client_id = (who > 0).then(|| {
                     let number = usize::from(who) - 1;
-                    SmolStr::from(NAMES.get(number % NAMES.len()).copied().unwrap_or("x"))
+                    NAMES.get(number % NAMES.len()).copied().unwrap_or("x")
                 });
-                let kick = server::Input::Kick { channel, client_id, connection_id: None };
-                self.world.server_input(kick);
+                self.world.kick(&channel, client_id);
             }
             Step::Garbage(c) => self.world.send_garbage(number(c)),
             _ => {}
