@@ -2,6 +2,7 @@
 
 use super::Rate;
 use crate::Instant;
+use alloc::vec::Vec;
 
 /// A token bucket in one number: the time, in microseconds, at which it is full again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,45 +27,79 @@ impl Bucket {
     }
 }
 
-/// Which message serials of a connection have been accepted (RTN19a): the highest and, as clients
-/// may send a few out of order when they retry, the 63 before it.
-#[derive(Clone, Copy, Debug, Default)]
+/// Gaps among the accepted serials that are remembered.
+const GAPS: usize = 64;
+
+/// Which message serials of a connection have been accepted (RTN19a): all up to the highest, but
+/// for some gaps. Gaps come from refused frames, and from clients that retry in another order:
+/// what waits for its channel after a resume is overtaken by everything else.
+#[derive(Clone, Debug)]
 pub(super) struct Serials {
     highest: i64,
-    /// Bit n: `highest` - n was accepted. Zero before the first.
-    accepted: u64,
+    /// The first and the last of each gap, in order. Of too many the oldest is forgotten: its
+    /// serials count as accepted.
+    gaps: Vec<(i64, i64)>,
+}
+
+impl Default for Serials {
+    fn default() -> Self {
+        Self { highest: -1, gaps: Vec::new() }
+    }
 }
 
 impl Serials {
-    /// Whether a frame with this serial was accepted before. What is too old to be remembered
-    /// counts as accepted.
-    pub(super) const fn contains(&self, serial: i64) -> bool {
-        if self.accepted == 0 || serial > self.highest {
-            return false;
-        }
-        let back = self.highest.abs_diff(serial);
-        back >= 64 || self.accepted >> back & 1 == 1
+    /// Whether a frame with this serial was accepted before.
+    pub(super) fn contains(&self, serial: i64) -> bool {
+        (0..=self.highest).contains(&serial) && self.gap_of(serial).is_none()
     }
 
     /// A frame with this serial, if it comes again, is to be carried out again.
-    pub(super) const fn forget(&mut self, serial: i64) {
-        let back = self.highest.abs_diff(serial);
-        if serial <= self.highest && back < 64 {
-            self.accepted &= !(1 << back);
+    pub(super) fn forget(&mut self, serial: i64) {
+        if !self.contains(serial) {
+            return;
+        }
+        let place = self.gaps.partition_point(|(first, _)| *first < serial);
+        let (mut gap, mut from, mut to) = ((serial, serial), place, place);
+        if let Some(before) = place.checked_sub(1).and_then(|at| self.gaps.get(at))
+            && before.1 == serial - 1
+        {
+            (gap.0, from) = (before.0, place - 1);
+        }
+        if let Some(after) = self.gaps.get(place).filter(|after| after.0 - 1 == serial) {
+            (gap.1, to) = (after.1, place + 1);
+        }
+        self.gaps.drain(from..to);
+        self.add_gap(from, gap);
+    }
+
+    pub(super) fn insert(&mut self, serial: i64) {
+        if serial > self.highest {
+            let next = self.highest.saturating_add(1);
+            self.highest = serial;
+            if serial > next {
+                self.add_gap(self.gaps.len(), (next, serial - 1));
+            }
+            return;
+        }
+        let Some(place) = self.gap_of(serial) else { return };
+        let (first, last) = self.gaps.remove(place);
+        if serial < last {
+            self.add_gap(place, (serial + 1, last));
+        }
+        if first < serial {
+            self.add_gap(place, (first, serial - 1));
         }
     }
 
-    pub(super) const fn insert(&mut self, serial: i64) {
-        if self.accepted == 0 || serial > self.highest {
-            let forward = self.highest.abs_diff(serial);
-            self.accepted = if forward >= 64 { 0 } else { self.accepted << forward };
-            self.accepted |= 1;
-            self.highest = serial;
-        } else {
-            let back = self.highest.abs_diff(serial);
-            if back < 64 {
-                self.accepted |= 1 << back;
-            }
+    fn gap_of(&self, serial: i64) -> Option<usize> {
+        let place = self.gaps.partition_point(|(_, last)| *last < serial);
+        self.gaps.get(place).filter(|(first, _)| *first <= serial).map(|_| place)
+    }
+
+    fn add_gap(&mut self, place: usize, gap: (i64, i64)) {
+        self.gaps.insert(place, gap);
+        if self.gaps.len() > GAPS {
+            self.gaps.remove(0);
         }
     }
 }
@@ -101,11 +136,58 @@ mod tests {
         assert!(!serials.contains(5));
         serials.insert(5);
         assert!(serials.contains(5) && serials.contains(6) && !serials.contains(4));
-        serials.insert(1_000);
-        assert!(serials.contains(6) && serials.contains(4));
-        assert!(!serials.contains(999) && !serials.contains(1_001));
+        serials.insert(3);
+        assert!(serials.contains(3) && !serials.contains(2) && !serials.contains(4));
         serials.insert(i64::MAX);
-        assert!(serials.contains(0) && serials.contains(i64::MAX));
+        assert!(serials.contains(6) && serials.contains(i64::MAX) && !serials.contains(7));
+    }
+
+    #[test]
+    fn rtn19a_what_was_overtaken_by_any_number_of_frames_is_still_new() {
+        let mut serials = Serials::default();
+        for serial in (0..10).chain(20..10_000) {
+            serials.insert(serial);
+        }
+        for serial in 10..20 {
+            assert!(!serials.contains(serial), "{serial}");
+            serials.insert(serial);
+            assert!(serials.contains(serial), "{serial}");
+        }
+        assert_eq!(serials.gaps, []);
+    }
+
+    #[test]
+    fn a_forgotten_serial_is_new_again() {
+        let mut serials = Serials::default();
+        (0..10).for_each(|serial| serials.insert(serial));
+        for serial in [4, 5, 9, 10, -1] {
+            serials.forget(serial);
+            assert!(!serials.contains(serial));
+        }
+        assert!(serials.contains(3) && serials.contains(6) && serials.contains(8));
+        serials.insert(4);
+        assert!(serials.contains(4) && !serials.contains(5));
+    }
+
+    #[test]
+    fn forgotten_serials_that_follow_each_other_are_one_gap() {
+        let mut serials = Serials::default();
+        (0..1_000).for_each(|serial| serials.insert(serial));
+        (700..800).for_each(|serial| serials.forget(serial));
+        (100..600).rev().for_each(|serial| serials.forget(serial));
+        assert_eq!(serials.gaps, [(100, 599), (700, 799)]);
+        (600..700).for_each(|serial| serials.forget(serial));
+        assert_eq!(serials.gaps, [(100, 799)]);
+        (100..800).for_each(|serial| serials.insert(serial));
+        assert_eq!(serials.gaps, []);
+    }
+
+    #[test]
+    fn gaps_are_bounded_and_the_oldest_is_forgotten() {
+        let mut serials = Serials::default();
+        (0..1_000).for_each(|serial| serials.insert(2 * serial + 1));
+        assert_eq!(serials.gaps.len(), GAPS);
+        assert!(serials.contains(0) && !serials.contains(1_998));
     }
 
     #[test]
