@@ -61,12 +61,13 @@ impl Server {
         }
         let attachment = self.attachment_for(slot, name)?;
         let resumed = self.continues(attachment, granted, serial, frame.channel_serial.is_some());
-        let lost = self.set_modes(attachment, wanted.modes, granted);
+        // A client that was attached sends a serial (RTL4c1), or the older flag; without either it
+        // detached while it was away (RTL5l) and knows nothing of its members any more (RTP5a).
+        let anew = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
+        self.dismiss(attachment, granted, anew, out);
+        self.set_modes(attachment, wanted.modes, granted, out);
         if let Some(entry) = self.channels.attachment_mut(attachment) {
             entry.params = (!wanted.params.is_empty()).then(|| Box::new(wanted.params));
-        }
-        if lost {
-            self.leave_all(attachment, LeaveCause::RightLost, &mut usize::MAX.clone(), out);
         }
         let error = (!resumed && frame.channel_serial.is_some()).then(|| {
             ErrorInfo::new(
@@ -146,35 +147,55 @@ impl Server {
         if !was_here {
             return serial.is_some_and(|serial| serial >= channel.last_message);
         }
-        let nothing_to_miss = !granted.contains(Modes::SUBSCRIBE);
-        match serial {
-            _ if nothing_to_miss => true,
-            Some(serial) => serial >= channel.last_message,
-            None => !has_serial && entry.message_mark >= channel.last_message,
+        if !granted.contains(Modes::SUBSCRIBE) {
+            return true;
         }
+        // All messages were sent to it, and it has those that were sent. Its serial alone does not
+        // tell: presence and answers move it on, past messages that were held back.
+        entry.message_mark >= channel.last_message
+            && serial.map_or(!has_serial, |serial| serial >= channel.last_message)
+    }
+
+    /// Takes an attachment's members out that cannot stay under what it is granted from now on, or
+    /// whose client attaches anew and does not know them. Who hears of them now is told.
+    fn dismiss(&mut self, attachment: Slot, granted: Modes, anew: bool, out: &mut Outbox) {
+        let Some(entry) = self.channels.attachment(attachment) else { return };
+        let cause = if !granted.contains(Modes::PRESENCE) {
+            LeaveCause::RightLost
+        } else if anew && !entry.live {
+            LeaveCause::Detached
+        } else {
+            return;
+        };
+        let channel = entry.channel;
+        self.leave_all(attachment, cause, &mut usize::MAX.clone(), out);
+        self.tell_leaves(channel, out);
     }
 
     /// Sets what an attachment may do, and takes it out of the audiences until it is woken up.
-    /// Tells whether its members have to leave.
-    fn set_modes(&mut self, attachment: Slot, requested: Modes, granted: Modes) -> bool {
+    fn set_modes(&mut self, attachment: Slot, requested: Modes, granted: Modes, out: &mut Outbox) {
+        if let Some(entry) = self.channels.attachment(attachment).filter(|entry| entry.live) {
+            // It would not be told any more of what is gathered.
+            self.tell_pending(entry.channel, out);
+        }
         self.channels.part(attachment);
         self.stop_sync(attachment);
-        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return false };
+        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         if entry.live {
             channel.occupancy.count(entry.granted, false);
             channel.occupancy.count(granted, true);
         }
         entry.requested = requested;
         entry.granted = granted;
-        entry.first_member.is_some() && !granted.contains(Modes::PRESENCE)
     }
 
     fn set_metrics(&mut self, attachment: Slot, metrics: Metrics) {
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        entry.metrics = metrics;
-        channel.watchers.retain(|watcher| *watcher != attachment);
-        if !metrics.is_empty() {
-            channel.watchers.push(attachment);
+        let before = core::mem::replace(&mut entry.metrics, metrics);
+        match (before.is_empty(), metrics.is_empty()) {
+            (true, false) => channel.watchers.push(attachment),
+            (false, true) => channel.watchers.retain(|watcher| *watcher != attachment),
+            _ => {}
         }
     }
 
@@ -306,15 +327,12 @@ impl Server {
             next = entry.next;
             let Some(channel) = self.channels.get(entry.channel) else { break };
             let (requested, before, live) = (entry.requested, entry.granted, entry.live);
-            let (slot_of_channel, name) = (entry.channel, channel.name.clone());
+            let name = channel.name.clone();
             let granted = requested & capability.on(&name).modes();
             if granted == before {
                 continue;
             }
-            if !granted.contains(Modes::PRESENCE) {
-                self.leave_all(attachment, LeaveCause::RightLost, &mut usize::MAX.clone(), out);
-                self.tell_leaves(slot_of_channel, out);
-            }
+            self.dismiss(attachment, granted, false, out);
             if granted.is_empty() {
                 self.drop_attachment(attachment, out);
                 if live {
@@ -324,7 +342,7 @@ impl Server {
                 continue;
             }
             let continues = self.continues(attachment, granted, None, false);
-            self.set_modes(attachment, requested, granted);
+            self.set_modes(attachment, requested, granted, out);
             if live {
                 // Told by an ATTACHED that nobody asked for (RTL12).
                 self.wake_up(attachment, out);

@@ -106,6 +106,11 @@ impl Channel {
         self.owners.get(member.number() as usize)
     }
 
+    /// The members of an attachment, the newest first.
+    pub(super) fn own(&self, attachment: &Attachment) -> impl Iterator<Item = Slot> {
+        core::iter::successors(attachment.first_member, |member| self.owner(*member)?.next)
+    }
+
     /// Links a new member to its attachment.
     pub(super) fn link(&mut self, member: Slot, attachment: Slot, entry: &mut Attachment) {
         let index = member.number() as usize;
@@ -245,6 +250,8 @@ pub(super) struct Channels {
     attachments: Slab<Attachment>,
     /// Attachments by connection and channel.
     pairs: HashTable<Slot>,
+    /// Bytes of the members of all channels.
+    pub(super) member_bytes: usize,
     hasher: FixedState,
 }
 
@@ -255,6 +262,7 @@ impl Channels {
             names: HashTable::new(),
             attachments: Slab::new(),
             pairs: HashTable::new(),
+            member_bytes: 0,
             hasher: FixedState::with_seed(seed),
         }
     }

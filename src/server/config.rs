@@ -133,11 +133,20 @@ pub struct HistoryConfig {
     pub events: usize,
     /// How many bytes of one channel, estimated. Default: 1 MiB.
     pub bytes: usize,
+    /// How many bytes of all channels together, estimated. Once they are used up, a channel that
+    /// has something new to remember forgets its own oldest; what others hold, stays. Default:
+    /// 256 MiB.
+    pub total_bytes: usize,
 }
 
 impl Default for HistoryConfig {
     fn default() -> Self {
-        Self { retention: Duration::from_secs(120), events: 5_000, bytes: 1 << 20 }
+        Self {
+            retention: Duration::from_secs(120),
+            events: 5_000,
+            bytes: 1 << 20,
+            total_bytes: 256 << 20,
+        }
     }
 }
 
@@ -173,8 +182,11 @@ pub struct Limits {
     pub client_id: usize,
     /// Members of one channel (91003). Default: 20,000.
     pub members_per_channel: usize,
-    /// Bytes of data of the members of one channel (91006). Default: 64 MiB.
+    /// Bytes of client ids, data and extras of the members of one channel (91006). Default:
+    /// 64 MiB.
     pub member_bytes_per_channel: usize,
+    /// The same of all channels together (91006). Default: 1 GiB.
+    pub member_bytes: usize,
     /// Bytes of one presence message or message (TP5, TM6; 40009). Default: 65,536.
     pub message_size: usize,
     /// Bytes of one frame, told to clients (CD2d). The host holds it: it sees the bytes. Default:
@@ -208,6 +220,7 @@ impl Default for Limits {
             client_id: 1_024,
             members_per_channel: 20_000,
             member_bytes_per_channel: 64 << 20,
+            member_bytes: 1 << 30,
             message_size: 65_536,
             frame_size: 524_288,
             items_per_frame: 1_000,

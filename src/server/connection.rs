@@ -30,8 +30,6 @@ pub(super) struct Connection {
     pub(super) echo: bool,
     pub(super) heartbeats: bool,
     pub(super) congested: bool,
-    /// Whether a token waits for the host's word.
-    pub(super) authenticating: bool,
     /// How long members stay after a loss, and the idle interval, in milliseconds.
     remain: u32,
     idle: u32,
@@ -86,7 +84,6 @@ impl Connection {
             echo: true,
             heartbeats: false,
             congested: false,
-            authenticating: false,
             remain: 0,
             idle: 0,
             since: Instant::ZERO,

@@ -16,6 +16,10 @@ pub struct Counters {
     pub attachments: u64,
     /// Members of all channels.
     pub members: u64,
+    /// Bytes of their client ids, data and extras.
+    pub member_bytes: u64,
+    /// Bytes of the histories of all channels, estimated.
+    pub history_bytes: u64,
     /// Syncs that are not finished.
     pub syncs_running: u64,
     /// Transports that are congested.

@@ -122,7 +122,9 @@ impl Server {
         let now = self.now.mono;
         let Some(channel) = self.channels.get_mut(slot) else { return };
         if channel.history_at.is_some_and(|at| at <= now) {
+            let others = self.history_bytes.saturating_sub(channel.history.bytes());
             channel.history_at = channel.history.expire(now, (*budget).max(1));
+            self.history_bytes = others.saturating_add(channel.history.bytes());
         }
         let window = channel.window_at.is_some_and(|at| at <= now);
         let occupancy = channel.occupancy_at.take_if(|at| *at <= now).is_some();
@@ -130,7 +132,7 @@ impl Server {
             self.tell_pending(slot, out);
         }
         if occupancy {
-            self.tell_occupancy(slot, None, out);
+            self.occupancy_due(slot, out);
         }
         if !self.drop_channel_if_unused(slot) {
             self.arm_channel(slot);
@@ -237,8 +239,13 @@ impl Server {
         let (name, vacant) = (entry.name.clone(), entry.members.is_empty());
         if let (Some(owner), true) =
             (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
+            && let Some(attachment) = self.channels.pair(owner, channel)
+            && self.channels.attachment(attachment).is_some_and(|entry| entry.live)
+            && self.hears_apart(owner, attachment)
         {
-            self.tell_owner(channel, owner, position.serial, &message, out);
+            // RTP17a: a connection hears of its own members though it has no mode for it.
+            let leave = alloc::vec![message.clone()];
+            self.tell_own(owner, channel, position.serial, leave, out);
         }
         if self.config.events {
             let event = ServerEvent::MemberLeft { channel: name.clone(), position, message, cause };
@@ -248,29 +255,6 @@ impl Server {
             }
         }
         self.occupancy_changed(channel, out);
-    }
-
-    /// Tells a connection of a leave of its own member though it does not receive presence events
-    /// (RTP17a).
-    fn tell_owner(
-        &mut self,
-        channel: Slot,
-        owner: Slot,
-        serial: u64,
-        message: &PresenceMessage,
-        out: &mut Outbox,
-    ) {
-        let Some(attachment) = self.channels.pair(owner, channel) else { return };
-        let Some(entry) = self.channels.attachment(attachment) else { return };
-        let Some(connection) = self.connections.get(owner) else { return };
-        let (true, None, false) = (entry.live, entry.presence_place, connection.congested) else {
-            return;
-        };
-        let Some(transport) = connection.transport else { return };
-        if let Some(mut frame) = self.presence_frame_out(channel, serial) {
-            frame.presence.push(message.clone());
-            self.send_to(transport, frame, out);
-        }
     }
 
     /// The id of a leave that the server makes up: unique among all nodes and runs, and never of

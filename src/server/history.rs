@@ -26,10 +26,17 @@ struct Entry {
 }
 
 impl History {
-    /// Remembers an event, and forgets the oldest ones that are too many.
+    /// Bytes of what is remembered, estimated.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Remembers an event, and forgets the oldest ones that are too many. `others` is how many
+    /// bytes other channels remember.
     pub(super) fn push(
         &mut self,
         config: &HistoryConfig,
+        others: usize,
         now: Instant,
         position: Position,
         message: &PresenceMessage,
@@ -44,7 +51,8 @@ impl History {
             until: now + config.retention,
             message: message.clone(),
         });
-        while self.entries.len() > config.events || self.bytes > config.bytes {
+        let room = config.bytes.min(config.total_bytes.saturating_sub(others));
+        while self.entries.len() > config.events || self.bytes > room {
             if !self.forget_oldest() {
                 break;
             }

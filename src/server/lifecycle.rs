@@ -243,7 +243,6 @@ impl Server {
             connection.congested = false;
             self.counters.congested = self.counters.congested.saturating_sub(1);
         }
-        connection.authenticating = false;
         connection.more = None;
         connection.refused = 0;
         connection.since = now;
@@ -272,11 +271,9 @@ impl Server {
 
     /// The client has a new token (RTC8a): the host is asked what it is worth.
     pub(super) fn auth_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(transport) = connection.transport else { return };
+        let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
-                connection.authenticating = true;
                 self.put(out, Output::Authenticate { transport, token: Token(token) });
             }
             None => {
@@ -298,7 +295,6 @@ impl Server {
         let expires_at = expires.map(|time| self.deadline_of(time));
         let reauthorize_at = expires_at.map(|at| at - self.config.reauthorize_before);
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        connection.authenticating = false;
         let identity = identity.normal();
         if identity != connection.identity && identity != Identity::Any {
             let message = "The new credentials are of another client id";

@@ -25,6 +25,7 @@
 //! | leave, DETACH, CLOSE, a lost right | they leave at once |
 //! | the transport is lost, or its peer silent | they leave after `remainPresentFor`, unless the connection comes back |
 //! | the connection comes back (resume) | they stay; channels that it does not attach again within `remainPresentFor` lose them |
+//! | it comes back and attaches a channel anew, without a channel serial: it had detached meanwhile | they leave at once |
 //! | another transport resumes the connection | they stay; the old transport is closed |
 //! | `Input::Kick` | they leave at once, and may enter again |
 //! | `Input::Drain` | as when the transport is lost |
@@ -104,6 +105,8 @@ pub struct Server {
     gathered: Vec<Slot>,
     /// The largest number that a transport ever had.
     highest_transport: Option<u64>,
+    /// Bytes of the histories of all channels.
+    history_bytes: usize,
     draining: Option<Draining>,
 }
 
@@ -128,6 +131,7 @@ impl Server {
             syncs: VecDeque::new(),
             gathered: Vec::new(),
             highest_transport: None,
+            history_bytes: 0,
             draining: None,
             keys,
             config,
@@ -364,6 +368,8 @@ impl Server {
         self.counters.transports = self.connections.transports() as u64;
         self.counters.channels = self.channels.len() as u64;
         self.counters.attachments = self.channels.attachments() as u64;
+        self.counters.member_bytes = self.channels.member_bytes as u64;
+        self.counters.history_bytes = self.history_bytes as u64;
     }
 
     fn wake(&self) -> Wake {

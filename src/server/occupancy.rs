@@ -135,7 +135,16 @@ impl Server {
         }
     }
 
-    /// Tells watchers, or only one of them, of a channel's occupancy.
+    /// The time between two occupancy events is over: watchers are told of what has changed.
+    pub(super) fn occupancy_due(&mut self, channel: Slot, out: &mut Outbox) {
+        let Some(entry) = self.channels.get(channel) else { return };
+        if entry.occupancy != entry.watch.told {
+            self.tell_occupancy(channel, None, out);
+        }
+    }
+
+    /// Tells watchers, or only one of them, of a channel's occupancy. They must be allowed to
+    /// receive messages. One that is congested is told once it is not.
     pub(super) fn tell_occupancy(&mut self, channel: Slot, only: Option<Slot>, out: &mut Outbox) {
         let wall = self.now.wall;
         let Some(entry) = self.channels.get_mut(channel) else { return };
@@ -145,14 +154,12 @@ impl Server {
         let (name, occupancy) = (entry.name.clone(), entry.occupancy);
         let mut groups: Vec<(Metrics, Vec<TransportId>)> = Vec::new();
         let Some(entry) = self.channels.get(channel) else { return };
-        for &watcher in &entry.watchers {
-            if only.is_some_and(|only| only != watcher) {
-                continue;
-            }
+        for &watcher in only.as_ref().map_or(entry.watchers.as_slice(), core::slice::from_ref) {
             let Some(attachment) = self.channels.attachment(watcher) else { continue };
             let Some(connection) = self.connections.get(attachment.connection) else { continue };
+            let hears = attachment.live && attachment.granted.contains(Modes::SUBSCRIBE);
             let (Some(transport), false, true) =
-                (connection.transport, connection.congested, attachment.live)
+                (connection.transport, connection.congested, hears)
             else {
                 continue;
             };

@@ -33,8 +33,8 @@ pub enum Output {
         /// Which one.
         transport: TransportId,
     },
-    /// Verify a token and answer with `Input::Authorized` or `Input::AuthorizationFailed`. Only the
-    /// answer to the last question counts.
+    /// Verify a token and answer with `Input::Authorized` or `Input::AuthorizationFailed`. Each
+    /// question wants an answer, in the order of the questions: the last one stands.
     Authenticate {
         /// Whose token it is.
         transport: TransportId,

@@ -113,7 +113,9 @@ impl Server {
             check_connection_id(item.connection_id.as_ref(), &connection.id)?;
             let client_id = item.client_id.take();
             item.client_id = Some(member_id(&connection.identity, client_id, limits.client_id)?);
-            if item.size() > limits.message_size {
+            // What says how to read the data goes to everybody too.
+            let encoding = item.encoding.as_ref().map_or(0, |encoding| encoding.len());
+            if item.size().saturating_add(encoding) > limits.message_size {
                 self.counters.limited += 1;
                 return Err(ErrorInfo::new(40009, 400, "The presence message is too large"));
             }
@@ -147,6 +149,7 @@ impl Server {
     ) -> Result<(), ErrorInfo> {
         let limits = self.config.limits;
         let now = self.now.mono;
+        let all = self.channels.member_bytes;
         let Some(entry) = self.channels.get_mut(channel) else { return Ok(()) };
         let (mut members, mut bytes) = (entry.members.len(), entry.member_bytes);
         let mut comes = false;
@@ -161,8 +164,7 @@ impl Server {
                 Some(member) => bytes = bytes.saturating_sub(size_of(&member)),
                 None => members = members.saturating_add(1),
             }
-            let data = item.data.as_ref().map_or(0, crate::wire::Data::size);
-            bytes = bytes.saturating_add(client_id.len()).saturating_add(data);
+            bytes = bytes.saturating_add(item.size());
         }
         let refused = if comes && members > limits.members_per_channel.max(entry.members.len()) {
             let message = alloc::format!(
@@ -172,6 +174,11 @@ impl Server {
             Some(ErrorInfo::new(91003, 400, message))
         } else if comes && bytes > limits.member_bytes_per_channel.max(entry.member_bytes) {
             Some(ErrorInfo::new(91006, 400, "The members of the channel have too much data"))
+        } else if comes
+            && all.saturating_sub(entry.member_bytes).saturating_add(bytes)
+                > limits.member_bytes.max(all)
+        {
+            Some(ErrorInfo::new(91006, 400, "The members of all channels have too much data"))
         } else if !entry.rate.take(
             limits.channel,
             now,
@@ -241,11 +248,8 @@ impl Server {
             // gone since must not come back.
             return None;
         }
-        let derived = kept.is_none_or(|kept| kept == (step.msg_serial, place));
-        let id = match item.id {
-            Some(id) if !derived => id,
-            _ => derived_id(&step.connection_id, step.msg_serial, index),
-        };
+        let derived = sequence == (step.msg_serial, place);
+        let id = member_message_id(&step.connection_id, sequence);
         let mut message = PresenceMessage {
             id: Some(id),
             connection_id: Some(step.connection_id.clone()),
@@ -335,11 +339,16 @@ impl Server {
     /// items have in common stands in the frame alone.
     fn tell_at_once(&mut self, step: &Step, serial: u64, applied: Vec<Applied>, out: &mut Outbox) {
         let per_frame = self.config.items_per_broadcast.max(1);
-        let own = self.own_transport(step);
+        let own = self.connections.get(step.slot).and_then(|connection| {
+            let apart = self.hears_apart(step.slot, step.attachment);
+            connection.transport.filter(|_| apart && !connection.congested)
+        });
+        if own.is_none() {
+            self.tell_own_of(step, serial, &applied, out);
+        }
         let Some(entry) = self.channels.get(step.channel) else { return };
         let to = Recipients::new(entry.presence.share(), own, None);
-        let Some(head) = self.presence_frame_out(step.channel, serial) else { return };
-        let mut head = head;
+        let Some(mut head) = self.presence_frame_out(step.channel, Some(serial)) else { return };
         head.connection_id = Some(step.connection_id.clone());
         head.timestamp = Some(step.stamp);
         head.id = Some(frame_id(&step.connection_id, step.msg_serial));
@@ -365,24 +374,18 @@ impl Server {
         applied: Vec<Applied>,
         out: &mut Outbox,
     ) {
-        if let (Some(transport), Some(mut frame)) =
-            (self.own_transport(step), self.presence_frame_out(step.channel, serial))
-        {
-            frame.presence = applied.iter().map(|applied| applied.message.clone()).collect();
-            self.send_to(transport, frame, out);
-        }
+        self.tell_own_of(step, serial, &applied, out);
         for applied in applied {
             self.gather(step.channel, applied.message, applied.known, out);
         }
     }
 
-    /// The transport of the member's own connection, if the audience does not include it. A
-    /// subscriber that is left out because it is congested hears of it by the sync that follows.
-    fn own_transport(&self, step: &Step) -> Option<crate::TransportId> {
-        let entry = self.channels.attachment(step.attachment)?;
-        let connection = self.connections.get(step.slot)?;
-        let later = connection.congested && entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
-        if entry.presence_place.is_some() || later { None } else { connection.transport }
+    /// Tells the member's own connection alone, if no broadcast reaches it.
+    fn tell_own_of(&mut self, step: &Step, serial: u64, applied: &[Applied], out: &mut Outbox) {
+        if self.hears_apart(step.slot, step.attachment) {
+            let messages = applied.iter().map(|applied| applied.message.clone()).collect();
+            self.tell_own(step.slot, step.channel, serial, messages, out);
+        }
     }
 }
 
@@ -399,7 +402,7 @@ fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
     id.finish()
 }
 
-fn derived_id(connection_id: &str, msg_serial: i64, index: usize) -> SmolStr {
+fn member_message_id(connection_id: &str, (msg_serial, index): (i64, i64)) -> SmolStr {
     let mut id = SmolStrBuilder::new();
     // Writing to a buffer in memory does not fail.
     let _ = write!(id, "{connection_id}:{msg_serial}:{index}");

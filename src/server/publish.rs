@@ -82,7 +82,7 @@ impl Server {
         for message in &mut frame.messages {
             check_connection_id(message.connection_id.as_ref(), &connection.id)?;
             message.client_id = publisher(&connection.identity, message.client_id.take())?;
-            bytes = bytes.saturating_add(message.size());
+            bytes = bytes.saturating_add(size_of(message));
         }
         if bytes > limits.message_size {
             self.counters.limited += 1;
@@ -137,11 +137,23 @@ impl Server {
             connection_id: Some(connection_id),
             timestamp: Some(wall),
             messages: frame.messages,
-            params: frame.params,
             ..ProtocolMessage::new(Action::Message)
         };
         self.broadcast(to, frame, out);
     }
+}
+
+/// The bytes that a message counts for: TM6, and all else that goes to everybody.
+fn size_of(message: &Message) -> usize {
+    let text = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
+    let other = message.other.iter().fold(0, |sum: usize, (name, value)| {
+        sum.saturating_add(name.len()).saturating_add(value.json_len())
+    });
+    message
+        .size()
+        .saturating_add(text(&message.id))
+        .saturating_add(text(&message.encoding))
+        .saturating_add(other)
 }
 
 /// Takes out what follows from the frame and gives the message its serial (TM2r), which is told.

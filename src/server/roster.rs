@@ -51,12 +51,12 @@ fn put(channels: &mut Channels, attachment: Slot, message: &PresenceMessage) -> 
     let Some(slot) = channel.members.put(message) else { return Change::Nothing };
     let new = channel.members.get(slot).map_or(0, |member| size_of(&member));
     channel.member_bytes = channel.member_bytes.saturating_sub(old).saturating_add(new);
-    if channel.members.len() > before {
+    let entered = channel.members.len() > before;
+    if entered {
         channel.link(slot, attachment, entry);
-        Change::Entered
-    } else {
-        Change::Updated
     }
+    channels.member_bytes = channels.member_bytes.saturating_sub(old).saturating_add(new);
+    if entered { Change::Entered } else { Change::Updated }
 }
 
 fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version) -> Change {
@@ -68,7 +68,9 @@ fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version
     let Some(message) = entry.members.remove(member) else { return Change::Nothing };
     debug_assert_eq!(message.action, PresenceAction::Leave);
     entry.member_bytes = entry.member_bytes.saturating_sub(bytes);
-    if let Some(attachment) = entry.owner(member).map(|owner| owner.attachment)
+    let owner = entry.owner(member).map(|owner| owner.attachment);
+    channels.member_bytes = channels.member_bytes.saturating_sub(bytes);
+    if let Some(attachment) = owner
         && let Some((attachment, channel)) = channels.both_mut(attachment)
     {
         channel.unlink(member, attachment);
@@ -76,7 +78,9 @@ fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version
     Change::Left(message)
 }
 
-/// The bytes that a member counts for (TP5): its client id and its data.
+/// The bytes that a member counts for (TP5): its client id, its data and its extras.
 pub(super) fn size_of(member: &crate::members::Member<'_>) -> usize {
-    member.client_id().len().saturating_add(member.data().map_or(0, crate::wire::Data::size))
+    let data = member.data().map_or(0, crate::wire::Data::size);
+    let extras = member.extras().map_or(0, crate::wire::Value::json_len);
+    member.client_id().len().saturating_add(data).saturating_add(extras)
 }

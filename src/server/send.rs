@@ -86,6 +86,8 @@ impl Server {
             }
             return;
         }
+        // A client takes an acknowledgement for a later serial as the end of all before it.
+        self.send_held_acks(slot, out);
         self.reply(slot, ack_frame(serial, 1, res), out);
     }
 
@@ -100,7 +102,6 @@ impl Server {
     /// Refuses a frame (RTN7a). It may be sent again: only accepted frames are remembered.
     pub(super) fn nack(&mut self, slot: Slot, serial: i64, error: ErrorInfo, out: &mut Outbox) {
         self.counters.nacks += 1;
-        // A client takes an acknowledgement for a later serial as the end of all before it.
         self.send_held_acks(slot, out);
         let frame = ProtocolMessage {
             msg_serial: Some(serial),

@@ -1,9 +1,13 @@
 //! Syncs: the members of a channel, page by page, as a recipient can take them (RTP18).
+//!
+//! A connection that does not subscribe to presence has none, and takes ATTACHED for an empty set
+//! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
 
+use super::channel::{Attachment, Channel};
 use super::roster::size_of;
 use super::{Outbox, Server, stream};
-use crate::members::Slot;
-use crate::wire::{Action, Modes, PresenceAction, ProtocolMessage};
+use crate::members::{Member, Slot};
+use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
 use alloc::vec::Vec;
 
 /// Bytes of a member in a page beside its data, roughly.
@@ -21,11 +25,13 @@ impl Server {
     pub(super) fn start_sync(&mut self, attachment: Slot, though_empty: bool) {
         let sequence = self.stream.next(self.now.wall);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        if !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) || !entry.live {
-            return;
-        }
         let running = entry.sync.is_some();
-        if channel.members.is_empty() && !though_empty && !running {
+        let empty = if entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
+            channel.members.is_empty() && !though_empty && !running
+        } else {
+            entry.first_member.is_none()
+        };
+        if empty || !entry.live {
             return;
         }
         entry.sync = Some((sequence, 0));
@@ -85,27 +91,29 @@ impl Server {
         // What is gathered is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.tell_pending(slot, out);
-        let (limit, bytes) = (self.config.sync_page_members.max(1), self.config.sync_page_bytes);
-        let Some(channel) = self.channels.get(slot) else { return false };
-        let mut presence = Vec::with_capacity(limit.min(channel.members.len()));
-        let (mut cursor, mut size) = (from, 0usize);
-        let next = loop {
-            let Some((member, found)) = channel.members.next_from(cursor) else { break None };
-            size = size.saturating_add(size_of(&found)).saturating_add(OVERHEAD);
-            if presence.len() >= limit || (size > bytes && !presence.is_empty()) {
-                break Some(member.number());
-            }
-            presence.push(found.to_message(PresenceAction::Present));
-            match member.number().checked_add(1) {
-                Some(number) => cursor = number,
-                None => break None,
-            }
+        let (Some(channel), Some(entry)) =
+            (self.channels.get(slot), self.channels.attachment(attachment))
+        else {
+            return false;
+        };
+        let mut page = Page {
+            members: self.config.sync_page_members.max(1),
+            bytes: self.config.sync_page_bytes,
+            size: 0,
+            presence: Vec::new(),
+        };
+        let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
+        let (action, serial, next) = if subscribes {
+            let next = page.fill_from(channel, from);
+            (Action::Sync, Some(stream::sync_serial(sequence, next)), next)
+        } else {
+            (Action::Presence, None, page.fill_with_own(channel, entry, from))
         };
         let frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
-            channel_serial: Some(stream::sync_serial(sequence, next)),
-            presence: presence.into(),
-            ..ProtocolMessage::new(Action::Sync)
+            channel_serial: serial,
+            presence: page.presence.into(),
+            ..ProtocolMessage::new(action)
         };
         self.send_to(transport, frame, out);
         if let Some(entry) = self.channels.attachment_mut(attachment) {
@@ -161,10 +169,12 @@ impl Server {
             else {
                 break;
             };
-            let presence = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE)
-                && (entry.sync.is_some() || entry.presence_mark < state.last_presence);
+            let missed = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE)
+                && entry.presence_mark < state.last_presence;
+            let presence = missed || entry.sync.is_some();
             let messages =
                 entry.granted.contains(Modes::SUBSCRIBE) && entry.message_mark < state.last_message;
+            let watches = !entry.metrics.is_empty();
             self.channels.join(attachment, transport);
             if messages {
                 let message = "Messages were missed because the connection was too slow";
@@ -176,6 +186,56 @@ impl Server {
                 self.counters.resyncs += 1;
                 self.start_sync(attachment, true);
             }
+            if watches {
+                self.tell_occupancy(channel, Some(attachment), out);
+            }
         }
+    }
+}
+
+/// A page of a sync.
+struct Page {
+    /// The most members and, once there is one, the most bytes.
+    members: usize,
+    bytes: usize,
+    size: usize,
+    presence: Vec<PresenceMessage>,
+}
+
+impl Page {
+    /// Adds a member if there is room for it.
+    fn takes(&mut self, member: &Member<'_>) -> bool {
+        self.size = self.size.saturating_add(size_of(member)).saturating_add(OVERHEAD);
+        let is_empty = self.presence.is_empty();
+        if self.presence.len() >= self.members || (self.size > self.bytes && !is_empty) {
+            return false;
+        }
+        self.presence.push(member.to_message(PresenceAction::Present));
+        true
+    }
+
+    /// Takes the members of a channel from a slot on, and tells where the next page starts.
+    fn fill_from(&mut self, channel: &Channel, from: u32) -> Option<u32> {
+        self.presence.reserve(self.members.min(channel.members.len()));
+        let mut cursor = from;
+        loop {
+            let (slot, member) = channel.members.next_from(cursor)?;
+            if !self.takes(&member) {
+                return Some(slot.number());
+            }
+            cursor = slot.number().checked_add(1)?;
+        }
+    }
+
+    /// The same with the members of one attachment. They are linked in no order that lasts, so
+    /// each page looks at all of them.
+    fn fill_with_own(&mut self, channel: &Channel, own: &Attachment, from: u32) -> Option<u32> {
+        let mut slots: Vec<Slot> =
+            channel.own(own).filter(|member| member.number() >= from).collect();
+        slots.sort_unstable_by_key(|slot| slot.number());
+        let rest = slots
+            .iter()
+            .find(|slot| channel.members.get(**slot).is_some_and(|member| !self.takes(&member)));
+        rest.map(|slot| slot.number())
     }
 }

@@ -3,7 +3,7 @@
 use super::coalesce::Pending;
 use super::{Outbox, Position, Recipients, Server, stream};
 use crate::members::Slot;
-use crate::wire::{Action, PresenceMessage, ProtocolMessage};
+use crate::wire::{Action, Modes, PresenceMessage, ProtocolMessage};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -47,18 +47,54 @@ impl Server {
         }
         let to = Recipients::new(entry.presence.share(), None, None);
         self.counters.presence_events += messages.len() as u64;
-        if let Some(mut frame) = self.presence_frame_out(channel, serial) {
+        if let Some(mut frame) = self.presence_frame_out(channel, Some(serial)) {
             frame.presence = messages.into();
             self.broadcast(to, frame, out);
         }
     }
 
-    /// A PRESENCE frame of a channel, without items.
-    pub(super) fn presence_frame_out(&self, channel: Slot, serial: u64) -> Option<ProtocolMessage> {
+    /// Whether a connection hears of its own members in frames of its own (RTP17a): it is not in
+    /// the audience. A subscriber that was taken out of it for a while, because it is congested,
+    /// hears by the sync that follows.
+    pub(super) fn hears_apart(&self, slot: Slot, attachment: Slot) -> bool {
+        let Some(entry) = self.channels.attachment(attachment) else { return false };
+        let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
+        let congested = self.connections.get(slot).is_some_and(|c| c.congested);
+        entry.presence_place.is_none() && !(congested && subscribes)
+    }
+
+    /// Tells a connection of its own members. The frames move the channel's serial on if nothing of
+    /// the channel was held back.
+    pub(super) fn tell_own(
+        &mut self,
+        slot: Slot,
+        channel: Slot,
+        serial: u64,
+        messages: Vec<PresenceMessage>,
+        out: &mut Outbox,
+    ) {
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let congested = self.connections.get(slot).is_none_or(|c| c.congested);
+        let serial = (!congested).then_some(serial);
+        let mut messages = messages.into_iter().peekable();
+        while messages.peek().is_some() {
+            let Some(mut frame) = self.presence_frame_out(channel, serial) else { return };
+            frame.presence = messages.by_ref().take(per_frame).collect();
+            self.reply(slot, frame, out);
+        }
+    }
+
+    /// A PRESENCE frame of a channel, without items; with a position it moves the channel's serial
+    /// on (RTL15b).
+    pub(super) fn presence_frame_out(
+        &self,
+        channel: Slot,
+        serial: Option<u64>,
+    ) -> Option<ProtocolMessage> {
         let entry = self.channels.get(channel)?;
         Some(ProtocolMessage {
             channel: Some(entry.name.clone()),
-            channel_serial: Some(stream::text(serial)),
+            channel_serial: serial.map(stream::text),
             timestamp: Some(entry.stamp),
             ..ProtocolMessage::new(Action::Presence)
         })
@@ -101,7 +137,7 @@ impl Server {
         let mut messages = pending.into_messages().into_iter().peekable();
         self.counters.presence_events += messages.len() as u64;
         while messages.peek().is_some() {
-            let Some(mut frame) = self.presence_frame_out(channel, serial) else { return };
+            let Some(mut frame) = self.presence_frame_out(channel, Some(serial)) else { return };
             let per_frame = self.config.items_per_broadcast.max(1);
             frame.presence = messages.by_ref().take(per_frame).collect();
             self.broadcast(Recipients::new(to.clone(), None, None), frame, out);
@@ -116,8 +152,11 @@ impl Server {
         message: &PresenceMessage,
     ) {
         let now = self.now.mono;
+        let all = self.history_bytes;
         let Some(entry) = self.channels.get_mut(channel) else { return };
-        entry.history.push(&self.config.history, now, position, message);
+        let others = all.saturating_sub(entry.history.bytes());
+        entry.history.push(&self.config.history, others, now, position, message);
+        self.history_bytes = others.saturating_add(entry.history.bytes());
         if entry.history_at.is_none() && !entry.history.is_empty() {
             entry.history_at = Some(now + self.config.history.retention);
             self.arm_channel(channel);

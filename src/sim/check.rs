@@ -142,6 +142,15 @@ impl Checker {
                 self.connected(world, *transport, id, &mut displaced);
             }
         }
+        if let server::Input::Received { transport, frame } = input
+            && frame.action == Action::Attach
+            && frame.channel_serial.is_none()
+            && let Some(id) = self.transports.get(transport)
+            && let Some(channel) = &frame.channel
+            && outputs.iter().any(|output| is_attached(output, *transport))
+        {
+            self.model.attached_anew(id, channel);
+        }
         for output in outputs {
             match output {
                 server::Output::Send { transport, frame } => self.answer(*transport, frame)?,
@@ -452,10 +461,11 @@ impl Checker {
             }
         }
         let listed = client_set(&peer.core, channel);
-        // Who has no mode PRESENCE_SUBSCRIBE is told of changes of its own members and of nothing
-        // else: no sync ever says who is there.
+        // Who has no mode PRESENCE_SUBSCRIBE is told of its own members and of nobody else
+        // (RTP17a): no sync ever says who is there.
         let hears = view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
-        if hears && listed != wanted {
+        let counts = |(key, _): &(&Key, _)| hears || key.0 == *connection;
+        if !listed.iter().filter(counts).eq(wanted.iter().filter(counts)) {
             return Err(format!(
                 "client {number}, {channel}: sees {listed:?}, and the server {wanted:?}"
             ));
@@ -594,6 +604,12 @@ fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Optio
         | client::Input::Send { op, .. } => Some((*op, None)),
         _ => None,
     }
+}
+
+/// Whether a transport is told that it is attached.
+fn is_attached(output: &server::Output, to: TransportId) -> bool {
+    matches!(output, server::Output::Send { transport, frame }
+        if *transport == to && frame.action == Action::Attached)
 }
 
 fn parts(message: &PresenceMessage) -> (Key, Member) {

@@ -32,6 +32,9 @@ struct Connection {
     /// The channels that its present transport, if it has one, has not attached again: when they
     /// were lost first, and when last.
     away: BTreeMap<SmolStr, (u64, u64)>,
+    /// The channels that its present transport has attached, and since when it has that transport.
+    attached: BTreeSet<SmolStr>,
+    since: u64,
     /// The message serials that were acknowledged. A set: frames that wait for their channel after
     /// a resume keep their serial, and others overtake them.
     acknowledged: BTreeSet<i64>,
@@ -61,10 +64,13 @@ impl Model {
             client_id: None,
             grace,
             away: BTreeMap::new(),
+            attached: BTreeSet::new(),
+            since: now,
             acknowledged: BTreeSet::new(),
         });
         connection.client_id = client_id;
         connection.grace = grace;
+        connection.since = now;
         // It has the time of another grace to attach its channels again.
         for (_, last) in connection.away.values_mut() {
             *last = now;
@@ -75,6 +81,7 @@ impl Model {
     /// their grace, until another transport attaches their channel.
     pub(super) fn lost(&mut self, id: &SmolStr, now: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.attached.clear();
         for channel in self.channels.keys() {
             connection.away.entry(channel.clone()).or_insert((now, now)).1 = now;
         }
@@ -84,6 +91,16 @@ impl Model {
     pub(super) fn attached(&mut self, id: &SmolStr, channel: &SmolStr) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.away.remove(channel);
+            connection.attached.insert(channel.clone());
+        }
+    }
+
+    /// A client attaches and does not say what it had heard: it knows nothing of members that
+    /// wait there for it.
+    pub(super) fn attached_anew(&mut self, id: &SmolStr, channel: &SmolStr) {
+        let away = |connection: &Connection| connection.away.contains_key(channel);
+        if self.connections.get(id).is_some_and(away) {
+            self.detached(id, channel);
         }
     }
 
@@ -124,6 +141,11 @@ impl Model {
                     let (serial, index) = kept.unwrap_or(place);
                     let id = SmolStr::from(format!("{id}:{serial}:{index}"));
                     members.insert(key, Member { id, data: item.data.clone() });
+                    if !connection.attached.contains(channel) {
+                        // A frame that is sent again, before its channel is attached again.
+                        let since = connection.since;
+                        connection.away.entry(channel.clone()).or_insert((since, since));
+                    }
                 }
                 PresenceAction::Leave => {
                     members.remove(&key);

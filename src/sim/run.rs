@@ -401,13 +401,7 @@ impl Runner {
             }
             Step::Detach(c, channel) => {
                 let channel = self.channel(channel);
-                let mut handle = self.handle(c);
-                // A detach without a connection does not reach the server, which goes on to keep
-                // the members while the client forgets them: who detaches then, ends his members
-                // by the grace alone, and what he entered meanwhile is anybody's guess.
-                if handle.connection_state() == ConnectionState::Connected {
-                    handle.detach(&channel);
-                }
+                self.handle(c).detach(&channel);
             }
             Step::Enter(c, channel, who, data) => {
                 self.presence(PresenceAction::Enter, c, channel, who, data);

@@ -47,6 +47,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// How many bytes its JSON text has.
+    pub(crate) fn json_len(&self) -> usize {
+        text::len(self)
+    }
+
     /// Whether this is [`Value::Null`].
     #[must_use]
     pub const fn is_null(&self) -> bool {
