@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+pub(crate) mod server;
+
 use core::fmt::Write as _;
 use presence_proto::client::{
     Client, ClientOptions, ConnectionEvent, Input, Outbox, Outcome, Output,
@@ -315,7 +317,7 @@ pub(crate) fn line(output: &Output) -> String {
 }
 
 /// The name of a frame and its fields as JSON.
-fn frame_line(frame: &ProtocolMessage) -> String {
+pub(crate) fn frame_line(frame: &ProtocolMessage) -> String {
     let bytes = frame.encode(Format::Json);
     let mut fields: Json = serde_json::from_slice(&bytes).expect("JSON");
     fields.as_object_mut().expect("an object").remove("action");
@@ -330,7 +332,7 @@ fn frame_line(frame: &ProtocolMessage) -> String {
     }
 }
 
-fn presence_line(message: &PresenceMessage) -> String {
+pub(crate) fn presence_line(message: &PresenceMessage) -> String {
     let mut line = format!("{} {}", action(message.action), member(message));
     if let Some(id) = &message.id {
         let _ = write!(line, " {id}");
