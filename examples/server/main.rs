@@ -160,11 +160,16 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The core's settings, as the options and what the store remembers want them.
+/// The core's settings, as the options and what the store remembers want them; the store is made
+/// ready for a new run.
 fn config(options: &Options, store: Option<&Store>) -> Result<ServerConfig, Box<dyn Error>> {
     let mut config = ServerConfig::default();
     config.limits.members_per_channel = options.max_members;
     if let Some(store) = store {
+        let left = store.end_last_run(clock::wall())?;
+        if left > 0 {
+            info!(left, "the history has the leaves of those who were present in the last run");
+        }
         config.first_serial = store.last_serial()?.saturating_add(1);
         config.key_secret = Some(store.key_secret(random()?)?);
     }

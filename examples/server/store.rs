@@ -6,15 +6,17 @@ use presence_proto::{
     server::{
         Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Output, Position, ServerEvent,
     },
-    wire::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage},
+    wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage, ProtocolMessage},
 };
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::{ops::Bound, path::Path};
 
 /// Channel, serial, index: a frame that holds one event, in MessagePack.
 const EVENTS: TableDefinition<'_, (&str, u64, u32), &[u8]> = TableDefinition::new("events");
 /// Time, serial, index: the channel. What is too old is found here.
 const BY_TIME: TableDefinition<'_, (i64, u64, u32), &str> = TableDefinition::new("events_by_time");
+/// Channel, connection id, client id: what a member that has not left said last, as in `EVENTS`.
+const MEMBERS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("members");
 /// What must outlive a run, by name.
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 
@@ -61,6 +63,7 @@ impl Store {
         let transaction = database.begin_write()?;
         transaction.open_table(EVENTS)?;
         transaction.open_table(BY_TIME)?;
+        transaction.open_table(MEMBERS)?;
         transaction.open_table(FACTS)?;
         transaction.commit()?;
         Ok(Self { database })
@@ -95,26 +98,43 @@ impl Store {
     /// Adds events. They are on the disk when this returns.
     pub(crate) fn append(&self, records: &[Record<'_>]) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        {
-            let mut events = transaction.open_table(EVENTS)?;
-            let mut by_time = transaction.open_table(BY_TIME)?;
-            let mut facts = transaction.open_table(FACTS)?;
-            let mut bytes = Vec::new();
-            let mut last = 0;
-            for Record { channel, position: Position { serial, index }, message } in records {
-                bytes.clear();
-                let mut frame = ProtocolMessage::new(Action::Presence);
-                frame.presence.push((*message).clone());
-                frame.encode_into(Format::MessagePack, &mut bytes);
-                let time = message.timestamp.unwrap_or_default().as_millis();
-                events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
-                by_time.insert((time, *serial, *index), channel.as_str())?;
-                last = last.max(*serial);
-            }
-            facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
-        }
+        write(&transaction, records)?;
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Records that those who were present when the last run ended have left, and tells how many
+    /// they were. Before the first event of a run.
+    ///
+    /// They cannot come back as who they were: no run knows the connections of the one before, and
+    /// who is there again has a new connection id. When the last run ended is not known, so they
+    /// leave now.
+    pub(crate) fn end_last_run(&self, now: UnixMillis) -> Result<usize, redb::Error> {
+        let serial = self.last_serial()?.saturating_add(1);
+        let transaction = self.database.begin_write()?;
+        let mut left = Vec::new();
+        for entry in transaction.open_table(MEMBERS)?.iter()? {
+            let (key, bytes) = entry?;
+            let Some(mut leave) = decode(bytes.value()) else { continue };
+            leave.action = PresenceAction::Leave;
+            // RTP2b1: made up on the member's behalf, and not earlier than what it ends.
+            leave.id = Some(format!("restart:{serial:016x}:{}", left.len()).into());
+            leave.timestamp = leave.timestamp.max(Some(now));
+            left.push((SmolStr::new(key.value().0), leave));
+        }
+        let records: Vec<Record<'_>> = left
+            .iter()
+            .zip(0..)
+            .map(|((channel, message), index)| {
+                let position = Position { serial, index };
+                Record { channel, position, message }
+            })
+            .collect();
+        if !records.is_empty() {
+            write(&transaction, &records)?;
+        }
+        transaction.commit()?;
+        Ok(left.len())
     }
 
     /// A page of a channel's history, as the core would answer if it remembered as much.
@@ -200,6 +220,36 @@ impl Store {
     }
 }
 
+/// Writes events, and who is present after them.
+fn write(transaction: &WriteTransaction, records: &[Record<'_>]) -> Result<(), redb::Error> {
+    let mut events = transaction.open_table(EVENTS)?;
+    let mut by_time = transaction.open_table(BY_TIME)?;
+    let mut members = transaction.open_table(MEMBERS)?;
+    let mut facts = transaction.open_table(FACTS)?;
+    let mut bytes = Vec::new();
+    let mut last = 0;
+    for Record { channel, position: Position { serial, index }, message } in records {
+        bytes.clear();
+        let mut frame = ProtocolMessage::new(Action::Presence);
+        frame.presence.push((*message).clone());
+        frame.encode_into(Format::MessagePack, &mut bytes);
+        let time = message.timestamp.unwrap_or_default().as_millis();
+        events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
+        by_time.insert((time, *serial, *index), channel.as_str())?;
+        let connection_id = message.connection_id.as_deref().unwrap_or_default();
+        let client_id = message.client_id.as_deref().unwrap_or_default();
+        let member = (channel.as_str(), connection_id, client_id);
+        if message.action == PresenceAction::Leave {
+            members.remove(member)?;
+        } else {
+            members.insert(member, bytes.as_slice())?;
+        }
+        last = last.max(*serial);
+    }
+    facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
+    Ok(())
+}
+
 fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
     ProtocolMessage::decode(Format::MessagePack, bytes).ok()?.presence.pop()
 }
@@ -207,7 +257,6 @@ fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use presence_proto::wire::PresenceAction;
 
     fn store() -> Store {
         let backend = redb::backends::InMemoryBackend::new();
@@ -285,6 +334,56 @@ mod tests {
         assert_eq!(pages(&store, &HistoryQuery::default()), named((4..10).rev()));
         assert!(!store.purge(UnixMillis::from_millis(i64::MAX)).unwrap());
         assert_eq!(pages(&store, &HistoryQuery::default()), named([]));
+    }
+
+    #[test]
+    fn who_was_present_when_a_run_ended_has_left_in_the_next() {
+        let store = store();
+        let time = |millis| Some(UnixMillis::from_millis(millis));
+        let member = |client: &str, action, data: &str, at| {
+            let mut message = PresenceMessage::new(action).with_client_id(client).with_data(data);
+            message.connection_id = Some("conn".into());
+            message.id = Some("conn:0:0".into());
+            message.timestamp = time(at);
+            message
+        };
+        use PresenceAction::{Enter, Leave, Update};
+        for (serial, message) in [
+            (1, member("stays", Enter, "1", 10)),
+            (2, member("leaves", Enter, "1", 20)),
+            (3, member("ahead", Enter, "1", 9_000)),
+            (4, member("stays", Update, "2", 30)),
+            (5, member("leaves", Leave, "1", 40)),
+        ] {
+            let position = Position { serial, index: 0 };
+            store.append(&[Record { channel: &"a".into(), position, message: &message }]).unwrap();
+        }
+        // Old events go; who is present is known all the same.
+        store.purge(UnixMillis::from_millis(35)).unwrap();
+        assert_eq!(store.end_last_run(UnixMillis::from_millis(5_000)).unwrap(), 2);
+        let mut query = HistoryQuery::default();
+        query.direction = Direction::Forwards;
+        let page = store.history("a", &query).unwrap();
+        let told: Vec<_> = page
+            .items
+            .iter()
+            .skip(2)
+            .map(|(position, m)| (position.serial, m.action, m.client_id.clone(), m.timestamp))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (6, Leave, Some("ahead".into()), time(9_000)),
+                (6, Leave, Some("stays".into()), time(5_000)),
+            ]
+        );
+        let last = &page.items[3].1;
+        assert_eq!(last.data, Some("2".into()));
+        assert!(!last.id.as_deref().unwrap().starts_with("conn"));
+        assert_eq!(store.last_serial().unwrap(), 6);
+        // They have left once and for all.
+        assert_eq!(store.end_last_run(UnixMillis::from_millis(6_000)).unwrap(), 0);
+        assert_eq!(store.last_serial().unwrap(), 6);
     }
 
     #[test]
