@@ -33,13 +33,14 @@ pub(crate) struct Rig {
     /// How far the wall clock was set forth, or back, since the start.
     pub(crate) wall_step: i64,
     /// Every line since the beginning, with what went in, for snapshots.
-    pub(crate) log: String,
+    pub(crate) log: Option<String>,
     wake: Option<Wake>,
     opened: u64,
     /// By transport: connection id and key, as CONNECTED told them.
     connections: BTreeMap<u64, (String, String)>,
     copy: Sets,
     last_position: Option<Position>,
+    first_presence: Option<String>,
     /// The connection ids and the serials that were seen, in order: they get short names in lines.
     ids: Vec<String>,
     serials: Vec<String>,
@@ -73,15 +74,21 @@ impl Rig {
             server: Server::new(config, [seed; 32]),
             time: 0,
             wall_step: 0,
-            log: String::new(),
+            log: None,
             wake: None,
             opened: 0,
             connections: BTreeMap::new(),
             copy: Sets::new(),
             last_position: None,
+            first_presence: None,
             ids: Vec::new(),
             serials: Vec::new(),
         }
+    }
+
+    /// A server whose story is written down.
+    pub(crate) fn logging(config: ServerConfig) -> Self {
+        Self { log: Some(String::new()), ..Self::with(config) }
     }
 
     // ---- What goes in
@@ -178,8 +185,10 @@ impl Rig {
 
     /// Something happens now. What is due at once is worked off.
     pub(crate) fn input(&mut self, input: Input) -> Came {
-        let line = self.input_line(&input);
-        self.say(&line);
+        if self.log.is_some() {
+            let line = self.input_line(&input);
+            self.say(&line);
+        }
         let mut came = self.call(input);
         while self.next().is_some_and(|at| at <= self.time) {
             came.add(self.call(Input::Tick));
@@ -237,8 +246,10 @@ impl Rig {
         let mut came = Came::default();
         for output in out {
             self.learn(&output);
-            let line = self.output_line(&output);
-            self.say(&line);
+            if self.log.is_some() {
+                let line = self.output_line(&output);
+                self.say(&line);
+            }
             came.take(output);
         }
         self.compare();
@@ -255,6 +266,11 @@ impl Rig {
     /// The key of that connection.
     pub(crate) fn key(&self, transport: u64) -> &str {
         &self.connections[&transport].1
+    }
+
+    /// The channel serial of the first PRESENCE that anybody was sent.
+    pub(crate) fn serial_of_first_presence(&self) -> String {
+        self.first_presence.clone().expect("nobody was told of anything")
     }
 
     /// The members of the usual channel, as `client=data`, sorted.
@@ -331,6 +347,12 @@ impl Rig {
                 self.ids.push(id.to_string());
             }
         }
+        if let Output::Send { frame, .. } | Output::Broadcast { frame, .. } = output
+            && frame.action == Action::Presence
+            && self.first_presence.is_none()
+        {
+            self.first_presence = frame.channel_serial.as_ref().map(ToString::to_string);
+        }
         let Output::Event(event) = output else { return };
         match event {
             ServerEvent::MemberEntered { channel, position, message } => {
@@ -381,7 +403,7 @@ impl Rig {
     // ---- Lines
 
     fn say(&mut self, line: &str) {
-        if line.is_empty() {
+        if self.log.is_none() || line.is_empty() {
             return;
         }
         let mut line = line.to_owned();
@@ -404,11 +426,15 @@ impl Rig {
             }
             line = line.replace(id.as_str(), &name);
         }
-        if let Some(at) = line.find("server:") {
-            // The run, which is random.
-            line.replace_range(at + 7..at + 15, "run");
+        if let Some(at) = line.find("\"id\":\"server:").or_else(|| line.find(" server:"))
+            && let Some(run) = line[at..].find("server:").map(|start| at + start + 7)
+        {
+            // The run of the server, which is random.
+            line.replace_range(run..run + 8, "run");
         }
-        let _ = writeln!(self.log, "t={} {line}", self.time);
+        if let Some(log) = &mut self.log {
+            let _ = writeln!(log, "t={} {line}", self.time);
+        }
     }
 
     fn input_line(&self, input: &Input) -> String {
