@@ -60,8 +60,9 @@ impl core::fmt::Debug for Token {
 
 /// A change of a member set. Applied in order, all of them make an exact copy of the sets.
 ///
-/// `serial` is the event's position in the streams of all channels: unique and growing, also from
-/// run to run. One frame's items share it and are told apart by `index`.
+/// `position` is the event's place in the streams of all channels: unique, growing from event to
+/// event of a channel, and from run to run. One frame's items share its serial and are told apart
+/// by `index`; events of another channel may come between them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ServerEvent {

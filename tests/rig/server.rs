@@ -39,7 +39,8 @@ pub(crate) struct Rig {
     /// By transport: connection id and key, as CONNECTED told them.
     connections: BTreeMap<u64, (String, String)>,
     copy: Sets,
-    last_position: Option<Position>,
+    /// The last position in each channel.
+    positions: BTreeMap<String, Position>,
     first_presence: Option<String>,
     /// The connection ids and the serials that were seen, in order: they get short names in lines.
     ids: Vec<String>,
@@ -79,7 +80,7 @@ impl Rig {
             opened: 0,
             connections: BTreeMap::new(),
             copy: Sets::new(),
-            last_position: None,
+            positions: BTreeMap::new(),
             first_presence: None,
             ids: Vec::new(),
             serials: Vec::new(),
@@ -356,19 +357,19 @@ impl Rig {
         let Output::Event(event) = output else { return };
         match event {
             ServerEvent::MemberEntered { channel, position, message } => {
-                self.position(*position);
+                self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.insert(key(message), message.clone());
                 assert_eq!(before, None, "it was there already");
             }
             ServerEvent::MemberUpdated { channel, position, message } => {
-                self.position(*position);
+                self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.insert(key(message), message.clone());
                 assert!(before.is_some(), "it was not there: {message:?}");
             }
             ServerEvent::MemberLeft { channel, position, message, .. } => {
-                self.position(*position);
+                self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.remove(&key(message));
                 assert!(before.is_some(), "it was not there: {message:?}");
@@ -384,9 +385,9 @@ impl Rig {
     }
 
     /// Positions grow from event to event.
-    fn position(&mut self, position: Position) {
-        assert!(self.last_position.is_none_or(|last| last < position), "{position:?}");
-        self.last_position = Some(position);
+    fn position(&mut self, channel: &str, position: Position) {
+        let last = self.positions.insert(channel.to_owned(), position);
+        assert!(last.is_none_or(|last| last < position), "{last:?} {position:?}");
     }
 
     /// The copy is what the server has.
