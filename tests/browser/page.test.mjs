@@ -121,6 +121,39 @@ test('a network that is lost for longer makes it leave, and come again', async (
   await context.close();
 });
 
+// Data comes from strangers: whatever it is, the page goes on and shows everybody.
+test('members that say strange things do not break the page', async () => {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
+  const { page, problems } = await open(context, 'Ada', '?channel=strange');
+  const json = (data) => ({ data, encoding: 'json' });
+  const strange = [
+    json('null'), json('{'), json('5'), json('[1]'), json('{"name":null,"mood":{"a":1}}'),
+    json('{"name":{"toString":1},"mood":{"toString":1}}'), json('{"name":"  "}'),
+    json(`{"name":"${'n'.repeat(2000)}","mood":"\u202e<b id=bold>${'m'.repeat(2000)}"}`),
+    { data: 'AAEC', encoding: 'base64' }, { data: 'x', encoding: 'json/cipher+aes' }, { data: 7 }, {},
+  ];
+  await page.evaluate(async (items) => {
+    const { key } = await (await fetch('page.json')).json();
+    items.forEach((item, i) => {
+      const parameters = new URLSearchParams({ clientId: `strange-${i}`, key });
+      const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/?${parameters}`);
+      const send = (frame) => socket.send(JSON.stringify({ channel: 'strange', ...frame }));
+      socket.onopen = () => send({ action: 10 });
+      socket.onmessage = ({ data }) => {
+        if (JSON.parse(data).action === 11) send({ action: 14, msgSerial: 0, presence: [{ action: 2, ...item }] });
+      };
+    });
+  }, strange);
+  await count(page, strange.length + 1);
+  assert.equal(await members(page).count(), strange.length + 1);
+  assert.equal(await page.locator('#bold').count(), 0);
+  const longest = await page.locator('bdi').evaluateAll((all) => Math.max(...all.map((e) => [...e.textContent].length)));
+  assert.equal(longest, 80);
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT.replace(/(\.png)?$/, '-strange.png'), fullPage: true });
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 test('by keyboard alone, on the width of a phone', async () => {
   const context = await browser.newContext({ viewport: { width: 360, height: 700 } });
   const { page, problems } = await open(context, 'Mary');

@@ -9,8 +9,10 @@ const parameters = new URL(location).searchParams;
 const CHANNEL = parameters.get('channel') ?? 'lobby';
 const GRACE_MS = Number(parameters.get('grace')) || 15_000;
 const EVENTS_KEPT = 50;
+const MEMBERS_SHOWN = 200; // the rest are counted
+const TEXT_SHOWN = 80; // characters of what others call themselves, and say
 const PLOT = { span: 120_000, width: 240, height: 60 };
-const VERBS = { enter: 'came', present: 'is here', leave: 'went' };
+const VERBS = { enter: 'came', present: 'is here', update: 'changed: ', leave: 'went' };
 const STATES = {
   initialized: 'Not connected',
   connecting: 'Connecting…',
@@ -39,7 +41,7 @@ async function start(credentials) {
   client.addEventListener('connection', ({ detail }) => showConnection(detail));
   client.addEventListener('members', showMembers);
   client.addEventListener('presence', ({ detail }) => showPresence(detail));
-  client.addEventListener('trouble', ({ detail }) => log(detail.text));
+  client.addEventListener('trouble', ({ detail }) => log(brief(detail.text)));
   client.connect();
   client.enter(me());
 }
@@ -66,29 +68,41 @@ function showMembers() {
   }
   $('count').textContent = members.length;
   $('nobody').hidden = members.length > 0;
-  $('members').replaceChildren(...members.map(memberItem));
+  $('members').replaceChildren(...members.slice(0, MEMBERS_SHOWN).map(memberItem));
+  $('more').hidden = members.length <= MEMBERS_SHOWN;
+  $('more').textContent = `and ${members.length - MEMBERS_SHOWN} more`;
 }
 
 const keyOf = ({ connectionId, clientId }) => `${connectionId}:${clientId}`;
 
 function memberItem(member) {
-  const { name, mood } = dataOf(member);
-  const shown = String(name || member.clientId);
-  const face = element('span', shown.slice(0, 1).toUpperCase());
+  const { mood } = dataOf(member);
+  const name = nameOf(member);
+  const face = element('span', [...name][0].toUpperCase());
   face.className = 'face';
-  face.style.background = `hsl(${hue(member.clientId)} 55% 38%)`;
+  face.style.background = `hsl(${hue(member.clientId)} 55% 30%)`;
   face.setAttribute('aria-hidden', 'true');
-  const text = element('span', member.connectionId === client.connectionId ? `${shown} (you)` : shown);
-  const change = element('small', '');
+  const text = element('span', element('bdi', name), member.connectionId === client.connectionId ? ' (you)' : '');
+  const change = element('small');
   change.className = 'change';
   change.dataset.since = since.get(keyOf(member));
   change.dataset.at = member.timestamp;
   tellAge(change);
-  text.append(element('small', String(mood ?? '')), change);
-  const item = document.createElement('li');
+  text.append(element('small', element('bdi', brief(mood))), change);
+  const item = element('li', face, text);
   item.dataset.clientId = member.clientId;
-  item.append(face, text);
   return item;
+}
+
+// Others choose their names: they are cut, and put into `bdi` elements so that they turn no text
+// around but their own.
+function nameOf(member) {
+  return brief(dataOf(member).name.trim() || member.clientId);
+}
+
+function brief(text) {
+  const characters = [...text];
+  return characters.length > TEXT_SHOWN ? `${characters.slice(0, TEXT_SHOWN - 1).join('')}…` : text;
 }
 
 // Since when a member is here, and how long its last change is ago, in words.
@@ -106,15 +120,15 @@ function ago(ms) {
 }
 
 function showPresence({ kind, member }) {
-  const { name, mood } = dataOf(member);
-  const what = kind === 'update' ? `changed: ${mood ?? ''}` : VERBS[kind];
-  log(`${name || member.clientId} ${what}`, member.timestamp);
+  const parts = [element('bdi', nameOf(member)), ` ${VERBS[kind]}`];
+  if (kind === 'update') parts.push(element('bdi', brief(dataOf(member).mood)));
+  // Who was here already is news now.
+  log(parts, kind === 'present' ? Date.now() : member.timestamp);
 }
 
-function log(text, at = Date.now()) {
-  const item = document.createElement('li');
-  item.append(element('time', new Date(at).toLocaleTimeString()), element('span', text));
-  $('events').prepend(item);
+function log(what, at = Date.now()) {
+  const time = element('time', new Date(at).toLocaleTimeString());
+  $('events').prepend(element('li', time, element('span', ...[what].flat())));
   while ($('events').children.length > EVENTS_KEPT) $('events').lastElementChild.remove();
 }
 
@@ -138,9 +152,10 @@ setInterval(() => {
   for (const change of document.querySelectorAll('.change')) tellAge(change);
 }, 1000);
 
-function element(tag, text) {
+// An element with text or other elements in it. Text is never taken for markup.
+function element(tag, ...content) {
   const made = document.createElement(tag);
-  made.textContent = text;
+  made.append(...content);
   return made;
 }
 
@@ -192,6 +207,8 @@ $('access-form').addEventListener('submit', (event) => {
 });
 
 addEventListener('pagehide', () => client?.close());
+// Back from where the browser keeps pages: it has left, and comes anew.
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
 
 // The server tells its development key; one with keys of its own tells none, and we ask.
 const { key } = await (await fetch('page.json')).json();

@@ -29,6 +29,9 @@ export class PresenceClient extends EventTarget {
     const [seed] = crypto.getRandomValues(new BigUint64Array(1));
     const core = { clientId: options.clientId, token: options.credentials.accessToken, remainPresentFor: options.grace };
     if (!wasm.create(this.#write(core), seed)) throw new Error('the core does not take these options');
+    // What the device knows of its network. One that is lost on purpose stays lost.
+    addEventListener('offline', () => this.#handle({ type: 'networkLost' }));
+    addEventListener('online', () => this.#offline || this.#handle({ type: 'networkAvailable' }));
   }
 
   connect() {
@@ -49,8 +52,8 @@ export class PresenceClient extends EventTarget {
     if (this.#offline === offline) return;
     this.#offline = offline;
     if (offline) {
-      this.#breakSocket();
       this.#handle({ type: 'networkLost' });
+      this.#breakSocket();
     } else {
       this.#handle({ type: 'networkAvailable' });
     }
@@ -68,12 +71,12 @@ export class PresenceClient extends EventTarget {
     this.#handle({ type: 'presence', channel: this.#options.channel, message: JSON.stringify({ action: 14, presence: [item] }) });
   }
 
-  // Hands an input to the core and does what comes out of it.
+  // Hands an input to the core and does what comes out of it. False if the core cannot read it.
   #handle(input) {
-    clearTimeout(this.#timer);
     const delay = this.#wasm.handle(this.#write(input), performance.now(), Date.now());
-    if (delay === -2) throw new Error(`the core does not take ${input.type}`);
+    if (delay === -2) return false;
     const outputs = JSON.parse(this.#read());
+    clearTimeout(this.#timer);
     // setTimeout counts in 31 bits; a tick that comes too early is harmless.
     if (delay >= 0) this.#timer = setTimeout(() => this.#handle({ type: 'tick' }), Math.min(delay, 2 ** 31 - 1));
     let membersChanged = false;
@@ -100,6 +103,7 @@ export class PresenceClient extends EventTarget {
       }
     }
     if (membersChanged) this.#tell('members');
+    return true;
   }
 
   #open({ transport, params }) {
@@ -120,7 +124,8 @@ export class PresenceClient extends EventTarget {
     };
     socket.onmessage = ({ data }) => {
       this.#tell('frame', { direction: 'in', text: data });
-      this.#handle({ type: 'received', transport, frame: data });
+      // What is no frame ends the transport.
+      if (!this.#handle({ type: 'received', transport, frame: data })) this.#breakSocket();
     };
     socket.onclose = () => {
       if (this.#socket === mine) this.#socket = null;
@@ -168,10 +173,21 @@ export class PresenceClient extends EventTarget {
 
 const KINDS = { 1: 'present', 2: 'enter', 3: 'leave', 4: 'update' };
 
-// What a member says of itself, as an object. Others may say anything.
-export function dataOf({ data, encoding }) {
-  if (data === undefined) return {};
-  if (encoding !== 'json') return { mood: String(data) };
-  const value = JSON.parse(data);
-  return Array.isArray(value) ? { mood: data } : value;
+// What a member says of itself, as text: { name, mood }. Others may say anything, in any encoding.
+export function dataOf({ data = '', encoding }) {
+  const said = encoding === 'json' ? parsed(data) : undefined;
+  if (said === null || typeof said !== 'object' || Array.isArray(said)) return { name: '', mood: String(data) };
+  return { name: textOf(said.name), mood: textOf(said.mood) };
+}
+
+function parsed(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(value = '') {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
