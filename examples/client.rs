@@ -1,28 +1,35 @@
 //! A presence client for the terminal, on tokio.
 //!
 //! ```text
-//! cargo run --example client -- --url ws://127.0.0.1:8080 --key dev.key:secret \
+//! cargo run --example client -- --url ws://127.0.0.1:8080 --key dev.key:development-only \
 //!     --client-id ann --channel lobby --data "looking around"
 //! ```
 //!
 //! It enters the channel and shows who is present as that changes. When the connection is lost it
 //! connects again and enters again, all by the core. A line that you type becomes the member's
-//! data. Ctrl-C leaves and closes; a second one does not wait for the server.
+//! data. Ctrl-C closes the connection, which makes its member leave at once; a second one does not
+//! wait for the server.
 //!
 //! The driver is the loop in [`run`]: whatever happens becomes an [`Input`], and every
 //! [`Output`] is done before the next input. Everything else is sockets and the screen.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
+#[path = "common/clock.rs"]
+mod clock;
+
 use clap::Parser;
+use clock::Clock;
 use futures_util::{SinkExt, StreamExt};
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Outcome, Output};
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
 use presence_proto::client::{ConnectionEvent, ConnectionState, ConnectionStateChange};
 use presence_proto::wire::{Data, ErrorInfo, Format, Params, PresenceAction};
 use presence_proto::wire::{PresenceMessage, ProtocolMessage};
-use presence_proto::{Instant, Now, OpId, SubscriptionId, TransportId, UnixMillis};
+use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::collections::VecDeque;
-use std::io::{BufRead, IsTerminal};
+use std::error::Error;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,14 +39,16 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Frames and typed lines that may wait for the loop. Whoever is faster than that waits.
 const QUEUE: usize = 64;
-/// The one operation whose outcome matters to the flow of this program.
-const LEAVE: OpId = OpId(0);
+/// The operations of this program, told apart by what they are.
+const SUBSCRIBE: OpId = OpId(1);
+const ENTER: OpId = OpId(2);
+const UPDATE: OpId = OpId(3);
 
 /// A presence client: enters a channel and shows who is there.
 #[derive(Parser)]
 struct Args {
     /// Where the server is.
-    #[arg(long, default_value = "ws://127.0.0.1:8080")]
+    #[arg(long, default_value = "ws://127.0.0.1:8080", value_parser = web_socket)]
     url: url::Url,
     /// A key of the server, NAME:SECRET.
     #[arg(long, env = "PRESENCE_KEY", hide_env_values = true, conflicts_with = "token")]
@@ -64,56 +73,51 @@ struct Args {
     format: Format,
 }
 
+fn web_socket(text: &str) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let good = matches!(url.scheme(), "ws" | "wss");
+    good.then_some(url).ok_or_else(|| "it begins with ws:// or wss://".into())
+}
+
 fn format_of(name: &str) -> Result<Format, String> {
-    [Format::Json, Format::MessagePack]
-        .into_iter()
-        .find(|format| format.name() == name)
-        .ok_or_else(|| "json or msgpack".into())
+    Format::from_name(name).ok_or_else(|| "json or msgpack".into())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let screen = Screen::new();
-    match run(&args, &screen).await {
+    match run(&Args::parse(), &Screen::new()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            screen.say(Color::Red, &format!("failed: {error}"));
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
 /// The driver. Ends when the connection is closed, or has failed for good.
-async fn run(args: &Args, screen: &Screen) -> Result<(), ErrorInfo> {
+async fn run(args: &Args, screen: &Screen) -> Result<(), Box<dyn Error>> {
     let mut options = ClientOptions::default();
     options.client_id = Some(args.client_id.as_str().into());
     options.format = args.format;
     options.token = args.token.as_deref().map(Into::into);
     // tungstenite shows pings, so the server need not send heartbeat frames (RTN23b).
     options.observes_pings = true;
-    let seed = getrandom::u64().expect("the operating system has randomness");
-    let mut core = Client::new(options, seed);
+    let mut core = Client::new(options, getrandom::u64()?);
     let mut out = Outbox::new();
     let clock = Clock::start();
 
     let (events, mut happened) = mpsc::channel::<Input>(QUEUE);
     let mut lines = typed_lines();
-    let mut transport = None;
-    let mut leaving = false;
-    let mut op = LEAVE.0;
-    let mut next_op = || {
-        op += 1;
-        OpId(op)
-    };
+    let mut ctrl_c = pin!(tokio::signal::ctrl_c());
+    let mut transport: Option<Transport> = None;
+    let mut closing = false;
 
-    let data = args.data.as_deref().map(|text| Data::String(text.into()));
-    let mut todo = VecDeque::from([
-        Input::Connect,
-        Input::subscribe(next_op(), args.channel.as_str(), SubscriptionId(1)),
-    ]);
+    let channel = args.channel.as_str();
+    let text = |text: &str| Some(Data::String(text.into()));
+    let mut todo =
+        VecDeque::from([Input::Connect, Input::subscribe(SUBSCRIBE, channel, SubscriptionId(1))]);
     if !args.watch {
-        todo.push_back(Input::enter(next_op(), args.channel.as_str(), data));
+        todo.push_back(Input::enter(ENTER, channel, args.data.as_deref().and_then(text)));
     }
 
     loop {
@@ -128,7 +132,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), ErrorInfo> {
                 }
                 Output::CloseTransport { transport: id } => {
                     // Dropped, it sends what it has and closes.
-                    transport = transport.filter(|open: &Transport| open.id != id);
+                    transport = transport.filter(|open| open.id != id);
                 }
                 Output::Send { transport: id, frame } => {
                     if let Some(open) = transport.as_ref().filter(|open| open.id == id) {
@@ -136,45 +140,32 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), ErrorInfo> {
                     }
                 }
                 Output::Connection(change) => {
-                    screen.connection(&change);
+                    screen.connection(&change)?;
                     match change.event {
                         ConnectionEvent::State(ConnectionState::Closed) => return Ok(()),
                         ConnectionEvent::State(ConnectionState::Failed) => {
-                            return Err(change.reason.unwrap_or_default());
+                            return Err(change.reason.unwrap_or_default().into());
                         }
                         _ => {}
                     }
                 }
-                Output::Channel { channel, change } => {
-                    let reason = change.reason.map(|e| format!(": {e}")).unwrap_or_default();
-                    screen.say(Color::Dim, &format!("{channel} {}{reason}", change.current));
-                }
-                Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
-                    screen.member(&message);
-                    roster_changed |= message.action != PresenceAction::Update;
-                }
-                Output::Done { op: LEAVE, result } => {
-                    if let Err(error) = result {
-                        screen.say(Color::Red, &format!("could not leave: {error}"));
-                    }
-                    todo.push_back(Input::Close);
-                }
-                Output::Done { result: Ok(Outcome::Done), .. } => {}
-                Output::Done { result: Err(error), .. } => {
-                    screen.say(Color::Red, &format!("not done: {error}"));
-                }
+                // It takes everything with it, and tells why itself.
+                _ if core.connection().state() == ConnectionState::Failed => {}
                 Output::TokenRequired => {
                     let error = ErrorInfo::new(40171, 401, "the token has expired; start again");
                     todo.push_back(Input::Token(Err(error)));
                 }
-                Output::Warning(warning) => screen.say(Color::Red, &format!("{warning:?}")),
-                other => screen.say(Color::Dim, &format!("{other:?}")),
+                Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
+                    screen.member(&message)?;
+                    roster_changed |= message.action != PresenceAction::Update;
+                }
+                other => screen.other(&other)?,
             }
         }
-        if roster_changed && let Some(channel) = core.channel(&args.channel) {
-            let mut names: Vec<_> = channel.members().map(|m| m.client_id().clone()).collect();
+        if roster_changed && let Some(channel) = core.channel(channel) {
+            let mut names: Vec<_> = channel.members().map(|m| m.client_id().as_str()).collect();
             names.sort_unstable();
-            screen.say(Color::Bold, &format!("present ({}): {}", names.len(), names.join(", ")));
+            screen.say(Color::Bold, &format!("present ({}): {}", names.len(), names.join(", ")))?;
         }
         if !todo.is_empty() {
             continue;
@@ -183,21 +174,17 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), ErrorInfo> {
         tokio::select! {
             // Never empty-handed for good: this function holds a sender itself.
             Some(input) = happened.recv() => todo.push_back(input),
-            Some(line) = lines.recv(), if !leaving => {
-                let data = Some(Data::String(line.into()));
-                todo.push_back(Input::update(next_op(), args.channel.as_str(), data));
+            Some(line) = lines.recv(), if !closing => {
+                todo.push_back(Input::update(UPDATE, channel, text(&line)));
             }
-            _ = tokio::signal::ctrl_c() => {
-                if leaving {
+            pressed = &mut ctrl_c => {
+                pressed?;
+                if closing {
                     return Ok(());
                 }
-                leaving = true;
-                screen.say(Color::Dim, "leaving…");
-                todo.push_back(if core.connection().state() == ConnectionState::Connected && !args.watch {
-                    Input::leave(LEAVE, args.channel.as_str(), None)
-                } else {
-                    Input::Close
-                });
+                ctrl_c.set(tokio::signal::ctrl_c());
+                closing = true;
+                todo.push_back(Input::Close);
             }
             () = sleep(wake.delay(clock.now())) => {}
         }
@@ -335,27 +322,6 @@ fn typed_lines() -> mpsc::Receiver<String> {
     lines
 }
 
-/// The clocks. The core has none: they are read here, once for each call.
-struct Clock {
-    start: std::time::Instant,
-}
-
-#[allow(clippy::disallowed_methods, reason = "a driver is where the clocks are read")]
-impl Clock {
-    fn start() -> Self {
-        Self { start: std::time::Instant::now() }
-    }
-
-    fn now(&self) -> Now {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        Now::new(
-            Instant::from_millis(millis(self.start.elapsed())),
-            UnixMillis::from_millis(millis(wall.unwrap_or_default()).cast_signed()),
-        )
-    }
-}
-
 /// The terminal: colours where there are colours, and plain lines in a pipe.
 struct Screen {
     colors: bool,
@@ -376,33 +342,56 @@ impl Screen {
         Self { colors }
     }
 
-    fn say(&self, color: Color, line: &str) {
+    /// Fails if there is nobody to read any more.
+    fn say(&self, color: Color, line: &str) -> io::Result<()> {
+        let (line, mut out) = (printable(line), io::stdout().lock());
         if self.colors {
-            println!("\x1b[{}m{}\x1b[0m", color as u8, printable(line));
+            // From the left edge: over the ^C that a terminal shows.
+            writeln!(out, "\r\x1b[{}m{line}\x1b[0m", color as u8)
         } else {
-            println!("{}", printable(line));
+            writeln!(out, "{line}")
         }
     }
 
-    fn connection(&self, change: &ConnectionStateChange) {
+    fn connection(&self, change: &ConnectionStateChange) -> io::Result<()> {
         let color = match change.current {
             ConnectionState::Connected => Color::Green,
-            ConnectionState::Failed => return,
+            ConnectionState::Failed => return Ok(()),
             ConnectionState::Disconnected | ConnectionState::Suspended => Color::Yellow,
             _ => Color::Dim,
         };
-        let reason = change.reason.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
         let retry = match change.retry_in {
             Some(delay) if !delay.is_zero() => {
-                format!("; next try in {:.1} s", delay.as_secs_f64())
+                format!(", next try in {:.0} s", delay.as_secs_f64())
             }
-            Some(_) => "; trying again".into(),
+            Some(_) => ", trying again".into(),
             None => String::new(),
         };
-        self.say(color, &format!("{}{reason}{retry}", change.current));
+        let reason = in_brackets(change.reason.as_ref());
+        self.say(color, &format!("{}{retry}{reason}", change.current))
     }
 
-    fn member(&self, message: &PresenceMessage) {
+    fn other(&self, output: &Output) -> io::Result<()> {
+        match output {
+            Output::Channel { channel, change } => {
+                let reason = in_brackets(change.reason.as_ref());
+                self.say(Color::Dim, &format!("{channel} {}{reason}", change.current))
+            }
+            Output::Done { op, result: Err(error) } => {
+                let what = match *op {
+                    SUBSCRIBE => "subscribe",
+                    ENTER => "enter",
+                    _ => "update",
+                };
+                self.say(Color::Red, &format!("could not {what}: {error}"))
+            }
+            Output::Warning(warning) => self.say(Color::Red, &warning.to_string()),
+            Output::Misuse(misuse) => self.say(Color::Red, &format!("a bug here: {misuse}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn member(&self, message: &PresenceMessage) -> io::Result<()> {
         let (color, verb) = match message.action {
             PresenceAction::Enter => (Color::Green, "entered"),
             PresenceAction::Update => (Color::Yellow, "changed"),
@@ -415,11 +404,18 @@ impl Screen {
             Some(Data::String(text)) => format!(": {text}"),
             Some(other) => format!(": {other:?}"),
         };
-        self.say(color, &format!("{who} {verb}{what}"));
+        self.say(color, &format!("{who} {verb}{what}"))
     }
 }
 
-/// Others choose their names and data: nothing of it may steer this terminal.
+fn in_brackets(reason: Option<&ErrorInfo>) -> String {
+    reason.map(|error| format!(" ({})", error.message)).unwrap_or_default()
+}
+
+/// Others choose their names and data: nothing of it may steer this terminal, or turn its text
+/// around.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -1,21 +1,26 @@
 //! A game that polls its presence client once a frame: no threads for it, no runtime, no waiting.
 //!
 //! ```text
-//! cargo run --example game_loop -- ws://127.0.0.1:8080 dev.key:secret ann arena
+//! cargo run --example game_loop -- ws://127.0.0.1:8080 dev.key:development-only ann arena
 //! ```
 //!
 //! Every player is a member whose data is a position. Players walk by themselves; run it in two
-//! terminals to see them meet. `--frames N` as the last argument ends the game, leaving and
-//! closing, after so many frames.
+//! terminals to see them meet. `--frames N` as the last argument ends the game after so many frames:
+//! it closes the connection, and the player leaves at once. Ctrl-C ends it as a crash would: others
+//! see the player stand still until its grace is over.
 //!
 //! A frame of the game takes what the socket has, hands it to the core, ticks the core once, and
 //! draws. [`Wake`](presence_proto::Wake) is not needed: a tick that comes too often is harmless.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
+#[path = "common/clock.rs"]
+mod clock;
+
+use clock::Clock;
 use presence_proto::client::{Client, ClientOptions, ConnectionState, Input, Outbox, Output};
 use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
-use presence_proto::{Instant, Now, OpId, SubscriptionId, TransportId, UnixMillis};
+use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{ErrorKind, IsTerminal};
 use std::net::TcpStream;
 use std::process::ExitCode;
@@ -31,7 +36,6 @@ const HEIGHT: usize = 12;
 
 const ENTER: OpId = OpId(1);
 const STEP: OpId = OpId(2);
-const LEAVE: OpId = OpId(3);
 
 fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -66,7 +70,7 @@ fn main() -> ExitCode {
             game.step();
         }
         if frame == last_frame {
-            game.end();
+            game.network.tell(Input::Close);
         }
         game.draw(frame);
         std::thread::sleep(FRAME);
@@ -97,11 +101,6 @@ impl Game {
             let data = Some(self.player.data());
             self.network.tell(Input::update(STEP, self.arena.as_str(), data));
         }
-    }
-
-    fn end(&mut self) {
-        self.network.tell(Input::leave(LEAVE, self.arena.as_str(), None));
-        self.network.tell(Input::Close);
     }
 
     /// Draws from the core's own member set: the game keeps no second list.
@@ -170,7 +169,7 @@ struct Network {
     core: Client,
     out: Outbox,
     url: url::Url,
-    start: std::time::Instant,
+    clock: Clock,
     socket: Socket,
 }
 
@@ -182,7 +181,6 @@ enum Socket {
 }
 
 impl Network {
-    #[allow(clippy::disallowed_methods, reason = "a driver is where the clocks are read")]
     fn new(name: &str, seed: u64, url: url::Url) -> Self {
         let mut options = ClientOptions::default();
         options.client_id = Some(name.into());
@@ -192,7 +190,7 @@ impl Network {
             core: Client::new(options, seed),
             out: Outbox::new(),
             url,
-            start: std::time::Instant::now(),
+            clock: Clock::start(),
             socket: Socket::Closed,
         }
     }
@@ -212,7 +210,7 @@ impl Network {
 
     fn tell(&mut self, input: Input) {
         // The frame rate is faster than any deadline.
-        let _ = self.core.handle(self.now(), input, &mut self.out);
+        let _ = self.core.handle(self.clock.now(), input, &mut self.out);
         for output in self.out.drain() {
             match output {
                 Output::OpenTransport { transport, params } => {
@@ -302,16 +300,6 @@ impl Network {
                 Some(Input::TransportClosed { transport, error: failed(error) })
             }
         }
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "a driver is where the clocks are read")]
-    fn now(&self) -> Now {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        Now::new(
-            Instant::from_millis(millis(self.start.elapsed())),
-            UnixMillis::from_millis(millis(wall.unwrap_or_default()).cast_signed()),
-        )
     }
 }
 

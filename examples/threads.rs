@@ -1,19 +1,24 @@
 //! A presence client on threads and blocking sockets, without a runtime.
 //!
 //! ```text
-//! cargo run --example threads -- ws://127.0.0.1:8080 dev.key:secret ann lobby
+//! cargo run --example threads -- ws://127.0.0.1:8080 dev.key:development-only ann lobby
 //! ```
 //!
 //! Three threads: this one owns the core, one waits for the socket, one for the keyboard. They
-//! meet in a channel of inputs; the core's [`Wake`](presence_proto::Wake) is the time-out of
+//! meet in a channel of events; the core's [`Wake`](presence_proto::Wake) is the time-out of
 //! `recv_timeout`. A line that you type becomes the member's data; the end of the input (Ctrl-D)
-//! leaves and closes.
+//! closes the connection, which makes its member leave at once. Ctrl-C ends the program as a crash
+//! would: others see the member until its grace is over.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
+#[path = "common/clock.rs"]
+mod clock;
+
+use clock::Clock;
 use presence_proto::client::{Client, ClientOptions, ConnectionState, Input, Outbox, Output};
 use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
-use presence_proto::{Instant, Now, OpId, SubscriptionId, TransportId, UnixMillis};
+use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
@@ -58,17 +63,13 @@ fn main() -> ExitCode {
     read_lines(sender.clone());
 
     let mut socket: Option<(TransportId, WebSocket<Half>)> = None;
-    let mut todo = vec![
-        Input::Connect,
-        Input::subscribe(OpId(1), channel.as_str(), SubscriptionId(1)),
-        Input::enter(OpId(2), channel.as_str(), None),
-    ]
-    .into_iter();
+    let _ = core.handle(clock.now(), Input::Connect, &mut out);
+    let watch = Input::subscribe(OpId(1), channel.as_str(), SubscriptionId(1));
+    let _ = core.handle(clock.now(), watch, &mut out);
+    let mut input = Input::enter(OpId(2), channel.as_str(), None);
     loop {
-        let mut wake = core.handle(clock.now(), todo.next().unwrap_or(Input::Tick), &mut out);
-        for input in todo.by_ref() {
-            wake = core.handle(clock.now(), input, &mut out);
-        }
+        // What an earlier call returned does not count any more.
+        let wake = core.handle(clock.now(), input, &mut out);
 
         for output in out.drain() {
             match output {
@@ -101,22 +102,22 @@ fn main() -> ExitCode {
                     }
                 }
                 Output::Connection(change) => {
-                    println!("connection {}", change.current);
+                    let reason = change.reason.map(|e| format!(": {e}")).unwrap_or_default();
+                    println!("{}{reason}", change.current);
                     match change.current {
                         ConnectionState::Closed => return ExitCode::SUCCESS,
-                        ConnectionState::Failed => {
-                            eprintln!("{}", change.reason.unwrap_or_default());
-                            return ExitCode::FAILURE;
-                        }
+                        ConnectionState::Failed => return ExitCode::FAILURE,
                         _ => {}
                     }
                 }
                 Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
-                    let who = message.client_id.as_deref().unwrap_or_default();
-                    println!("{:?} {who:?} {:?}", message.action, message.data);
+                    // As Rust would write it: what others say cannot steer the terminal.
+                    let who = message.client_id.unwrap_or_default();
+                    let what = message.data.as_ref().and_then(Data::as_str).unwrap_or_default();
+                    println!("{:?} {who:?} {what:?}", message.action);
                 }
                 Output::Done { op, result: Err(error) } => println!("operation {}: {error}", op.0),
-                Output::Warning(warning) => println!("{warning:?}"),
+                Output::Warning(warning) => println!("{:?}", warning.to_string()),
                 _ => {}
             }
         }
@@ -125,22 +126,19 @@ fn main() -> ExitCode {
             Some(delay) => events.recv_timeout(delay),
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        todo = match event {
-            Ok(Event::Input(input)) => vec![input],
+        input = match event {
+            Ok(Event::Input(input)) => input,
             Ok(Event::Opened(transport, half)) => {
                 socket = Some((transport, half));
-                vec![Input::TransportOpened { transport }]
+                Input::TransportOpened { transport }
             }
             Ok(Event::Line(line)) => {
-                vec![Input::update(OpId(3), channel.as_str(), Some(Data::String(line.into())))]
+                Input::update(OpId(3), channel.as_str(), Some(Data::String(line.into())))
             }
-            Ok(Event::EndOfLines) => {
-                vec![Input::leave(OpId(4), channel.as_str(), None), Input::Close]
-            }
-            Err(RecvTimeoutError::Timeout) => vec![Input::Tick],
+            Ok(Event::EndOfLines) => Input::Close,
+            Err(RecvTimeoutError::Timeout) => Input::Tick,
             Err(RecvTimeoutError::Disconnected) => unreachable!("this thread holds a sender"),
-        }
-        .into_iter();
+        };
     }
 }
 
@@ -247,25 +245,4 @@ fn read_lines(events: SyncSender<Event>) {
         // Nobody listens any more if the program has ended.
         let _ = events.send(Event::EndOfLines);
     });
-}
-
-/// The clocks. The core has none: they are read here, once for each call.
-struct Clock {
-    start: std::time::Instant,
-}
-
-#[allow(clippy::disallowed_methods, reason = "a driver is where the clocks are read")]
-impl Clock {
-    fn start() -> Self {
-        Self { start: std::time::Instant::now() }
-    }
-
-    fn now(&self) -> Now {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        Now::new(
-            Instant::from_millis(millis(self.start.elapsed())),
-            UnixMillis::from_millis(millis(wall.unwrap_or_default()).cast_signed()),
-        )
-    }
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
+#[path = "../common/clock.rs"]
 mod clock;
 mod host;
 mod jwt;

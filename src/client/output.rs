@@ -4,7 +4,7 @@ use super::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState};
 use crate::wire::{ErrorInfo, Params, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr, SubscriptionId, TransportId};
 use alloc::{boxed::Box, vec::Vec};
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 /// What a client wants done or known. Outputs are in total order and each stands for itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +119,7 @@ pub struct ChannelStateChange {
     pub has_backlog: bool,
 }
 
-/// Something that is worth a line in a log; the client goes on.
+/// Something that is worth a line in a log, which its `Display` form is; the client goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -163,9 +163,34 @@ pub enum Warning {
     LimitReached {
         /// The channel's name.
         channel: SmolStr,
-        /// Which limit.
+        /// Which limit: the name of its field in `Limits`.
         limit: &'static str,
     },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecoveryKeyMalformed => f.write_str("the recovery key cannot be read"),
+            Self::TokenNotRenewable => f.write_str("the token cannot be renewed when it expires"),
+            Self::DataNotDecoded { channel, encoding } => {
+                write!(f, "{channel}: a member's data cannot be decoded: {encoding}")
+            }
+            Self::PresenceIgnored { channel } => {
+                write!(f, "{channel}: a malformed presence message was passed over")
+            }
+            Self::ReentryFailed { channel, client_id, error } => {
+                write!(f, "{channel}: {client_id} could not enter again: {error}")
+            }
+            Self::PresenceSubscribeMissing { channel } => {
+                write!(f, "{channel}: attached without PRESENCE_SUBSCRIBE, members are not known")
+            }
+            Self::TokenNotRenewed(error) => write!(f, "no new token was to be had: {error}"),
+            Self::LimitReached { channel, limit } => {
+                write!(f, "{channel}: the limit `{limit}` was reached")
+            }
+        }
+    }
 }
 
 /// A mistake of the host.

@@ -217,7 +217,7 @@ fn show<'a>(output: &'a Output, connection_id: Option<&SmolStr>) -> Option<PageO
             PageOutput::Failed { op: op.0, reason: error.to_string() }
         }
         Output::Done { result: Ok(Outcome::Done), .. } => return None,
-        Output::Warning(warning) => PageOutput::Warning { text: alloc::format!("{warning:?}") },
+        Output::Warning(warning) => PageOutput::Warning { text: warning.to_string() },
         Output::Misuse(misuse) => PageOutput::Warning { text: misuse.to_string() },
         _ => return None,
     })

@@ -1,6 +1,6 @@
-//! The two clocks that the core is told.
+//! The two clocks that a core is told. It has none of its own: each call brings what they show.
 
-#![allow(clippy::disallowed_methods, reason = "a host is where clocks are read")]
+#![allow(clippy::disallowed_methods, reason = "a driver is where clocks are read")]
 
 use presence_proto::{Instant, Now, UnixMillis};
 use std::time;
