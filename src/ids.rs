@@ -10,7 +10,8 @@
 pub struct TransportId(pub u64);
 
 /// One operation of the application, numbered by the host. Its outcome comes out under the same
-/// number. The core does not compare numbers: give each operation its own.
+/// number. The core does not compare numbers: who wants to tell two operations apart gives each its
+/// own, who does not may use one for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a number and nothing else")]
 pub struct OpId(pub u64);

@@ -156,27 +156,51 @@
 //! `examples/threads.rs` (blocking sockets) and `examples/game_loop.rs` (polling) are complete
 //! ones for the client, `examples/server` for the server.
 //!
-//! 1. **Read both clocks** into a [`Now`] before each call.
+//! 1. **Read both clocks** into a [`Now`] before each call, see [Time](#time).
 //! 2. **Turn whatever happened into one input**: a frame that came (decode it with
 //!    [`ProtocolMessage::decode`](wire::ProtocolMessage::decode)), a transport that opened or
 //!    closed, a wish of the application, or nothing but time (`Tick`).
 //! 3. **Call `handle`**, then do all that stands in the outbox, in order:
 //!    `OpenTransport` (open a WebSocket with these query parameters and your credentials),
 //!    `Send` (encode and send), `CloseTransport`, and the events that your application wants.
-//! 4. **Wait** for the next thing to happen, but no longer than [`Wake::delay`] says.
+//! 4. **Wait** for the next thing to happen, but no longer than [`Wake::delay`] says. Only what the
+//!    last call returned counts.
 //! 5. **Bound your send queues.** On a server, say `Congested` when a transport's queue is long
 //!    and `Writable` when it is short again: the server then leaves it out and syncs it later.
 //!
-//! On a server the host also authenticates: it verifies a key or a token, makes a
-//! [`ConnectRequest`](server::ConnectRequest) of what it found out and of the query string, and
-//! says `Open`. It answers `Output::Authenticate` when a client brings a new token.
+//! On a server the host also lets peers in, transport by transport:
+//!
+//! 1. It verifies the key or the token that a peer brings, and makes a
+//!    [`ConnectRequest`](server::ConnectRequest) of what it found out and of the decoded query
+//!    string. One that cannot be taken is answered with the error, as the frame
+//!    [`ProtocolMessage::error`](wire::ProtocolMessage::error), and closed.
+//! 2. It reads the parameter `format`, which says how both sides write frames:
+//!    [`Format::from_name`](wire::Format::from_name), JSON if it is absent.
+//! 3. It gives the transport a number, says `Open`, and from then on hands in what comes.
+//! 4. It sends `Broadcast`s to all of its recipients, encoded once for each format
+//!    ([`OncePerFormat`](wire::OncePerFormat)), and `Ping`s; each pong is an `Activity`.
+//! 5. It answers `Authenticate` when a client brings a new token.
 //!
 //! # Time
 //!
 //! [`Now`] holds two clocks. Deadlines are computed on the monotonic one ([`Instant`]), so that a
 //! wall clock that is set forward does not end every grace at once. Stamps on the wire are of the
 //! wall clock ([`UnixMillis`]). Both are plain milliseconds; where they begin is your choice, and
-//! [`Now::from_millis`] sets both for tests. There is no `now()` in this crate.
+//! [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on `std` has
+//! one:
+//!
+//! ```
+//! use presence_proto::{Instant, Now, UnixMillis};
+//! use std::time;
+//!
+//! /// Both clocks; the monotonic one counts from `start`.
+//! fn now(start: time::Instant) -> Now {
+//!     let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+//!     let wall = time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+//!     let wall = i64::try_from(wall).unwrap_or(i64::MAX);
+//!     Now::new(Instant::from_millis(mono), UnixMillis::from_millis(wall))
+//! }
+//! ```
 //!
 //! # Errors
 //!
@@ -192,6 +216,13 @@
 //! Bytes that are no frame give a [`DecodeError`](wire::DecodeError); tell the half by
 //! `TransportClosed` (client) or `Undecodable` (server).
 //!
+//! # Tests of an application
+//!
+//! With the feature `sim`, a `sim::World` has real clients, a real server, a network that can be
+//! made to fail and a clock that jumps: "he is seen to leave 15 s after his cable was pulled" is a
+//! test of some lines that runs in a millisecond, and the body of a fuzz target is such a test with
+//! moves out of bytes. Its documentation has both.
+//!
 //! # Limits
 //!
 //! Every queue, set, size and rate is bounded: see [`client::Limits`] and [`server::Limits`] for
@@ -204,7 +235,7 @@
 //! A connection can speak for nobody but itself: its client id is what the host verified, its
 //! connection id is the server's. Connection keys carry an HMAC and cannot be guessed or forged.
 //! Keys and tokens do not show in `Debug` output. Give [`server::Server::new`] 32 unpredictable
-//! bytes, and each [`client::Client`] a seed of its own. `SECURITY.md` has the threat model.
+//! bytes of the operating system (crate `getrandom`), and each [`client::Client`] a seed of its own. `SECURITY.md` has the threat model.
 //!
 //! # Features
 //!
@@ -212,10 +243,10 @@
 //! |---|---|---|
 //! | `json` | yes | the JSON codec |
 //! | `msgpack` | yes | the MessagePack codec |
-//! | `std` | no | nothing but `std` in some of the dependencies |
 //! | `sim` | no | `sim`: a fake clock, a simulated network, a reference model, trace replay |
 //!
-//! Without default features the crate needs `alloc` and nothing else.
+//! Without default features the crate needs `alloc` and nothing else, and frames can be written but
+//! not read. There is no feature `std`: with it nothing would be different.
 //!
 //! # What is left to the host
 //!
@@ -241,7 +272,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
-#[cfg(any(feature = "std", test))]
+#[cfg(test)]
 extern crate std;
 
 mod ids;

@@ -5,8 +5,9 @@ use core::time::Duration;
 
 /// When a half wants to be called again though nothing came in: what `handle` returns.
 ///
-/// Call `handle` with `Input::Tick` when [`delay`](Self::delay) has passed. Calling earlier, later
-/// or more often is harmless: an early tick does nothing, a late one does what was due.
+/// Call `handle` with `Input::Tick` when [`delay`](Self::delay) has passed and nothing else came in.
+/// Each call returns all there is to wait for, so that only the newest one counts. Calling earlier,
+/// later or more often is harmless: an early tick does nothing, a late one does what was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "without a tick at this time, timeouts, retries and leaves after the grace do not happen"]
 pub struct Wake(Option<Instant>);

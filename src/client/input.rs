@@ -8,7 +8,7 @@ use alloc::{boxed::Box, vec::Vec};
 /// What happens to a client: the only thing that changes its state.
 ///
 /// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
-/// one `Output::Done` with that number.
+/// one `Output::Done` with that number; the [module](super#how-operations-end) has the errors.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(
     clippy::large_enum_variant,
@@ -20,9 +20,12 @@ pub enum Input {
     Tick,
     /// The application wants a connection (RTN11).
     Connect,
-    /// The application is done with the connection (RTN12).
+    /// The application is done with the connection (RTN12). Its members leave at once, or when their
+    /// grace ends if the server cannot be told. It is closed when the server has said so, or after
+    /// `realtime_request_timeout` at the latest.
     Close,
-    /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`.
+    /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`, or with
+    /// code 80014 after `realtime_request_timeout`.
     Ping {
         /// The operation.
         op: OpId,
@@ -60,16 +63,16 @@ pub enum Input {
         /// Which one.
         transport: TransportId,
     },
-    /// A frame came in.
+    /// A frame came in. Bytes that are none are a `TransportClosed`, with the error.
     Received {
         /// On which transport.
         transport: TransportId,
         /// The frame, decoded.
         frame: ProtocolMessage,
     },
-    /// The operating system has lost its network (RTN20a).
+    /// The operating system has lost its network (RTN20a): the client gives its transport up.
     NetworkLost,
-    /// The operating system has a network again (RTN20b, RTN20c).
+    /// The operating system has a network again (RTN20b, RTN20c): the client tries at once.
     NetworkAvailable,
     /// The application wants to attach a channel (RTL4).
     Attach {
@@ -184,12 +187,13 @@ impl Input {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Enter, data))
     }
 
-    /// Updates the data of the client's own member, or enters it (RTP9).
+    /// Updates the data of the client's own member, or enters it (RTP9). Without data the member
+    /// has none from then on.
     pub fn update(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Update, data))
     }
 
-    /// The client's own member leaves (RTP10).
+    /// The client's own member leaves (RTP10). Without data the others are told its last.
     pub fn leave(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Leave, data))
     }

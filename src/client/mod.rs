@@ -21,6 +21,28 @@
 //! assert!(out.drain().any(|output| matches!(output, Output::OpenTransport { .. })));
 //! ```
 //!
+//! # How operations end
+//!
+//! Each with exactly one [`Output::Done`]. The error of one that fails is what the server said, if it
+//! said something, or else one of these.
+//!
+//! | code | why |
+//! |---|---|
+//! | 40000 | beyond one of the [`Limits`]; a channel without a name; an action or a frame that is not the application's to send |
+//! | 40009 | a presence message larger than the connection allows (TO3l8) |
+//! | 40012 | a client id that the client cannot act for, or none of its own (RTP8j, RTP15f) |
+//! | 40013 | data that is JSON, but neither an object nor an array (RSL4a) |
+//! | 50001 | the server passed the message over |
+//! | 80000, 80002, 80003, 80017 | the connection is failed, suspended, disconnected or closed, and the operation does not wait for another (RTP16c, RTL4b); or the connection's own reason |
+//! | 80014 | no answer to a ping in time (RTN13c) |
+//! | 90000, 90001 | the channel failed, was detached, or is in a state that does not allow it (RTP8g, RTL5b) |
+//! | 90007 | no answer to ATTACH or DETACH in time (RTL4f, RTL5f) |
+//! | 91005 | `get` that waits for a sync, on a suspended channel (RTP11d) |
+//! | 91008 | `get` without the mode PRESENCE_SUBSCRIBE, in strict mode (RTP11f1) |
+//!
+//! An operation has no time limit of its own, apart from those: as long as the client may yet be
+//! connected again, what was sent waits for its acknowledgement.
+//!
 //! # Where it goes its own way
 //!
 //! The features document of the protocol decides, the newest wording first. Where it is silent or

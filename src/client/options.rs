@@ -5,6 +5,9 @@ use crate::wire::{Format, Modes, Params};
 use core::time::Duration;
 
 /// Options of a [`Client`](super::Client) (TO3). Make them with `default` and set what differs.
+///
+/// Times count in whole milliseconds, rounded up. None has an upper bound; one of zero is over at
+/// once.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientOptions {
@@ -12,24 +15,28 @@ pub struct ClientOptions {
     /// identity is granted by the server and learnt from CONNECTED.
     pub client_id: Option<SmolStr>,
     /// Whether messages of this connection come back to it (TO3h, RTC1a). Presence always does.
+    /// Default: true.
     pub echo_messages: bool,
     /// Whether operations wait while there is no connection (TO3g). If not, they fail at once.
+    /// Default: true.
     pub queue_messages: bool,
-    /// Whether `get` fails without the mode PRESENCE_SUBSCRIBE (TO3r, RTP11f).
+    /// Whether `get` fails without the mode PRESENCE_SUBSCRIBE (91008; TO3r, RTP11f1). If not, it
+    /// gives a warning. Default: false.
     pub strict_mode: bool,
     /// A recovery key of an earlier client, see `ConnectionView::recovery_key` (TO3i, RTN16).
     pub recover: Option<SmolStr>,
     /// Further parameters of each transport. They override those of the client (TO3q, RTC1f1).
     pub transport_params: Params,
-    /// How frames are encoded (TO3f, RTN2a).
+    /// How frames are encoded (TO3f, RTN2a). Default: MessagePack.
     pub format: Format,
     /// Whether the host sees the pings of its transports and reports them as
-    /// `Input::TransportActivity`. If not, the server is asked for heartbeats (RTN23b).
+    /// `Input::TransportActivity`. If not, the server is asked for heartbeats (RTN23b). Default:
+    /// false.
     pub observes_pings: bool,
     /// A token to connect with, put into the parameter `accessToken` (RSA3c). Without one the
     /// host adds credentials of its own.
     pub token: Option<SmolStr>,
-    /// Whether the host can answer `Output::TokenRequired` with a new token (RSA4a).
+    /// Whether the host can answer `Output::TokenRequired` with a new token (RSA4a). Default: false.
     pub token_renewable: bool,
     /// Delay of the first retry of a lost connection; later ones back off (TO3l1, RTB1). 15 s.
     pub disconnected_retry_timeout: Duration,
@@ -46,6 +53,7 @@ pub struct ClientOptions {
     /// Largest presence message, in bytes, unless the server says otherwise (TO3l8). 65,536.
     pub max_message_size: u64,
     /// Whether retry delays are scattered between 80 % and 100 % (RTB1b). Tests switch it off.
+    /// Default: true.
     pub retry_jitter: bool,
     /// Bounds of what the client keeps.
     pub limits: Limits,
@@ -60,7 +68,7 @@ impl Default for ClientOptions {
             strict_mode: false,
             recover: None,
             transport_params: Params::new(),
-            format: Format::default(),
+            format: Format::MessagePack,
             observes_pings: false,
             token: None,
             token_renewable: false,
@@ -143,7 +151,7 @@ pub struct ChannelOptions {
     pub params: Params,
     /// Modes asked for with ATTACH; the server's defaults if none (TB2d, RTL4l).
     pub modes: Option<Modes>,
-    /// Whether a subscription to presence attaches the channel (TB4, RTP6d).
+    /// Whether a subscription to presence attaches the channel (TB4, RTP6d). Default: true.
     pub attach_on_subscribe: bool,
 }
 

@@ -95,8 +95,9 @@ bitflags::bitflags! {
 }
 
 impl Operations {
-    /// The operation of this name, as it stands in a token's capability; `*` is all of them. A
-    /// name that the crate does not know allows nothing here.
+    /// The operation of this name, as it stands in a token's capability: `presence`,
+    /// `channel-metadata`, …; `*` is all of them. A name that the crate does not know allows nothing
+    /// here. (`from_name` knows the names of the constants.)
     #[must_use]
     pub fn named(name: &str) -> Self {
         match name {

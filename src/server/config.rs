@@ -103,7 +103,8 @@ impl core::fmt::Debug for KeySecret {
     }
 }
 
-/// A channel, or a group of them, whose presence events are gathered.
+/// A channel, or a group of them, whose presence events are gathered. Of several rules for a channel
+/// the first counts, as it was when the channel came to be.
 ///
 /// Within the window the last update of a member wins, and an enter and a leave cancel each other.
 /// Acknowledgements, history and events for the host are not delayed.
@@ -112,7 +113,7 @@ impl core::fmt::Debug for KeySecret {
 pub struct CoalesceRule {
     /// Which channels: a name, or a pattern as in a [`Capability`](super::Capability).
     pub channels: SmolStr,
-    /// For how long events are gathered.
+    /// For how long events are gathered. Zero: not at all.
     pub window: Duration,
 }
 

@@ -128,9 +128,15 @@ pub struct ConnectRequest {
     pub echo: bool,
     /// Whether the peer needs HEARTBEAT frames because it cannot see pings (RTN23b).
     pub heartbeats: bool,
-    /// How long its members stay after an abrupt loss; bounded by the configuration.
+    /// How long its members stay after an abrupt loss, at least
+    /// [`min_remain_present_for`](super::ServerConfig::min_remain_present_for) and at most
+    /// [`connection_state_ttl`](super::ServerConfig::connection_state_ttl); `None` for
+    /// [`remain_present_for`](super::ServerConfig::remain_present_for).
     pub remain_present_for: Option<Duration>,
-    /// Longest silence of the server that it wants; bounded by the configuration.
+    /// Longest silence of the server that it wants, at least
+    /// [`min_idle_interval`](super::ServerConfig::min_idle_interval) and at most
+    /// [`max_idle_interval`](super::ServerConfig::max_idle_interval); `None` for
+    /// [`idle_interval`](super::ServerConfig::idle_interval).
     pub heartbeat_interval: Option<Duration>,
 }
 
@@ -155,11 +161,13 @@ impl ConnectRequest {
     /// `echo`, `heartbeats`, `remainPresentFor`, `heartbeatInterval`, `clientId`, `v`. Others are
     /// passed over; of a parameter that comes twice the last one counts.
     ///
-    /// `clientId` narrows [`Identity::Any`] to that client.
+    /// `clientId` narrows [`Identity::Any`] to that client. What the host itself must look at is
+    /// `format`, and the credentials.
     ///
     /// # Errors
     ///
-    /// What to tell the peer: 40003 for a number that is none, 40017 for a protocol version before
+    /// What to tell the peer, as an ERROR
+    /// ([`ProtocolMessage::error`](crate::wire::ProtocolMessage::error)): 40003 for a number that is none, 40017 for a protocol version before
     /// 2, 40012 or 40102 for a client id that the identity does not allow.
     pub fn from_params<'a>(
         identity: Identity,

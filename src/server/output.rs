@@ -15,7 +15,8 @@ pub enum Output {
         /// The frame.
         frame: ProtocolMessage,
     },
-    /// Send one frame to many: encode it once per format.
+    /// Send one frame to many: encode it once per format, with
+    /// [`OncePerFormat`](crate::wire::OncePerFormat).
     Broadcast {
         /// On which transports. A snapshot: later changes do not reach it.
         to: Recipients,
@@ -118,7 +119,7 @@ pub struct Position {
     pub index: u32,
 }
 
-/// Why a member is gone.
+/// Why a member is gone. Grace is `remain_present_for`, of the connection or of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LeaveCause {

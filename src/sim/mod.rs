@@ -36,6 +36,62 @@
 //! println!("{}", world.trace());
 //! ```
 //!
+//! Where the server's host sees at once that the transport broke, the grace is all there is, to the
+//! millisecond:
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use presence_proto::client::ClientOptions;
+//! # use presence_proto::server::{Identity, ServerConfig};
+//! # use presence_proto::sim::World;
+//! # let mut world = World::new(1, ServerConfig::default());
+//! # let alice = world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
+//! # let bob = world.add_client("bob", Identity::Client("bob".into()), ClientOptions::default());
+//! # world.client(alice).connect();
+//! # world.client(alice).enter("room", "hello");
+//! # world.client(bob).connect();
+//! # world.client(bob).subscribe("room");
+//! # world.run_for(Duration::from_secs(1));
+//! world.set_reachable(alice, false);
+//! world.cut(alice);
+//! world.run_for(Duration::from_millis(14_999));
+//! assert_eq!(world.client(bob).present("room"), ["alice"]);
+//! world.run_for(Duration::from_millis(1));
+//! assert_eq!(world.client(bob).present("room").len(), 0);
+//! ```
+//!
+//! A fuzz target of a program is such a test, with moves out of bytes:
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use presence_proto::client::ClientOptions;
+//! # use presence_proto::server::{Identity, ServerConfig};
+//! # use presence_proto::sim::World;
+//! /// For cargo-fuzz: `libfuzzer_sys::fuzz_target!(|bytes: &[u8]| room(bytes));`
+//! fn room(bytes: &[u8]) {
+//!     let mut world = World::new(1, ServerConfig::default());
+//!     let [alice, bob] = ["alice", "bob"].map(|name| {
+//!         world.add_client(name, Identity::Client(name.into()), ClientOptions::default())
+//!     });
+//!     world.client(alice).connect();
+//!     world.client(bob).connect();
+//!     world.client(bob).subscribe("room");
+//!     for step in bytes.chunks_exact(2) {
+//!         match step[0] % 5 {
+//!             0 => drop(world.client(alice).enter("room", "hello")),
+//!             1 => drop(world.client(alice).leave("room")),
+//!             2 => world.cut(alice),
+//!             3 => world.unplug(bob),
+//!             _ => world.run_for(Duration::from_millis(u64::from(step[1]) * 100)),
+//!         }
+//!         for (action, client_id, data) in world.client(bob).presence_events() {
+//!             // What the program makes of it, and what must hold then.
+//!         }
+//!     }
+//! }
+//! # room(&[0, 0, 4, 10, 2, 0, 4, 200, 1, 0, 4, 255]);
+//! ```
+//!
 //! A [`Scenario`] is a made-up history: what applications do and what goes wrong.
 //! [`Scenario::run`] plays one and checks, after every call, what must always hold:
 //!

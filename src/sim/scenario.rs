@@ -69,45 +69,75 @@ pub struct ClientSetup {
     pub modes: u8,
 }
 
-/// One thing that happens. Numbers of clients and channels are taken modulo how many there are.
+/// One thing that happens. The first number is the client, the second the channel, if there is one;
+/// they are taken modulo how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each is the method of `World` or `ClientHandle` of its name")]
 pub enum Step {
     /// Time passes: so many milliseconds.
     Run(u32),
+    /// Connects.
     Connect(u8),
+    /// Closes its connection.
     Close(u8),
+    /// Attaches a channel.
     Attach(u8, u8),
+    /// Detaches a channel, if it is connected.
     Detach(u8, u8),
-    /// A presence operation: client, channel, as whom, and what.
+    /// Enters a channel: as whom (0 is itself), and with which data.
     Enter(u8, u8, u8, u8),
+    /// Updates its data: as whom, and with which data.
     Update(u8, u8, u8, u8),
+    /// Leaves a channel: as whom.
     Leave(u8, u8, u8),
+    /// Asks who is present, and whether it waits for the sync.
     Get(u8, u8, bool),
+    /// Measures the round trip time.
     Ping(u8),
+    /// Asks for other modes on a channel: see [`ClientSetup::modes`].
     SetModes(u8, u8, u8),
+    /// Its operating system says that the network is lost.
     NetworkLost(u8),
+    /// Its operating system says that there is a network.
     NetworkAvailable(u8),
+    /// [`World::cut`](super::World::cut).
     Cut(u8),
+    /// [`World::cut_after`](super::World::cut_after) so many frames.
     CutAfter(u8, u8),
+    /// [`World::cut_unseen_by_server`](super::World::cut_unseen_by_server).
     CutUnseenByServer(u8),
+    /// [`World::cut_unseen_by_client`](super::World::cut_unseen_by_client).
     CutUnseenByClient(u8),
+    /// [`World::unplug`](super::World::unplug).
     Unplug(u8),
+    /// [`World::stall_up`](super::World::stall_up).
     StallUp(u8),
+    /// [`World::stall_down`](super::World::stall_down).
     StallDown(u8),
+    /// [`World::flow`](super::World::flow).
     Flow(u8),
+    /// [`World::hiccup`](super::World::hiccup).
     Hiccup(u8),
+    /// Its new transports cannot be opened.
     OutOfReach(u8),
+    /// They can be opened again.
     InReach(u8),
+    /// Its packets take so long from now on: up and down, in milliseconds.
     SlowDown(u8, u16, u16),
+    /// The wall clock of the server's host steps by so many milliseconds.
     ServerClock(i32),
+    /// The wall clock of its host steps by so many milliseconds.
     ClientClock(u8, i32),
+    /// [`World::drop_all_transports`](super::World::drop_all_transports).
     DropAll,
+    /// [`World::restart_server`](super::World::restart_server).
     RestartServer,
+    /// [`World::restart_client`](super::World::restart_client), with its recovery key or without.
     RestartClient(u8, bool),
-    /// The host takes members out of a channel: all of them, or those of one client id.
+    /// The host takes members out of a channel, which is the first number: all of them (0), or
+    /// those of one client id.
     Kick(u8, u8),
+    /// Sends something that is no frame.
     Garbage(u8),
 }
 

@@ -67,13 +67,15 @@ impl ProtocolMessage {
     /// Reads one frame, with the default [`DecodeLimits`].
     ///
     /// Unknown attributes are ignored (RSF1), null is the same as absent, and so is zero where an
-    /// action is expected; whole numbers come in any width. Data comes in one form, whichever format it travelled in: bytes are
-    /// [`Data::Binary`](super::Data::Binary), without the step `base64` that they have in JSON.
+    /// action is expected; whole numbers come in any width. Data comes in one form, whichever format
+    /// it travelled in: bytes are [`Data::Binary`](super::Data::Binary), without the step `base64`
+    /// that they have in JSON.
     /// Items keep the fields that they have; see [`inherit`](Self::inherit).
     ///
     /// # Errors
     ///
-    /// If the bytes are not exactly one frame, or one beyond the limits.
+    /// If the bytes are not exactly one frame, or one beyond the limits. As an
+    /// [`ErrorInfo`](super::ErrorInfo) it has the protocol's code.
     pub fn decode(format: Format, bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_with(format, bytes, &DecodeLimits::default())
     }
@@ -131,8 +133,9 @@ impl ProtocolMessage {
         }
     }
 
-    /// The bytes of this frame. Absent fields and empty lists are left out, except the list that
-    /// the action is about.
+    /// The bytes of this frame: for a text frame if the format is JSON, which is UTF-8, else for a
+    /// binary one. Absent fields and empty lists are left out, except the list that the action is
+    /// about.
     #[must_use]
     pub fn encode(&self, format: Format) -> Vec<u8> {
         let mut out = Vec::with_capacity(write::estimate(self));
