@@ -32,6 +32,16 @@ fn three_sdks_in_messagepack() {
 }
 
 #[test]
+fn spaces_and_chat_in_json() {
+    node("interop", "products.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
+fn spaces_and_chat_in_messagepack() {
+    node("interop", "products.test.mjs", &[("FORMAT", "msgpack")]);
+}
+
+#[test]
 fn acknowledged_events_survive_a_crash() {
     node("interop", "persist.test.mjs", &[("FORMAT", "msgpack")]);
 }
