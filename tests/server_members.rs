@@ -301,6 +301,28 @@ fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
 }
 
 #[test]
+fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
+    let mut config = ServerConfig::default();
+    config.sync_page_members = 1;
+    config.sync_pages_per_call = 1;
+    let mut rig = Rig::with(config);
+    let server = rig.join("*");
+    for serial in 0..10 {
+        rig.presence(server, serial, json!({"action": 2, "clientId": format!("m{serial}")}));
+    }
+    let bob = rig.join("bob");
+    let ask = rig::decode(&json!({"action": 16, "channel": CHANNEL}));
+    let mut came = Came::default();
+    for _ in 0..10 {
+        let frame = ask.clone();
+        came.sent.extend(rig.call(Input::Received { transport: TransportId(bob), frame }).sent);
+    }
+    let pages = came.of(bob, Action::Sync);
+    let (_, last) = pages[9].channel_serial.as_deref().unwrap().split_once(':').unwrap();
+    assert_eq!((pages.len(), last), (10, ""));
+}
+
+#[test]
 fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
     let mut config = ServerConfig::default();
     config.sync_page_members = 10;

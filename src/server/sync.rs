@@ -57,10 +57,13 @@ impl Server {
     }
 
     /// A client asks for the members (old clients go on with a broken sync that way): it gets all.
+    /// One that is being synced does already.
     pub(super) fn sync_requested(&mut self, slot: Slot, frame: &ProtocolMessage) {
         let name = frame.channel.as_deref().unwrap_or_default();
         let channel = self.channels.by_name(name);
-        if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel)) {
+        if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel))
+            && self.channels.attachment(attachment).is_some_and(|entry| entry.sync.is_none())
+        {
             self.start_sync(attachment, true);
         }
     }

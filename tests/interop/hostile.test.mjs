@@ -228,3 +228,85 @@ test('slow readers', () => attack('slow readers', async () => {
   peer.terminate();
   return `${(COUNT * data.length * readers.length) >> 20} MiB not read;`;
 }));
+
+test('a message without an end', () => attack('a message without an end', async () => {
+  const sockets = await Promise.all(Array.from({ length: 20 }, () => upgraded()));
+  const closed = sockets.map((socket) => new Promise((resolve) => { socket.once('close', resolve); }));
+  // Fragments of 32 KiB, masked with zeros, none of which is the last.
+  const head = (opcode) => Buffer.from([opcode, 0xfe, 0x80, 0, 0, 0, 0, 0]);
+  const payload = Buffer.alloc(32_768, 'x');
+  const TEXT = 0x01;
+  const CONTINUATION = 0x00;
+  let sent = 0;
+  for (let i = 0; i < 64; i += 1) {
+    for (const socket of sockets) {
+      if (socket.destroyed) continue;
+      socket.write(Buffer.concat([head(i === 0 ? TEXT : CONTINUATION), payload]));
+      sent += payload.length;
+    }
+    await new Promise(setImmediate);
+  }
+  await Promise.all(closed);
+  return `${sent >> 20} MiB sent;`;
+}));
+
+test('pings without an end', () => attack('pings without an end', async () => {
+  const { peer } = await connect();
+  // It does not read the pongs either.
+  peer.pause();
+  for (let i = 0; i < 50_000 && peer.readyState === WebSocket.OPEN; i += 1) {
+    peer.ping('x'.repeat(100));
+    if (i % 500 === 499) await new Promise(setImmediate);
+  }
+  peer.terminate();
+}));
+
+test('many that come, enter, and vanish', () => attack('many that come and vanish', async () => {
+  const COUNT = 500;
+  for (let i = 0; i < COUNT; i += 20) {
+    await Promise.all(Array.from({ length: 20 }, async (_, k) => {
+      const { peer, send, next } = await attached(`crowd-${k}`, { clientId: `crowd-${i + k}` });
+      send({ action: Action.PRESENCE, channel: `crowd-${k}`, msgSerial: 0, presence: [{ action: ENTER, data: 'x'.repeat(1000) }] });
+      await next((frame) => frame.action === Action.ACK);
+      peer.terminate();
+    }));
+  }
+  return `${COUNT} came;`;
+}));
+
+test('a crowd that floods', () => attack('a crowd that floods', async () => {
+  const COUNT = 1000;
+  const crowd = await Promise.all(Array.from({ length: 20 }, (_, i) => attached(`flood-${i % 4}`, { clientId: `flood-${i}` })));
+  const counts = { [Action.ACK]: 0, [Action.NACK]: 0 };
+  const answered = crowd.map(({ peer }) => new Promise((resolve) => {
+    let left = COUNT;
+    peer.on('message', (data) => {
+      const { action, count = 1 } = JSON.parse(data);
+      if (!(action in counts)) return;
+      counts[action] += count;
+      left -= count;
+      if (left === 0) resolve();
+    });
+  }));
+  for (let i = 0; i < COUNT; i += 1) {
+    for (const [k, { send }] of crowd.entries()) {
+      send({ action: Action.PRESENCE, channel: `flood-${k % 4}`, msgSerial: i, presence: [{ action: UPDATE, data: `${i}` }] });
+    }
+    if (i % 50 === 49) await new Promise(setImmediate);
+  }
+  await Promise.all(answered);
+  for (const { peer } of crowd) peer.terminate();
+  return `${counts[Action.ACK]} acknowledged, ${counts[Action.NACK]} refused;`;
+}));
+
+/// A bare socket that has become a WebSocket.
+async function upgraded() {
+  const socket = net.connect(server.port, '127.0.0.1');
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  socket.write(`GET /?v=6&format=json&key=${encodeURIComponent(KEY)} HTTP/1.1\r\nhost: x\r\n`
+    + 'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  await once(socket, 'data');
+  socket.resume();
+  return socket;
+}
