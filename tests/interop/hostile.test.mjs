@@ -81,7 +81,7 @@ async function attack(name, run) {
   clearInterval(timer);
   const latencies = calm.latencies.slice(from);
   const worst = Math.max(...latencies);
-  console.log(`${name}: ${found ?? ''} memory ${resting.toFixed(0)} MiB at rest, ${peak.toFixed(0)} at most; ` +
+  console.log(`${name}: ${found ?? ''} memory ${resting.toFixed(0)} MiB at rest, ${peak.toFixed(0)} at most, ${memory().toFixed(0)} after; ` +
     `calm updates ${latencies.length}, the slowest ${worst} ms`);
   assert.ok(peak - resting < MAX_GROWTH, `the server grew by ${peak - resting} MiB`);
   assert.ok(worst < MAX_LATENCY, `an update took ${worst} ms`);
