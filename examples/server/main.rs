@@ -227,5 +227,8 @@ fn announce(address: SocketAddr, development_key: Option<&str>) {
         "  ably-js: new Ably.Realtime({{ key: '{key}', endpoint: '{host}', port: {port}, \
          tls: false, clientId: 'me' }})"
     );
+    println!(
+        "  Rust:    cargo run --example client -- --url ws://{address} --key {key} --client-id me"
+    );
     println!("  curl:    curl -u {key} http://{address}/channels/lobby/presence");
 }

@@ -17,8 +17,8 @@ const STATES = {
   initialized: 'Not connected',
   connecting: 'Connecting…',
   connected: 'Connected',
-  disconnected: 'Connection lost, trying again…',
-  suspended: 'No connection for long, trying again…',
+  disconnected: 'Connection lost',
+  suspended: 'No connection for long',
   closing: 'Leaving…',
   closed: 'Left',
   failed: 'Refused',
@@ -50,11 +50,17 @@ function me() {
   return { name: $('name').value.trim(), mood: $('mood').value.trim() || $('mood').placeholder };
 }
 
-function showConnection({ state, reason }) {
-  const text = reason && state !== 'connected' ? `${STATES[state]} (${reason})` : STATES[state];
-  if ($('connection').dataset.state !== state && state !== 'connecting') log(text);
-  $('connection').dataset.state = state;
-  $('connection').textContent = text;
+function showConnection({ state, reason, retryIn }) {
+  const shown = $('connection');
+  // Attempts that fail again are no news.
+  if (state !== 'connecting' && shown.dataset.told !== state) log(STATES[state]);
+  if (state !== 'connecting') shown.dataset.told = state;
+  shown.dataset.state = state;
+  shown.textContent = STATES[state];
+  if (state === 'failed' && reason) shown.textContent += ` (${reason})`;
+  if (state === 'disconnected' || state === 'suspended') {
+    shown.textContent += retryIn ? `, next try in ${Math.ceil(retryIn / 1000)} s` : ', trying again…';
+  }
   if (state === 'failed') $('access').hidden = false;
   $('stale').hidden = state === 'connected' || client?.members.length === 0;
 }
