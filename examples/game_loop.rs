@@ -45,11 +45,11 @@ fn main() -> ExitCode {
     };
     let ([url, key, name, arena], Some(last_frame)) = (arguments.as_slice(), last_frame) else {
         eprintln!("usage: game_loop URL KEY NAME ARENA [--frames N]");
-        return ExitCode::FAILURE;
+        return ExitCode::from(2);
     };
     let Ok(url) = url::Url::parse_with_params(url, [("key", key)]) else {
         eprintln!("not a URL: {url}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(2);
     };
 
     let seed = getrandom::u64().expect("randomness");

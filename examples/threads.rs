@@ -44,11 +44,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, key, client_id, channel] = arguments.as_slice() else {
         eprintln!("usage: threads URL KEY CLIENT_ID CHANNEL");
-        return ExitCode::FAILURE;
+        return ExitCode::from(2);
     };
     let Ok(url) = url::Url::parse_with_params(url, [("key", key)]) else {
         eprintln!("not a URL: {url}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(2);
     };
 
     let mut options = ClientOptions::default();

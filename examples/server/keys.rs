@@ -125,7 +125,9 @@ impl Keys {
             keys.insert(name.to_owned(), Key::new(secret.to_owned(), None));
         }
         if let Some(file) = file {
-            let entries: Vec<KeyEntry> = serde_json::from_slice(&fs::read(file)?)?;
+            let entries: Vec<KeyEntry> = fs::read(file)
+                .and_then(|text| Ok(serde_json::from_slice(&text)?))
+                .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
             for KeyEntry { name, secret, capability } in entries {
                 keys.insert(name, Key::new(secret, capability));
             }

@@ -28,6 +28,8 @@ use presence_proto::{
 };
 use std::{
     error::Error,
+    fmt::Display,
+    io::IsTerminal,
     net::SocketAddr,
     process::ExitCode,
     sync::{
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(options.log)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     match tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(run(&options))) {
@@ -113,6 +116,11 @@ fn fail(failure: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Says what an error is about.
+fn about<E: Error>(what: impl Display) -> impl FnOnce(E) -> String {
+    move |error| format!("{what}: {error}")
+}
+
 /// Starts the server, and serves until it is told to stop.
 async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     jwt::install();
@@ -122,7 +130,10 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     given.extend(development_key.map(str::to_owned));
     let keys = Arc::new(Keys::new(&given, options.keys_file.as_deref())?);
 
-    let store = options.persist.as_deref().map(Store::open).transpose()?.map(Arc::new);
+    let store = match &options.persist {
+        Some(path) => Some(Arc::new(Store::open(path).map_err(about(path.display()))?)),
+        None => None,
+    };
     let config = config(options, store.as_deref())?;
     let max_frame_size = config.limits.frame_size;
     let clock = Clock::start();
@@ -133,7 +144,8 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         tokio::spawn(purge(store, options.retention()));
     }
 
-    let listener = TcpListener::bind((options.listen, options.port)).await?;
+    let address = SocketAddr::new(options.listen, options.port);
+    let listener = TcpListener::bind(address).await.map_err(about(address))?;
     let app = Arc::new(App {
         clock,
         keys,
