@@ -15,7 +15,7 @@ use axum::extract::ws::{Message, Utf8Bytes};
 use presence_proto::{
     Outbox, SmolStr, TransportId, Wake,
     server::{ConnectRequest, Input, Output, Server, ServerEvent},
-    wire::{Format, ProtocolMessage},
+    wire::{Format, OncePerFormat, ProtocolMessage},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -186,10 +186,13 @@ impl Core {
                 }
             }
             Output::Broadcast { to, frame } => {
-                let mut once = Once::new(&frame);
+                let mut once = OncePerFormat::new(&frame);
                 for transport in to.iter() {
-                    let Some(link) = self.links.get(&transport) else { continue };
-                    if let Some(message) = once.message(link.format()) {
+                    let Some(format) = self.links.get(&transport).map(Link::format) else {
+                        continue;
+                    };
+                    let message = once.get(format, |bytes| message(format, bytes));
+                    if let Some(message) = message.clone() {
                         self.push(transport, message);
                     }
                 }
@@ -244,32 +247,11 @@ pub(crate) async fn drain(core: &Handle, over: Duration) {
     }
 }
 
-/// A frame that is encoded once for each format that somebody wants.
-struct Once<'a> {
-    frame: &'a ProtocolMessage,
-    json: Option<Message>,
-    message_pack: Option<Message>,
-}
-
-impl<'a> Once<'a> {
-    fn new(frame: &'a ProtocolMessage) -> Self {
-        Self { frame, json: None, message_pack: None }
-    }
-
-    fn message(&mut self, format: Format) -> Option<Message> {
-        let kept = match format {
-            Format::Json => &mut self.json,
-            Format::MessagePack => &mut self.message_pack,
-        };
-        if kept.is_none() {
-            *kept = encode(self.frame, format);
-        }
-        kept.clone()
-    }
-}
-
 pub(crate) fn encode(frame: &ProtocolMessage, format: Format) -> Option<Message> {
-    let bytes = frame.encode(format);
+    message(format, frame.encode(format))
+}
+
+fn message(format: Format, bytes: Vec<u8>) -> Option<Message> {
     match format {
         Format::Json => Utf8Bytes::try_from(bytes).ok().map(Message::Text),
         Format::MessagePack => Some(Message::Binary(bytes.into())),

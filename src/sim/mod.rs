@@ -36,8 +36,8 @@
 //! println!("{}", world.trace());
 //! ```
 //!
-//! Where the server's host sees at once that the transport broke, the grace is all there is, to the
-//! millisecond:
+//! Where the server's host sees at once that the transport broke, it is the grace to the millisecond,
+//! and the 20 ms that the news is under way:
 //!
 //! ```
 //! # use core::time::Duration;
@@ -56,7 +56,10 @@
 //! world.cut(alice);
 //! world.run_for(Duration::from_millis(14_999));
 //! assert_eq!(world.client(bob).present("room"), ["alice"]);
+//! assert_eq!(world.server().occupancy("room").presence_members, 1);
 //! world.run_for(Duration::from_millis(1));
+//! assert_eq!(world.server().occupancy("room").presence_members, 0);
+//! world.run_for(Duration::from_millis(20));
 //! assert_eq!(world.client(bob).present("room").len(), 0);
 //! ```
 //!
@@ -78,8 +81,8 @@
 //!     world.client(bob).subscribe("room");
 //!     for step in bytes.chunks_exact(2) {
 //!         match step[0] % 5 {
-//!             0 => drop(world.client(alice).enter("room", "hello")),
-//!             1 => drop(world.client(alice).leave("room")),
+//!             0 => _ = world.client(alice).enter("room", "hello"),
+//!             1 => _ = world.client(alice).leave("room"),
 //!             2 => world.cut(alice),
 //!             3 => world.unplug(bob),
 //!             _ => world.run_for(Duration::from_millis(u64::from(step[1]) * 100)),

@@ -1,7 +1,7 @@
 //! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
 
 use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, write};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 /// How much one frame may make the decoder allocate.
 ///
@@ -165,27 +165,41 @@ impl PresenceMessage {
     }
 }
 
-/// A frame that goes to many, encoded at most once in each format.
+/// A frame that goes to many: encoded, and made into what the host sends, at most once in each
+/// format.
+///
+/// ```
+/// use presence_proto::wire::{Format, OncePerFormat, ProtocolMessage};
+/// use std::sync::Arc;
+///
+/// let frame = ProtocolMessage::ack(3, 1);
+/// let mut encoded = OncePerFormat::<Arc<[u8]>>::new(&frame);
+/// for format in [Format::Json, Format::MessagePack, Format::Json] {
+///     let message = encoded.get(format, Arc::from).clone();
+///     // … into the queue of a recipient.
+/// }
+/// ```
 #[derive(Clone, Debug)]
-pub struct OncePerFormat<'a> {
+pub struct OncePerFormat<'a, T> {
     frame: &'a ProtocolMessage,
-    json: Option<Arc<[u8]>>,
-    message_pack: Option<Arc<[u8]>>,
+    json: Option<T>,
+    message_pack: Option<T>,
 }
 
-impl<'a> OncePerFormat<'a> {
+impl<'a, T> OncePerFormat<'a, T> {
     /// Nothing is encoded yet.
     #[must_use]
     pub const fn new(frame: &'a ProtocolMessage) -> Self {
         Self { frame, json: None, message_pack: None }
     }
 
-    /// The bytes in this format. To clone them copies nothing.
-    pub fn get(&mut self, format: Format) -> &Arc<[u8]> {
+    /// What is sent in this format. `make` makes it of the bytes, the first time that the format is
+    /// asked for: something that costs little to clone, for one recipient after another.
+    pub fn get(&mut self, format: Format, make: impl FnOnce(Vec<u8>) -> T) -> &T {
         let slot = match format {
             Format::Json => &mut self.json,
             Format::MessagePack => &mut self.message_pack,
         };
-        slot.get_or_insert_with(|| self.frame.encode(format).into())
+        slot.get_or_insert_with(|| make(self.frame.encode(format)))
     }
 }
