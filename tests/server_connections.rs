@@ -186,6 +186,24 @@ fn rtn16_recover_takes_the_connection_over_as_resume_does() {
     rig.end();
 }
 
+#[test]
+fn keys_and_tokens_do_not_show_in_logs() {
+    let mut rig = Rig::new();
+    let alice = rig.open("alice");
+    let key = rig.key(alice).to_owned();
+    let mut request = request("alice");
+    request.resume = Some(key.as_str().into());
+    request.recover = Some(key.as_str().into());
+    let said = format!("{request:?}");
+    let (_, came) = rig.open_for(request);
+    let (_, proof) = key.split_once('!').expect("id!proof");
+    for said in [said, format!("{came:?}")] {
+        assert!(!said.contains(proof), "{said}");
+    }
+    // Nor do the bytes of the proof in what the server knows.
+    assert!(format!("{:?}", rig.server).contains("Proof(…)"));
+}
+
 /// A host's answer to the question about a token.
 fn authorize(rig: &mut Rig, transport: u64, client_id: &str, allowed: Operations) -> Came {
     rig.input(Input::Authorized {

@@ -8,6 +8,7 @@ use presence_proto::server::{
     CoalesceRule, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
 };
 use presence_proto::wire::{Action, Flags, PresenceAction};
+use proptest::prelude::*;
 use rig::server::{CHANNEL, Came, Rig, may, request};
 use serde_json::json;
 
@@ -451,5 +452,50 @@ fn who_attaches_again_hears_what_the_channel_had_gathered() {
         // The set is empty now: neither flag nor sync would ever say so.
         assert!(came.of(bob, Action::Sync).is_empty());
         assert_eq!(came.told(bob), ["leave alice=here"]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// The rig keeps a copy of the sets from events alone, and compares it after every call.
+    #[test]
+    fn a_copy_that_is_kept_from_events_is_what_the_server_has(
+        steps in prop::collection::vec((0u8..10, 0usize..6, 0u8..4), 1..150),
+        window in prop::option::of(1u64..2_000),
+    ) {
+        let mut config = ServerConfig::default();
+        if let Some(window) = window {
+            config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(window))];
+        }
+        let mut rig = Rig::with(config);
+        let mut open: Vec<u64> = (0..6).map(|_| rig.join("*")).collect();
+        for (serial, (what, who, member)) in (0..).zip(steps) {
+            let transport = open[who];
+            let item = |action: u8| json!({"action": action, "clientId": format!("m{member}"),
+                "data": serial.to_string()});
+            match what {
+                0..=2 => drop(rig.presence(transport, serial, item(2))),
+                3 => drop(rig.presence(transport, serial, item(4))),
+                4 => drop(rig.presence(transport, serial, item(3))),
+                5 => drop(rig.recv(transport, json!({"action": 12, "channel": CHANNEL}))),
+                6 => drop(rig.attach(transport, CHANNEL)),
+                7 => {
+                    rig.lose(transport);
+                    let (again, _) = rig.resume("*", transport);
+                    open[who] = again;
+                    if member > 0 {
+                        rig.attach_again(again, CHANNEL, "0000000000000000");
+                    }
+                }
+                8 => drop(rig.pass_alive(10_000, &open)),
+                _ => drop(rig.input(Input::Kick {
+                    channel: CHANNEL.into(),
+                    client_id: Some(format!("m{member}").into()),
+                    connection_id: None,
+                })),
+            }
+        }
+        rig.end();
     }
 }

@@ -110,7 +110,7 @@ pub enum Input {
 }
 
 /// What a peer wants of a new transport, and what the host found out about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConnectRequest {
     /// Who it is, as the host verified it.
@@ -138,6 +138,23 @@ pub struct ConnectRequest {
     /// [`max_idle_interval`](super::ServerConfig::max_idle_interval); `None` for
     /// [`idle_interval`](super::ServerConfig::idle_interval).
     pub heartbeat_interval: Option<Duration>,
+}
+
+impl core::fmt::Debug for ConnectRequest {
+    /// Does not show keys: logs must not hold credentials.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("identity", &self.identity)
+            .field("capability", &self.capability)
+            .field("token_expires", &self.token_expires)
+            .field("resume", &self.resume.as_ref().map(|_| "…"))
+            .field("recover", &self.recover.as_ref().map(|_| "…"))
+            .field("echo", &self.echo)
+            .field("heartbeats", &self.heartbeats)
+            .field("remain_present_for", &self.remain_present_for)
+            .field("heartbeat_interval", &self.heartbeat_interval)
+            .finish()
+    }
 }
 
 impl ConnectRequest {

@@ -19,7 +19,14 @@ const ID_BYTES: usize = 9;
 
 /// The proof in a connection key: that this server, or one with the same secret, made it for this
 /// connection id and identity.
-pub(super) type Proof = [u8; 16];
+#[derive(Clone, Copy, Default)]
+pub(super) struct Proof([u8; 16]);
+
+impl core::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Proof(…)")
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct Keys {
@@ -77,7 +84,7 @@ impl Keys {
         mac.update(client_id.as_bytes());
         let digest = mac.finalize().into_bytes();
         let mut proof = Proof::default();
-        for (to, from) in proof.iter_mut().zip(digest) {
+        for (to, from) in proof.0.iter_mut().zip(digest) {
             *to = from;
         }
         proof
@@ -87,7 +94,7 @@ impl Keys {
 /// The key of a connection (CD2b).
 pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
     let mut text = [0; 22];
-    let len = URL_SAFE_NO_PAD.encode_slice(proof, &mut text).unwrap_or(0);
+    let len = URL_SAFE_NO_PAD.encode_slice(proof.0, &mut text).unwrap_or(0);
     let proof = text.get(..len).and_then(|text| core::str::from_utf8(text).ok());
     let mut key = SmolStrBuilder::new();
     // Writing to a buffer in memory does not fail.
@@ -99,13 +106,13 @@ pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
 pub(super) fn parse(key: &str) -> Option<(&str, Proof)> {
     let (id, text) = key.split_once(DIVIDER)?;
     let mut proof = Proof::default();
-    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut proof).ok()?;
-    (len == proof.len() && !id.is_empty()).then_some((id, proof))
+    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut proof.0).ok()?;
+    (len == proof.0.len() && !id.is_empty()).then_some((id, proof))
 }
 
 /// Whether two proofs are equal, in a time that does not tell where they differ.
 pub(super) fn same(a: &Proof, b: &Proof) -> bool {
-    let difference = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    let difference = a.0.iter().zip(b.0).fold(0, |all, (a, b)| all | (a ^ b));
     core::hint::black_box(difference) == 0
 }
 
@@ -146,7 +153,7 @@ mod tests {
         let proof = keys().proof("id", &Identity::Anonymous);
         for bit in 0..128 {
             let mut other = proof;
-            if let Some(byte) = other.get_mut(bit / 8) {
+            if let Some(byte) = other.0.get_mut(bit / 8) {
                 *byte ^= 1 << (bit % 8);
             }
             assert!(!same(&proof, &other));
@@ -156,9 +163,9 @@ mod tests {
     #[test]
     fn malformed_keys_have_no_proof() {
         for key in ["", "!", "id", "id!", "id!AAAA", "!AAAAAAAAAAAAAAAAAAAAAA", "id!????"] {
-            assert_eq!(parse(key), None, "{key}");
+            assert!(parse(key).is_none(), "{key}");
         }
         assert!(parse("id!AAAAAAAAAAAAAAAAAAAAAA").is_some());
-        assert_eq!(parse("id!AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
+        assert!(parse("id!AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").is_none());
     }
 }

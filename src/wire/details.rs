@@ -4,7 +4,7 @@ use crate::SmolStr;
 
 /// What the server tells of a connection in CONNECTED (CD2). Absent fields leave the client's
 /// defaults in force (RTN21).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionDetails {
     /// The identity: `None` is anonymous, `*` may act for any client id (CD2a).
@@ -27,6 +27,24 @@ pub struct ConnectionDetails {
     pub site_code: Option<SmolStr>,
     /// Passed through: how long shared objects keep what was deleted, in milliseconds (CD2i).
     pub objects_gc_grace_period: Option<u64>,
+}
+
+impl core::fmt::Debug for ConnectionDetails {
+    /// Does not show the key: logs must not hold credentials.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConnectionDetails")
+            .field("client_id", &self.client_id)
+            .field("connection_key", &self.connection_key.as_ref().map(|_| "…"))
+            .field("max_message_size", &self.max_message_size)
+            .field("max_frame_size", &self.max_frame_size)
+            .field("max_inbound_rate", &self.max_inbound_rate)
+            .field("connection_state_ttl", &self.connection_state_ttl)
+            .field("max_idle_interval", &self.max_idle_interval)
+            .field("server_id", &self.server_id)
+            .field("site_code", &self.site_code)
+            .field("objects_gc_grace_period", &self.objects_gc_grace_period)
+            .finish()
+    }
 }
 
 /// Credentials in an AUTH message (AD2).
