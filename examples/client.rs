@@ -151,10 +151,6 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), Box<dyn Error>> {
                 }
                 // It takes everything with it, and tells why itself.
                 _ if core.connection().state() == ConnectionState::Failed => {}
-                Output::TokenRequired => {
-                    let error = ErrorInfo::new(40171, 401, "the token has expired; start again");
-                    todo.push_back(Input::Token(Err(error)));
-                }
                 Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
                     screen.member(&message)?;
                     roster_changed |= message.action != PresenceAction::Update;

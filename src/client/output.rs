@@ -11,19 +11,22 @@ use core::{fmt, time::Duration};
 #[non_exhaustive]
 pub enum Output {
     /// Open a transport, and answer with `Input::TransportOpened` or `Input::TransportFailed`.
-    /// There is never more than one: one that was asked for before has been given up.
+    /// There is never more than one: one that was asked for before has been given up. The client
+    /// gives this one up, by `CloseTransport`, if it takes longer than `realtime_request_timeout`.
     OpenTransport {
         /// The number of the transport, new each time.
         transport: TransportId,
-        /// Its query parameters, without credentials of the host's own (RTN2).
+        /// Its query parameters, yet to be percent-encoded, without credentials of the host's own
+        /// (RTN2).
         params: Params,
     },
-    /// Close a transport, or give up opening it. Frames that still come from it are ignored.
+    /// Close a transport once all that went before is sent, or give up opening it. Frames that still
+    /// come from it are ignored.
     CloseTransport {
         /// Which one.
         transport: TransportId,
     },
-    /// Send a frame.
+    /// Send a frame, encoded in the format of the options.
     Send {
         /// On which transport.
         transport: TransportId,
@@ -65,7 +68,9 @@ pub enum Output {
         /// How.
         result: Result<Outcome, ErrorInfo>,
     },
-    /// A new token is wanted: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2, RTN22).
+    /// A new token is wanted: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2, RTN22). It is not
+    /// asked for again before that. An attempt that waits for it ends after
+    /// `realtime_request_timeout`.
     TokenRequired,
     /// Something that is worth a line in a log.
     Warning(Warning),
@@ -193,7 +198,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A mistake of the host.
+/// A mistake of the host. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {

@@ -137,7 +137,7 @@ pub enum LeaveCause {
     Kicked,
 }
 
-/// A mistake of the host.
+/// A mistake of the host. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {
