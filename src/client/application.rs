@@ -7,9 +7,9 @@ use super::timers::Timer;
 use super::{
     ChannelState, Client, ConnectionState, Input, Misuse, Outbox, Outcome, Output, Ping, errors,
 };
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
 use crate::{OpId, SmolStr, SubscriptionId};
-use alloc::{boxed::Box, vec};
+use alloc::boxed::Box;
 
 impl Client {
     pub(super) fn operate(&mut self, input: Input, out: &mut Outbox) {
@@ -139,7 +139,7 @@ impl Client {
         }
         match self.connection.established() {
             Some(transport) => {
-                self.operations.transmit(transport, frame, vec![Origin::App(op)], out);
+                self.operations.transmit(transport, frame, one(Origin::App(op)), out);
             }
             None => self.operations.queue.push_back((op, frame)),
         }

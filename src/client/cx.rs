@@ -5,9 +5,9 @@ use super::operations::{Operations, Origin};
 use super::retry::Rng;
 use super::timers::Timers;
 use super::{ClientOptions, Outbox, Outcome, Output, Warning, errors};
-use crate::wire::{ErrorInfo, ProtocolMessage};
+use crate::wire::{ErrorInfo, Items, ProtocolMessage};
 use crate::{Now, OpId};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 /// The rest of the client, as its channels see it.
 pub(super) struct Cx<'a> {
@@ -45,7 +45,7 @@ impl Cx<'_> {
     }
 
     /// Sends a frame under the next message serial.
-    pub(super) fn transmit(&mut self, frame: Box<ProtocolMessage>, origins: Vec<Origin>) {
+    pub(super) fn transmit(&mut self, frame: Box<ProtocolMessage>, origins: Items<Origin>) {
         if let Some(transport) = self.connection.established() {
             self.operations.transmit(transport, frame, origins, self.out);
         } else {

@@ -7,7 +7,7 @@ use super::{
     ChannelState, Client, ConnectionEvent, ConnectionState, ConnectionStateChange, Outbox, Outcome,
     Output, errors,
 };
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
 use alloc::boxed::Box;
 
 impl Client {
@@ -167,7 +167,7 @@ impl Client {
         }
         while let Some((op, frame)) = self.operations.queue.pop_front() {
             if let Some(transport) = self.connection.established() {
-                let origins = alloc::vec![Origin::App(op)];
+                let origins = one(Origin::App(op));
                 self.operations.transmit(transport, frame, origins, out);
             }
         }
@@ -242,7 +242,7 @@ impl Client {
             // RTL17
             _ if channel.state == ChannelState::Attached => {
                 if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    channel.advance(frame.channel_serial.as_ref());
+                    channel.advance(frame.channel_serial.clone());
                 }
                 let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
                 cx.out.push(Output::Frame(Box::new(frame)));

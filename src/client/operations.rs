@@ -1,9 +1,9 @@
 //! Message serials, what waits for an acknowledgement, and what waits to be sent (RTN7, RTN19a).
 
 use super::{Outbox, Outcome, Output};
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 use crate::{OpId, SmolStr, TransportId};
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque};
 
 /// Whose a message is, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Origin {
 pub(super) struct InFlight {
     pub(super) serial: i64,
     /// One for each presence message in the frame; one for a frame of another kind.
-    pub(super) origins: Vec<Origin>,
+    pub(super) origins: Items<Origin>,
     pub(super) frame: Box<ProtocolMessage>,
 }
 
@@ -59,7 +59,7 @@ impl Operations {
         &mut self,
         transport: TransportId,
         frame: Box<ProtocolMessage>,
-        origins: Vec<Origin>,
+        origins: Items<Origin>,
         out: &mut Outbox,
     ) {
         let serial = self.next_serial;
@@ -82,10 +82,10 @@ impl Operations {
     /// Takes out the messages that an ACK or NACK of `count` serials from `first` on settles,
     /// each with whether it was passed over: the server answers in order, so what was sent before
     /// an answered message and has no answer itself was lost.
-    pub(super) fn settle(&mut self, first: i64, count: u32) -> Vec<(InFlight, bool)> {
+    pub(super) fn settle(&mut self, first: i64, count: u32) -> Items<(InFlight, bool)> {
         let end = first.saturating_add(i64::from(count));
         let covers = |message: &InFlight| (first..end).contains(&message.serial);
-        let Some(last) = self.in_flight.iter().rposition(covers) else { return Vec::new() };
+        let Some(last) = self.in_flight.iter().rposition(covers) else { return Items::new() };
         self.in_flight
             .drain(..=last)
             .map(|message| {

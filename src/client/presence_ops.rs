@@ -7,9 +7,11 @@ use super::presence::{Presence, Queued};
 use super::{
     ChannelEvent, ChannelState, ChannelStateChange, Output, PresenceChange, Warning, errors,
 };
-use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::wire::{
+    Action, ErrorInfo, Items, PresenceAction, PresenceMessage, ProtocolMessage, one,
+};
 use crate::{OpId, SmolStr};
-use alloc::{boxed::Box, collections::BTreeSet, vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet};
 
 impl Channel {
     /// Enter, update or leave.
@@ -27,7 +29,7 @@ impl Channel {
         match self.state {
             // RTP16a
             ChannelState::Attached if connected => {
-                cx.transmit(presence_frame(&self.name, vec![message]), vec![Origin::App(op)]);
+                cx.transmit(presence_frame(&self.name, one(message)), one(Origin::App(op)));
             }
             // RTP16a, RTP16b
             ChannelState::Attached | ChannelState::Attaching if may_wait => {
@@ -119,11 +121,11 @@ impl Presence {
             if !spoken_for.contains(client_id) {
                 let item = reentry(cx, member);
                 let origin = Origin::Reentry(client_id.clone());
-                cx.transmit(presence_frame(name, vec![item]), vec![origin]);
+                cx.transmit(presence_frame(name, one(item)), one(origin));
             }
         }
         let mut size = 0;
-        let (mut items, mut origins) = (Vec::new(), Vec::new());
+        let (mut items, mut origins) = (Items::new(), Items::new());
         while let Some(Queued { op, message }) = self.queue.pop_front() {
             let more = size_of(&message);
             if !items.is_empty() && size + more > cx.connection.max_message_size {
@@ -219,10 +221,10 @@ fn size_of(message: &PresenceMessage) -> u64 {
     u64::try_from(message.size()).unwrap_or(u64::MAX)
 }
 
-fn presence_frame(name: &SmolStr, items: Vec<PresenceMessage>) -> Box<ProtocolMessage> {
+fn presence_frame(name: &SmolStr, items: Items<PresenceMessage>) -> Box<ProtocolMessage> {
     let mut frame = ProtocolMessage::new(Action::Presence);
     frame.channel = Some(name.clone());
-    frame.presence = items.into();
+    frame.presence = items;
     Box::new(frame)
 }
 

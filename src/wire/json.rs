@@ -1,6 +1,6 @@
 //! Reading JSON.
 
-use super::{DecodeError, DecodeLimits, ProtocolMessage, Value, read};
+use super::{Action, DecodeError, DecodeLimits, ProtocolMessage, Value, plain, read};
 use alloc::string::{String, ToString as _};
 use serde_json::Deserializer;
 
@@ -14,16 +14,27 @@ pub(super) fn decode(
     // Once for all, so that no string is looked at again.
     let text = core::str::from_utf8(bytes)
         .map_err(|error| cx.error(error.valid_up_to(), String::from("invalid UTF-8")))?;
+    if plain::read(text, |reader| read::frame(reader, &cx, into)).is_ok() {
+        return Ok(());
+    }
+    let cx = read::Context::new(bytes.len(), limits);
+    *into = ProtocolMessage::new(Action::Heartbeat);
     run(text, &cx, |reader| read::frame(reader, &cx, into)).or_else(|error| {
         let mended = mend(text).ok_or(error)?;
         let cx = read::Context::new(bytes.len(), limits);
-        *into = ProtocolMessage::new(into.action);
+        *into = ProtocolMessage::new(Action::Heartbeat);
         run(&mended, &cx, |reader| read::frame(reader, &cx, into))
     })
 }
 
 /// Reads one value.
 pub(super) fn parse(text: &str, limits: &DecodeLimits) -> Result<Value, DecodeError> {
+    let cx = read::Context::new(text.len(), limits);
+    plain::read(text, |reader| read::value(reader, &cx)).or_else(|_| parse_fully(text, limits))
+}
+
+/// The same, and whatever comes.
+pub(super) fn parse_fully(text: &str, limits: &DecodeLimits) -> Result<Value, DecodeError> {
     let cx = read::Context::new(text.len(), limits);
     run(text, &cx, |reader| read::value(reader, &cx)).or_else(|error| {
         let mended = mend(text).ok_or(error)?;

@@ -15,6 +15,11 @@ pub type Params = Vec<(SmolStr, SmolStr)>;
 /// [from](From) a vector and is used as one.
 pub type Items<T> = smallvec::SmallVec<[T; 1]>;
 
+/// A list of one.
+pub(crate) fn one<T>(item: T) -> Items<T> {
+    Items::from_buf([item])
+}
+
 /// One frame in either direction (TR4). Fields that do not belong to its action are ignored.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -139,15 +144,17 @@ impl ProtocolMessage {
     /// `<frame id>:<index>`, the connection id and the timestamp (TP3a, TP3d, TP3g, TM2a, TM2c,
     /// TM2f).
     pub fn inherit(&mut self) {
-        for (index, item) in self.presence.iter_mut().enumerate() {
-            inherit_id(&mut item.id, self.id.as_deref(), index);
-            inherit_field(&mut item.connection_id, &self.connection_id);
-            item.timestamp = item.timestamp.or(self.timestamp);
+        let Self { id, connection_id, timestamp, presence, messages, .. } = self;
+        let id = id.as_deref();
+        for (index, item) in presence.iter_mut().enumerate() {
+            inherit_id(&mut item.id, id, index);
+            inherit_field(&mut item.connection_id, connection_id);
+            item.timestamp = item.timestamp.or(*timestamp);
         }
-        for (index, item) in self.messages.iter_mut().enumerate() {
-            inherit_id(&mut item.id, self.id.as_deref(), index);
-            inherit_field(&mut item.connection_id, &self.connection_id);
-            item.timestamp = item.timestamp.or(self.timestamp);
+        for (index, item) in messages.iter_mut().enumerate() {
+            inherit_id(&mut item.id, id, index);
+            inherit_field(&mut item.connection_id, connection_id);
+            item.timestamp = item.timestamp.or(*timestamp);
         }
     }
 }
@@ -156,8 +163,13 @@ fn inherit_id(id: &mut Option<SmolStr>, frame: Option<&str>, index: usize) {
     if let (None, Some(frame)) = (&id, frame) {
         let mut text = SmolStrBuilder::new();
         text.push_str(frame);
-        text.push(':');
-        text.push_str(itoa::Buffer::new().format(index));
+        // Most frames have one item.
+        if index == 0 {
+            text.push_str(":0");
+        } else {
+            text.push(':');
+            text.push_str(itoa::Buffer::new().format(index));
+        }
         *id = Some(text.finish());
     }
 }

@@ -38,6 +38,8 @@ mod json;
 mod message;
 #[cfg(feature = "msgpack")]
 mod msgpack;
+#[cfg(feature = "json")]
+mod plain;
 mod presence;
 #[cfg(any(feature = "json", feature = "msgpack"))]
 mod read;
@@ -58,6 +60,7 @@ pub use encoding::EncodingError;
 pub use error_info::ErrorInfo;
 pub use flags::{Flags, Modes};
 pub use format::Format;
+pub(crate) use message::one;
 pub use message::{Items, Message, Params, ProtocolMessage};
 pub use presence::PresenceMessage;
 pub use value::{Map, Value};
