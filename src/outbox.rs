@@ -57,6 +57,11 @@ impl<T> Outbox<T> {
     pub(crate) fn push(&mut self, item: T) {
         self.items.push(item);
     }
+
+    /// The same for what comes often: it is made where it stays, not made and then moved.
+    pub(crate) fn push_with(&mut self, make: impl FnOnce() -> T) {
+        self.items.extend(core::iter::once_with(make));
+    }
 }
 
 impl<T> IntoIterator for Outbox<T> {

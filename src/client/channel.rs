@@ -303,7 +303,7 @@ impl Channel {
             _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
             _ if self.state == S::Detaching => {
-                self.advance(frame.channel_serial.as_ref());
+                self.advance(frame.channel_serial.take());
                 return self.send_detach(cx);
             }
             Some(S::Detaching) => {
@@ -402,15 +402,16 @@ impl Channel {
             return;
         }
         if frame.action == Action::Presence {
-            self.advance(frame.channel_serial.as_ref());
+            // Taken, not copied: nobody looks at it after this.
+            self.advance(frame.channel_serial.take());
         }
         self.presence.receive(cx, &self.name, frame);
     }
 
     /// RTL15b: where the channel's stream has got to.
-    pub(super) fn advance(&mut self, serial: Option<&SmolStr>) {
+    pub(super) fn advance(&mut self, serial: Option<SmolStr>) {
         if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
-            self.channel_serial = Some(serial.clone());
+            self.channel_serial = Some(serial);
         }
     }
 

@@ -66,9 +66,10 @@ impl Presence {
                 message.timestamp = Some(timestamp);
             }
             if self.take_in(cx, name, message) {
-                let left = PresenceMessage::new(message.action);
-                let message = core::mem::replace(message, left);
-                cx.out.push(Output::Presence { channel: name.clone(), message });
+                cx.out.push_with(|| Output::Presence {
+                    channel: name.clone(),
+                    message: message.take(),
+                });
             }
         }
         if last_page {

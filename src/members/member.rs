@@ -4,7 +4,8 @@ use super::newness::{self, Sequence, Version};
 use super::slab::Slot;
 use crate::wire::{Data, PresenceAction, PresenceMessage, Value};
 use crate::{SmolStr, UnixMillis};
-use alloc::{boxed::Box, format};
+use alloc::{boxed::Box, sync::Arc};
+use smol_str::SmolStrBuilder;
 
 /// What is stored of a member. Laid out for size: no key is stored twice, an id of the usual form
 /// is two numbers, and what few members have stands in a box of its own.
@@ -23,7 +24,7 @@ pub(super) struct Record {
     /// The last sync in which the member was heard of (RTP19).
     pub(super) seen: u32,
     pub(super) timestamp: UnixMillis,
-    more: Option<Box<More>>,
+    more: Option<Arc<More>>,
     /// Neighbours among the members of the same client id.
     pub(super) next: Option<Link>,
     pub(super) previous: Option<Link>,
@@ -114,10 +115,15 @@ impl Record {
 
     fn id(&self) -> Option<SmolStr> {
         match self.id_form {
-            IdForm::Numbers => Some(SmolStr::from(format!(
-                "{}:{}:{}",
-                self.connection_id, self.serial, self.index
-            ))),
+            IdForm::Numbers => {
+                let mut id = SmolStrBuilder::new();
+                id.push_str(&self.connection_id);
+                id.push(':');
+                id.push_str(itoa::Buffer::new().format(self.serial));
+                id.push(':');
+                id.push_str(itoa::Buffer::new().format(self.index));
+                Some(id.finish())
+            }
             IdForm::TextWithNumbers | IdForm::Text => self.text_id().cloned(),
         }
     }
@@ -151,7 +157,7 @@ struct Stored {
     serial: i64,
     index: u32,
     id_form: IdForm,
-    more: Option<Box<More>>,
+    more: Option<Arc<More>>,
 }
 
 impl Stored {
@@ -165,7 +171,7 @@ impl Stored {
         let id = if id_form == IdForm::Numbers { None } else { message.id.as_ref() };
         let more =
             (id.is_some() || message.encoding.is_some() || message.extras.is_some()).then(|| {
-                Box::new(More {
+                Arc::new(More {
                     id: id.cloned(),
                     encoding: message.encoding.clone(),
                     extras: message.extras.clone(),
@@ -248,5 +254,27 @@ impl<'a> Member<'a> {
     #[must_use]
     pub fn to_message(&self, action: PresenceAction) -> PresenceMessage {
         self.record.to_message(action)
+    }
+
+    /// The member as it is now, to keep. Nothing is written out and nothing is allocated, so that
+    /// this is the way to copy many.
+    #[must_use]
+    pub fn snapshot(&self) -> MemberSnapshot {
+        let record = Record { next: None, previous: None, ..self.record.clone() };
+        MemberSnapshot { record }
+    }
+}
+
+/// A member as it was: what [`Member::snapshot`] makes. It is read as a [`Member`] is.
+#[derive(Clone, Debug)]
+pub struct MemberSnapshot {
+    record: Record,
+}
+
+impl MemberSnapshot {
+    /// The member, to be read.
+    #[must_use]
+    pub const fn member(&self) -> Member<'_> {
+        Member { record: &self.record }
     }
 }

@@ -11,7 +11,7 @@ mod set;
 mod slab;
 mod sync;
 
-pub use member::Member;
+pub use member::{Member, MemberSnapshot};
 pub use newness::Version;
 pub use set::{MemberSet, Members, MembersOfClient};
 pub(crate) use slab::Slab;

@@ -53,6 +53,7 @@ pub(super) fn sequence_of(message: &PresenceMessage, connection_id: &str) -> Opt
 }
 
 /// Takes `connectionId:msgSerial:index` apart. The connection id may itself contain colons.
+#[inline]
 pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
     if connection_id.is_empty() {
         return None;

@@ -168,18 +168,24 @@ impl MemberSet {
     }
 
     /// The slot of a member, or where a member with this key belongs.
-    pub(super) fn locate(&self, client_id: &str, connection_id: &str) -> Result<Slot, Place> {
-        let client_hash = self.client_hash(client_id);
+    ///
+    /// Two `SmolStr` are compared faster than one with a `str`: short ones as a whole.
+    pub(super) fn locate<T>(&self, client_id: &T, connection_id: &T) -> Result<Slot, Place>
+    where
+        T: AsRef<str> + ?Sized,
+        SmolStr: PartialEq<T>,
+    {
+        let client_hash = self.client_hash(client_id.as_ref());
         let Some(first) = self.first_entry(client_hash, client_id) else {
             return Err(Place::First { client_hash });
         };
         let Some(record) = self.records.get(first) else {
             return Err(Place::First { client_hash });
         };
-        if record.connection_id == connection_id {
+        if record.connection_id == *connection_id {
             return Ok(first);
         }
-        let key_hash = self.key_hash(client_id, connection_id);
+        let key_hash = self.key_hash(client_id.as_ref(), connection_id.as_ref());
         let place = Place::Other { first, key_hash };
         if record.next.is_none() {
             return Err(place);
@@ -187,7 +193,7 @@ impl MemberSet {
         let found = self.others.find(widen(key_hash), |entry| {
             entry.hash == key_hash
                 && self.records.get(entry.slot).is_some_and(|record| {
-                    record.connection_id == connection_id && record.client_id == client_id
+                    record.connection_id == *connection_id && record.client_id == *client_id
                 })
         });
         found.map(|entry| entry.slot).ok_or(place)
@@ -277,10 +283,14 @@ impl MemberSet {
         self.first_entry(self.client_hash(client_id), client_id)
     }
 
-    fn first_entry(&self, hash: u32, client_id: &str) -> Option<Slot> {
+    fn first_entry<T>(&self, hash: u32, client_id: &T) -> Option<Slot>
+    where
+        T: ?Sized,
+        SmolStr: PartialEq<T>,
+    {
         let found = self.firsts.find(widen(hash), |entry| {
             entry.hash == hash
-                && self.records.get(entry.slot).is_some_and(|r| r.client_id == client_id)
+                && self.records.get(entry.slot).is_some_and(|r| r.client_id == *client_id)
         });
         found.map(|entry| entry.slot)
     }

@@ -134,11 +134,18 @@ impl<T> Slab<T> {
 
     /// The first occupied slot at or after `from`.
     pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &T)> {
+        self.find_from(from, |_| true)
+    }
+
+    /// The first slot at or after `from` whose value is wanted.
+    pub(crate) fn find_from(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<(Slot, &T)> {
         let (first, skip) = Slot(from).place();
         let mut skip = skip;
         for (at, chunk) in self.chunks.iter().enumerate().skip(first) {
             for (cell, entry) in chunk.cells.iter().enumerate().skip(skip) {
-                if let Cell::Full(value) = entry {
+                if let Cell::Full(value) = entry
+                    && wanted(value)
+                {
                     return u32::try_from(at * CHUNK + cell).ok().map(|n| (Slot(n), value));
                 }
             }

@@ -125,7 +125,8 @@ impl MemberSet {
         on_leave: &mut impl FnMut(PresenceMessage),
     ) {
         let mut from = 0;
-        while let Some((slot, record)) = self.records.next_from(from) {
+        let leaves = |record: &Record| matches!(fate(record), Fate::Leaves(_));
+        while let Some((slot, record)) = self.records.find_from(from, leaves) {
             if let Fate::Leaves(made_up_at) = fate(record) {
                 self.sweep_out(slot, made_up_at, on_leave);
             }

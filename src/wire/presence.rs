@@ -43,6 +43,20 @@ impl PresenceMessage {
         }
     }
 
+    /// Takes all out, and leaves the action.
+    pub(crate) const fn take(&mut self) -> Self {
+        Self {
+            action: self.action,
+            id: self.id.take(),
+            client_id: self.client_id.take(),
+            connection_id: self.connection_id.take(),
+            data: self.data.take(),
+            encoding: self.encoding.take(),
+            timestamp: self.timestamp.take(),
+            extras: self.extras.take(),
+        }
+    }
+
     /// The same message of this client id.
     #[must_use]
     pub fn with_client_id(mut self, client_id: impl Into<SmolStr>) -> Self {
