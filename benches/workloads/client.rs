@@ -1,14 +1,12 @@
 //! W1 to W4: a client takes in what a server sends.
 
 use crate::FORMATS;
-use crate::frames::{CHANNEL, Counts, Expected, Frames, Input as Given, checksum};
+use crate::driver::Driver;
+use crate::frames::{CHANNEL, Expected, Frames, Input as Given};
 use crate::measure::{Line, Sample, measure};
 use core::hint::black_box;
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
-use presence_proto::wire::{
-    Action, ConnectionDetails, Data, Format, PresenceAction, ProtocolMessage,
-};
-use presence_proto::{Now, OpId, SubscriptionId, TransportId};
+use presence_proto::client::Input;
+use presence_proto::wire::{Format, ProtocolMessage};
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
     let workloads = [("W1", &given.w1, true), ("W2", &given.w2, false), ("W4", &given.w4, false)];
@@ -53,10 +51,15 @@ fn bytes(
 fn decoded(given: &Given, frames: &Frames, expected: &Expected, fresh: bool) -> Sample {
     let frames = frames.decoded();
     measure(
-        || (if fresh { Driver::new() } else { Driver::loaded(given) }, frames.clone()),
-        |(driver, frames)| {
-            for frame in frames.drain(..) {
-                driver.feed(frame);
+        || {
+            let driver = if fresh { Driver::new() } else { Driver::loaded(given) };
+            let inputs: Vec<Input> = frames.iter().map(|f| driver.received(f.clone())).collect();
+            (driver, inputs)
+        },
+        |(driver, inputs)| {
+            for input in inputs.drain(..) {
+                driver.handle(input);
+                driver.drain();
             }
         },
         |(driver, _), ()| driver.check(expected),
@@ -84,7 +87,7 @@ fn lists(given: &Given, wants: &dyn Fn(&str) -> bool) {
     }
     if wants("W3own") {
         let copies = |_: &mut ()| {
-            let copies = channel.members().map(|m| m.to_message(PresenceAction::Present));
+            let copies = channel.members().map(|m| m.snapshot());
             black_box(copies.collect::<Vec<_>>())
         };
         line("W3own", n, &measure(|| (), copies, |_, copies| assert_eq!(copies.len(), n)));
@@ -95,84 +98,5 @@ fn lists(given: &Given, wants: &dyn Fn(&str) -> bool) {
         let calls = given.lookups.len();
         let found = |_: &mut (), count: &usize| assert_eq!(*count, calls);
         line("W3client", calls, &measure(|| (), find_all, found));
-    }
-}
-
-/// A client, its outbox and what its application saw.
-struct Driver {
-    client: Client,
-    out: Outbox,
-    transport: TransportId,
-    events: Counts,
-}
-
-impl Driver {
-    /// Connected, subscribed and attaching.
-    fn new() -> Self {
-        let mut options = ClientOptions::default();
-        options.limits.members = usize::MAX;
-        let mut driver = Self {
-            client: Client::new(options, 1),
-            out: Outbox::new(),
-            transport: TransportId(0),
-            events: Counts::default(),
-        };
-        driver.handle(Input::Connect);
-        let transport = driver.out.drain().find_map(|output| match output {
-            Output::OpenTransport { transport, .. } => Some(transport),
-            _ => None,
-        });
-        driver.transport = transport.expect("a transport");
-        driver.handle(Input::TransportOpened { transport: driver.transport });
-        let mut connected = ProtocolMessage::new(Action::Connected);
-        connected.connection_id = Some("observer00".into());
-        let mut details = ConnectionDetails::default();
-        details.connection_key = Some("observer00!key".into());
-        connected.connection_details = Some(Box::new(details));
-        driver.feed(connected);
-        driver.handle(Input::subscribe(OpId(1), CHANNEL, SubscriptionId(1)));
-        driver.drain();
-        driver
-    }
-
-    /// The same, after the first sync.
-    fn loaded(given: &Given) -> Self {
-        let mut driver = Self::new();
-        for frame in given.w1.0.get(Format::MessagePack) {
-            driver.feed(ProtocolMessage::decode(Format::MessagePack, frame).expect("a frame"));
-        }
-        driver.check(&given.w1.1);
-        driver.events = Counts::default();
-        driver
-    }
-
-    #[inline(never)]
-    fn feed(&mut self, frame: ProtocolMessage) {
-        self.handle(Input::Received { transport: self.transport, frame });
-        self.drain();
-    }
-
-    fn handle(&mut self, input: Input) {
-        let wake = self.client.handle(Now::from_millis(1_700_000_000_000), input, &mut self.out);
-        black_box(wake.at());
-    }
-
-    fn drain(&mut self) {
-        for output in self.out.drain() {
-            if let Output::Presence { message, .. } = &output {
-                self.events.add(black_box(message).action);
-            }
-        }
-    }
-
-    fn check(&self, expected: &Expected) {
-        let channel = self.client.channel(CHANNEL).expect("the channel");
-        assert!(channel.sync_complete());
-        let members = channel.members().map(|m| {
-            let data = m.data().and_then(Data::as_str).expect("data");
-            (m.connection_id().as_str(), m.client_id().as_str(), data)
-        });
-        assert_eq!(checksum(members), (expected.members, expected.checksum));
-        assert_eq!(self.events, expected.events);
     }
 }

@@ -8,7 +8,7 @@ use presence_proto::wire::{
     Action, Data, Flags, Format, PresenceAction, PresenceMessage, ProtocolMessage,
 };
 use presence_proto::{SmolStr, UnixMillis};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -36,6 +36,18 @@ impl Frames {
     fn push(&mut self, frame: &ProtocolMessage) {
         self.json.push(frame.encode(Format::Json));
         self.message_pack.push(frame.encode(Format::MessagePack));
+    }
+
+    /// JSON in lines; MessagePack with four bytes of length before each frame.
+    fn write(&self, folder: &Path, name: &str) {
+        let mut packed = Vec::new();
+        for frame in &self.message_pack {
+            packed.extend((frame.len() as u32).to_be_bytes());
+            packed.extend(frame);
+        }
+        let lines = [self.json.join(&b'\n'), b"\n".to_vec()].concat();
+        std::fs::write(folder.join(format!("{name}.jsonl")), lines).expect(name);
+        std::fs::write(folder.join(format!("{name}.mp")), packed).expect(name);
     }
 
     fn read(folder: &Path, name: &str) -> Self {
@@ -133,6 +145,24 @@ impl Input {
             connections: connections.collect(),
             joins: Frames::read(folder, "s-join"),
         }
+    }
+
+    /// Writes what the client's workloads need, as `read` reads it.
+    pub(crate) fn write(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let mut meta = json!({ "n": self.n, "lookups": self.lookups });
+        for (name, (frames, expected)) in [("w1", &self.w1), ("w2", &self.w2), ("w4", &self.w4)] {
+            frames.write(folder, name);
+            let Expected { members, checksum, events, ops } = expected;
+            let Counts { present, enter, update, leave } = events;
+            let events = json!({
+                "present": present, "enter": enter, "update": update, "leave": leave,
+            });
+            meta[name] = json!({
+                "members": members, "checksum": checksum, "events": events, "ops": ops,
+            });
+        }
+        std::fs::write(folder.join("meta.json"), meta.to_string()).expect("meta.json");
     }
 
     /// Makes frames for `n` members.

@@ -3,7 +3,9 @@
 //!
 //! Prints one line of JSON per workload and format. Every workload asserts its final state and its
 //! events, and fails without printing if they are not as they must be. Without a folder of frames
-//! it makes its own, for `PRESENCE_N` members (10,000 if not set).
+//! it makes its own, for `PRESENCE_N` members (10,000 if not set), and measures a floor beside the
+//! client. With `PRESENCE_WRITE` it writes the client's frames into this folder instead, for
+//! others to read.
 //!
 //! | | what is timed | one operation |
 //! |---|---|---|
@@ -16,6 +18,8 @@
 //! | W6, W6resume | server: N connections drop; all time out, or all resume | a member |
 
 mod client;
+mod driver;
+mod floor;
 mod frames;
 mod measure;
 mod server;
@@ -32,11 +36,19 @@ fn main() {
     let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).peekable();
     let folder = args.next_if(|arg| !arg.starts_with('W'));
     let only: Vec<String> = args.collect();
+    let own_frames = folder.is_none();
     let input = match folder {
         Some(folder) => Input::read(folder.as_ref()),
         None => Input::make(measure::setting("PRESENCE_N", 10_000.0) as usize),
     };
+    if let Some(folder) = std::env::var_os("PRESENCE_WRITE") {
+        return input.write(folder.as_ref());
+    }
     let wants = |name: &str| only.is_empty() || only.iter().any(|o| o == name);
     client::run(&input, &wants);
+    // A folder comes from a harness, which has floors of its own.
+    if own_frames {
+        floor::run(&input, &wants);
+    }
     server::run(&input, &wants);
 }

@@ -69,11 +69,16 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// `bytes_per_member` is what was asked of the allocator and not given back.
     pub(crate) fn print(&self, sample: &Sample) {
+        self.print_as("ours", sample);
+    }
+
+    /// The same of something else that does the workload.
+    pub(crate) fn print_as(&self, peer: &str, sample: &Sample) {
         let round = |x: f64| (x * 1000.0).round() / 1000.0;
         let per_op = |x: f64| round(x / self.ops as f64);
         let per_member = |x: f64| self.retains.then(|| round(x / self.n as f64));
         let line = json!({
-            "peer": "ours",
+            "peer": peer,
             "workload": self.workload,
             "format": self.format,
             "n": self.n,

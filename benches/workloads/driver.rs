@@ -1,0 +1,90 @@
+//! A client, driven as a host drives it.
+
+use crate::frames::{CHANNEL, Counts, Expected, Input as Given, checksum};
+use core::hint::black_box;
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+use presence_proto::wire::{Action, ConnectionDetails, Data, Format, ProtocolMessage};
+use presence_proto::{Now, OpId, SubscriptionId, TransportId};
+
+/// A client, its outbox and what its application saw.
+pub(crate) struct Driver {
+    pub(crate) client: Client,
+    out: Outbox,
+    transport: TransportId,
+    events: Counts,
+}
+
+impl Driver {
+    /// Connected, subscribed and attaching.
+    pub(crate) fn new() -> Self {
+        let mut options = ClientOptions::default();
+        options.limits.members = usize::MAX;
+        let mut driver = Self {
+            client: Client::new(options, 1),
+            out: Outbox::new(),
+            transport: TransportId(0),
+            events: Counts::default(),
+        };
+        driver.handle(Input::Connect);
+        let transport = driver.out.drain().find_map(|output| match output {
+            Output::OpenTransport { transport, .. } => Some(transport),
+            _ => None,
+        });
+        driver.transport = transport.expect("a transport");
+        driver.handle(Input::TransportOpened { transport: driver.transport });
+        let mut connected = ProtocolMessage::new(Action::Connected);
+        connected.connection_id = Some("observer00".into());
+        let mut details = ConnectionDetails::default();
+        details.connection_key = Some("observer00!key".into());
+        connected.connection_details = Some(Box::new(details));
+        driver.feed(connected);
+        driver.handle(Input::subscribe(OpId(1), CHANNEL, SubscriptionId(1)));
+        driver.drain();
+        driver
+    }
+
+    /// The same, after the first sync.
+    pub(crate) fn loaded(given: &Given) -> Self {
+        let mut driver = Self::new();
+        for frame in given.w1.0.get(Format::MessagePack) {
+            driver.feed(ProtocolMessage::decode(Format::MessagePack, frame).expect("a frame"));
+        }
+        driver.check(&given.w1.1);
+        driver.events = Counts::default();
+        driver
+    }
+
+    #[inline(never)]
+    pub(crate) fn feed(&mut self, frame: ProtocolMessage) {
+        self.handle(self.received(frame));
+        self.drain();
+    }
+
+    pub(crate) const fn received(&self, frame: ProtocolMessage) -> Input {
+        Input::Received { transport: self.transport, frame }
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        let wake = self.client.handle(Now::from_millis(1_700_000_000_000), input, &mut self.out);
+        black_box(wake.at());
+    }
+
+    pub(crate) fn drain(&mut self) {
+        for output in self.out.drain() {
+            if let Output::Presence { message, .. } = &output {
+                self.events.add(black_box(message).action);
+            }
+        }
+    }
+
+    pub(crate) fn check(&self, expected: &Expected) {
+        let channel = self.client.channel(CHANNEL).expect("the channel");
+        assert!(channel.sync_complete());
+        let members = channel.members().map(|m| {
+            let data = m.data().and_then(Data::as_str).expect("data");
+            (m.connection_id().as_str(), m.client_id().as_str(), data)
+        });
+        assert_eq!(checksum(members), (expected.members, expected.checksum));
+        assert_eq!(self.events, expected.events);
+    }
+}
