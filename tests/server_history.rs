@@ -3,11 +3,11 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::UnixMillis;
 use presence_proto::server::{
-    Direction, HistoryQuery, PresenceQuery, Server, ServerConfig, ServerEvent,
+    Direction, HistoryQuery, Input, PresenceQuery, Server, ServerConfig, ServerEvent,
 };
 use presence_proto::wire::Action;
+use presence_proto::{TransportId, UnixMillis};
 use rig::server::{CHANNEL, Rig, WALL, event};
 use serde_json::json;
 
@@ -195,6 +195,39 @@ fn events_are_remembered_for_two_minutes_to_the_millisecond() {
     rig.pass(120_000);
     assert_eq!(rig.server.counters().channels, 0);
     rig.end();
+}
+
+#[test]
+fn one_call_forgets_no_more_than_its_budget() {
+    let mut config = ServerConfig::default();
+    config.budget = 10;
+    let mut rig = Rig::with(config);
+    let alice = rig.open("alice");
+    for number in 0..20 {
+        let channel = format!("c{number}");
+        rig.attach(alice, &channel);
+        for serial in 0..10 {
+            rig.recv(
+                alice,
+                json!({"action": 14, "channel": channel,
+                "msgSerial": 10 * number + serial, "presence": [{"action": 4, "data": "x"}]}),
+            );
+        }
+    }
+    let all = rig.server.counters().history_bytes;
+    rig.time += 120_000;
+    let mut left = all;
+    let mut calls = 0;
+    while left > 0 {
+        rig.call(Input::Activity { transport: TransportId(alice) });
+        let now = rig.server.counters().history_bytes;
+        assert!(left - now <= all * 10 / 200, "{left} {now}");
+        assert!(now < left || now == 0, "it gets on");
+        assert!(now == 0 || rig.next().is_some_and(|at| at <= rig.time), "the rest is due");
+        left = now;
+        calls += 1;
+    }
+    assert!((20..=40).contains(&calls), "{calls}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Server {
         let Some(channel) = self.channels.get_mut(slot) else { return };
         if channel.history_at.is_some_and(|at| at <= now) {
             let others = self.history_bytes.saturating_sub(channel.history.bytes());
-            channel.history_at = channel.history.expire(now, (*budget).max(1));
+            channel.history_at = channel.history.expire(now, budget);
             self.history_bytes = others.saturating_add(channel.history.bytes());
         }
         let window = channel.window_at.is_some_and(|at| at <= now);

@@ -59,13 +59,13 @@ impl History {
         }
     }
 
-    /// Forgets what is too old, at most `budget` events. Tells when the next one is.
-    pub(super) fn expire(&mut self, now: Instant, budget: usize) -> Option<Instant> {
-        for _ in 0..budget {
-            match self.entries.front() {
-                Some(entry) if entry.until <= now => self.forget_oldest(),
-                _ => break,
-            };
+    /// Forgets what is too old, as far as the budget goes, and one event at least. Tells when the
+    /// next one is.
+    pub(super) fn expire(&mut self, now: Instant, budget: &mut usize) -> Option<Instant> {
+        *budget = (*budget).max(1);
+        while *budget > 0 && self.entries.front().is_some_and(|entry| entry.until <= now) {
+            *budget -= 1;
+            self.forget_oldest();
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
