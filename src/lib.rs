@@ -234,8 +234,9 @@
 //!
 //! A connection can speak for nobody but itself: its client id is what the host verified, its
 //! connection id is the server's. Connection keys carry an HMAC and cannot be guessed or forged.
-//! Keys and tokens do not show in `Debug` output. Give [`server::Server::new`] 32 unpredictable
-//! bytes of the operating system (crate `getrandom`), and each [`client::Client`] a seed of its own. `SECURITY.md` has the threat model.
+//! Keys and tokens do not show in the `Debug` output of frames and of the server half. Give
+//! [`server::Server::new`] 32 unpredictable bytes of the operating system (crate `getrandom`), and
+//! each [`client::Client`] a seed of its own. `SECURITY.md` has the threat model.
 //!
 //! # Features
 //!
@@ -268,6 +269,10 @@
 //! * **A leave that the server makes up** has an id that does not begin with the connection id, and
 //!   is never stamped earlier than the member, so that no client keeps a ghost (RTP2b1).
 //! * **HAS_PRESENCE means that a SYNC follows**, RESUMED or not, even if it is empty (RTP1).
+//! * **A connection that does not subscribe to presence is told of its own members after ATTACHED**,
+//!   by PRESENCE: it has just taken ATTACHED for an empty set (RTP17a, RTP19a).
+//! * **An ATTACH without a channel serial**, and without the flag ATTACH_RESUME of older clients, by
+//!   a connection that came back, is of a client that detached meanwhile: its members leave (RTL5l).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
