@@ -102,7 +102,7 @@ pub struct ConnectionStateChange {
     pub event: ConnectionEvent,
     /// Why, if there is a reason (TA3).
     pub reason: Option<ErrorInfo>,
-    /// When the client will try again by itself, if it waits for that (TA2).
+    /// After how long the client tries again by itself, if it waits for that (TA2). Zero: at once.
     pub retry_in: Option<Duration>,
 }
 

@@ -73,7 +73,7 @@ pub enum Input {
         identity: Identity,
         /// What it may do from now on.
         capability: Arc<Capability>,
-        /// When it expires, by the wall clock.
+        /// When it expires, by the wall clock; `None` for never.
         expires: Option<UnixMillis>,
     },
     /// The answer to `Output::Authenticate`: the token is no good (RTC8a2). The peer is told by
@@ -92,7 +92,8 @@ pub enum Input {
         /// What to tell the peer.
         error: ErrorInfo,
     },
-    /// Takes members out of a channel. Their clients are not cut off and may enter again.
+    /// Takes members out of a channel: everybody, or those that fit what is given. Their clients are
+    /// not cut off and may enter again. Of a channel that nobody knows, there is nobody to take out.
     Kick {
         /// Which channel.
         channel: SmolStr,
@@ -117,7 +118,9 @@ pub struct ConnectRequest {
     pub identity: Identity,
     /// What it may do, as the host verified it.
     pub capability: Arc<Capability>,
-    /// When its token expires, by the wall clock.
+    /// When its token expires, by the wall clock; `None` for never. A new one is asked for
+    /// [`reauthorize_before`](super::ServerConfig::reauthorize_before) that (RTN22); then the
+    /// transport is closed (40142), and the members stay for their grace.
     pub token_expires: Option<UnixMillis>,
     /// The key of a connection to resume (RTN15b1).
     pub resume: Option<SmolStr>,
