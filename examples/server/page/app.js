@@ -37,7 +37,13 @@ $('name').value = `Guest ${clientId.slice(-3)}`;
 $('grace').textContent = GRACE_MS === 1000 ? 'a second' : `${GRACE_MS / 1000} seconds`;
 
 async function start(credentials) {
-  client = await PresenceClient.create({ channel: CHANNEL, clientId, credentials, grace: GRACE_MS });
+  try {
+    client = await PresenceClient.create({ channel: CHANNEL, clientId, credentials, grace: GRACE_MS });
+  } catch (error) {
+    $('connection').dataset.state = 'failed';
+    $('connection').textContent = `This page does not work here (${error.message})`;
+    return;
+  }
   client.addEventListener('connection', ({ detail }) => showConnection(detail));
   client.addEventListener('members', showMembers);
   client.addEventListener('presence', ({ detail }) => showPresence(detail));
