@@ -185,8 +185,8 @@
 //!
 //! [`Now`] holds two clocks. Deadlines are computed on the monotonic one ([`Instant`]), so that a
 //! wall clock that is set forward does not end every grace at once. Stamps on the wire are of the
-//! wall clock ([`UnixMillis`]). Both are plain milliseconds; where they begin is your choice, and
-//! [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on `std` has
+//! wall clock ([`UnixMillis`]). Both are plain milliseconds. Where the monotonic one begins is
+//! your choice; [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on `std` has
 //! one:
 //!
 //! ```
@@ -219,8 +219,8 @@
 //! # Tests of an application
 //!
 //! With the feature `sim`, a `sim::World` has real clients, a real server, a network that can be
-//! made to fail and a clock that jumps: "he is seen to leave 15 s after his cable was pulled" is a
-//! test of some lines that runs in a millisecond, and the body of a fuzz target is such a test with
+//! made to fail and a clock that jumps: "she is seen to leave 15 s after her connection broke" is
+//! a test of some lines that runs in a millisecond, and the body of a fuzz target is such a test with
 //! moves out of bytes. Its documentation has both.
 //!
 //! # Limits
