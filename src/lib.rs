@@ -185,9 +185,9 @@
 //!
 //! [`Now`] holds two clocks. Deadlines are computed on the monotonic one ([`Instant`]), so that a
 //! wall clock that is set forward does not end every grace at once. Stamps on the wire are of the
-//! wall clock ([`UnixMillis`]). Both are plain milliseconds. Where the monotonic one begins is
-//! your choice; [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on `std` has
-//! one:
+//! wall clock ([`UnixMillis`]). Both are plain milliseconds. Where the monotonic one begins is your
+//! choice; [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on
+//! `std` has one:
 //!
 //! ```
 //! use presence_proto::{Instant, Now, UnixMillis};
