@@ -301,6 +301,29 @@ fn rtp17a_a_congested_owner_that_gives_up_presence_is_told_of_its_leave_in_the_e
 }
 
 #[test]
+fn rtp17a_a_congested_owner_that_gives_up_presence_subscribe_is_told_of_its_leave() {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.stall_down(alice);
+    for round in 0..20 {
+        world.client(bob).enter("room", &format!("{round}"));
+        world.run_for(Duration::from_millis(50));
+    }
+    assert_eq!(world.server().counters().congested, 1);
+    world.client(alice).leave("room");
+    let mut options = ChannelOptions::default();
+    options.modes = Some(Modes::SUBSCRIBE | Modes::PRESENCE);
+    world.client(alice).set_options("room", options);
+    world.run_for(Duration::from_millis(100));
+    world.flow(alice);
+    world.run_for(Duration::from_secs(5));
+    assert!(!world.client(alice).present("room").contains(&"alice".into()));
+    // And she does not enter again when she attaches anew.
+    world.cut(alice);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.client(bob).present("room"), ["bob"]);
+}
+
+#[test]
 fn rtp18_who_hears_of_presence_again_is_told_of_an_empty_set() {
     let (mut world, alice, bob) = alice_and_bob();
     for modes in [Modes::SUBSCRIBE, Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE] {
@@ -312,4 +335,39 @@ fn rtp18_who_hears_of_presence_again_is_told_of_an_empty_set() {
         world.run_for(Duration::from_secs(1));
     }
     assert_eq!(world.client(bob).present("room"), [""; 0]);
+}
+
+/// A page of a sync that names alice is still under way to bob when she leaves, and arrives after
+/// the leave.
+fn a_late_page_names_who_has_left(leave: impl FnOnce(&mut World, usize)) {
+    let (mut world, alice, bob) = alice_and_bob();
+    world.step_server_clock(-86_400_000);
+    world.client(alice).update("room", "again");
+    world.run_for(Duration::from_millis(100));
+    world.client(bob).detach("room");
+    world.run_for(Duration::from_millis(100));
+    world.delay_pages(bob);
+    world.client(bob).events();
+    world.client(bob).attach("room");
+    world.run_for(Duration::from_millis(100));
+    leave(&mut world, alice);
+    world.run_for(Duration::from_millis(100));
+    world.flow(bob);
+    assert_eq!(world.client(bob).presence_events(), []);
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
+    assert_eq!(world.wrong(), None);
+}
+
+#[test]
+fn rtp2h2a_a_late_page_does_not_bring_back_who_has_left() {
+    a_late_page_names_who_has_left(|world, alice| {
+        world.client(alice).leave("room");
+    });
+}
+
+#[test]
+fn rtp2b1a_a_late_page_does_not_bring_back_whom_the_server_took_out() {
+    a_late_page_names_who_has_left(|world, alice| {
+        world.client(alice).detach("room");
+    });
 }

@@ -3,9 +3,9 @@
 
 use super::roster::{self, Change, Record};
 use super::{LeaveCause, Outbox, Output, Server, ServerEvent};
-use crate::SmolStr;
 use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage};
+use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
@@ -196,8 +196,11 @@ impl Server {
         let per_frame = self.config.items_per_broadcast.max(1);
         let wall = self.now.wall;
         let Some(entry) = self.channels.get_mut(channel) else { return false };
-        // Not earlier than what it ends, or clients keep the member (RTP2b1).
-        message.timestamp = Some(entry.stamp(wall).max(version.timestamp));
+        // Later than what it ends, though the wall clock stand still or have been set back: at a tie
+        // the incoming message wins (RTP2b1a), so that a page of a sync which is late would bring
+        // the member back.
+        let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
+        message.timestamp = Some(entry.stamp(wall.max(later)));
         if entry.leaves.is_empty() {
             entry.leaves_serial = self.stream.next(wall);
             entry.last = entry.leaves_serial;
@@ -241,7 +244,7 @@ impl Server {
             (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
             && let Some(attachment) = self.channels.pair(owner, channel)
             && self.channels.attachment(attachment).is_some_and(|entry| entry.live)
-            && self.hears_apart(owner, attachment)
+            && self.hears_apart(owner, attachment, message.action)
         {
             // RTP17a: a connection hears of its own members though it has no mode for it.
             let leave = alloc::vec![message.clone()];

@@ -340,7 +340,8 @@ impl Server {
     fn tell_at_once(&mut self, step: &Step, serial: u64, applied: Vec<Applied>, out: &mut Outbox) {
         let per_frame = self.config.items_per_broadcast.max(1);
         let own = self.connections.get(step.slot).and_then(|connection| {
-            let apart = self.hears_apart(step.slot, step.attachment);
+            let entry = self.channels.attachment(step.attachment)?;
+            let apart = entry.presence_place.is_none();
             connection.transport.filter(|_| apart && !connection.congested)
         });
         if own.is_none() {
@@ -382,10 +383,12 @@ impl Server {
 
     /// Tells the member's own connection alone, if no broadcast reaches it.
     fn tell_own_of(&mut self, step: &Step, serial: u64, applied: &[Applied], out: &mut Outbox) {
-        if self.hears_apart(step.slot, step.attachment) {
-            let messages = applied.iter().map(|applied| applied.message.clone()).collect();
-            self.tell_own(step.slot, step.channel, serial, messages, out);
-        }
+        let messages = applied.iter().map(|applied| &applied.message);
+        let messages = messages
+            .filter(|message| self.hears_apart(step.slot, step.attachment, message.action))
+            .cloned()
+            .collect();
+        self.tell_own(step.slot, step.channel, serial, messages, out);
     }
 }
 

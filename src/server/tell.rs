@@ -3,7 +3,7 @@
 use super::coalesce::Pending;
 use super::{Outbox, Position, Recipients, Server, stream};
 use crate::members::Slot;
-use crate::wire::{Action, Modes, PresenceMessage, ProtocolMessage};
+use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -53,14 +53,16 @@ impl Server {
         }
     }
 
-    /// Whether a connection hears of its own members in frames of its own (RTP17a): it is not in
-    /// the audience. A subscriber that was taken out of it for a while, because it is congested,
-    /// hears by the sync that follows.
-    pub(super) fn hears_apart(&self, slot: Slot, attachment: Slot) -> bool {
+    /// Whether a connection hears of its own member in a frame of its own (RTP17a): it is not in the
+    /// audience. A subscriber that was taken out of it for a while, because it is congested, hears by
+    /// the sync that follows; but of a leave no sync would tell it, if it gives the mode for syncs
+    /// up before it reads again.
+    pub(super) fn hears_apart(&self, slot: Slot, attachment: Slot, action: PresenceAction) -> bool {
         let Some(entry) = self.channels.attachment(attachment) else { return false };
         let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
         let congested = self.connections.get(slot).is_some_and(|c| c.congested);
-        entry.presence_place.is_none() && !(congested && subscribes)
+        let by_sync = congested && subscribes && action != PresenceAction::Leave;
+        entry.presence_place.is_none() && !by_sync
     }
 
     /// Tells a connection of its own members. The frames move the channel's serial on if nothing of

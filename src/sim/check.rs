@@ -1,6 +1,6 @@
 //! What must always hold, and what must hold once everything has come to rest.
 
-use super::model::{Key, Member, Model};
+use super::model::{Key, Member, Model, own_place};
 use super::record::{Call, Half};
 use super::world::World;
 use crate::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
@@ -151,6 +151,7 @@ impl Checker {
         {
             self.model.attached_anew(id, channel);
         }
+        self.told_at_once(input, outputs);
         for output in outputs {
             match output {
                 server::Output::Send { transport, frame } => self.answer(*transport, frame)?,
@@ -165,35 +166,36 @@ impl Checker {
                 _ => {}
             }
         }
-        self.held_back(input, outputs);
         Ok(())
     }
 
-    /// A congested connection gets its acknowledgements later: what the server's events tell of a
-    /// frame counts then.
-    fn held_back(&mut self, input: &server::Input, outputs: &[server::Output]) {
+    /// A congested connection gets answers later, or never: what the server's events tell of a
+    /// frame counts.
+    fn told_at_once(&mut self, input: &server::Input, outputs: &[server::Output]) {
         let server::Input::Received { transport, frame } = input else { return };
         let Some(id) = self.transports.get(transport).cloned() else { return };
-        let (Some(serial), Some(channel)) = (frame.msg_serial, &frame.channel) else { return };
-        let waiting = self.unanswered.entry(id.clone()).or_default();
-        let place = waiting.iter().position(|waiting| waiting.msg_serial == Some(serial));
-        let told = outputs.iter().any(|output| {
-            let server::Output::Event(event) = output else { return false };
-            match event {
-                ServerEvent::MemberEntered { message, .. }
-                | ServerEvent::MemberUpdated { message, .. }
-                | ServerEvent::MemberLeft { message, .. } => {
-                    message.connection_id.as_ref() == Some(&id)
+        let Some(channel) = &frame.channel else { return };
+        let told = |wanted: fn(&ServerEvent) -> bool| {
+            outputs.iter().any(|output| {
+                let server::Output::Event(event) = output else { return false };
+                wanted(event) && concerns(event, channel, &id)
+            })
+        };
+        match frame.action {
+            Action::Presence => {
+                let waiting = self.unanswered.entry(id.clone()).or_default();
+                let place = waiting.iter().position(|other| other.msg_serial == frame.msg_serial);
+                if let (Some(place), Some(serial)) = (place, frame.msg_serial)
+                    && told(is_own_word)
+                {
+                    waiting.remove(place);
+                    self.model.accepted(&id, channel, serial, &frame.presence);
                 }
-                _ => false,
             }
-        });
-        if frame.action == Action::Presence
-            && told
-            && let Some(place) = place
-        {
-            waiting.remove(place);
-            self.model.accepted(&id, channel, serial, &frame.presence);
+            Action::Detach | Action::Attach if told(is_dismissal) => {
+                self.model.detached(&id, channel);
+            }
+            _ => {}
         }
     }
 
@@ -348,6 +350,10 @@ impl Checker {
         }
         for output in outputs {
             match output {
+                client::Output::Send { frame, .. } => {
+                    let id = world.clients.get(number).and_then(|p| p.core.connection().id());
+                    sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
+                }
                 client::Output::Presence { channel, message } => {
                     let fold = app.folds.entry(channel.clone()).or_default();
                     fold.hear(message)
@@ -582,6 +588,17 @@ impl Fold {
     }
 }
 
+/// A member that enters again brings its id along only on the connection that it was made on
+/// (RTP17g1).
+fn sent(frame: &ProtocolMessage, connection: Option<&SmolStr>) -> Found {
+    let connection = connection.map_or("", SmolStr::as_str);
+    let foreign = |id: &SmolStr| own_place(id, connection).is_none();
+    match frame.presence.iter().filter_map(|item| item.id.as_ref()).find(|id| foreign(id)) {
+        Some(id) => Err(format!("it sends an id that connection {connection} did not make: {id}")),
+        None => Ok(()),
+    }
+}
+
 /// The operation that an input starts, and what it means for a member.
 fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Option<Wish>)> {
     match input {
@@ -604,6 +621,34 @@ fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Optio
         | client::Input::Send { op, .. } => Some((*op, None)),
         _ => None,
     }
+}
+
+/// Whether an event is about a member of a connection on a channel.
+fn concerns(event: &ServerEvent, channel: &SmolStr, connection: &SmolStr) -> bool {
+    let (ServerEvent::MemberEntered { channel: on, message, .. }
+    | ServerEvent::MemberUpdated { channel: on, message, .. }
+    | ServerEvent::MemberLeft { channel: on, message, .. }) = event
+    else {
+        return false;
+    };
+    on == channel && message.connection_id.as_ref() == Some(connection)
+}
+
+/// Whether a member said so itself.
+const fn is_own_word(event: &ServerEvent) -> bool {
+    match event {
+        ServerEvent::MemberEntered { .. } | ServerEvent::MemberUpdated { .. } => true,
+        ServerEvent::MemberLeft { cause, .. } => matches!(cause, LeaveCause::Left),
+        _ => false,
+    }
+}
+
+/// Whether a member left because its connection left the channel, or gave up what lets it stay.
+const fn is_dismissal(event: &ServerEvent) -> bool {
+    matches!(
+        event,
+        ServerEvent::MemberLeft { cause: LeaveCause::Detached | LeaveCause::RightLost, .. }
+    )
 }
 
 /// Whether a transport is told that it is attached.

@@ -84,14 +84,29 @@ impl World {
         }
     }
 
-    /// What was stalled in either direction arrives.
+    /// Pages of syncs come to a client later than the server sends them: PRESENCE overtakes them,
+    /// until [`flow`](Self::flow). Nothing else does. A server alone never does so; in a cluster,
+    /// where a page may have been made by another node than the one that tells events, it is
+    /// everyday (RTP2h2).
+    pub fn delay_pages(&mut self, client: usize) {
+        self.say(client, "pages of syncs are late");
+        if let Some(peer) = self.clients.get_mut(client) {
+            peer.late_pages = true;
+        }
+    }
+
+    /// What was stalled in either direction, or late, arrives.
     pub fn flow(&mut self, client: usize) {
         self.say(client, "traffic flows again");
+        if let Some(peer) = self.clients.get_mut(client) {
+            peer.late_pages = false;
+        }
         for number in self.links_of(client) {
             if let Some(link) = self.links.get_mut(&number) {
                 link.up.stalled = false;
                 link.down.stalled = false;
             }
+            self.receive_late(number);
         }
     }
 
@@ -236,6 +251,7 @@ impl World {
         let Some(link) = self.links.get_mut(&number) else { return };
         link.up.kill();
         link.down.kill();
+        link.late.clear();
         link.fuse = None;
         let (client, transport) = (link.client, link.transport);
         let client_end = link.client_end;

@@ -255,7 +255,7 @@ impl Model {
 }
 
 /// The message serial and the index in an id that was made from a frame of this connection.
-fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
+pub(super) fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
     let (serial, index) = id.strip_prefix(connection)?.strip_prefix(':')?.split_once(':')?;
     Some((serial.parse().ok()?, index.parse().ok()?))
 }

@@ -111,6 +111,8 @@ pub(super) struct Link {
     pub(super) congested: bool,
     /// Frames until it breaks by itself.
     pub(super) fuse: Option<u32>,
+    /// Pages of syncs that are late: the client has them still to come.
+    pub(super) late: Vec<ProtocolMessage>,
 }
 
 impl Link {
@@ -125,6 +127,7 @@ impl Link {
             server_end: End::Opening,
             congested: false,
             fuse: None,
+            late: Vec::new(),
         }
     }
 

@@ -333,6 +333,9 @@ impl Runner {
                 return Err(format!("everybody has gone, and {left} {what} are left"));
             }
         }
+        if self.world.has_open_transports() {
+            return Err("everybody has gone, and the server has never closed a transport".into());
+        }
         if let Some(at) = self.world.server.wake.at() {
             return Err(format!("everybody has gone, and the server waits for {at:?}"));
         }
@@ -455,6 +458,7 @@ impl Runner {
             Step::Unplug(c) => self.world.unplug(number(c)),
             Step::StallUp(c) => self.world.stall_up(number(c)),
             Step::StallDown(c) => self.world.stall_down(number(c)),
+            Step::DelayPages(c) => self.world.delay_pages(number(c)),
             Step::Flow(c) => self.world.flow(number(c)),
             Step::Hiccup(c) => self.world.hiccup(number(c)),
             Step::OutOfReach(c) => self.world.set_reachable(number(c), false),

@@ -114,6 +114,8 @@ pub enum Step {
     StallUp(u8),
     /// [`World::stall_down`](super::World::stall_down).
     StallDown(u8),
+    /// [`World::delay_pages`](super::World::delay_pages).
+    DelayPages(u8),
     /// [`World::flow`](super::World::flow).
     Flow(u8),
     /// [`World::hiccup`](super::World::hiccup).
@@ -135,7 +137,7 @@ pub enum Step {
     /// [`World::restart_client`](super::World::restart_client), with its recovery key or without.
     RestartClient(u8, bool),
     /// The host takes members out of a channel, which is the first number: all of them (0), or
-    /// those of one client id.
+    /// those of one client id ([`World::kick`](super::World::kick)).
     Kick(u8, u8),
     /// Sends something that is no frame.
     Garbage(u8),
@@ -290,7 +292,8 @@ impl Step {
             46 => Self::CutUnseenByClient(client),
             47 => Self::Unplug(client),
             48 => Self::StallUp(client),
-            49..=50 => Self::StallDown(client),
+            49 => Self::StallDown(client),
+            50 => Self::DelayPages(client),
             51..=52 => Self::Flow(client),
             53 => Self::Hiccup(client),
             54 => Self::OutOfReach(client),

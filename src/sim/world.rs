@@ -56,6 +56,7 @@ pub(super) struct Peer {
     pub(super) latency: Latency,
     pub(super) format: Option<Format>,
     pub(super) unreachable: bool,
+    pub(super) late_pages: bool,
     pub(super) restarts: u64,
     pub(super) next_op: u64,
     pub(super) heard: Heard,
@@ -158,6 +159,7 @@ impl World {
             latency: Latency::default(),
             format: None,
             unreachable: false,
+            late_pages: false,
             restarts: 0,
             next_op: 1,
             heard: Heard::default(),
@@ -330,6 +332,11 @@ impl World {
     /// The time as a client's host reads it.
     pub(super) fn client_now(&self, number: usize) -> Now {
         clock(self.now, self.clients.get(number).map_or(0, |peer| peer.wall_offset))
+    }
+
+    /// Whether the server's host has a transport that neither side has closed.
+    pub(super) fn has_open_transports(&self) -> bool {
+        self.links.values().any(|link| link.server_end == End::Open)
     }
 
     // The server and its host.
@@ -619,18 +626,12 @@ impl World {
                 self.client_input(client, input);
             }
             Packet::Frame(frame) => {
-                self.trace.line(now, format_args!("server > {name} {}", Frame(&frame)));
-                let input = client::Input::Received { transport: theirs, frame: *frame };
-                self.client_input(client, input);
+                self.receive_down(number, *frame);
                 self.burn(number);
             }
             Packet::Bytes(format, bytes) => {
                 match ProtocolMessage::decode(format, &bytes) {
-                    Ok(frame) => {
-                        self.trace.line(now, format_args!("server > {name} {}", Frame(&frame)));
-                        let input = client::Input::Received { transport: theirs, frame };
-                        self.client_input(client, input);
-                    }
+                    Ok(frame) => self.receive_down(number, frame),
                     Err(error) => {
                         self.fail(format!("{name} cannot read what the server wrote: {error}"));
                     }
@@ -638,7 +639,10 @@ impl World {
                 self.burn(number);
             }
             Packet::Close => {
-                link.client_end = End::Closed;
+                self.receive_late(number);
+                if let Some(link) = self.links.get_mut(&number) {
+                    link.client_end = End::Closed;
+                }
                 self.trace.line(now, format_args!("server > {name} close"));
                 let input = client::Input::TransportClosed { transport: theirs, error: None };
                 self.client_input(client, input);
@@ -650,6 +654,42 @@ impl World {
                 self.client_input(client, input);
             }
             Packet::Open(_) | Packet::Garbage => {}
+        }
+    }
+
+    /// A frame is there for a client. If pages of syncs are late, one waits until something else
+    /// than PRESENCE comes, provided that the client knows of the sync: it could not tell a page of
+    /// a sync that it does not expect from what is newer.
+    fn receive_down(&mut self, number: u64, frame: ProtocolMessage) {
+        let Some(link) = self.links.get_mut(&number) else { return };
+        let Some(peer) = self.clients.get(link.client) else { return };
+        let syncing =
+            |name: &SmolStr| peer.core.channel(name).is_some_and(|view| view.is_syncing());
+        match frame.action {
+            Action::Sync if peer.late_pages && frame.channel.as_ref().is_some_and(syncing) => {
+                return link.late.push(frame);
+            }
+            Action::Presence => {}
+            _ => self.receive_late(number),
+        }
+        self.receive(number, frame);
+    }
+
+    /// The pages that are late are there.
+    pub(super) fn receive_late(&mut self, number: u64) {
+        let Some(link) = self.links.get_mut(&number) else { return };
+        for frame in core::mem::take(&mut link.late) {
+            self.receive(number, frame);
+        }
+    }
+
+    fn receive(&mut self, number: u64, frame: ProtocolMessage) {
+        let Some(link) = self.links.get(&number) else { return };
+        let (client, transport) = (link.client, link.transport);
+        let name = self.clients.get(client).map(|peer| peer.name.clone()).unwrap_or_default();
+        self.trace.line(self.now, format_args!("server > {name} {}", Frame(&frame)));
+        if link.client_end != End::Closed {
+            self.client_input(client, client::Input::Received { transport, frame });
         }
     }
 
