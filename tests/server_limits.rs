@@ -130,8 +130,28 @@ fn data_of_the_members_of_a_channel() {
 }
 
 #[test]
+fn data_of_the_members_of_a_connection() {
+    in_channels(limited(|limits| limits.member_bytes_per_connection = 100));
+    // Others have room.
+    let mut rig = limited(|limits| limits.member_bytes_per_connection = 100);
+    let (one, two) = (rig.join("*"), rig.join("*"));
+    let item = json!({"action": 2, "clientId": "m", "data": "x".repeat(90)});
+    assert_eq!(rig.presence(one, 0, item.clone()).codes(one), [0; 0]);
+    assert_eq!(rig.presence(two, 0, item.clone()).codes(two), [0; 0]);
+    // What left, however it left, makes room.
+    rig.recv(one, json!({"action": 12, "channel": CHANNEL}));
+    rig.attach(one, CHANNEL);
+    assert_eq!(rig.presence(one, 1, item).codes(one), [0; 0]);
+    rig.end();
+}
+
+#[test]
 fn data_of_the_members_of_all_channels() {
-    let mut rig = limited(|limits| limits.member_bytes = 100);
+    in_channels(limited(|limits| limits.member_bytes = 100));
+}
+
+/// One connection has members in several channels, with 100 bytes at most.
+fn in_channels(mut rig: Rig) {
     let server = rig.open("*");
     let enter = |channel: &str, serial: i64, bytes: usize| {
         json!({"action": 14, "channel": channel, "msgSerial": serial,
@@ -153,6 +173,25 @@ fn data_of_the_members_of_all_channels() {
         assert_eq!(came.codes(server), codes, "{serial}");
     }
     assert_eq!(rig.server.counters().member_bytes, 100);
+    rig.end();
+}
+
+#[test]
+fn a_frame_that_is_sent_again_with_more_data_gets_no_more_room() {
+    let mut rig = limited(|limits| limits.member_bytes_per_channel = 100);
+    let server = rig.join("*");
+    let connection = rig.id(server).to_owned();
+    for serial in 0..5 {
+        rig.presence(server, serial, json!({"action": 2, "clientId": "m"}));
+    }
+    // A re-entry under an old id, and a frame between the two again, with something in it.
+    rig.presence(server, 5, json!({"action": 3, "clientId": "m"}));
+    let id = format!("{connection}:0:0");
+    rig.presence(server, 6, json!({"action": 2, "clientId": "m", "id": id}));
+    let item = json!({"action": 4, "clientId": "m", "data": "x".repeat(1_000)});
+    let came = rig.presence(server, 3, item);
+    assert_eq!(came.of(server, Action::Ack).len(), 1);
+    assert_eq!(rig.server.counters().member_bytes, 1);
     rig.end();
 }
 

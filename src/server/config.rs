@@ -186,6 +186,8 @@ pub struct Limits {
     /// Bytes of client ids, data and extras of the members of one channel (91006). Default:
     /// 64 MiB.
     pub member_bytes_per_channel: usize,
+    /// The same of the members of one connection in all channels (91006). Default: 64 MiB.
+    pub member_bytes_per_connection: usize,
     /// The same of all channels together (91006). Default: 1 GiB.
     pub member_bytes: usize,
     /// Bytes of one presence message or message (TP5, TM6; 40009). Default: 65,536.
@@ -221,6 +223,7 @@ impl Default for Limits {
             client_id: 1_024,
             members_per_channel: 20_000,
             member_bytes_per_channel: 64 << 20,
+            member_bytes_per_connection: 64 << 20,
             member_bytes: 1 << 30,
             message_size: 65_536,
             frame_size: 524_288,

@@ -23,6 +23,8 @@ pub(super) struct Connection {
     /// The first of its attachments, and how many there are.
     pub(super) first: Option<Slot>,
     pub(super) attachments: u32,
+    /// Bytes of its members in all channels.
+    pub(super) member_bytes: usize,
     pub(super) serials: Serials,
     pub(super) inbound: Bucket,
     /// Frames above the inbound rate.
@@ -78,6 +80,7 @@ impl Connection {
             transport: None,
             first: None,
             attachments: 0,
+            member_bytes: 0,
             serials: Serials::default(),
             inbound: Bucket::default(),
             refused: 0,

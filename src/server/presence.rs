@@ -121,9 +121,8 @@ impl Server {
             }
         }
         let connection_id = connection.id.clone();
-        if !repeated {
-            self.check_room(channel, &connection_id, &frame.presence)?;
-        }
+        let member_bytes = connection.member_bytes;
+        self.check_room(channel, &connection_id, member_bytes, &frame.presence)?;
         let wall = self.now.wall;
         let stamp = self.channels.get_mut(channel).map_or(wall, |entry| entry.stamp(wall));
         let step = Step {
@@ -140,11 +139,13 @@ impl Server {
         Ok((step, frame.presence.into_vec()))
     }
 
-    /// Whether the channel has room for what enters, and takes so many events.
+    /// Whether there is room for what enters, and whether the channel takes so many events. `own` is
+    /// how many bytes the connection's members have already.
     fn check_room(
         &mut self,
         channel: Slot,
         connection_id: &str,
+        own: usize,
         items: &[PresenceMessage],
     ) -> Result<(), ErrorInfo> {
         let limits = self.config.limits;
@@ -166,18 +167,18 @@ impl Server {
             }
             bytes = bytes.saturating_add(item.size());
         }
+        let here = entry.member_bytes;
         let refused = if comes && members > limits.members_per_channel.max(entry.members.len()) {
             let message = alloc::format!(
                 "The maximum number of {} members is exceeded",
                 limits.members_per_channel
             );
             Some(ErrorInfo::new(91003, 400, message))
-        } else if comes && bytes > limits.member_bytes_per_channel.max(entry.member_bytes) {
+        } else if comes && bytes > limits.member_bytes_per_channel.max(here) {
             Some(ErrorInfo::new(91006, 400, "The members of the channel have too much data"))
-        } else if comes
-            && all.saturating_sub(entry.member_bytes).saturating_add(bytes)
-                > limits.member_bytes.max(all)
-        {
+        } else if comes && grown(own, here, bytes) > limits.member_bytes_per_connection.max(own) {
+            Some(ErrorInfo::new(91006, 400, "The members of the connection have too much data"))
+        } else if comes && grown(all, here, bytes) > limits.member_bytes.max(all) {
             Some(ErrorInfo::new(91006, 400, "The members of all channels have too much data"))
         } else if !entry.rate.take(
             limits.channel,
@@ -262,7 +263,12 @@ impl Server {
             }
             _ => Record::Put { attachment: step.attachment, message: &message },
         };
+        let before = self.channels.member_bytes;
         let change = roster::apply(&mut self.channels, step.channel, change);
+        let after = self.channels.member_bytes;
+        if let Some(connection) = self.connections.get_mut(step.slot) {
+            connection.member_bytes = grown(connection.member_bytes, before, after);
+        }
         if let Change::Left(last) = &change {
             // RTP8e: a leave without data carries the last data.
             if message.data.is_none() {
@@ -396,6 +402,11 @@ impl Server {
 fn shorten((place, applied): (usize, Applied)) -> PresenceMessage {
     let id = if applied.derived == Some(place) { None } else { applied.message.id };
     PresenceMessage { id, connection_id: None, timestamp: None, ..applied.message }
+}
+
+/// A sum when one part of it has changed.
+pub(super) const fn grown(sum: usize, before: usize, after: usize) -> usize {
+    sum.saturating_add(after).saturating_sub(before)
 }
 
 fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
