@@ -1,9 +1,9 @@
 //! A client, driven as a host drives it.
 
-use crate::frames::{CHANNEL, Counts, Expected, Input as Given, checksum};
+use crate::frames::{CHANNEL, Counts, Expected, Frames, Input as Given, checksum};
 use core::hint::black_box;
 use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
-use presence_proto::wire::{Action, ConnectionDetails, Data, Format, ProtocolMessage};
+use presence_proto::wire::{Data, Format, ProtocolMessage};
 use presence_proto::{Now, OpId, SubscriptionId, TransportId};
 
 /// A client, its outbox and what its application saw.
@@ -32,12 +32,7 @@ impl Driver {
         });
         driver.transport = transport.expect("a transport");
         driver.handle(Input::TransportOpened { transport: driver.transport });
-        let mut connected = ProtocolMessage::new(Action::Connected);
-        connected.connection_id = Some("observer00".into());
-        let mut details = ConnectionDetails::default();
-        details.connection_key = Some("observer00!key".into());
-        connected.connection_details = Some(Box::new(details));
-        driver.feed(connected);
+        driver.feed(Frames::connected());
         driver.handle(Input::subscribe(OpId(1), CHANNEL, SubscriptionId(1)));
         driver.drain();
         driver

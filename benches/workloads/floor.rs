@@ -1,18 +1,19 @@
 //! The floor: what W1 to W4 cost at least. It is no library.
 //!
-//! It reads the frames of these workloads and no others, believes every byte but for UTF-8, knows
-//! one channel, has no connection, no own members, no marks of members that left, no limits and no
-//! errors, and hands out references. What it does do: decode, find each member by its key, compare
-//! ids, replace data, count events, notice who is missing after a sync.
+//! It reads the frames of these workloads and no others, and believes every byte. It knows one
+//! channel and no connection, no own members, no marks of members that left, no limits and no
+//! errors, and hands out nothing but counts. What it does do: read frames, find each member by its
+//! key, compare ids, keep data, notice who is missing after a sync.
 
 use crate::FORMATS;
 use crate::frames::{Counts, Expected, Frames, Input as Given, checksum};
 use crate::measure::{Line, measure};
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hasher};
 use core::hint::black_box;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use presence_proto::wire::{Format, PresenceAction};
+use smallvec::SmallVec;
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
     let workloads = [("W1", &given.w1, true), ("W2", &given.w2, false), ("W4", &given.w4, false)];
@@ -59,14 +60,14 @@ fn lists(given: &Given, wants: &dyn Fn(&str) -> bool) {
     }
     if wants("W3client") {
         let mut index = HashTable::new();
-        let hash = |client_id: &str| set.hasher.hash_one(client_id);
+        let hash = |client_id: &[u8]| set.hasher.hash_one(client_id);
         for (at, member) in set.slots.iter().enumerate() {
             let rehash = |&at: &usize| hash(set.slots[at].client_id());
             index.insert_unique(hash(member.client_id()), at, rehash);
         }
         let find = |wanted: &String| {
-            let found = index.iter_hash(hash(wanted));
-            found.filter(|&&at| set.slots[at].client_id() == wanted).count()
+            let found = index.iter_hash(hash(wanted.as_bytes()));
+            found.filter(|&&at| set.slots[at].client_id() == wanted.as_bytes()).count()
         };
         let find_all = |_: &mut ()| black_box(given.lookups.iter().map(find).sum::<usize>());
         let calls = given.lookups.len();
@@ -79,49 +80,51 @@ fn lists(given: &Given, wants: &dyn Fn(&str) -> bool) {
 #[derive(Clone, Copy, Default)]
 struct Fields<'a> {
     action: i64,
-    id: Option<&'a str>,
-    client_id: &'a str,
-    connection_id: Option<&'a str>,
-    channel_serial: &'a str,
-    data: &'a str,
+    id: Option<&'a [u8]>,
+    client_id: &'a [u8],
+    connection_id: Option<&'a [u8]>,
+    channel_serial: &'a [u8],
+    data: &'a [u8],
     timestamp: Option<i64>,
 }
+
+type Items<'a> = SmallVec<[Fields<'a>; 1]>;
 
 const ATTACHED: i64 = 11;
 const SYNC: i64 = 16;
 
-fn read_all(frames: &Frames) -> Vec<(Fields<'_>, Vec<Fields<'_>>)> {
+fn read_all(frames: &Frames) -> Vec<(Fields<'_>, Items<'_>)> {
     let mut all = Vec::new();
     for bytes in frames.get(Format::MessagePack) {
-        let mut items = Vec::new();
+        let mut items = Items::new();
         let frame = read(&mut MessagePack { bytes }, &mut items);
         all.push((frame, items));
     }
     all
 }
 
-fn read<'a>(reader: &mut impl Read<'a>, items: &mut Vec<Fields<'a>>) -> Fields<'a> {
+fn read<'a>(reader: &mut impl Read<'a>, items: &mut Items<'a>) -> Fields<'a> {
     let mut fields = Fields::default();
     let mut left = reader.open_map();
     while let Some(name) = reader.name(&mut left) {
         match name {
-            "action" => fields.action = reader.number(),
-            "id" => fields.id = Some(reader.text()),
-            "clientId" => fields.client_id = reader.text(),
-            "connectionId" => fields.connection_id = Some(reader.text()),
-            "channelSerial" => fields.channel_serial = reader.text(),
-            "data" => fields.data = reader.text(),
-            "timestamp" => fields.timestamp = Some(reader.number()),
-            "channel" => drop(reader.text()),
-            "flags" => drop(reader.number()),
-            "presence" => {
+            b"action" => fields.action = reader.number(),
+            b"id" => fields.id = Some(reader.text()),
+            b"clientId" => fields.client_id = reader.text(),
+            b"connectionId" => fields.connection_id = Some(reader.text()),
+            b"channelSerial" => fields.channel_serial = reader.text(),
+            b"data" => fields.data = reader.text(),
+            b"timestamp" => fields.timestamp = Some(reader.number()),
+            b"channel" => drop(reader.text()),
+            b"flags" => drop(reader.number()),
+            b"presence" => {
                 let mut left = reader.open_list();
                 while reader.another(&mut left) {
-                    let item = read(reader, &mut Vec::new());
+                    let item = read(reader, &mut Items::new());
                     items.push(item);
                 }
             }
-            other => panic!("the field {other}"),
+            other => panic!("the field {other:?}"),
         }
     }
     fields
@@ -130,24 +133,24 @@ fn read<'a>(reader: &mut impl Read<'a>, items: &mut Vec<Fields<'a>>) -> Fields<'
 /// `left` counts entries down where the format says how many there are.
 trait Read<'a> {
     fn open_map(&mut self) -> u32;
-    fn name(&mut self, left: &mut u32) -> Option<&'a str>;
+    fn name(&mut self, left: &mut u32) -> Option<&'a [u8]>;
     fn open_list(&mut self) -> u32;
     fn another(&mut self, left: &mut u32) -> bool;
-    fn text(&mut self) -> &'a str;
+    fn text(&mut self) -> &'a [u8];
     fn number(&mut self) -> i64;
 }
 
 struct Json<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
 }
 
 impl Json<'_> {
     fn next(&self) -> u8 {
-        self.text.as_bytes()[0]
+        self.bytes[0]
     }
 
     fn pass(&mut self, len: usize) {
-        self.text = &self.text[len..];
+        self.bytes = &self.bytes[len..];
     }
 }
 
@@ -158,7 +161,7 @@ impl<'a> Read<'a> for Json<'a> {
     }
 
     #[inline]
-    fn name(&mut self, _: &mut u32) -> Option<&'a str> {
+    fn name(&mut self, _: &mut u32) -> Option<&'a [u8]> {
         if self.next() == b'}' {
             self.pass(1);
             return None;
@@ -185,9 +188,10 @@ impl<'a> Read<'a> for Json<'a> {
     }
 
     #[inline]
-    fn text(&mut self) -> &'a str {
-        let end = self.text.bytes().skip(1).position(|b| b == b'"').expect("a quote") + 1;
-        let text = &self.text[1..end];
+    fn text(&mut self) -> &'a [u8] {
+        self.pass(1);
+        let end = self.bytes.iter().position(|&b| b == b'"').expect("a quote");
+        let text = &self.bytes[..end];
         self.pass(end + 1);
         text
     }
@@ -196,7 +200,7 @@ impl<'a> Read<'a> for Json<'a> {
     fn number(&mut self) -> i64 {
         let mut number = 0;
         let mut len = 0;
-        for digit in self.text.bytes().take_while(u8::is_ascii_digit) {
+        for digit in self.bytes.iter().take_while(|byte| byte.is_ascii_digit()) {
             number = number * 10 + i64::from(digit - b'0');
             len += 1;
         }
@@ -229,7 +233,7 @@ impl<'a> Read<'a> for MessagePack<'a> {
     }
 
     #[inline]
-    fn name(&mut self, left: &mut u32) -> Option<&'a str> {
+    fn name(&mut self, left: &mut u32) -> Option<&'a [u8]> {
         *left = left.checked_sub(1)?;
         Some(self.text())
     }
@@ -248,12 +252,12 @@ impl<'a> Read<'a> for MessagePack<'a> {
     }
 
     #[inline]
-    fn text(&mut self) -> &'a str {
+    fn text(&mut self) -> &'a [u8] {
         let len = match self.take(1)[0] {
             0xd9 => self.be(1) as usize,
             tag => usize::from(tag & 0x1f),
         };
-        core::str::from_utf8(self.take(len)).expect("text")
+        self.take(len)
     }
 
     #[inline]
@@ -267,19 +271,21 @@ impl<'a> Read<'a> for MessagePack<'a> {
 
 /// Client id, connection id and data in one block.
 struct Member {
-    text: Box<str>,
+    text: Box<[u8]>,
     ends: [u8; 2],
     seen: u32,
     timestamp: i64,
-    version: (u64, u32),
+    version: (u64, u64),
 }
 
 impl Member {
-    fn new(item: &Fields<'_>, connection_id: &str, version: (u64, u32), seen: u32) -> Self {
+    fn new(item: &Fields<'_>, connection_id: &[u8], version: (u64, u64), seen: u32) -> Self {
         let client = item.client_id.len();
         let key = client + connection_id.len();
-        let mut text = String::with_capacity(key + item.data.len());
-        text.extend([item.client_id, connection_id, item.data]);
+        let mut text = Vec::with_capacity(key + item.data.len());
+        for part in [item.client_id, connection_id, item.data] {
+            text.extend_from_slice(part);
+        }
         Self {
             text: text.into(),
             ends: [client as u8, key as u8],
@@ -289,15 +295,15 @@ impl Member {
         }
     }
 
-    fn client_id(&self) -> &str {
+    fn client_id(&self) -> &[u8] {
         &self.text[..self.ends[0].into()]
     }
 
-    fn connection_id(&self) -> &str {
+    fn connection_id(&self) -> &[u8] {
         &self.text[self.ends[0].into()..self.ends[1].into()]
     }
 
-    fn data(&self) -> &str {
+    fn data(&self) -> &[u8] {
         &self.text[self.ends[1].into()..]
     }
 
@@ -342,12 +348,10 @@ impl Set {
     }
 
     fn feed(&mut self, format: Format, bytes: &[u8]) {
-        let mut items = Vec::new();
+        // Most frames have one item.
+        let mut items = Items::new();
         let frame = match format {
-            Format::Json => {
-                let text = core::str::from_utf8(bytes).expect("text");
-                read(&mut Json { text }, &mut items)
-            }
+            Format::Json => read(&mut Json { bytes }, &mut items),
             _ => read(&mut MessagePack { bytes }, &mut items),
         };
         self.take_in(&frame, &items);
@@ -357,19 +361,25 @@ impl Set {
         if frame.action == ATTACHED {
             self.sync += 1;
         }
-        let serial = |text: &str| text.rsplit(':').next().and_then(|s| s.parse().ok());
         for (index, item) in items.iter().enumerate() {
             let connection_id = item.connection_id.or(frame.connection_id).expect("a connection");
-            let version = match item.id {
-                Some(id) => {
-                    let (rest, index) = id.rsplit_once(':').expect("an id");
-                    (serial(rest).expect("a serial"), index.parse().expect("an index"))
-                }
-                None => (frame.id.and_then(serial).expect("a serial"), index as u32),
+            let (id, index) = match item.id {
+                Some(id) => (id, None),
+                None => (frame.id.expect("an id"), Some(index as u64)),
             };
+            let numbers = id.iter().skip(connection_id.len() + 1);
+            let (mut serial, mut last) = (0, 0);
+            for &byte in numbers {
+                if byte == b':' {
+                    (serial, last) = (last, 0);
+                } else {
+                    last = last * 10 + u64::from(byte - b'0');
+                }
+            }
+            let version = index.map_or((serial, last), |index| (last, index));
             self.apply(item, connection_id, item.timestamp.or(frame.timestamp), version);
         }
-        if frame.action == SYNC && frame.channel_serial.ends_with(':') {
+        if frame.action == SYNC && frame.channel_serial.ends_with(b":") {
             for slot in 0..self.slots.len() as u32 {
                 let member = &self.slots[slot as usize];
                 if member.is_present() && member.seen != self.sync {
@@ -383,9 +393,9 @@ impl Set {
     fn apply(
         &mut self,
         item: &Fields<'_>,
-        connection_id: &str,
+        connection_id: &[u8],
         timestamp: Option<i64>,
-        version: (u64, u32),
+        version: (u64, u64),
     ) {
         let hash = self.hash(item.client_id, connection_id);
         let slots = &self.slots;
@@ -410,7 +420,10 @@ impl Set {
         }
         member.version = version;
         member.timestamp = timestamp.unwrap_or_default();
-        if member.data() != item.data {
+        let key = usize::from(member.ends[1]);
+        if member.text.len() == key + item.data.len() {
+            member.text[key..].copy_from_slice(item.data);
+        } else {
             *member = Member::new(item, connection_id, version, self.sync);
         }
         self.events.add(black_box(action));
@@ -441,8 +454,11 @@ impl Set {
         self.events.add(black_box(PresenceAction::Leave));
     }
 
-    fn hash(&self, client_id: &str, connection_id: &str) -> u32 {
-        let hash = self.hasher.hash_one((client_id, connection_id));
+    fn hash(&self, client_id: &[u8], connection_id: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(client_id);
+        hasher.write(connection_id);
+        let hash = hasher.finish();
         (hash ^ (hash >> 32)) as u32
     }
 
@@ -451,7 +467,9 @@ impl Set {
     }
 
     fn check(&self, expected: &Expected) {
-        let members = self.members().map(|m| (m.connection_id(), m.client_id(), m.data()));
+        let text = |bytes| core::str::from_utf8(bytes).expect("text");
+        let members =
+            self.members().map(|m| (text(m.connection_id()), text(m.client_id()), text(m.data())));
         assert_eq!(checksum(members), (expected.members, expected.checksum));
         assert_eq!(self.events, expected.events);
     }

@@ -5,7 +5,8 @@
 //! id, connection id and timestamp from the frame.
 
 use presence_proto::wire::{
-    Action, Data, Flags, Format, PresenceAction, PresenceMessage, ProtocolMessage,
+    Action, ConnectionDetails, Data, Flags, Format, PresenceAction, PresenceMessage,
+    ProtocolMessage,
 };
 use presence_proto::{SmolStr, UnixMillis};
 use serde_json::{Value, json};
@@ -33,9 +34,24 @@ impl Frames {
         self.json.iter().map(|bytes| decode(bytes).expect("a frame")).collect()
     }
 
+    /// How the client is greeted.
+    pub(crate) fn connected() -> ProtocolMessage {
+        let mut details = ConnectionDetails::default();
+        details.connection_key = Some("observer00!key".into());
+        let mut frame = ProtocolMessage::new(Action::Connected);
+        frame.connection_id = Some("observer00".into());
+        frame.connection_details = Some(Box::new(details));
+        frame
+    }
+
     fn push(&mut self, frame: &ProtocolMessage) {
         self.json.push(frame.encode(Format::Json));
         self.message_pack.push(frame.encode(Format::MessagePack));
+    }
+
+    /// The same frames, those of each format one behind the other in memory, as they come in.
+    fn in_order(&self) -> Self {
+        Self { json: self.json.clone(), message_pack: self.message_pack.clone() }
     }
 
     /// JSON in lines; MessagePack with four bytes of length before each frame.
@@ -150,6 +166,9 @@ impl Input {
     /// Writes what the client's workloads need, as `read` reads it.
     pub(crate) fn write(&self, folder: &Path) {
         std::fs::create_dir_all(folder).expect("a folder");
+        let mut connected = Frames::default();
+        connected.push(&Frames::connected());
+        connected.write(folder, "connected");
         let mut meta = json!({ "n": self.n, "lookups": self.lookups });
         for (name, (frames, expected)) in [("w1", &self.w1), ("w2", &self.w2), ("w4", &self.w4)] {
             frames.write(folder, name);
@@ -180,7 +199,7 @@ impl Input {
         w1.push(&attached(0));
         sync(&mut w1, "seqA", &base);
         let present = Counts { present: n64, ..Counts::default() };
-        let w1 = (w1, expect(&base, present, n64));
+        let w1 = (w1.in_order(), expect(&base, present, n64));
 
         let total: usize = if n <= 10_000 { 20_000 } else { 100_000 };
         let w2 = steady(&mut random, &base, total, &mut fresh);
@@ -196,7 +215,7 @@ impl Input {
         sync(&mut w4, "seqB", &second);
         let changed = change as u64;
         let events = Counts { present: changed, leave: changed, ..Counts::default() };
-        let w4 = (w4, expect(&second, events, n64));
+        let w4 = (w4.in_order(), expect(&second, events, n64));
 
         let mut joins = Frames::default();
         for member in &base {
@@ -370,7 +389,7 @@ fn steady(
     let update = total as u64 - 2 * (total / 10) as u64;
     let events = Counts { present: 0, enter: pairs + stayed, update, leave: pairs };
     let expected = expect(&now, events, total as u64);
-    (frames, expected)
+    (frames.in_order(), expected)
 }
 
 /// Four letters that are different for each number below 62^4.
