@@ -2,10 +2,10 @@
 //! and checked after every call. See `presence_proto::sim`.
 
 use core::time::Duration;
-use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState};
+use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState, PresenceChange};
 use presence_proto::server::{Identity, ServerConfig};
-use presence_proto::sim::{Report, Scenario, World};
-use presence_proto::wire::{Modes, PresenceMessage};
+use presence_proto::sim::{Latency, Report, Scenario, World};
+use presence_proto::wire::{Modes, PresenceAction, PresenceMessage};
 use proptest::prelude::*;
 use std::thread;
 
@@ -370,4 +370,72 @@ fn rtp2b1a_a_late_page_does_not_bring_back_whom_the_server_took_out() {
     a_late_page_names_who_has_left(|world, alice| {
         world.client(alice).detach("room");
     });
+}
+
+/// A room with three members, a page for each, and bob, who has all of them. All at no distance.
+fn three_members_and_bob() -> (World, usize, usize) {
+    let mut config = ServerConfig::default();
+    config.sync_page_members = 1;
+    config.sync_pages_per_call = 1;
+    let mut world = World::new(1, config);
+    let [alice, bob] = [("alice", Identity::Any), ("bob", Identity::Client("bob".into()))].map(
+        |(name, identity)| {
+            let client = world.add_client(name, identity, ClientOptions::default());
+            world.set_latency(client, Latency { up: 0, down: 0 });
+            world.client(client).connect();
+            world.client(client).subscribe("room");
+            client
+        },
+    );
+    for who in ["x", "y", "z"] {
+        let change = PresenceChange::new(PresenceAction::Enter, None).of_client(who);
+        world.client(alice).presence("room", change);
+    }
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.client(bob).present("room"), ["x", "y", "z"]);
+    (world, alice, bob)
+}
+
+fn with_modes(modes: Modes) -> ChannelOptions {
+    let mut options = ChannelOptions::default();
+    options.modes = Some(modes);
+    options
+}
+
+fn is_syncing(world: &mut World, client: usize) -> bool {
+    world.client(client).core().channel("room").is_some_and(|channel| channel.is_syncing())
+}
+
+#[test]
+fn rtp18_a_sync_ends_for_who_gives_the_mode_for_it_up() {
+    let (mut world, _, bob) = three_members_and_bob();
+    let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
+    world.client(bob).set_options("room", with_modes(all));
+    world.client(bob).set_options("room", with_modes(Modes::SUBSCRIBE));
+    world.run_for(Duration::from_secs(1));
+    assert!(world.server().counters().syncs >= 2);
+    assert!(!is_syncing(&mut world, bob));
+}
+
+#[test]
+fn rtp18_a_sync_that_was_cut_short_ends_though_nobody_is_left() {
+    let (mut world, alice, bob) = three_members_and_bob();
+    let carol = world.add_client("carol", Identity::Any, ClientOptions::default());
+    world.set_latency(carol, Latency { up: 0, down: 0 });
+    world.client(carol).connect();
+    world.client(carol).subscribe("room");
+    world.run_for(Duration::from_secs(1));
+    let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
+    // Each call of the server sends one page: to bob, to bob again, and when all leave it is
+    // carol's turn, so that bob is in the middle of his sync when he attaches again.
+    for client in [bob, carol] {
+        world.client(client).set_options("room", with_modes(all));
+        world.step();
+    }
+    world.client(alice).detach("room");
+    world.step();
+    world.client(bob).set_options("room", with_modes(all | Modes::PUBLISH));
+    world.run_for(Duration::from_secs(1));
+    assert!(!is_syncing(&mut world, bob));
+    assert_eq!(world.client(bob).present("room"), [""; 0]);
 }

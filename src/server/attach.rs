@@ -12,17 +12,14 @@ use alloc::boxed::Box;
 impl Server {
     pub(super) fn attach(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
         let name = frame.channel.clone().unwrap_or_default();
-        // Who was attached and did not hear of presence may believe in members that left: an empty
-        // set is told too, for the client takes an ATTACHED with RESUMED to change nothing.
-        let deaf = self
+        let attached = self
             .channels
             .by_name(&name)
             .and_then(|channel| self.channels.pair(slot, channel))
-            .and_then(|attachment| self.channels.attachment(attachment))
-            .is_some_and(|entry| entry.live && !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE));
+            .is_some_and(|attachment| self.believes(attachment));
         match self.try_attach(slot, &name, frame, out) {
             Ok(attachment) => {
-                self.start_sync(attachment, deaf);
+                self.start_sync(attachment, attached);
                 // Who asks for the occupancy is told at once, even if nothing changes.
                 let watched = self.channels.attachment(attachment);
                 if let Some((channel, false)) =
@@ -40,6 +37,16 @@ impl Server {
                 self.channel_error(slot, name, error, out);
             }
         }
+    }
+
+    /// Whether the client of an attachment may believe in members that left: it is attached and did
+    /// not hear of presence, or is in a sync that will not go on. An empty set is told to it too,
+    /// for it takes an ATTACHED with RESUMED to change nothing.
+    fn believes(&self, attachment: Slot) -> bool {
+        self.channels.attachment(attachment).is_some_and(|entry| {
+            let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
+            entry.live && (!subscribes || entry.sync.is_some())
+        })
     }
 
     fn try_attach(
@@ -179,6 +186,9 @@ impl Server {
             self.tell_pending(entry.channel, out);
         }
         self.channels.part(attachment);
+        if !granted.contains(Modes::PRESENCE_SUBSCRIBE) {
+            self.end_sync(attachment, out);
+        }
         self.stop_sync(attachment);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         if entry.live {
@@ -342,12 +352,13 @@ impl Server {
                 continue;
             }
             let continues = self.continues(attachment, granted, None, false);
+            let believes = self.believes(attachment);
             self.set_modes(attachment, requested, granted, out);
             if live {
                 // Told by an ATTACHED that nobody asked for (RTL12).
                 self.wake_up(attachment, out);
                 self.send_attached(attachment, continues, None, out);
-                self.start_sync(attachment, !before.contains(Modes::PRESENCE_SUBSCRIBE));
+                self.start_sync(attachment, believes);
             }
         }
     }

@@ -40,6 +40,23 @@ impl Server {
         self.queue_sync(attachment);
     }
 
+    /// Tells a client that the sync under way is over, though it has not had all pages: it may not
+    /// have the others, and would wait for them.
+    pub(super) fn end_sync(&mut self, attachment: Slot, out: &mut Outbox) {
+        let Some(entry) = self.channels.attachment(attachment) else { return };
+        let (Some((sequence, _)), slot) = (entry.sync, entry.connection) else { return };
+        if !entry.live || !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
+            return;
+        }
+        let Some(channel) = self.channels.get(entry.channel) else { return };
+        let frame = ProtocolMessage {
+            channel: Some(channel.name.clone()),
+            channel_serial: Some(stream::sync_serial(sequence, None)),
+            ..ProtocolMessage::new(Action::Sync)
+        };
+        self.reply(slot, frame, out);
+    }
+
     /// Gives up a sync that is under way.
     pub(super) fn stop_sync(&mut self, attachment: Slot) {
         let Some(entry) = self.channels.attachment_mut(attachment) else { return };
