@@ -185,6 +185,12 @@ impl Core {
                     self.push(transport, message);
                 }
             }
+            Output::SendEncoded { transport, bytes } => {
+                let Some(link) = self.links.get(&transport) else { return };
+                if let Some(message) = message(link.format(), bytes) {
+                    self.push(transport, message);
+                }
+            }
             Output::Broadcast { to, frame } => {
                 let mut once = OncePerFormat::new(&frame);
                 for transport in to.iter() {

@@ -42,10 +42,11 @@ pub(crate) async fn serve(
     socket: WebSocket,
     transport: TransportId,
     format: Format,
-    request: ConnectRequest,
+    mut request: ConnectRequest,
     core: Handle,
     sizes: Sizes,
 ) {
+    request.format = Some(format);
     let (mut sink, mut stream) = socket.split();
     let (link, waiting) = link::queue(format, sizes.send_queue);
     core.open(transport, link, request);

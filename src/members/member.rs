@@ -2,7 +2,7 @@
 
 use super::newness::{self, Sequence, Version};
 use super::slab::Slot;
-use crate::wire::{Data, PresenceAction, PresenceMessage, Value};
+use crate::wire::{Data, Id, Item, PresenceAction, PresenceMessage, Value};
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, sync::Arc};
 use smol_str::SmolStrBuilder;
@@ -135,6 +135,20 @@ impl Record {
                 s.canonical && s.serial == self.serial && s.index == i64::from(self.index)
             }),
             IdForm::TextWithNumbers | IdForm::Text => self.text_id().is_some_and(|own| own == id),
+        }
+    }
+
+    /// A LEAVE without an id that says what the member said.
+    pub(super) fn into_leave(self) -> PresenceMessage {
+        let more = self.more.as_ref();
+        PresenceMessage {
+            client_id: Some(self.client_id),
+            connection_id: Some(self.connection_id),
+            data: self.data,
+            encoding: more.and_then(|more| more.encoding.clone()),
+            timestamp: Some(self.timestamp),
+            extras: more.and_then(|more| more.extras.clone()),
+            ..PresenceMessage::new(PresenceAction::Leave)
         }
     }
 
@@ -276,5 +290,46 @@ impl MemberSnapshot {
     #[must_use]
     pub const fn member(&self) -> Member<'_> {
         Member { record: &self.record }
+    }
+}
+
+/// A member as it is told in a sync.
+impl Item for &Member<'_> {
+    #[inline(always)]
+    fn action(&self) -> PresenceAction {
+        PresenceAction::Present
+    }
+    #[inline(always)]
+    fn id(&self) -> Id<'_> {
+        match self.record.id_form {
+            IdForm::Numbers => Id::Numbers(self.record.serial, self.record.index),
+            IdForm::TextWithNumbers | IdForm::Text => {
+                Id::Text(self.record.text_id().map_or("", SmolStr::as_str))
+            }
+        }
+    }
+    #[inline(always)]
+    fn client_id(&self) -> &str {
+        &self.record.client_id
+    }
+    #[inline(always)]
+    fn connection_id(&self) -> &str {
+        &self.record.connection_id
+    }
+    #[inline(always)]
+    fn timestamp(&self) -> Option<UnixMillis> {
+        Some(self.record.timestamp)
+    }
+    #[inline(always)]
+    fn data(&self) -> Option<&Data> {
+        self.record.data.as_ref()
+    }
+    #[inline(always)]
+    fn encoding(&self) -> &str {
+        Member::encoding(self).map_or("", SmolStr::as_str)
+    }
+    #[inline(always)]
+    fn extras(&self) -> Option<&Value> {
+        Member::extras(self)
     }
 }

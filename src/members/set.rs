@@ -115,6 +115,12 @@ impl MemberSet {
         }
     }
 
+    /// The present members at and after a slot number, with their slots.
+    pub(crate) fn iter_from(&self, number: u32) -> impl Iterator<Item = (Slot, Member<'_>)> {
+        let records = self.records.iter_from(number).filter(|(_, record)| !record.absent);
+        records.map(|(slot, record)| (slot, Member { record }))
+    }
+
     /// All present members, in slot order.
     #[must_use]
     pub fn iter(&self) -> Members<'_> {
@@ -156,6 +162,11 @@ impl MemberSet {
     /// Takes a member out and tells what it said of itself, as a message with the action LEAVE.
     pub fn remove(&mut self, slot: Slot) -> Option<PresenceMessage> {
         self.take(slot).map(|record| record.to_message(PresenceAction::Leave))
+    }
+
+    /// The same, for a LEAVE that gets an id of its own.
+    pub(crate) fn take_out(&mut self, slot: Slot) -> Option<PresenceMessage> {
+        self.take(slot).map(Record::into_leave)
     }
 
     /// Takes everybody out.

@@ -154,6 +154,14 @@ impl<T> Slab<T> {
         None
     }
 
+    /// What is in the slots at and after `from`, with the slots.
+    pub(crate) fn iter_from(&self, from: u32) -> IterFrom<'_, T> {
+        let (at, skip) = Slot(from).place();
+        let mut chunks = self.chunks.get(at..).unwrap_or_default().iter();
+        let cells = chunks.next().and_then(|chunk| chunk.cells.get(skip..)).unwrap_or_default();
+        IterFrom { chunks, cells: cells.iter(), next: from }
+    }
+
     pub(crate) fn iter(&self) -> Iter<'_, T> {
         Iter { chunks: self.chunks.iter(), cells: [].iter(), left: self.len }
     }
@@ -181,6 +189,34 @@ impl<T> Slab<T> {
             });
         }
         Some(self.chunks.len() - 1)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct IterFrom<'a, T> {
+    chunks: core::slice::Iter<'a, Chunk<T>>,
+    cells: core::slice::Iter<'a, Cell<T>>,
+    /// The slot of the next cell.
+    next: u32,
+}
+
+impl<'a, T> Iterator for IterFrom<'a, T> {
+    type Item = (Slot, &'a T);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Slot, &'a T)> {
+        loop {
+            let Some(cell) = self.cells.next() else {
+                self.cells = self.chunks.next()?.cells.iter();
+                self.next = self.next.next_multiple_of(CHUNK as u32);
+                continue;
+            };
+            let slot = Slot(self.next);
+            self.next = self.next.wrapping_add(1);
+            if let Cell::Full(value) = cell {
+                return Some((slot, value));
+            }
+        }
     }
 }
 

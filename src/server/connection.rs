@@ -4,6 +4,7 @@ use super::keys::Proof;
 use super::limits::{Bucket, Serials};
 use super::{Capability, Identity};
 use crate::members::{Slab, Slot};
+use crate::wire::Format;
 use crate::{Instant, SmolStr, TransportId};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     pub(super) refused: u32,
     pub(super) echo: bool,
     pub(super) heartbeats: bool,
+    /// The format in which pages are written, if the host takes bytes.
+    pub(super) format: Option<Format>,
     pub(super) congested: bool,
     /// How long members stay after a loss, and the idle interval, in milliseconds.
     remain: u32,
@@ -64,6 +67,7 @@ pub(super) struct Terms {
     pub(super) capability: Arc<Capability>,
     pub(super) echo: bool,
     pub(super) heartbeats: bool,
+    pub(super) format: Option<Format>,
     pub(super) remain: Duration,
     pub(super) idle: Duration,
     pub(super) expires_at: Option<Instant>,
@@ -86,6 +90,7 @@ impl Connection {
             refused: 0,
             echo: true,
             heartbeats: false,
+            format: None,
             congested: false,
             remain: 0,
             idle: 0,
@@ -102,6 +107,7 @@ impl Connection {
         self.capability = terms.capability;
         self.echo = terms.echo;
         self.heartbeats = terms.heartbeats;
+        self.format = terms.format;
         self.remain = whole_millis(terms.remain);
         self.idle = whole_millis(terms.idle);
         self.set_expiry(terms.expires_at, terms.reauthorize_at);

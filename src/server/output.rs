@@ -3,6 +3,7 @@
 use super::Recipients;
 use crate::wire::{PresenceMessage, ProtocolMessage};
 use crate::{SmolStr, TransportId};
+use alloc::vec::Vec;
 
 /// What a server wants its host to do, or to know. In total order; each stands for itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,14 @@ pub enum Output {
         transport: TransportId,
         /// The frame.
         frame: ProtocolMessage,
+    },
+    /// Send a frame that is encoded already, in the format that
+    /// [`ConnectRequest::format`](super::ConnectRequest::format) said.
+    SendEncoded {
+        /// On which transport.
+        transport: TransportId,
+        /// The frame's bytes.
+        bytes: Vec<u8>,
     },
     /// Send one frame to many: encode it once per format, with
     /// [`OncePerFormat`](crate::wire::OncePerFormat).

@@ -10,7 +10,7 @@ impl Server {
     /// Puts an output out and counts it. A broadcast to nobody is left out.
     pub(super) fn put(&mut self, out: &mut Outbox, output: Output) {
         match &output {
-            Output::Send { .. } => {
+            Output::Send { .. } | Output::SendEncoded { .. } => {
                 self.counters.frames_out += 1;
                 self.counters.deliveries += 1;
             }

@@ -5,9 +5,9 @@
 
 use super::channel::{Attachment, Channel};
 use super::roster::size_of;
-use super::{Outbox, Server, stream};
+use super::{Outbox, Output, Server, stream};
 use crate::members::{Member, Slot};
-use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::wire::{Action, Format, Items, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
 use alloc::vec::Vec;
 
 /// Bytes of a member in a page beside its data, roughly.
@@ -108,6 +108,7 @@ impl Server {
             // It starts again when the transport can take it.
             return false;
         };
+        let format = connection.format;
         // What is gathered is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.tell_pending(slot, out);
@@ -117,10 +118,10 @@ impl Server {
             return false;
         };
         let mut page = Page {
-            members: self.config.sync_page_members.max(1),
+            limit: self.config.sync_page_members.max(1),
             bytes: self.config.sync_page_bytes,
             size: 0,
-            presence: Vec::new(),
+            members: Vec::new(),
         };
         let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
         let (action, serial, next) = if subscribes {
@@ -129,13 +130,19 @@ impl Server {
         } else {
             (Action::Presence, None, page.fill_with_own(channel, entry, from))
         };
-        let frame = ProtocolMessage {
+        let mut frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
             channel_serial: serial,
-            presence: page.presence.into(),
             ..ProtocolMessage::new(action)
         };
-        self.send_to(transport, frame, out);
+        let output = match format {
+            Some(format) => Output::SendEncoded { transport, bytes: page.encode(&frame, format) },
+            None => {
+                frame.presence = page.messages();
+                Output::Send { transport, frame }
+            }
+        };
+        self.put(out, output);
         if let Some(entry) = self.channels.attachment_mut(attachment) {
             entry.sync = next.map(|next| (sequence, next));
         }
@@ -213,49 +220,56 @@ impl Server {
     }
 }
 
-/// A page of a sync.
-struct Page {
+/// A page of a sync: members, where they are kept.
+struct Page<'a> {
     /// The most members and, once there is one, the most bytes.
-    members: usize,
+    limit: usize,
     bytes: usize,
     size: usize,
-    presence: Vec<PresenceMessage>,
+    members: Vec<Member<'a>>,
 }
 
-impl Page {
+impl<'a> Page<'a> {
     /// Adds a member if there is room for it.
-    fn takes(&mut self, member: &Member<'_>) -> bool {
-        self.size = self.size.saturating_add(size_of(member)).saturating_add(OVERHEAD);
-        let is_empty = self.presence.is_empty();
-        if self.presence.len() >= self.members || (self.size > self.bytes && !is_empty) {
+    fn takes(&mut self, member: Member<'a>) -> bool {
+        let size = self.size.saturating_add(size_of(&member)).saturating_add(OVERHEAD);
+        let is_empty = self.members.is_empty();
+        if self.members.len() >= self.limit || (size > self.bytes && !is_empty) {
             return false;
         }
-        self.presence.push(member.to_message(PresenceAction::Present));
+        self.size = size;
+        self.members.push(member);
         true
     }
 
     /// Takes the members of a channel from a slot on, and tells where the next page starts.
-    fn fill_from(&mut self, channel: &Channel, from: u32) -> Option<u32> {
-        self.presence.reserve(self.members.min(channel.members.len()));
-        let mut cursor = from;
-        loop {
-            let (slot, member) = channel.members.next_from(cursor)?;
-            if !self.takes(&member) {
-                return Some(slot.number());
-            }
-            cursor = slot.number().checked_add(1)?;
-        }
+    fn fill_from(&mut self, channel: &'a Channel, from: u32) -> Option<u32> {
+        self.members.reserve(self.limit.min(channel.members.len()));
+        let rest = channel.members.iter_from(from).find(|(_, member)| !self.takes(*member));
+        rest.map(|(slot, _)| slot.number())
     }
 
     /// The same with the members of one attachment. They are linked in no order that lasts, so
     /// each page looks at all of them.
-    fn fill_with_own(&mut self, channel: &Channel, own: &Attachment, from: u32) -> Option<u32> {
+    fn fill_with_own(&mut self, channel: &'a Channel, own: &Attachment, from: u32) -> Option<u32> {
         let mut slots: Vec<Slot> =
             channel.own(own).filter(|member| member.number() >= from).collect();
         slots.sort_unstable_by_key(|slot| slot.number());
         let rest = slots
             .iter()
-            .find(|slot| channel.members.get(**slot).is_some_and(|member| !self.takes(&member)));
+            .find(|slot| channel.members.get(**slot).is_some_and(|member| !self.takes(member)));
         rest.map(|slot| slot.number())
+    }
+
+    fn messages(&self) -> Items<PresenceMessage> {
+        self.members.iter().map(|member| member.to_message(PresenceAction::Present)).collect()
+    }
+
+    /// The bytes of a frame with these members.
+    fn encode(&self, head: &ProtocolMessage, format: Format) -> Vec<u8> {
+        // The size is that of JSON, nearly.
+        let mut bytes = Vec::with_capacity(self.size.saturating_add(OVERHEAD));
+        head.encode_with(format, self.members.iter(), &mut bytes);
+        bytes
     }
 }

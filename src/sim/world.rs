@@ -382,6 +382,11 @@ impl World {
     fn server_output(&mut self, output: server::Output) {
         match output {
             server::Output::Send { transport, frame } => self.send_down(transport, &frame),
+            server::Output::SendEncoded { transport, bytes } => {
+                self.packet_down(transport, |format| {
+                    Packet::Bytes(format.unwrap_or(Format::Json), bytes)
+                });
+            }
             server::Output::Broadcast { to, frame } => {
                 for transport in to.iter() {
                     self.send_down(transport, &frame);
@@ -405,6 +410,14 @@ impl World {
     }
 
     fn send_down(&mut self, transport: TransportId, frame: &ProtocolMessage) {
+        self.packet_down(transport, |format| Packet::frame(frame.clone(), format));
+    }
+
+    fn packet_down(
+        &mut self,
+        transport: TransportId,
+        packet: impl FnOnce(Option<Format>) -> Packet,
+    ) {
         let now = self.now;
         let limit = self.queue_limit;
         let Some(link) = self.links.get_mut(&transport.0) else { return };
@@ -412,7 +425,7 @@ impl World {
             return;
         }
         let Some(peer) = self.clients.get(link.client) else { return };
-        link.down.send(now + peer.latency.down, Packet::frame(frame.clone(), peer.format));
+        link.down.send(now + peer.latency.down, packet(peer.format));
         if link.down.stalled && !link.congested && link.down.len() >= limit {
             link.congested = true;
             self.trace.line(now, format_args!("server < queue to {} is full", peer.name));
@@ -462,7 +475,8 @@ impl World {
                 let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 let (identity, capability) = (peer.identity.clone(), peer.capability.clone());
                 match ConnectRequest::from_params(identity, capability, params) {
-                    Ok(request) => {
+                    Ok(mut request) => {
+                        request.format = peer.format;
                         link.server_end = End::Open;
                         self.server_input(server::Input::Open { transport, request });
                     }

@@ -145,9 +145,19 @@ impl ProtocolMessage {
 
     /// Appends the bytes of this frame to a buffer.
     pub fn encode_into(&self, format: Format, out: &mut Vec<u8>) {
+        self.encode_with(format, self.presence.iter(), out);
+    }
+
+    /// The same, with other presence messages than the frame's: members, from where they are kept.
+    pub(crate) fn encode_with<I: write::Item>(
+        &self,
+        format: Format,
+        presence: impl ExactSizeIterator<Item = I>,
+        out: &mut Vec<u8>,
+    ) {
         match format {
-            Format::Json => write::frame(&mut write::Json(out), self),
-            Format::MessagePack => write::frame(&mut write::MessagePack(out), self),
+            Format::Json => write::frame(&mut write::Json(out), self, presence),
+            Format::MessagePack => write::frame(&mut write::MessagePack(out), self, presence),
         }
     }
 }

@@ -49,6 +49,8 @@ mod text;
 mod value;
 mod write;
 
+pub(crate) use write::{Id, Item};
+
 pub use action::{Action, PresenceAction};
 #[cfg(feature = "sim")]
 pub(crate) use msgpack::decode_by_rmp;

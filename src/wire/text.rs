@@ -101,6 +101,22 @@ pub(super) fn write_str<O: Out>(out: &mut O, text: &str) {
     }
 }
 
+/// The id of a message of a connection, from its parts.
+#[inline(always)]
+pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, index: u32) {
+    if is_plain(connection_id.as_bytes()) {
+        out.push(b'"');
+        out.extend_from_slice(connection_id.as_bytes());
+        out.push(b':');
+        write_int(out, serial);
+        out.push(b':');
+        write_int(out, index);
+        out.push(b'"');
+    } else {
+        write_escaped(out, alloc::format!("{connection_id}:{serial}:{index}").as_bytes());
+    }
+}
+
 /// Whether nothing in text must be escaped. Nearly all text is plain, and to see that is most of
 /// the work of writing it: so it is seen in chunks, without a branch for each byte.
 #[inline(always)]

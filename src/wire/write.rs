@@ -1,10 +1,10 @@
 //! Writing frames, straight into bytes: one description of each type, two formats.
 
 use super::{
-    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Message, Params, PresenceMessage,
-    ProtocolMessage, Value, text,
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Message, Params, PresenceAction,
+    PresenceMessage, ProtocolMessage, Value, text,
 };
-use crate::SmolStr;
+use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
 
 /// About how many bytes a frame takes.
@@ -23,8 +23,16 @@ pub(super) trait Writer {
     /// As [`key`](Self::key), for names that come at run time.
     fn dynamic_key(&mut self, number: u32, name: &str);
     fn end(&mut self, mark: Self::Mark, fields: u32);
-    fn list<T>(&mut self, items: &[T], write: impl FnMut(&mut Self, &T));
+    /// A list of so many items.
+    fn list<T>(
+        &mut self,
+        len: usize,
+        items: impl Iterator<Item = T>,
+        write: impl FnMut(&mut Self, T),
+    );
     fn str(&mut self, text: &str);
+    /// The id of a message of a connection, from the numbers in it.
+    fn id(&mut self, connection_id: &str, serial: i64, index: u32);
     fn int(&mut self, number: i64);
     fn uint(&mut self, number: u64);
     fn value(&mut self, value: &Value);
@@ -88,9 +96,12 @@ impl<'a, W: Writer> Object<'a, W> {
     /// Empty text is left out, as null is (RTL6i3).
     #[inline(always)]
     fn str(&mut self, key: Key, text: &Option<SmolStr>) {
-        if let Some(text) = text
-            && !text.is_empty()
-        {
+        self.text(key, or_empty(text));
+    }
+
+    #[inline(always)]
+    fn text(&mut self, key: Key, text: &str) {
+        if !text.is_empty() {
             self.field(key).str(text);
         }
     }
@@ -119,7 +130,7 @@ impl<'a, W: Writer> Object<'a, W> {
 
     /// Data and its encoding, with the step that writing it adds (RSL4c, RSL4d).
     #[inline(always)]
-    fn data(&mut self, data: &Option<Data>, encoding: &Option<SmolStr>) {
+    fn data(&mut self, data: Option<&Data>, encoding: &str) {
         let step = match data {
             None => None,
             Some(Data::String(text)) => {
@@ -132,11 +143,11 @@ impl<'a, W: Writer> Object<'a, W> {
                 Some("json")
             }
         };
-        match (encoding.as_deref(), step) {
-            (None | Some(""), None) => {}
-            (Some(encoding), None) => self.field(key!("encoding")).str(encoding),
-            (None | Some(""), Some(step)) => self.field(key!("encoding")).str(step),
-            (Some(encoding), Some(step)) => {
+        match (encoding, step) {
+            ("", None) => {}
+            (encoding, None) => self.field(key!("encoding")).str(encoding),
+            ("", Some(step)) => self.field(key!("encoding")).str(step),
+            (encoding, Some(step)) => {
                 self.field(key!("encoding")).str(&smol_str::format_smolstr!("{encoding}/{step}"));
             }
         }
@@ -148,8 +159,12 @@ impl<'a, W: Writer> Object<'a, W> {
     }
 }
 
-/// One frame (TR4).
-pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
+/// One frame (TR4), with these presence messages.
+pub(super) fn frame<W: Writer, I: Item>(
+    writer: &mut W,
+    frame: &ProtocolMessage,
+    items: impl ExactSizeIterator<Item = I>,
+) {
     let ProtocolMessage {
         action,
         id,
@@ -162,7 +177,7 @@ pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
         error: failure,
         flags,
         msg_serial,
-        presence: items,
+        presence: _,
         messages,
         annotations,
         state,
@@ -198,11 +213,11 @@ pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
         params(object.field(key!("params")), channel_params);
     }
     // Clients iterate the list that the action is about without asking whether it is there.
-    if !items.is_empty() || matches!(action, Action::Presence | Action::Sync) {
-        object.field(key!("presence")).list(items, presence);
+    if items.len() > 0 || matches!(action, Action::Presence | Action::Sync) {
+        object.field(key!("presence")).list(items.len(), items, |writer, one| item(writer, one));
     }
     if !messages.is_empty() || matches!(action, Action::Message) {
-        object.field(key!("messages")).list(messages, message);
+        object.field(key!("messages")).list(messages.len(), messages.iter(), message);
     }
     object.value(key!("annotations"), annotations.as_deref());
     object.value(key!("state"), state.as_deref());
@@ -212,22 +227,85 @@ pub(super) fn frame<W: Writer>(writer: &mut W, frame: &ProtocolMessage) {
 
 /// Presence messages outside of a frame.
 pub(super) fn presence_list<W: Writer>(writer: &mut W, items: &[PresenceMessage]) {
-    writer.list(items, presence);
+    writer.list(items.len(), items.iter(), item);
+}
+
+/// What is written as a presence message (TP3), wherever it is kept. Empty text is left out.
+pub(crate) trait Item {
+    fn action(&self) -> PresenceAction;
+    fn id(&self) -> Id<'_>;
+    fn client_id(&self) -> &str;
+    fn connection_id(&self) -> &str;
+    fn timestamp(&self) -> Option<UnixMillis>;
+    fn data(&self) -> Option<&Data>;
+    fn encoding(&self) -> &str;
+    fn extras(&self) -> Option<&Value>;
+}
+
+/// The id of a presence message (TP3a).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Id<'a> {
+    Text(&'a str),
+    /// `connectionId:serial:index`, not written out yet.
+    Numbers(i64, u32),
+}
+
+impl Item for &PresenceMessage {
+    #[inline(always)]
+    fn action(&self) -> PresenceAction {
+        self.action
+    }
+    #[inline(always)]
+    fn id(&self) -> Id<'_> {
+        Id::Text(or_empty(&self.id))
+    }
+    #[inline(always)]
+    fn client_id(&self) -> &str {
+        or_empty(&self.client_id)
+    }
+    #[inline(always)]
+    fn connection_id(&self) -> &str {
+        or_empty(&self.connection_id)
+    }
+    #[inline(always)]
+    fn timestamp(&self) -> Option<UnixMillis> {
+        self.timestamp
+    }
+    #[inline(always)]
+    fn data(&self) -> Option<&Data> {
+        self.data.as_ref()
+    }
+    #[inline(always)]
+    fn encoding(&self) -> &str {
+        or_empty(&self.encoding)
+    }
+    #[inline(always)]
+    fn extras(&self) -> Option<&Value> {
+        self.extras.as_deref()
+    }
+}
+
+#[inline(always)]
+fn or_empty(text: &Option<SmolStr>) -> &str {
+    text.as_deref().unwrap_or_default()
 }
 
 /// One presence message (TP3).
-#[inline]
-fn presence<W: Writer>(writer: &mut W, item: &PresenceMessage) {
-    let PresenceMessage { action, id, client_id, connection_id, data, encoding, timestamp, extras } =
-        item;
+#[inline(always)]
+fn item<W: Writer>(writer: &mut W, item: impl Item) {
     let mut object = Object::new(writer);
-    object.uint(key!("action"), Some(action.number().into()));
-    object.str(key!("id"), id);
-    object.str(key!("clientId"), client_id);
-    object.str(key!("connectionId"), connection_id);
-    object.int(key!("timestamp"), timestamp.map(|at| at.as_millis()));
-    object.data(data, encoding);
-    object.value(key!("extras"), extras.as_deref());
+    object.uint(key!("action"), Some(item.action().number().into()));
+    match item.id() {
+        Id::Text(id) => object.text(key!("id"), id),
+        Id::Numbers(serial, index) => {
+            object.field(key!("id")).id(item.connection_id(), serial, index);
+        }
+    }
+    object.text(key!("clientId"), item.client_id());
+    object.text(key!("connectionId"), item.connection_id());
+    object.int(key!("timestamp"), item.timestamp().map(|at| at.as_millis()));
+    object.data(item.data(), item.encoding());
+    object.value(key!("extras"), item.extras());
     object.end();
 }
 
@@ -241,7 +319,7 @@ fn message<W: Writer>(writer: &mut W, item: &Message) {
     object.str(key!("clientId"), client_id);
     object.str(key!("connectionId"), connection_id);
     object.int(key!("timestamp"), timestamp.map(|at| at.as_millis()));
-    object.data(data, encoding);
+    object.data(data.as_ref(), or_empty(encoding));
     object.value(key!("extras"), extras.as_deref());
     for (name, value) in other.iter() {
         object.dynamic(name).value(value);
@@ -344,9 +422,15 @@ impl Writer for Json<'_> {
         self.0.push(b'}');
     }
 
-    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+    #[inline(always)]
+    fn list<T>(
+        &mut self,
+        _len: usize,
+        items: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
         self.0.push(b'[');
-        for (index, item) in items.iter().enumerate() {
+        for (index, item) in items.enumerate() {
             if index > 0 {
                 self.0.push(b',');
             }
@@ -358,6 +442,11 @@ impl Writer for Json<'_> {
     #[inline(always)]
     fn str(&mut self, text: &str) {
         text::write_str(self.0, text);
+    }
+
+    #[inline(always)]
+    fn id(&mut self, connection_id: &str, serial: i64, index: u32) {
+        text::write_id(self.0, connection_id, serial, index);
     }
 
     #[inline]
@@ -398,6 +487,15 @@ impl MessagePack<'_> {
                 self.0.push(tag16 + 1);
                 self.0.extend_from_slice(&len.to_be_bytes());
             }
+        }
+    }
+
+    #[inline]
+    fn str_header(&mut self, len: usize) {
+        if len < 32 {
+            self.0.push(0xa0 | len as u8);
+        } else {
+            self.header(Some(0xd9), 0xda, len);
         }
     }
 
@@ -442,8 +540,14 @@ impl Writer for MessagePack<'_> {
         }
     }
 
-    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
-        self.list_header(items.len());
+    #[inline(always)]
+    fn list<T>(
+        &mut self,
+        len: usize,
+        items: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.list_header(len);
         for item in items {
             write(self, item);
         }
@@ -451,13 +555,20 @@ impl Writer for MessagePack<'_> {
 
     #[inline]
     fn str(&mut self, text: &str) {
-        let len = text.len();
-        if len < 32 {
-            self.0.push(0xa0 | len as u8);
-        } else {
-            self.header(Some(0xd9), 0xda, len);
-        }
+        self.str_header(text.len());
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    #[inline(always)]
+    fn id(&mut self, connection_id: &str, serial: i64, index: u32) {
+        let (mut a, mut b) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (serial, index) = (a.format(serial), b.format(index));
+        self.str_header(connection_id.len() + serial.len() + index.len() + 2);
+        self.0.extend_from_slice(connection_id.as_bytes());
+        self.0.push(b':');
+        self.0.extend_from_slice(serial.as_bytes());
+        self.0.push(b':');
+        self.0.extend_from_slice(index.as_bytes());
     }
 
     #[inline]
@@ -519,7 +630,7 @@ impl Writer for MessagePack<'_> {
             Value::Binary(bytes) => {
                 self.bytes(bytes);
             }
-            Value::Array(items) => self.list(items, Self::value),
+            Value::Array(items) => self.list(items.len(), items.iter(), Self::value),
             Value::Object(map) => {
                 let mut object = Object::new(self);
                 for (name, value) in map.iter() {
