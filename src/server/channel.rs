@@ -387,6 +387,9 @@ impl Channels {
     pub(super) fn part(&mut self, slot: Slot) {
         let Some((attachment, channel)) = self.both_mut(slot) else { return };
         let places = (attachment.presence_place.take(), attachment.message_place.take());
+        if places == (None, None) {
+            return;
+        }
         if places.0.is_some() {
             // What is gathered is not told to it any more, so it has missed that.
             let gathered = channel.pending.is_some();

@@ -8,7 +8,6 @@ use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage};
 use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
 /// Moves between the levels of a wheel that cost as much as one expiry.
@@ -32,7 +31,9 @@ impl Server {
             budget -= 1;
             self.channel_due(Slot::from_number(number), &mut budget, out);
         }
-        self.drain_due(&mut budget, out);
+        if self.draining.is_some() {
+            self.drain_due(&mut budget, out);
+        }
         self.tell_gathered(out);
     }
 
@@ -217,10 +218,10 @@ impl Server {
             serial: entry.leaves_serial,
             index: u32::try_from(entry.leaves.len()).unwrap_or(u32::MAX),
         };
-        entry.leaves.push(message.clone());
-        let full = entry.leaves.len() >= per_frame;
-        self.member_left(channel, position, message, cause, owner, out);
-        if full {
+        self.member_left(channel, position, &message, cause, owner, out);
+        let Some(entry) = self.channels.get_mut(channel) else { return false };
+        entry.leaves.push(message);
+        if entry.leaves.len() >= per_frame {
             self.tell_leaves(channel, out);
         }
         true
@@ -237,15 +238,13 @@ impl Server {
         &mut self,
         channel: Slot,
         position: super::Position,
-        message: PresenceMessage,
+        message: &PresenceMessage,
         cause: LeaveCause,
         owner: Option<Slot>,
         out: &mut Outbox,
     ) {
         self.counters.members = self.counters.members.saturating_sub(1);
-        self.remember(channel, position, &message);
-        let Some(entry) = self.channels.get(channel) else { return };
-        let (name, vacant) = (entry.name.clone(), entry.members.is_empty());
+        self.remember(channel, position, message);
         if let (Some(owner), true) =
             (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
             && let Some(attachment) = self.channels.pair(owner, channel)
@@ -256,7 +255,11 @@ impl Server {
             let leave = alloc::vec![message.clone()];
             self.tell_own(owner, channel, position.serial, leave, out);
         }
-        if self.config.events {
+        if self.config.events
+            && let Some(entry) = self.channels.get(channel)
+        {
+            let (name, vacant) = (entry.name.clone(), entry.members.is_empty());
+            let message = message.clone();
             let event = ServerEvent::MemberLeft { channel: name.clone(), position, message, cause };
             out.push(Output::Event(event));
             if vacant {
@@ -271,8 +274,9 @@ impl Server {
     fn leave_id(&mut self) -> SmolStr {
         self.leaves_made += 1;
         let mut id = SmolStrBuilder::new();
-        // Writing to a buffer in memory does not fail.
-        let _ = write!(id, "{}:{}", self.leave_prefix, self.leaves_made);
+        id.push_str(&self.leave_prefix);
+        id.push(':');
+        id.push_str(itoa::Buffer::new().format(self.leaves_made));
         id.finish()
     }
 

@@ -2,7 +2,7 @@
 
 use super::Rate;
 use crate::Instant;
-use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 /// A token bucket in one number: the time, in microseconds, at which it is full again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,12 +38,12 @@ pub(super) struct Serials {
     highest: i64,
     /// The first and the last of each gap, in order. Of too many the oldest is forgotten: its
     /// serials count as accepted.
-    gaps: Vec<(i64, i64)>,
+    gaps: SmallVec<[(i64, i64); 1]>,
 }
 
 impl Default for Serials {
     fn default() -> Self {
-        Self { highest: -1, gaps: Vec::new() }
+        Self { highest: -1, gaps: SmallVec::new() }
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
             serials.insert(serial);
             assert!(serials.contains(serial), "{serial}");
         }
-        assert_eq!(serials.gaps, []);
+        assert_eq!(serials.gaps.as_slice(), []);
     }
 
     #[test]
@@ -175,11 +175,11 @@ mod tests {
         (0..1_000).for_each(|serial| serials.insert(serial));
         (700..800).for_each(|serial| serials.forget(serial));
         (100..600).rev().for_each(|serial| serials.forget(serial));
-        assert_eq!(serials.gaps, [(100, 599), (700, 799)]);
+        assert_eq!(serials.gaps.as_slice(), [(100, 599), (700, 799)]);
         (600..700).for_each(|serial| serials.forget(serial));
-        assert_eq!(serials.gaps, [(100, 799)]);
+        assert_eq!(serials.gaps.as_slice(), [(100, 799)]);
         (100..800).for_each(|serial| serials.insert(serial));
-        assert_eq!(serials.gaps, []);
+        assert_eq!(serials.gaps.as_slice(), []);
     }
 
     #[test]

@@ -4,10 +4,8 @@ use super::attach::check_name;
 use super::roster::{self, Change, Record, size_of};
 use super::{Identity, LeaveCause, Outbox, Output, Position, Recipients, Server, ServerEvent};
 use crate::members::{Slot, Version};
-use crate::wire::{ErrorInfo, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::wire::{ErrorInfo, Items, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{SmolStr, UnixMillis};
-use alloc::vec::Vec;
-use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
 /// A frame under way.
@@ -80,7 +78,7 @@ impl Server {
         slot: Slot,
         mut frame: ProtocolMessage,
         repeated: bool,
-    ) -> Result<(Step, Vec<PresenceMessage>), ErrorInfo> {
+    ) -> Result<(Step, Items<PresenceMessage>), ErrorInfo> {
         let limits = self.config.limits;
         let name = frame.channel.take().unwrap_or_default();
         check_name(&name, limits.channel_name)?;
@@ -136,7 +134,7 @@ impl Server {
             serial: None,
             applied: 0,
         };
-        Ok((step, frame.presence.into_vec()))
+        Ok((step, frame.presence))
     }
 
     /// Whether there is room for what enters, and whether the channel takes so many events. `own` is
@@ -198,8 +196,8 @@ impl Server {
         }
     }
 
-    fn change_members(&mut self, mut step: Step, items: Vec<PresenceMessage>, out: &mut Outbox) {
-        let mut applied = Vec::new();
+    fn change_members(&mut self, mut step: Step, items: Items<PresenceMessage>, out: &mut Outbox) {
+        let mut applied = Items::new();
         for (index, item) in items.into_iter().enumerate() {
             applied.extend(self.change_member(&mut step, index, item, out));
         }
@@ -315,8 +313,7 @@ impl Server {
         let entered = match change {
             Change::Nothing => return None,
             Change::Left(_) => {
-                let (message, cause) = (message.clone(), LeaveCause::Left);
-                self.member_left(step.channel, position, message, cause, None, out);
+                self.member_left(step.channel, position, message, LeaveCause::Left, None, out);
                 return Some(());
             }
             Change::Entered => true,
@@ -343,7 +340,13 @@ impl Server {
 
     /// Tells subscribers, and the member's own connection whatever its modes (RTP17a). What the
     /// items have in common stands in the frame alone.
-    fn tell_at_once(&mut self, step: &Step, serial: u64, applied: Vec<Applied>, out: &mut Outbox) {
+    fn tell_at_once(
+        &mut self,
+        step: &Step,
+        serial: u64,
+        applied: Items<Applied>,
+        out: &mut Outbox,
+    ) {
         let per_frame = self.config.items_per_broadcast.max(1);
         let own = self.connections.get(step.slot).and_then(|connection| {
             let entry = self.channels.attachment(step.attachment)?;
@@ -378,7 +381,7 @@ impl Server {
         &mut self,
         step: &Step,
         serial: u64,
-        applied: Vec<Applied>,
+        applied: Items<Applied>,
         out: &mut Outbox,
     ) {
         self.tell_own_of(step, serial, &applied, out);
@@ -411,15 +414,19 @@ pub(super) const fn grown(sum: usize, before: usize, after: usize) -> usize {
 
 fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
     let mut id = SmolStrBuilder::new();
-    // Writing to a buffer in memory does not fail.
-    let _ = write!(id, "{connection_id}:{msg_serial}");
+    id.push_str(connection_id);
+    id.push(':');
+    id.push_str(itoa::Buffer::new().format(msg_serial));
     id.finish()
 }
 
 fn member_message_id(connection_id: &str, (msg_serial, index): (i64, i64)) -> SmolStr {
     let mut id = SmolStrBuilder::new();
-    // Writing to a buffer in memory does not fail.
-    let _ = write!(id, "{connection_id}:{msg_serial}:{index}");
+    id.push_str(connection_id);
+    id.push(':');
+    id.push_str(itoa::Buffer::new().format(msg_serial));
+    id.push(':');
+    id.push_str(itoa::Buffer::new().format(index));
     id.finish()
 }
 

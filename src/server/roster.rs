@@ -25,7 +25,7 @@ pub(super) enum Change {
     Entered,
     /// A member changed.
     Updated,
-    /// A member went: what it said of itself, as a LEAVE.
+    /// A member went: what it said of itself, as a LEAVE that has no id yet.
     Left(PresenceMessage),
 }
 
@@ -65,7 +65,7 @@ fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version
         return Change::Nothing;
     };
     let bytes = size_of(&found);
-    let Some(message) = entry.members.remove(member) else { return Change::Nothing };
+    let Some(message) = entry.members.take_out(member) else { return Change::Nothing };
     debug_assert_eq!(message.action, PresenceAction::Leave);
     entry.member_bytes = entry.member_bytes.saturating_sub(bytes);
     let owner = entry.owner(member).map(|owner| owner.attachment);

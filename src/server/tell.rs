@@ -9,10 +9,14 @@ use alloc::vec::Vec;
 
 impl Server {
     /// Tells the leaves that were gathered in this step.
+    #[inline]
     pub(super) fn tell_gathered(&mut self, out: &mut Outbox) {
-        if self.gathered.is_empty() {
-            return;
+        if !self.gathered.is_empty() {
+            self.tell_all_gathered(out);
         }
+    }
+
+    fn tell_all_gathered(&mut self, out: &mut Outbox) {
         for channel in core::mem::take(&mut self.gathered) {
             self.tell_leaves(channel, out);
             self.drop_channel_if_unused(channel);

@@ -1,0 +1,128 @@
+//! Everybody is lost at once: what that costs is spread over calls, and others are served meanwhile.
+
+use presence_proto::server::{
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
+};
+use presence_proto::wire::{Action, Flags, PresenceAction, PresenceMessage, ProtocolMessage};
+use presence_proto::{Now, TransportId};
+use std::sync::Arc;
+
+const COUNT: u64 = 3_000;
+const BUDGET: usize = 50;
+const START: u64 = 1_700_000_000_000;
+/// The one who stays, and listens.
+const WATCHER: u64 = COUNT;
+
+struct Host {
+    server: Server,
+    capability: Arc<Capability>,
+    due: Option<u64>,
+}
+
+impl Host {
+    /// `COUNT` members and one who listens.
+    fn crowded() -> Self {
+        let mut config = ServerConfig::default();
+        config.budget = BUDGET;
+        config.limits.inbound = Rate::UNLIMITED;
+        config.limits.channel = Rate::UNLIMITED;
+        config.events = false;
+        let server = Server::new(config, [7; 32]);
+        let mut host = Self { server, capability: Arc::new(Capability::all()), due: None };
+        for number in 0..=COUNT {
+            let identity = Identity::Client(format!("client-{number}").into());
+            let request = ConnectRequest::new(identity, Arc::clone(&host.capability));
+            host.call(START, Input::Open { transport: TransportId(number), request });
+            let mut attach = ProtocolMessage::on_channel(Action::Attach, "room");
+            let mode = if number == WATCHER { Flags::PRESENCE_SUBSCRIBE } else { Flags::empty() };
+            attach.flags = Some(Flags::PRESENCE | mode);
+            host.says(START, number, attach);
+            host.says(START, number, change(PresenceAction::Enter, 0));
+        }
+        while host.due.is_some_and(|due| due <= START) {
+            host.call(START, Input::Tick);
+        }
+        host
+    }
+
+    fn call(&mut self, now: u64, input: Input) -> Vec<Output> {
+        let mut out = Outbox::new();
+        let wake = self.server.handle(Now::from_millis(now), input, &mut out);
+        self.due = wake.at().map(|at| at.as_millis());
+        out.into_iter().collect()
+    }
+
+    fn says(&mut self, now: u64, number: u64, frame: ProtocolMessage) -> Vec<Output> {
+        self.call(now, Input::Received { transport: TransportId(number), frame })
+    }
+}
+
+fn change(action: PresenceAction, serial: i64) -> ProtocolMessage {
+    let mut frame = ProtocolMessage::presence("room", [PresenceMessage::new(action)]);
+    frame.msg_serial = Some(serial);
+    frame
+}
+
+fn leaves(outputs: &[Output]) -> usize {
+    let items = outputs.iter().filter_map(|output| match output {
+        Output::Broadcast { frame, .. } => Some(&frame.presence),
+        _ => None,
+    });
+    items.flatten().filter(|item| item.action == PresenceAction::Leave).count()
+}
+
+fn is_acknowledged(outputs: &[Output]) -> bool {
+    outputs
+        .iter()
+        .any(|output| matches!(output, Output::Send { frame, .. } if frame.action == Action::Ack))
+}
+
+#[test]
+fn a_storm_is_spread_over_calls_by_the_budget() {
+    let mut host = Host::crowded();
+    for number in 0..COUNT {
+        let outputs = host.call(START, Input::Closed { transport: TransportId(number) });
+        assert_eq!(outputs, [], "nobody hears of a loss before the grace ends");
+    }
+    // One timer for each connection, and one for the history of the channel.
+    assert_eq!(host.server.timers() as u64, COUNT + 2);
+    let end = START + 15_000;
+    assert_eq!(host.due, Some(end));
+    host.call(end - 1, Input::Activity { transport: TransportId(WATCHER) });
+
+    let (mut told, mut calls, mut serial) = (0, 0, 1);
+    while host.server.counters().members > 1 {
+        assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
+        let outputs = if calls % 7 == 3 {
+            // Who is still there is served in its turn, storm or not.
+            serial += 1;
+            let outputs = host.says(end, WATCHER, change(PresenceAction::Update, serial));
+            assert!(is_acknowledged(&outputs));
+            outputs
+        } else {
+            host.call(end, Input::Tick)
+        };
+        let now = leaves(&outputs);
+        assert!(now <= BUDGET, "{now} leaves in one call");
+        told += now;
+        calls += 1;
+    }
+    assert_eq!(told as u64, COUNT);
+    // A timer and a leave for each connection, and the timers that had to move.
+    let least = COUNT as usize / BUDGET;
+    assert!((least..=3 * least).contains(&calls), "{calls} calls");
+}
+
+#[test]
+fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
+    let mut host = Host::crowded();
+    for number in 0..COUNT {
+        host.call(START, Input::Closed { transport: TransportId(number) });
+    }
+    let timers = host.server.timers();
+    let mut out = Outbox::new();
+    let _ = host.server.handle(Now::from_millis(START + 14_999), Input::Tick, &mut out);
+    assert_eq!(leaves(out.as_slice()), 0);
+    assert_eq!(host.server.timers(), timers);
+    assert_eq!(host.server.counters().members, COUNT + 1);
+}
