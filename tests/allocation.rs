@@ -6,6 +6,8 @@
 
 #[path = "allocation/client.rs"]
 mod client;
+#[path = "allocation/server.rs"]
+mod server;
 
 /// Allocations of what is done here.
 fn allocations<T>(act: impl FnOnce() -> T) -> u64 {
