@@ -15,7 +15,8 @@
 //! | W4 | client: a second sync in another order, 1 % gone and 1 % new | a member |
 //! | W5, W5mass | server: one enters, N are told | a delivery |
 //! | W5sync | server: pages for a newcomer, as bytes | a member |
-//! | W6, W6resume | server: N connections drop; all time out, or all resume | a member |
+//! | W6, W6resume, W6resume-attach | server: N connections drop; all time out, or all resume; and attach again | a member |
+//! | open, timers | server: N connections open; then a ping to each, and its timer armed again | a connection |
 
 mod client;
 mod driver;
@@ -34,7 +35,7 @@ pub(crate) const FORMATS: [(&str, Format); 2] =
 fn main() {
     // Cargo passes options of its own.
     let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).peekable();
-    let folder = args.next_if(|arg| !arg.starts_with('W'));
+    let folder = args.next_if(|arg| !arg.starts_with('W') && arg != "timers");
     let only: Vec<String> = args.collect();
     let own_frames = folder.is_none();
     let input = match folder {

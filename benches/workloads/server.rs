@@ -1,8 +1,9 @@
 //! W5 and W6: a server takes in what clients send, and tells everybody.
 
 use crate::FORMATS;
-use crate::frames::{CHANNEL, Input as Given};
+use crate::frames::{CHANNEL, Input as Given, checksum};
 use crate::measure::{Line, measure};
+use core::cell::RefCell;
 use core::hint::black_box;
 use presence_proto::server::{
     Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
@@ -15,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 const GRACE_MS: u64 = 15_000;
+const IDLE_MS: u64 = 15_000;
 const OBSERVERS: usize = 10;
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
@@ -29,6 +31,9 @@ pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
         }
         if wants("W5sync") {
             newcomer(given, (name, format));
+        }
+        if wants("timers") && format == Format::Json {
+            idle(given);
         }
         if wants("W6") {
             mass_drop(given, (name, format));
@@ -48,8 +53,8 @@ fn fan_out(workload: &str, given: &Given, (name, format): (&str, Format), before
         let mut host = Host::new(given, n);
         for join in &joins[..before] {
             host.receive(host.entered, format, join);
+            host.out.drain();
         }
-        host.out.drain();
         host.sink.clear();
         host
     };
@@ -89,54 +94,36 @@ fn fan_out(workload: &str, given: &Given, (name, format): (&str, Format), before
 /// One more attaches, and receives all members in pages.
 fn newcomer(given: &Given, (name, format): (&str, Format)) {
     let n = given.n;
+    let mut host = Host::new(given, n);
+    for join in given.joins.get(format) {
+        host.receive(host.entered, format, join);
+        host.out.drain();
+    }
+    let host = RefCell::new(host);
     let newcomer = TransportId(n as u64);
     let sample = measure(
         || {
-            let mut host = Host::new(given, n);
-            for join in given.joins.get(format) {
-                host.receive(host.entered, format, join);
-            }
+            let host = &mut *host.borrow_mut();
+            // The one before has gone.
+            host.handle(host.now, Input::Closed { transport: newcomer });
+            let mut request = host.request(n, None);
+            request.format = Some(format);
+            host.handle(host.now, Input::Open { transport: newcomer, request });
             host.out.drain();
-            host.open(newcomer, None);
-            host.out.drain();
-            host
         },
-        |host| {
-            let mut pages = Vec::with_capacity(n.div_ceil(100));
-            let mut due = host.attach(newcomer);
-            loop {
-                for output in host.out.drain() {
-                    if let Output::Send { frame, .. } = output
-                        && frame.action == Action::Sync
-                    {
-                        pages.push(frame.encode(format));
-                    }
-                }
-                if !due {
-                    return pages;
-                }
-                due = host.handle(host.now, Input::Tick);
-            }
-        },
+        |()| host.borrow_mut().pages_for(newcomer),
         |_, pages| {
             assert_eq!(pages.len(), n.div_ceil(100));
             let decode = |page: &Vec<u8>| ProtocolMessage::decode(format, page).expect("a page");
             let items: Vec<PresenceMessage> =
                 pages.iter().flat_map(|page| decode(page).presence).collect();
-            let members = |item: &PresenceMessage| {
-                let client_id = item.client_id.clone().expect("a client id");
-                let data = item.data.as_ref().and_then(Data::as_str).expect("data").to_owned();
-                (client_id, data)
-            };
-            let mut got: Vec<(SmolStr, String)> = items.iter().map(members).collect();
-            got.sort();
-            let mut wanted: Vec<(SmolStr, String)> = given
-                .connections
-                .iter()
-                .map(|c| (c.client_id.clone(), c.data.to_string()))
-                .collect();
-            wanted.sort();
-            assert_eq!(got, wanted);
+            // Connection ids are the server's own.
+            let got = checksum(items.iter().map(|item| {
+                let client_id = item.client_id.as_deref().expect("a client id");
+                ("", client_id, item.data.as_ref().and_then(Data::as_str).expect("data"))
+            }));
+            let wanted = given.connections.iter().map(|c| ("", c.client_id.as_str(), &*c.data));
+            assert_eq!(got, checksum(wanted));
         },
     );
     let ops = n as u64;
@@ -144,65 +131,91 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
     Line { workload: "W5sync", format: name, n, ops, events, retains: false }.print(&sample);
 }
 
-/// Everybody drops; nothing goes out before the grace ends; then all leave, each told to ten.
+/// Nobody says anything for an idle interval: each connection's timer fires, a ping goes out, the
+/// timer is armed again. And what an idle connection takes.
+fn idle(given: &Given) {
+    let n = given.n;
+    let sample = measure(
+        || Host::bare(given),
+        |host| host.open_all(n),
+        |host, ()| assert_eq!(host.server.timers(), n),
+    );
+    let line = |workload, retains, events, sample| {
+        let (format, ops) = ("none", n as u64);
+        Line { workload, format, n, ops, events, retains }.print(&sample);
+    };
+    line("open", true, 0, sample);
+    let sample = measure(
+        || {
+            let mut host = Host::bare(given);
+            host.open_all(n);
+            host
+        },
+        |host| {
+            let until = START + IDLE_MS + n as u64 / 1000;
+            while let Some(due) = host.due.filter(|due| *due <= until) {
+                host.handle(Now::from_millis(due), Input::Tick);
+                let pings = host.out.drain().filter(|out| matches!(out, Output::Ping { .. }));
+                host.resumed += pings.count();
+            }
+        },
+        |host, ()| {
+            assert_eq!(host.resumed, n);
+            assert_eq!(host.server.timers(), n);
+        },
+    );
+    line("timers", false, n as u64, sample);
+}
+
+/// Everybody drops; nothing goes out before the grace ends; then all leave, each told to ten. Once
+/// with nothing remembered, as peers do it, and once with the history that is the default.
 fn mass_drop(given: &Given, (name, format): (&str, Format)) {
     let n = given.n;
     let deliveries = (n * OBSERVERS) as u64;
-    let sample = measure(
-        || Host::observed(given, format),
-        |host| {
-            for i in 0..n as u64 {
-                let now = Now::from_millis(START + i / 1000);
-                host.handle(now, Input::Closed { transport: TransportId(i) });
-            }
-            host.pass(START + GRACE_MS - 1, format);
-            assert_eq!(host.sink.items, 0);
-            host.pass(START + GRACE_MS + n as u64 / 1000, format);
-        },
-        |host, ()| {
-            assert_eq!(host.sink.items, deliveries);
-            let counters = host.server.counters();
-            assert_eq!(counters.members, 0);
-        },
-    );
-    let ops = n as u64;
-    Line { workload: "W6", format: name, n, ops, events: deliveries, retains: false }
-        .print(&sample);
+    for (workload, history) in [("W6", false), ("W6-history", true)] {
+        let sample = measure(
+            || Host::observed(given, format, history),
+            |host| {
+                host.drop_all(n);
+                host.leave_all(n, format);
+            },
+            |host, ()| {
+                assert_eq!(host.sink.items, deliveries);
+                assert_eq!(host.server.counters().members, 0);
+            },
+        );
+        let ops = n as u64;
+        Line { workload, format: name, n, ops, events: deliveries, retains: false }.print(&sample);
+    }
 }
 
-/// Everybody drops, and everybody resumes within the grace.
+/// Everybody drops, and everybody resumes within the grace; then attaches again, as every client
+/// does.
 fn mass_resume(given: &Given, (name, format): (&str, Format)) {
     let n = given.n;
-    let sample = measure(
-        || {
-            let host = Host::observed(given, format);
-            let requests: Vec<ConnectRequest> =
-                (0..n).map(|i| host.request(i, Some(host.keys[i].clone()))).collect();
-            (host, requests)
-        },
-        |(host, requests)| {
-            for i in 0..n as u64 {
-                let now = Now::from_millis(START + i / 1000);
-                host.handle(now, Input::Closed { transport: TransportId(i) });
-            }
-            let first = (n + OBSERVERS) as u64;
-            while let Some(request) = requests.pop() {
-                let transport = TransportId(first + requests.len() as u64);
-                host.handle(host.now, Input::Open { transport, request });
-                // As every client does after it has resumed.
-                host.attach_with(transport, Some(Flags::PRESENCE));
-                host.count_resumed();
-            }
-            host.pass(START + GRACE_MS + n as u64 / 1000, format);
-        },
-        |(host, _), ()| {
-            assert_eq!(host.resumed, n);
-            assert_eq!(host.sink.items, 0);
-            assert_eq!(host.server.counters().members as usize, n);
-        },
-    );
-    Line { workload: "W6resume", format: name, n, ops: n as u64, events: 0, retains: false }
-        .print(&sample);
+    for (workload, attaches) in [("W6resume", false), ("W6resume-attach", true)] {
+        let sample = measure(
+            || {
+                let host = Host::observed(given, format, false);
+                let requests: Vec<ConnectRequest> =
+                    (0..n).map(|i| host.request(i, Some(host.keys[i].clone()))).collect();
+                (host, requests)
+            },
+            |(host, requests)| {
+                host.drop_all(n);
+                host.resume_all(requests, attaches);
+                // Who has attached again stays; the others have as long for it.
+                let more = if attaches { n as u64 / 1000 } else { 0 };
+                host.pass(START + GRACE_MS - 1 + more, format);
+            },
+            |(host, _), ()| {
+                assert_eq!(host.resumed, n);
+                assert_eq!(host.sink.items, 0);
+                assert_eq!(host.server.counters().members as usize, n);
+            },
+        );
+        Line { workload, format: name, n, ops: n as u64, events: 0, retains: false }.print(&sample);
+    }
 }
 
 const START: u64 = 1_700_000_000_000;
@@ -214,34 +227,53 @@ struct Host {
     capability: Arc<Capability>,
     clients: Vec<SmolStr>,
     keys: Vec<SmolStr>,
+    /// Where the channel stood when the last one attached.
+    serial: Option<SmolStr>,
     sink: Sink,
     now: Now,
     /// How many connections have entered; the next one to enter has this number.
     entered: usize,
     resumed: usize,
+    /// When the server wants to be called next.
+    due: Option<u64>,
 }
 
 impl Host {
-    /// The first `attached` connections are open and attached.
-    fn new(given: &Given, attached: usize) -> Self {
+    /// Nobody is there, and nothing is remembered, as peers do not either.
+    fn bare(given: &Given) -> Self {
+        Self::with(given, false)
+    }
+
+    fn with(given: &Given, history: bool) -> Self {
         let mut config = ServerConfig::default();
         config.limits.members_per_channel = usize::MAX;
         config.limits.member_bytes_per_channel = usize::MAX;
         config.limits.connections = usize::MAX;
         config.limits.inbound = Rate::UNLIMITED;
         config.limits.channel = Rate::UNLIMITED;
+        config.limits.member_bytes = usize::MAX;
+        if !history {
+            config.history.events = 0;
+        }
         config.events = false;
-        let mut host = Self {
+        Self {
             server: Server::new(config, [7; 32]),
             out: Outbox::new(),
             capability: Arc::new(Capability::all()),
             clients: given.connections.iter().map(|c| c.client_id.clone()).collect(),
             keys: Vec::new(),
+            serial: None,
             sink: Sink::new(given.n + OBSERVERS),
             now: Now::from_millis(START),
             entered: 0,
             resumed: 0,
-        };
+            due: None,
+        }
+    }
+
+    /// The first `attached` connections are open and attached.
+    fn new(given: &Given, attached: usize) -> Self {
+        let mut host = Self::bare(given);
         for i in 0..attached {
             let transport = TransportId(i as u64);
             host.open(transport, None);
@@ -252,19 +284,30 @@ impl Host {
     }
 
     /// `n` have entered but do not listen; ten others listen.
-    fn observed(given: &Given, format: Format) -> Self {
-        let mut host = Self::new(given, 0);
+    fn observed(given: &Given, format: Format, history: bool) -> Self {
+        let mut host = Self::with(given, history);
         for i in 0..given.n + OBSERVERS {
             let transport = TransportId(i as u64);
             host.open(transport, None);
             host.take_keys();
             let modes = if i < given.n { Flags::PRESENCE } else { Flags::PRESENCE_SUBSCRIBE };
-            host.attach_with(transport, Some(modes));
+            host.attach_with(transport, Some(modes), None);
             if i < given.n {
                 host.receive(i, format, &given.joins.get(format)[i]);
             }
+            for output in host.out.drain() {
+                if let Output::Send { frame, .. } = output
+                    && frame.action == Action::Attached
+                {
+                    host.serial = frame.channel_serial;
+                }
+            }
+        }
+        // What the ten are synced with is not a part of what is measured.
+        while host.handle(host.now, Input::Tick) {
             host.out.drain();
         }
+        host.out.drain();
         host
     }
 
@@ -278,18 +321,34 @@ impl Host {
         request
     }
 
+    /// The first `n` connections open, a thousand in a millisecond.
+    fn open_all(&mut self, n: usize) {
+        for i in 0..n {
+            let request = self.request(i, None);
+            let now = Now::from_millis(START + i as u64 / 1000);
+            self.handle(now, Input::Open { transport: TransportId(i as u64), request });
+            self.out.drain();
+        }
+    }
+
     fn open(&mut self, transport: TransportId, resume: Option<SmolStr>) {
         let request = self.request(transport.0 as usize, resume);
         self.handle(self.now, Input::Open { transport, request });
     }
 
     fn attach(&mut self, transport: TransportId) -> bool {
-        self.attach_with(transport, None)
+        self.attach_with(transport, None, None)
     }
 
-    fn attach_with(&mut self, transport: TransportId, flags: Option<Flags>) -> bool {
+    fn attach_with(
+        &mut self,
+        transport: TransportId,
+        flags: Option<Flags>,
+        serial: Option<SmolStr>,
+    ) -> bool {
         let mut frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
         frame.flags = flags;
+        frame.channel_serial = serial;
         self.handle(self.now, Input::Received { transport, frame })
     }
 
@@ -303,7 +362,9 @@ impl Host {
     fn handle(&mut self, now: Now, input: Input) -> bool {
         self.now = now;
         let wake = self.server.handle(now, input, &mut self.out);
-        black_box(wake).at().is_some_and(|at| at <= now.mono)
+        let at = black_box(wake).at();
+        self.due = at.map(|at| at.as_millis());
+        at.is_some_and(|at| at <= now.mono)
     }
 
     /// Ticks until nothing more is due at this time, and delivers.
@@ -313,6 +374,56 @@ impl Host {
             self.deliver(format);
         }
         self.deliver(format);
+    }
+
+    /// Attaches and takes the pages, as bytes.
+    #[inline(never)]
+    fn pages_for(&mut self, newcomer: TransportId) -> Vec<Vec<u8>> {
+        let mut pages = Vec::new();
+        let mut due = self.attach(newcomer);
+        loop {
+            for output in self.out.drain() {
+                if let Output::SendEncoded { bytes, .. } = output {
+                    pages.push(bytes);
+                }
+            }
+            if !due {
+                return pages;
+            }
+            due = self.handle(self.now, Input::Tick);
+        }
+    }
+
+    /// The first `n` transports are lost.
+    #[inline(never)]
+    fn drop_all(&mut self, n: usize) {
+        for i in 0..n as u64 {
+            let now = Now::from_millis(START + i / 1000);
+            self.handle(now, Input::Closed { transport: TransportId(i) });
+        }
+    }
+
+    /// Their grace passes: nothing goes out before it ends.
+    #[inline(never)]
+    fn leave_all(&mut self, n: usize, format: Format) {
+        self.pass(START + GRACE_MS - 1, format);
+        assert_eq!(self.sink.items, 0);
+        self.pass(START + GRACE_MS + n as u64 / 1000, format);
+    }
+
+    #[inline(never)]
+    fn resume_all(&mut self, requests: &mut Vec<ConnectRequest>, attaches: bool) {
+        let first = self.keys.len() as u64;
+        while let Some(request) = requests.pop() {
+            let transport = TransportId(first + requests.len() as u64);
+            self.handle(self.now, Input::Open { transport, request });
+            if attaches {
+                // With the serial that it has (RTL4c1).
+                let serial = self.serial.clone();
+                self.attach_with(transport, Some(Flags::PRESENCE), serial);
+            }
+            self.count_resumed();
+        }
     }
 
     fn take_keys(&mut self) {

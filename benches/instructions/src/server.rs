@@ -39,7 +39,7 @@ fn newcomer() -> Box<dyn FnOnce()> {
     let mut host = Host::with_members();
     host.open(CONNECTIONS, None);
     counted(host, |host| {
-        host.attach(CONNECTIONS);
+        host.attach(CONNECTIONS, None);
         host.tick(0);
     })
 }
@@ -61,7 +61,7 @@ fn resume() -> Box<dyn FnOnce()> {
         for n in 0..CONNECTIONS {
             let key = host.keys[n as usize].clone();
             host.open(CONNECTIONS + n, Some(key));
-            host.attach(CONNECTIONS + n);
+            host.attach(CONNECTIONS + n, host.serial.clone());
         }
     })
 }
@@ -77,6 +77,8 @@ struct Host {
     server: Server,
     out: Outbox,
     keys: Vec<SmolStr>,
+    /// Where the channel stood when the last one attached.
+    serial: Option<SmolStr>,
     now: Now,
     buffer: Vec<u8>,
     sent: u64,
@@ -92,13 +94,14 @@ impl Host {
             server: Server::new(config, [7; 32]),
             out: Outbox::new(),
             keys: Vec::new(),
+            serial: None,
             now: Now::from_millis(1_700_000_000_000),
             buffer: Vec::new(),
             sent: 0,
         };
         for n in 0..CONNECTIONS {
             host.open(n, None);
-            host.attach(n);
+            host.attach(n, None);
         }
         host
     }
@@ -127,11 +130,14 @@ impl Host {
         let identity = Identity::Client(client_id.into());
         let mut request = ConnectRequest::new(identity, Arc::new(Capability::all()));
         request.resume = resume;
+        request.format = Some(Format::MessagePack);
         self.handle(Input::Open { transport: TransportId(n), request });
     }
 
-    fn attach(&mut self, n: u64) {
-        let frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
+    /// Attaches; again, if it has a serial (RTL4c1).
+    fn attach(&mut self, n: u64, serial: Option<SmolStr>) {
+        let mut frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
+        frame.channel_serial = serial;
         self.handle(Input::Received { transport: TransportId(n), frame });
     }
 
@@ -169,6 +175,13 @@ impl Host {
                     }
                     frame.encode_into(Format::MessagePack, &mut self.buffer);
                     self.sent += 1;
+                    if frame.action == Action::Attached {
+                        self.serial = frame.channel_serial;
+                    }
+                }
+                Output::SendEncoded { bytes, .. } => {
+                    self.sent += 1;
+                    black_box(bytes);
                 }
                 Output::Broadcast { to, frame } => {
                     frame.encode_into(Format::MessagePack, &mut self.buffer);
