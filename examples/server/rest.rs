@@ -124,6 +124,8 @@ async fn root(
     let frame_size = app.max_frame_size;
     // Whoever is somewhat above the limit is told so; what is far above it is not even read.
     let most = frame_size.saturating_mul(2);
+    // The buffer is there for as long as the connection; most frames are far shorter than this.
+    let upgrade = upgrade.read_buffer_size(4 * 1024);
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         match request {
             Ok(request) => {
