@@ -13,8 +13,8 @@ tree=$work/tree whole=$work/whole
 mkdir "$tree" "$whole"
 git ls-files -z | xargs -0 cp --parents -t "$whole"
 cp -a "$whole/." "$tree"
-# Dependencies are shared with the tree; the crate itself is built apart.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
+# Apart from everything else that is built here: nothing broken must be taken for the crate.
+export CARGO_TARGET_DIR=$root/target/breaks
 failed=0
 
 # broken NAME FILE SED: applies the edit, runs the simulation, wants it to fail, and reverts.
