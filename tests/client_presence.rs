@@ -384,8 +384,28 @@ fn rtp17_own_members_are_those_of_the_connection() {
     leave["timestamp"] = 99.into();
     rig.recv(json!({"action": 14, "channel": "ch", "presence": [leave]}));
     assert_eq!((rig.own("ch").len(), rig.members("ch").len()), (2, 2));
+    let count = |rig: &Rig| rig.client.channel("ch").map(|ch| ch.own_member_count());
+    assert_eq!(count(&rig), Some(2));
     rig.recv(presence(14, 3, &["carol@conn1:2"]));
-    assert_eq!(rig.own("ch"), ["alice"]);
+    assert_eq!((rig.own("ch"), count(&rig)), (vec!["alice".into()], Some(1)));
+}
+
+/// Clauses: RTP17b, RTP17h.
+#[test]
+fn rtp17h_own_members_are_compared_for_newness_on_one_connection_only() {
+    let mut rig = wildcard();
+    rig.recv(presence(14, 2, &["alice@conn1:5"]));
+    rig.recv(presence(14, 4, &["alice@conn1:3"]));
+    let id = |rig: &Rig| {
+        let channel = rig.client.channel("ch").expect("a channel");
+        channel.own_members().next().and_then(|member| member.id.clone())
+    };
+    assert_eq!(id(&rig).as_deref(), Some("conn1:5:0"), "an older one changes nothing");
+    rig.drop_transport();
+    rig.recv(connected("conn2"));
+    rig.recv(json!({"action": 11, "channel": "ch", "flags": 1}));
+    rig.recv(presence(14, 2, &["alice@conn2:0"]));
+    assert_eq!(id(&rig).as_deref(), Some("conn2:0:0"), "the present connection's word counts");
 }
 
 #[test]
