@@ -1,5 +1,6 @@
 // A table of the lines on standard input, each cell the best of all rounds with its ratio to the
-// floor of the same workload and format: `cat LINES… | node table.mjs`.
+// floor of the same workload and format, or where there is none to what is done by hand:
+// `cat LINES… | node table.mjs`.
 import { readFileSync } from 'node:fs';
 
 const rows = new Map();
@@ -19,12 +20,12 @@ const middle = (list) => list.sort((a, b) => a - b)[list.length >> 1];
 console.log(`| | format | n | ${peers.join(' | ')} |`);
 console.log(`|---|---|--:|${peers.map(() => '--:').join('|')}|`);
 for (const [key, row] of rows) {
-  const floor = row.get('floor')?.best;
+  const base = ['floor', 'by hand'].find((peer) => row.has(peer));
   const cells = peers.map((peer) => {
     const cell = row.get(peer);
     if (!cell) return '';
-    const times = floor && cell.best / floor;
-    const ratio = !floor || peer === 'floor' ? '' : `, ${times < 10 ? times.toFixed(1) : number(times)} ×`;
+    const times = base && cell.best / row.get(base).best;
+    const ratio = !base || peer === base ? '' : `, ${times < 10 ? times.toFixed(1) : number(times)} ×`;
     return `${number(cell.best)} (${number(middle(cell.medians))})${ratio}`;
   });
   console.log(`| ${key} | ${cells.join(' | ')} |`);

@@ -78,20 +78,21 @@ fn lists(given: &Given, wants: &dyn Fn(&str) -> bool) {
 
 /// A frame or one of its items: the fields that the workloads have.
 #[derive(Clone, Copy, Default)]
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     action: i64,
     id: Option<&'a [u8]>,
-    client_id: &'a [u8],
+    pub(crate) client_id: &'a [u8],
     connection_id: Option<&'a [u8]>,
     channel_serial: &'a [u8],
-    data: &'a [u8],
+    pub(crate) data: &'a [u8],
     timestamp: Option<i64>,
 }
 
-type Items<'a> = SmallVec<[Fields<'a>; 1]>;
+pub(crate) type Items<'a> = SmallVec<[Fields<'a>; 1]>;
 
 const ATTACHED: i64 = 11;
-const SYNC: i64 = 16;
+pub(crate) const PRESENCE: i64 = 14;
+pub(crate) const SYNC: i64 = 16;
 
 fn read_all(frames: &Frames) -> Vec<(Fields<'_>, Items<'_>)> {
     let mut all = Vec::new();
@@ -101,6 +102,14 @@ fn read_all(frames: &Frames) -> Vec<(Fields<'_>, Items<'_>)> {
         all.push((frame, items));
     }
     all
+}
+
+#[inline]
+pub(crate) fn read_frame<'a>(format: Format, bytes: &'a [u8], items: &mut Items<'a>) -> Fields<'a> {
+    match format {
+        Format::Json => read(&mut Json { bytes }, items),
+        _ => read(&mut MessagePack { bytes }, items),
+    }
 }
 
 fn read<'a>(reader: &mut impl Read<'a>, items: &mut Items<'a>) -> Fields<'a> {
@@ -116,7 +125,7 @@ fn read<'a>(reader: &mut impl Read<'a>, items: &mut Items<'a>) -> Fields<'a> {
             b"data" => fields.data = reader.text(),
             b"timestamp" => fields.timestamp = Some(reader.number()),
             b"channel" => drop(reader.text()),
-            b"flags" => drop(reader.number()),
+            b"flags" | b"msgSerial" => drop(reader.number()),
             b"presence" => {
                 let mut left = reader.open_list();
                 while reader.another(&mut left) {
@@ -350,10 +359,7 @@ impl Set {
     fn feed(&mut self, format: Format, bytes: &[u8]) {
         // Most frames have one item.
         let mut items = Items::new();
-        let frame = match format {
-            Format::Json => read(&mut Json { bytes }, &mut items),
-            _ => read(&mut MessagePack { bytes }, &mut items),
-        };
+        let frame = read_frame(format, bytes, &mut items);
         self.take_in(&frame, &items);
     }
 

@@ -3,9 +3,9 @@
 //!
 //! Prints one line of JSON per workload and format. Every workload asserts its final state and its
 //! events, and fails without printing if they are not as they must be. Without a folder of frames
-//! it makes its own, for `PRESENCE_N` members (10,000 if not set), and measures a floor beside the
-//! client. With `PRESENCE_WRITE` it writes the client's frames into this folder instead, for
-//! others to read.
+//! it makes its own, for `PRESENCE_N` members (10,000 if not set), and measures floors beside the
+//! client and the server, and W6 by hand. With `PRESENCE_WRITE` it writes the client's frames into
+//! this folder instead, for others to read.
 //!
 //! | | what is timed | one operation |
 //! |---|---|---|
@@ -18,12 +18,14 @@
 //! | W6, W6resume, W6resume-attach | server: N connections drop; all time out, or all resume; and attach again | a member |
 //! | open, timers | server: N connections open; then a ping to each, and its timer armed again | a connection |
 
+mod by_hand;
 mod client;
 mod driver;
 mod floor;
 mod frames;
 mod measure;
 mod server;
+mod server_floor;
 
 use frames::Input;
 use presence_proto::wire::Format;
@@ -52,4 +54,8 @@ fn main() {
         floor::run(&input, &wants);
     }
     server::run(&input, &wants);
+    if own_frames {
+        server_floor::run(&input, &wants);
+        by_hand::run(&input, &wants);
+    }
 }

@@ -15,19 +15,14 @@ use presence_proto::{Now, SmolStr, TransportId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-const GRACE_MS: u64 = 15_000;
+pub(crate) const GRACE_MS: u64 = 15_000;
 const IDLE_MS: u64 = 15_000;
-const OBSERVERS: usize = 10;
+pub(crate) const OBSERVERS: usize = 10;
 
 pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
     for (name, format) in FORMATS {
-        if wants("W5") {
-            // About a million deliveries: the last `k` enter a channel of all others.
-            let k = (1_000_000 / given.n).clamp(1, (given.n / 10).max(1));
-            fan_out("W5", given, (name, format), given.n - k);
-        }
-        if wants("W5mass") && given.n == 1000 {
-            fan_out("W5mass", given, (name, format), 0);
+        for (workload, before) in fan_outs(given, wants) {
+            fan_out(workload, given, (name, format), before);
         }
         if wants("W5sync") {
             newcomer(given, (name, format));
@@ -42,6 +37,18 @@ pub(crate) fn run(given: &Given, wants: &dyn Fn(&str) -> bool) {
             mass_resume(given, (name, format));
         }
     }
+}
+
+/// The workloads that fan out, and how many have entered before.
+pub(crate) fn fan_outs(
+    given: &Given,
+    wants: &dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = (&'static str, usize)> {
+    // About a million deliveries: the last `k` enter a channel of all others.
+    let k = (1_000_000 / given.n).clamp(1, (given.n / 10).max(1));
+    let mass = wants("W5mass") && given.n == 1000;
+    let workloads = [("W5", wants("W5"), given.n - k), ("W5mass", mass, 0)];
+    workloads.into_iter().filter(|w| w.1).map(|(workload, _, before)| (workload, before))
 }
 
 /// All are attached and `before` have entered; then the others enter, one by one.
@@ -112,23 +119,25 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
             host.out.drain();
         },
         |()| host.borrow_mut().pages_for(newcomer),
-        |_, pages| {
-            assert_eq!(pages.len(), n.div_ceil(100));
-            let decode = |page: &Vec<u8>| ProtocolMessage::decode(format, page).expect("a page");
-            let items: Vec<PresenceMessage> =
-                pages.iter().flat_map(|page| decode(page).presence).collect();
-            // Connection ids are the server's own.
-            let got = checksum(items.iter().map(|item| {
-                let client_id = item.client_id.as_deref().expect("a client id");
-                ("", client_id, item.data.as_ref().and_then(Data::as_str).expect("data"))
-            }));
-            let wanted = given.connections.iter().map(|c| ("", c.client_id.as_str(), &*c.data));
-            assert_eq!(got, checksum(wanted));
-        },
+        |_, pages| check_pages(given, format, pages),
     );
     let ops = n as u64;
     let events = n.div_ceil(100) as u64;
     Line { workload: "W5sync", format: name, n, ops, events, retains: false }.print(&sample);
+}
+
+/// The pages decode to all members.
+pub(crate) fn check_pages(given: &Given, format: Format, pages: &[Vec<u8>]) {
+    assert_eq!(pages.len(), given.n.div_ceil(100));
+    let decode = |page: &Vec<u8>| ProtocolMessage::decode(format, page).expect("a page");
+    let items: Vec<PresenceMessage> = pages.iter().flat_map(|page| decode(page).presence).collect();
+    // Connection ids are the server's own.
+    let got = checksum(items.iter().map(|item| {
+        let client_id = item.client_id.as_deref().expect("a client id");
+        ("", client_id, item.data.as_ref().and_then(Data::as_str).expect("data"))
+    }));
+    let wanted = given.connections.iter().map(|c| ("", c.client_id.as_str(), &*c.data));
+    assert_eq!(got, checksum(wanted));
 }
 
 /// Nobody says anything for an idle interval: each connection's timer fires, a ping goes out, the
@@ -218,7 +227,7 @@ fn mass_resume(given: &Given, (name, format): (&str, Format)) {
     }
 }
 
-const START: u64 = 1_700_000_000_000;
+pub(crate) const START: u64 = 1_700_000_000_000;
 
 /// A server with its host: transports `0..` and where their bytes go.
 struct Host {
@@ -474,16 +483,16 @@ impl Host {
 }
 
 /// Where bytes go: one counter for each connection, as a socket's buffer would be.
-struct Sink {
-    bytes: Vec<u64>,
-    sent: u64,
+pub(crate) struct Sink {
+    pub(crate) bytes: Vec<u64>,
+    pub(crate) sent: u64,
     /// Leaves, each counted once for everybody who is told.
-    items: u64,
+    pub(crate) items: u64,
     buffer: Vec<u8>,
 }
 
 impl Sink {
-    fn new(connections: usize) -> Self {
+    pub(crate) fn new(connections: usize) -> Self {
         Self { bytes: vec![0; connections], sent: 0, items: 0, buffer: Vec::new() }
     }
 
@@ -491,7 +500,7 @@ impl Sink {
         *self = Self::new(self.bytes.len());
     }
 
-    fn send(&mut self, transport: TransportId, payload: &[u8]) {
+    pub(crate) fn send(&mut self, transport: TransportId, payload: &[u8]) {
         self.bytes[transport.0 as usize] += black_box(payload).len() as u64;
         self.sent += 1;
     }
