@@ -1,7 +1,7 @@
 //! Every order in which small worlds can unfold, through the real code.
 //!
-//! Figures of the full search are printed by `cargo test --release --test exhaustive --
-//! --ignored --nocapture`; every other run follows a smaller one.
+//! `EXHAUSTIVE=full cargo test --release --test exhaustive -- --nocapture` searches larger ones, for
+//! minutes; every run prints how many different worlds it saw, and how deep it went.
 
 use presence_proto::sim::{Explored, Setup, Space, Step};
 
@@ -63,6 +63,21 @@ fn sync() -> Space {
     space
 }
 
+/// Members enter while transports break, twice at most; the grace may end meanwhile.
+fn two_faults(enters: &[Step], faults: &[Step], time_steps: usize) -> Space {
+    let mut space = two_clients();
+    space.scripts = enters.iter().map(|enter| vec![enter.clone()]).collect();
+    space.faults = faults.to_vec();
+    space.most_faults = 2;
+    space.time_steps = time_steps;
+    space
+}
+
+/// Whether there is time for the larger searches.
+fn full() -> bool {
+    std::env::var("EXHAUSTIVE").is_ok_and(|wanted| wanted == "full")
+}
+
 #[test]
 fn every_order_of_enters_updates_and_leaves_holds() {
     assert!(!explore("calm", &calm(), 200_000).cut_short);
@@ -76,4 +91,16 @@ fn every_moment_of_a_cut_holds() {
 #[test]
 fn every_order_of_a_sync_and_changes_holds() {
     assert!(!explore("sync", &sync(), 200_000).cut_short);
+}
+
+#[test]
+fn every_moment_of_two_faults_holds() {
+    let enters = [Step::Enter(0, 0, 0, 2), Step::Enter(1, 0, 0, 3)];
+    let faults = [Step::Cut(0), Step::Cut(1)];
+    let space = if full() {
+        two_faults(&enters, &faults, 1)
+    } else {
+        two_faults(&enters[..1], &faults, 0)
+    };
+    assert!(!explore("two faults", &space, 5_000_000).cut_short);
 }

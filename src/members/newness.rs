@@ -130,6 +130,20 @@ mod tests {
     }
 
     #[test]
+    fn an_id_with_leading_zeros_is_not_the_one_that_its_numbers_make() {
+        let canonical = |id| sequence(id, "c").map(|sequence| sequence.canonical);
+        for (id, expected) in [
+            ("c:0:0", true),
+            ("c:10:7", true),
+            ("c:7:12", true),
+            ("c:01:1", false),
+            ("c:1:00", false),
+        ] {
+            assert_eq!(canonical(id), Some(expected), "{id}");
+        }
+    }
+
+    #[test]
     fn a_connection_id_may_contain_colons() {
         let v = Version::new(Some("a:b:3:4"), "a:b", UnixMillis::default());
         assert_eq!(v.sequence, Some((3, 4)));
