@@ -126,3 +126,38 @@ fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
     assert_eq!(host.server.timers(), timers);
     assert_eq!(host.server.counters().members, COUNT + 1);
 }
+
+/// The end of the grace and that of the connection may fall together: the members leave within the
+/// budget all the same.
+#[test]
+fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
+    let mut config = ServerConfig::default();
+    config.budget = 2;
+    let remain = config.connection_state_ttl;
+    let server = Server::new(config, [7; 32]);
+    let mut host = Host { server, capability: Arc::new(Capability::all()), due: None };
+    let mut request = ConnectRequest::new(Identity::Any, Arc::clone(&host.capability));
+    request.remain_present_for = Some(remain);
+    let transport = TransportId(1);
+    host.call(START, Input::Open { transport, request });
+    host.says(START, 1, ProtocolMessage::on_channel(Action::Attach, "room"));
+    for serial in 0..10 {
+        let item = PresenceMessage::new(PresenceAction::Enter).with_client_id(format!("m{serial}"));
+        let mut enter = ProtocolMessage::presence("room", vec![item]);
+        enter.msg_serial = Some(serial);
+        host.says(START, 1, enter);
+    }
+    host.call(START, Input::Closed { transport });
+    let end = START + remain.as_millis() as u64;
+    for calls in 1.. {
+        let before = host.server.occupancy("room").presence_members;
+        host.call(end, Input::Tick);
+        let after = host.server.occupancy("room").presence_members;
+        assert!(before - after <= 2, "{} left in one call", before - after);
+        if after == 0 {
+            assert!(calls >= 5, "{calls} calls");
+            break;
+        }
+        assert_eq!(host.due, Some(end), "the rest is due at once");
+    }
+}
