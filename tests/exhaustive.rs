@@ -1,7 +1,7 @@
 //! Every order in which small worlds can unfold, through the real code.
 //!
 //! `EXHAUSTIVE=full cargo test --release --test exhaustive -- --nocapture` searches larger ones, for
-//! minutes; every run prints how many different worlds it saw, and how deep it went.
+//! a minute or two; every run prints how many different worlds it saw, and how deep it went.
 
 use presence_proto::sim::{Explored, Setup, Space, Step};
 

@@ -154,8 +154,9 @@ impl MemberSet {
     }
 }
 
-/// The stored member, and the numbers in the message's id, if the message is newer than what is stored (RTP2a). Either way the member
-/// has been heard of: an outdated message, too, shows that it is there (RTP19).
+/// The stored member, and the numbers in the message's id, if the message is newer than what is
+/// stored (RTP2a). Either way the member has been heard of: an outdated message, too, shows that it
+/// is there (RTP19).
 fn newer<'a>(
     records: &'a mut Slab<Record>,
     sync: u32,

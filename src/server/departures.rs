@@ -1,8 +1,7 @@
 //! What happens because time passes: pings, silent peers, expired tokens, grace periods; and how
 //! members are taken out.
 
-use super::presence::grown;
-use super::roster::{self, Change, Record};
+use super::roster::{Change, Record};
 use super::{LeaveCause, Outbox, Output, Server, ServerEvent};
 use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage};
@@ -179,16 +178,11 @@ impl Server {
             return false;
         };
         let owner = self.owner_of(channel, member);
-        let before = self.channels.member_bytes;
         let Change::Left(mut message) =
-            roster::apply(&mut self.channels, channel, Record::Remove { member, version })
+            self.apply_record(owner, channel, Record::Remove { member, version })
         else {
             return false;
         };
-        let after = self.channels.member_bytes;
-        if let Some(connection) = owner.and_then(|owner| self.connections.get_mut(owner)) {
-            connection.member_bytes = grown(connection.member_bytes, before, after);
-        }
         self.counters.grace_leaves += u64::from(cause == LeaveCause::GraceEnded);
         if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked) {
             // The client may never have had the answer to the frame that set the member (RTN19a).

@@ -143,7 +143,7 @@ pub struct ConnectRequest {
     pub heartbeat_interval: Option<Duration>,
     /// The format that it speaks, from a host that carries out
     /// [`Output::SendEncoded`](super::Output::SendEncoded): pages of syncs are then written as
-    /// bytes, straight from the member set, at a third of the cost. `None`: everything is a frame.
+    /// bytes, straight from the member set, at about half the cost. `None`: everything is a frame.
     pub format: Option<Format>,
 }
 
@@ -160,6 +160,7 @@ impl core::fmt::Debug for ConnectRequest {
             .field("heartbeats", &self.heartbeats)
             .field("remain_present_for", &self.remain_present_for)
             .field("heartbeat_interval", &self.heartbeat_interval)
+            .field("format", &self.format)
             .finish()
     }
 }
@@ -192,8 +193,8 @@ impl ConnectRequest {
     /// # Errors
     ///
     /// What to tell the peer, as an ERROR
-    /// ([`ProtocolMessage::error`](crate::wire::ProtocolMessage::error)): 40003 for a number that is none, 40017 for a protocol version before
-    /// 2, 40012 or 40102 for a client id that the identity does not allow.
+    /// ([`ProtocolMessage::error`](crate::wire::ProtocolMessage::error)): 40003 for a number that is
+    /// none, 40017 for a protocol version before 2, 40012 or 40102 for a client id that the identity does not allow.
     pub fn from_params<'a>(
         identity: Identity,
         capability: Arc<Capability>,

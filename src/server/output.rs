@@ -17,7 +17,9 @@ pub enum Output {
         frame: ProtocolMessage,
     },
     /// Send a frame that is encoded already, in the format that
-    /// [`ConnectRequest::format`](super::ConnectRequest::format) said.
+    /// [`ConnectRequest::format`](super::ConnectRequest::format) said: a page of members, which has
+    /// no more bytes than [`sync_page_bytes`](super::ServerConfig::sync_page_bytes), about, if it
+    /// has more than one member (RTP18).
     SendEncoded {
         /// On which transport.
         transport: TransportId,

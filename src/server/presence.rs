@@ -1,7 +1,7 @@
 //! PRESENCE frames of clients: checked, applied to the member set, told.
 
 use super::attach::check_name;
-use super::roster::{self, Change, Record, size_of};
+use super::roster::{Change, Record, grown, size_of};
 use super::{Identity, LeaveCause, Outbox, Output, Position, Recipients, Server, ServerEvent};
 use crate::members::{Slot, Version};
 use crate::wire::{ErrorInfo, Items, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
@@ -202,13 +202,12 @@ impl Server {
             applied.extend(self.change_member(&mut step, index, item, out));
         }
         let Some(serial) = step.serial else { return };
-        self.counters.presence_events += applied.len() as u64;
         let coalesces = self.channels.get(step.channel).is_some_and(|c| c.window.is_some());
         if coalesces {
             // Events are counted when they are told.
-            self.counters.presence_events -= applied.len() as u64;
             self.tell_and_gather(&step, serial, applied, out);
         } else {
+            self.counters.presence_events += applied.len() as u64;
             self.tell_at_once(&step, serial, applied, out);
         }
         self.occupancy_changed(step.channel, out);
@@ -261,12 +260,7 @@ impl Server {
             }
             _ => Record::Put { attachment: step.attachment, message: &message },
         };
-        let before = self.channels.member_bytes;
-        let change = roster::apply(&mut self.channels, step.channel, change);
-        let after = self.channels.member_bytes;
-        if let Some(connection) = self.connections.get_mut(step.slot) {
-            connection.member_bytes = grown(connection.member_bytes, before, after);
-        }
+        let change = self.apply_record(Some(step.slot), step.channel, change);
         if let Change::Left(last) = &change {
             // RTP8e: a leave without data carries the last data.
             if message.data.is_none() {
@@ -405,11 +399,6 @@ impl Server {
 fn shorten((place, applied): (usize, Applied)) -> PresenceMessage {
     let id = if applied.derived == Some(place) { None } else { applied.message.id };
     PresenceMessage { id, connection_id: None, timestamp: None, ..applied.message }
-}
-
-/// A sum when one part of it has changed.
-pub(super) const fn grown(sum: usize, before: usize, after: usize) -> usize {
-    sum.saturating_add(after).saturating_sub(before)
 }
 
 fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {

@@ -1,5 +1,6 @@
 //! The one place where member sets change.
 
+use super::Server;
 use super::channel::Channels;
 use crate::members::{Slot, Version};
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -29,8 +30,32 @@ pub(super) enum Change {
     Left(PresenceMessage),
 }
 
+impl Server {
+    /// Applies a record to a channel, and counts the bytes of what it changes for the connection
+    /// whose member it is.
+    pub(super) fn apply_record(
+        &mut self,
+        owner: Option<Slot>,
+        channel: Slot,
+        record: Record<'_>,
+    ) -> Change {
+        let before = self.channels.member_bytes;
+        let change = apply(&mut self.channels, channel, record);
+        let after = self.channels.member_bytes;
+        if let Some(connection) = owner.and_then(|owner| self.connections.get_mut(owner)) {
+            connection.member_bytes = grown(connection.member_bytes, before, after);
+        }
+        change
+    }
+}
+
+/// A sum when one part of it has changed.
+pub(super) const fn grown(sum: usize, before: usize, after: usize) -> usize {
+    sum.saturating_add(after).saturating_sub(before)
+}
+
 /// Applies a record to a channel.
-pub(super) fn apply(channels: &mut Channels, channel: Slot, record: Record<'_>) -> Change {
+fn apply(channels: &mut Channels, channel: Slot, record: Record<'_>) -> Change {
     match record {
         Record::Put { attachment, message } => put(channels, attachment, message),
         Record::Remove { member, version } => remove(channels, channel, member, version),

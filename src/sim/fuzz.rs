@@ -415,10 +415,12 @@ impl ServerDriver {
             counters.channels,
             counters.attachments,
             counters.members,
+            counters.member_bytes,
+            counters.history_bytes,
             counters.syncs_running,
             counters.congested,
         ];
-        assert_eq!(left, [0; 7], "something is left of those who have gone: {counters:?}");
+        assert_eq!(left, [0; 9], "something is left of those who have gone: {counters:?}");
         assert_eq!(self.wake.at(), None, "it waits for nobody");
     }
 }

@@ -325,6 +325,8 @@ impl Runner {
             ("channels", counters.channels),
             ("attachments", counters.attachments),
             ("members", counters.members),
+            ("bytes of members", counters.member_bytes),
+            ("bytes of histories", counters.history_bytes),
             ("syncs", counters.syncs_running),
             ("congested transports", counters.congested),
             ("misuses", counters.misuse),

@@ -82,7 +82,7 @@ pub enum Step {
     Close(u8),
     /// Attaches a channel.
     Attach(u8, u8),
-    /// Detaches a channel, if it is connected.
+    /// Detaches a channel, connected or not.
     Detach(u8, u8),
     /// Enters a channel: as whom (0 is itself), and with which data.
     Enter(u8, u8, u8, u8),
