@@ -16,11 +16,15 @@
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
+#[path = "common/loopback.rs"]
+mod loopback;
+
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
+use loopback::loopback;
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
 use std::error::Error;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -65,16 +69,6 @@ struct Args {
     /// The server's process, whose processor time and memory are then told (Linux).
     #[arg(long)]
     server_pid: Option<u32>,
-}
-
-/// An address, if it is one of this machine.
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    let found: Vec<SocketAddr> = addresses.collect();
-    match found.first() {
-        Some(first) if found.iter().all(|address| address.ip().is_loopback()) => Ok(*first),
-        _ => Err("only addresses of this machine (127.0.0.1, ::1, localhost) are allowed".into()),
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
