@@ -4,6 +4,7 @@ use super::coalesce::Pending;
 use super::history::History;
 use super::limits::Bucket;
 use super::occupancy::{Metrics, Occupancy, Watch};
+use super::sync::Sync;
 use crate::members::{MemberSet, Slab, Slot};
 use crate::wire::{Modes, Params, PresenceMessage};
 use crate::{Instant, SmolStr, TransportId, UnixMillis};
@@ -208,13 +209,14 @@ pub(super) struct Attachment {
     /// Its places in the two audiences.
     pub(super) presence_place: Option<u32>,
     pub(super) message_place: Option<u32>,
-    /// Where the channel stood when it was taken out of the audiences.
+    /// Where the channel stood when it was taken out of the audiences; of presence 0 if something
+    /// was gathered then, which nobody had been told.
     pub(super) presence_mark: u64,
     pub(super) message_mark: u64,
     /// The first of its members.
     pub(super) first_member: Option<Slot>,
-    /// The sync that is under way: its sequence and the next slot.
-    pub(super) sync: Option<(u64, u32)>,
+    /// The sync that is under way.
+    pub(super) sync: Option<Sync>,
     /// Whether it stands in the queue of syncs.
     pub(super) queued: bool,
 }

@@ -128,7 +128,8 @@ impl CoalesceRule {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HistoryConfig {
-    /// For how long. Default: 2 min. Zero: nothing is remembered.
+    /// For how long. Default: 2 min. Zero: nothing is remembered, and whoever reads too slowly is
+    /// told what it missed by whole syncs.
     pub retention: Duration,
     /// How many events of one channel. Default: 5,000.
     pub events: usize,

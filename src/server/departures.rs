@@ -238,7 +238,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.counters.members = self.counters.members.saturating_sub(1);
-        self.remember(channel, position, message);
+        self.remember(channel, position, message, true);
         if let (Some(owner), true) =
             (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
             && let Some(attachment) = self.channels.pair(owner, channel)

@@ -23,6 +23,14 @@ struct Entry {
     /// When it is to be forgotten.
     until: Instant,
     message: PresenceMessage,
+    /// Whether the member was present before.
+    known: bool,
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        self.message.size().saturating_add(OVERHEAD)
+    }
 }
 
 impl History {
@@ -40,17 +48,16 @@ impl History {
         now: Instant,
         position: Position,
         message: &PresenceMessage,
+        known: bool,
     ) {
         if config.retention.is_zero() || config.events == 0 {
             self.forgotten = Some(position);
             return;
         }
-        self.bytes += message.size().saturating_add(OVERHEAD);
-        self.entries.push_back(Entry {
-            position,
-            until: now + config.retention,
-            message: message.clone(),
-        });
+        let until = now + config.retention;
+        let entry = Entry { position, until, message: message.clone(), known };
+        self.bytes += entry.size();
+        self.entries.push_back(entry);
         let room = config.bytes.min(config.total_bytes.saturating_sub(others));
         while self.entries.len() > config.events || self.bytes > room {
             if !self.forget_oldest() {
@@ -79,9 +86,25 @@ impl History {
 
     fn forget_oldest(&mut self) -> bool {
         let Some(entry) = self.entries.pop_front() else { return false };
-        self.bytes = self.bytes.saturating_sub(entry.message.size().saturating_add(OVERHEAD));
+        self.bytes = self.bytes.saturating_sub(entry.size());
         self.forgotten = Some(entry.position);
         true
+    }
+
+    /// What happened after a position, each event with whether the member was present before it; if
+    /// all of it is remembered, and there is room for it, in bytes, estimated. Takes the room.
+    pub(super) fn since(
+        &self,
+        serial: u64,
+        room: &mut usize,
+    ) -> Option<impl Iterator<Item = (&PresenceMessage, bool)>> {
+        if self.forgotten.is_some_and(|forgotten| forgotten.serial > serial) {
+            return None;
+        }
+        let from = self.entries.partition_point(|entry| entry.position.serial <= serial);
+        let events = self.entries.range(from..);
+        *room = events.clone().try_fold(*room, |room, entry| room.checked_sub(entry.size()))?;
+        Some(events.map(|entry| (&entry.message, entry.known)))
     }
 
     /// A page. Events whose time is over do not show, even if they are not forgotten yet.

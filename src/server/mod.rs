@@ -14,7 +14,8 @@
 //!   [`Input::Activity`]; otherwise quiet peers are taken for lost.
 //! - It tells when its send queue for a transport grows long ([`Input::Congested`]) and short again
 //!   ([`Input::Writable`]). A congested transport costs the server nothing: it is left out of
-//!   broadcasts, and synced again afterwards.
+//!   broadcasts, and afterwards told what it missed, by events if they are few, else by a sync. A
+//!   sync that is under way waits, and goes on.
 //! - It persists [`Output::Event`]s, if it wants to, before it carries out the outputs that follow:
 //!   then no acknowledged event is ever lost.
 //!
@@ -35,6 +36,7 @@ mod attach;
 mod channel;
 mod coalesce;
 mod config;
+mod congestion;
 mod connection;
 mod counters;
 mod departures;

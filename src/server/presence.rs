@@ -314,7 +314,7 @@ impl Server {
             Change::Updated => false,
         };
         self.counters.members += u64::from(entered);
-        self.remember(step.channel, position, message);
+        self.remember(step.channel, position, message, !entered);
         if self.config.events {
             let entry = self.channels.get(step.channel)?;
             let (channel, message) = (entry.name.clone(), message.clone());

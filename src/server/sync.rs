@@ -13,6 +13,16 @@ use alloc::vec::Vec;
 /// Bytes of a member in a page beside its data, roughly.
 const OVERHEAD: usize = 120;
 
+/// A sync that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sync {
+    sequence: u64,
+    /// The slot at which the next page starts.
+    next: u32,
+    /// Whether another has to follow: of what earlier pages told, something has changed unheard.
+    again: bool,
+}
+
 impl Server {
     /// Starts a sync, in place of one that is under way (RTP18a). The pages come at the end of
     /// this step and of those that follow. Without members nothing needs to be said: ATTACHED has
@@ -34,7 +44,7 @@ impl Server {
         if empty || !entry.live {
             return;
         }
-        entry.sync = Some((sequence, 0));
+        entry.sync = Some(Sync { sequence, next: 0, again: false });
         self.counters.syncs += 1;
         self.counters.syncs_running += u64::from(!running);
         self.queue_sync(attachment);
@@ -44,14 +54,14 @@ impl Server {
     /// have the others, and would wait for them.
     pub(super) fn end_sync(&mut self, attachment: Slot, out: &mut Outbox) {
         let Some(entry) = self.channels.attachment(attachment) else { return };
-        let (Some((sequence, _)), slot) = (entry.sync, entry.connection) else { return };
+        let (Some(sync), slot) = (entry.sync, entry.connection) else { return };
         if !entry.live || !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
             return;
         }
         let Some(channel) = self.channels.get(entry.channel) else { return };
         let frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
-            channel_serial: Some(stream::sync_serial(sequence, None)),
+            channel_serial: Some(stream::sync_serial(sync.sequence, None)),
             ..ProtocolMessage::new(Action::Sync)
         };
         self.reply(slot, frame, out);
@@ -62,6 +72,23 @@ impl Server {
         let Some(entry) = self.channels.attachment_mut(attachment) else { return };
         if entry.sync.take().is_some() {
             self.counters.syncs_running = self.counters.syncs_running.saturating_sub(1);
+        }
+    }
+
+    /// Makes good by members, not by events, what a client has missed: by a sync, which follows the
+    /// one that is under way if there is one. Every sync that begins comes to its end, however busy
+    /// the channel is and however slowly the client reads.
+    pub(super) fn sync_again(&mut self, attachment: Slot) {
+        match self.channels.attachment_mut(attachment).and_then(|entry| entry.sync.as_mut()) {
+            Some(sync) => sync.again = true,
+            None => self.start_sync(attachment, true),
+        }
+    }
+
+    /// Goes on with a sync that had to wait.
+    pub(super) fn go_on_with_sync(&mut self, attachment: Slot) {
+        if self.channels.attachment(attachment).is_some_and(|entry| entry.sync.is_some()) {
+            self.queue_sync(attachment);
         }
     }
 
@@ -102,10 +129,10 @@ impl Server {
     /// Sends the next page of a sync. Tells whether more follow.
     fn send_page(&mut self, attachment: Slot, out: &mut Outbox) -> bool {
         let Some(entry) = self.channels.attachment(attachment) else { return false };
-        let (Some((sequence, from)), slot) = (entry.sync, entry.channel) else { return false };
+        let (Some(sync), slot) = (entry.sync, entry.channel) else { return false };
         let Some(connection) = self.connections.get(entry.connection) else { return false };
         let (Some(transport), false) = (connection.transport, connection.congested) else {
-            // It starts again when the transport can take it.
+            // It goes on when the transport can take it.
             return false;
         };
         let format = connection.format;
@@ -125,10 +152,10 @@ impl Server {
         };
         let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
         let (action, serial, next) = if subscribes {
-            let next = page.fill_from(channel, from);
-            (Action::Sync, Some(stream::sync_serial(sequence, next)), next)
+            let next = page.fill_from(channel, sync.next);
+            (Action::Sync, Some(stream::sync_serial(sync.sequence, next)), next)
         } else {
-            (Action::Presence, None, page.fill_with_own(channel, entry, from))
+            (Action::Presence, None, page.fill_with_own(channel, entry, sync.next))
         };
         let mut frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
@@ -143,80 +170,17 @@ impl Server {
             }
         };
         self.put(out, output);
-        if let Some(entry) = self.channels.attachment_mut(attachment) {
-            entry.sync = next.map(|next| (sequence, next));
-        }
-        if next.is_none() {
-            self.counters.syncs_running = self.counters.syncs_running.saturating_sub(1);
-        }
-        next.is_some()
-    }
-
-    /// The host's queue for a transport is long: broadcasts leave it out from now on.
-    pub(super) fn congested(&mut self, slot: Slot) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if core::mem::replace(&mut connection.congested, true) {
-            return;
-        }
-        self.counters.congested += 1;
-        self.counters.congestions += 1;
-        let mut next = connection.first;
-        while let Some(attachment) = next {
-            self.channels.part(attachment);
-            next = self.channels.attachment(attachment).and_then(|entry| entry.next);
-        }
-    }
-
-    /// The host's queue is short again: what was left out is made good. Events that were missed by
-    /// a sync (RTP18); messages that were missed by an ATTACHED that says so (RTL12).
-    pub(super) fn writable(&mut self, slot: Slot, out: &mut Outbox) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if !core::mem::replace(&mut connection.congested, false) {
-            return;
-        }
-        self.counters.congested = self.counters.congested.saturating_sub(1);
-        if let Some(more) = &mut connection.more {
-            more.replies = 0;
-        }
-        self.send_held_acks(slot, out);
-        let Some(connection) = self.connections.get(slot) else { return };
-        let Some(transport) = connection.transport else { return };
-        let mut next = connection.first;
-        while let Some(attachment) = next {
-            let Some(entry) = self.channels.attachment(attachment) else { break };
-            next = entry.next;
-            if !entry.live {
-                continue;
-            }
-            let channel = entry.channel;
-            // What is gathered was not missed, but is told below or by a sync that follows.
-            self.tell_pending(channel, out);
-            let (Some(entry), Some(state)) =
-                (self.channels.attachment(attachment), self.channels.get(channel))
-            else {
-                break;
-            };
-            let missed = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE)
-                && entry.presence_mark < state.last_presence;
-            let presence = missed || entry.sync.is_some();
-            let messages =
-                entry.granted.contains(Modes::SUBSCRIBE) && entry.message_mark < state.last_message;
-            let watches = !entry.metrics.is_empty();
-            self.channels.join(attachment, transport);
-            if messages {
-                let message = "Messages were missed because the connection was too slow";
-                let error = crate::wire::ErrorInfo::new(90003, 400, message);
-                self.send_attached(attachment, false, Some(error), out);
-                self.begin_sync(attachment);
-            }
-            if presence {
-                self.counters.resyncs += 1;
+        let Some(next) = next else {
+            self.stop_sync(attachment);
+            if sync.again {
                 self.start_sync(attachment, true);
             }
-            if watches {
-                self.tell_occupancy(channel, Some(attachment), out);
-            }
+            return false;
+        };
+        if let Some(entry) = self.channels.attachment_mut(attachment) {
+            entry.sync = Some(Sync { next, ..sync });
         }
+        true
     }
 }
 

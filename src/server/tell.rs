@@ -79,15 +79,29 @@ impl Server {
         messages: Vec<PresenceMessage>,
         out: &mut Outbox,
     ) {
-        let per_frame = self.config.items_per_broadcast.max(1);
         let congested = self.connections.get(slot).is_none_or(|c| c.congested);
         let serial = (!congested).then_some(serial);
-        let mut messages = messages.into_iter().peekable();
-        while messages.peek().is_some() {
-            let Some(mut frame) = self.presence_frame_out(channel, serial) else { return };
-            frame.presence = messages.by_ref().take(per_frame).collect();
+        for frame in self.presence_frames(channel, serial, messages) {
             self.reply(slot, frame, out);
         }
+    }
+
+    /// PRESENCE frames of a channel with these items, so many in each as one may have.
+    pub(super) fn presence_frames(
+        &self,
+        channel: Slot,
+        serial: Option<u64>,
+        messages: Vec<PresenceMessage>,
+    ) -> Vec<ProtocolMessage> {
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let mut messages = messages.into_iter().peekable();
+        let mut frames = Vec::new();
+        while messages.peek().is_some() {
+            let Some(mut frame) = self.presence_frame_out(channel, serial) else { break };
+            frame.presence = messages.by_ref().take(per_frame).collect();
+            frames.push(frame);
+        }
+        frames
     }
 
     /// A PRESENCE frame of a channel, without items; with a position it moves the channel's serial
@@ -140,28 +154,27 @@ impl Server {
         let Some(pending) = entry.pending.take() else { return };
         let (serial, to) = (entry.last, entry.presence.share());
         self.arm_channel(channel);
-        let mut messages = pending.into_messages().into_iter().peekable();
+        let messages = pending.into_messages();
         self.counters.presence_events += messages.len() as u64;
-        while messages.peek().is_some() {
-            let Some(mut frame) = self.presence_frame_out(channel, Some(serial)) else { return };
-            let per_frame = self.config.items_per_broadcast.max(1);
-            frame.presence = messages.by_ref().take(per_frame).collect();
+        for frame in self.presence_frames(channel, Some(serial), messages) {
             self.broadcast(Recipients::new(to.clone(), None, None), frame, out);
         }
     }
 
-    /// Remembers an event in the channel's history.
+    /// Remembers an event in the channel's history. `known` is whether the member was present
+    /// before it.
     pub(super) fn remember(
         &mut self,
         channel: Slot,
         position: Position,
         message: &PresenceMessage,
+        known: bool,
     ) {
         let now = self.now.mono;
         let all = self.history_bytes;
         let Some(entry) = self.channels.get_mut(channel) else { return };
         let others = all.saturating_sub(entry.history.bytes());
-        entry.history.push(&self.config.history, others, now, position, message);
+        entry.history.push(&self.config.history, others, now, position, message, known);
         self.history_bytes = others.saturating_add(entry.history.bytes());
         if entry.history_at.is_none() && !entry.history.is_empty() {
             entry.history_at = Some(now + self.config.history.retention);

@@ -510,7 +510,7 @@ impl Came {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.sent.extend(other.sent);
         self.events.extend(other.events);
         self.pings.extend(other.pings);
