@@ -6,7 +6,7 @@
 use crate::Instant;
 use alloc::vec::Vec;
 
-/// No timer: the end of a list.
+/// The neighbour of a timer that is not armed.
 const NONE: u32 = u32::MAX;
 /// Buckets per level.
 const BUCKETS: usize = 64;
@@ -15,16 +15,21 @@ const BITS: u32 = 6;
 /// Levels; together they cover 2^42 ms, which is 139 years. Later deadlines wait in the last bucket
 /// and are looked at again then.
 const LEVELS: usize = 7;
+/// The buckets of all levels: as many nodes come before those of the timers.
+const ENDS: usize = LEVELS * BUCKETS;
 
 /// Timers by number. Numbers are dense; each has one timer, armed or not.
 #[derive(Clone, Debug)]
 pub(super) struct Wheel {
+    /// The buckets, level by level, then the timers by number. Each bucket is a ring: its own node
+    /// is the neighbour of its first timer and of its last.
     nodes: Vec<Node>,
-    levels: [Level; LEVELS],
+    /// Of each level, which buckets hold timers.
+    occupied: [u64; LEVELS],
     /// Up to where time has been worked off.
     elapsed: u64,
     /// A bucket that has come up and whose timers move down.
-    moving: Option<(usize, usize)>,
+    moving: Option<u32>,
     /// No timer is due before, and none has to move: most calls need to know no more than that.
     quiet_until: u64,
     /// Whether time until then can be worked off at once: no bucket has begun.
@@ -34,44 +39,32 @@ pub(super) struct Wheel {
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
+    /// Of a bucket: none of its timers is due before. It may be too early once timers were taken
+    /// out.
     deadline: u64,
     next: u32,
     previous: u32,
-    /// Level and bucket that the timer is in; `NONE` if it is not armed.
-    place: u32,
 }
 
-const IDLE: Node = Node { deadline: 0, next: NONE, previous: NONE, place: NONE };
+const IDLE: Node = Node { deadline: 0, next: NONE, previous: NONE };
 
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    /// Which buckets hold timers.
-    occupied: u64,
-    buckets: [Bucket; BUCKETS],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    first: u32,
-    last: u32,
-    /// No timer of the bucket is due before. It may be too early once timers were taken out.
-    earliest: u64,
-}
-
-const EMPTY: Bucket = Bucket { first: NONE, last: NONE, earliest: u64::MAX };
-
-impl Bucket {
-    fn first(&self) -> Option<u32> {
-        (self.first != NONE).then_some(self.first)
+impl Node {
+    /// A bucket without timers.
+    const fn empty(bucket: u32) -> Self {
+        Self { deadline: u64::MAX, next: bucket, previous: bucket }
     }
 }
 
+/// The node of the timer of a number.
+const fn index(number: u32) -> usize {
+    number as usize + ENDS
+}
+
 impl Wheel {
-    pub(super) const fn new() -> Self {
-        let level = Level { occupied: 0, buckets: [EMPTY; BUCKETS] };
+    pub(super) fn new() -> Self {
         Self {
-            nodes: Vec::new(),
-            levels: [level; LEVELS],
+            nodes: (0..ENDS as u32).map(Node::empty).collect(),
+            occupied: [0; LEVELS],
             elapsed: 0,
             moving: None,
             quiet_until: u64::MAX,
@@ -88,34 +81,39 @@ impl Wheel {
     /// Arms the timer of this number, instead of what it was armed for. A deadline that has passed
     /// is due at once.
     pub(super) fn arm(&mut self, number: u32, deadline: Instant) {
-        self.cancel(number);
-        let index = number as usize;
-        if index >= self.nodes.len() {
-            self.nodes.resize(index + 1, IDLE);
+        let index = index(number);
+        match self.nodes.get(index) {
+            Some(node) if node.next != NONE => self.unlink(*node),
+            Some(_) => self.armed += 1,
+            None => {
+                self.nodes.resize(index + 1, IDLE);
+                self.armed += 1;
+            }
         }
-        if let Some(node) = self.nodes.get_mut(index) {
-            node.deadline = deadline.as_millis();
-            self.armed += 1;
-            self.link(number);
-        }
+        self.link(index, deadline.as_millis());
     }
 
     /// Disarms the timer of this number, if it is armed.
     pub(super) fn cancel(&mut self, number: u32) {
-        let Some(&node) = self.nodes.get(number as usize) else { return };
-        if node.place != NONE {
-            self.unlink(number, node);
+        let Some(node) = self.nodes.get_mut(index(number)) else { return };
+        let node = core::mem::replace(node, IDLE);
+        if node.next != NONE {
+            self.unlink(node);
             self.armed -= 1;
         }
     }
 
     /// When the next timer is due at the earliest. Exact, unless timers were taken out.
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
+        if self.armed == 0 {
+            return None;
+        }
         if self.moving.is_some() {
             return Some(Instant::from_millis(self.elapsed));
         }
         let (level, bucket) = self.first_place()?;
-        Some(Instant::from_millis(self.bucket(level, bucket)?.earliest))
+        Some(Instant::from_millis(self.nodes.get(level * BUCKETS + bucket)?.deadline))
     }
 
     /// Takes the next timer that is due at or before `now`, in order of deadlines and, among equal
@@ -135,12 +133,12 @@ impl Wheel {
 
     fn pop_due(&mut self, now: u64, moves: &mut usize) -> Option<u32> {
         loop {
-            if let Some((level, bucket)) = self.moving {
-                while let Some(first) = self.bucket(level, bucket)?.first() {
+            if let Some(bucket) = self.moving {
+                while let Some(first) = self.first_of(bucket as usize) {
                     *moves = moves.checked_sub(1)?;
-                    let node = *self.nodes.get(first as usize)?;
-                    self.unlink(first, node);
-                    self.link(first);
+                    let node = *self.nodes.get(first)?;
+                    self.unlink(node);
+                    self.link(first, node.deadline);
                 }
                 self.moving = None;
             }
@@ -151,14 +149,16 @@ impl Wheel {
                 (self.quiet_until, self.between) = (start, true);
                 return None;
             };
+            let end = level * BUCKETS + bucket;
             if level == 0 {
                 self.elapsed = self.elapsed.max(start);
-                let first = self.bucket(level, bucket)?.first()?;
-                self.unlink(first, *self.nodes.get(first as usize)?);
+                let first = self.first_of(end)?;
+                let node = core::mem::replace(self.nodes.get_mut(first)?, IDLE);
+                self.unlink(node);
                 self.armed -= 1;
-                return Some(first);
+                return u32::try_from(first - ENDS).ok();
             }
-            let earliest = self.bucket(level, bucket)?.earliest;
+            let earliest = self.nodes.get(end)?.deadline;
             if earliest > now {
                 (self.quiet_until, self.between) = (earliest, false);
                 return None;
@@ -166,25 +166,24 @@ impl Wheel {
             // A bucket of a higher level has come up: its timers move down. It gets no new ones
             // meanwhile, as whatever falls into it belongs further down from now on.
             self.elapsed = self.elapsed.max(start);
-            self.moving = Some((level, bucket));
+            self.moving = Some(end as u32);
         }
     }
 
-    fn bucket(&self, level: usize, bucket: usize) -> Option<&Bucket> {
-        self.levels.get(level)?.buckets.get(bucket)
+    /// The node of the first timer of a bucket.
+    fn first_of(&self, end: usize) -> Option<usize> {
+        let first = self.nodes.get(end)?.next as usize;
+        (first >= ENDS).then_some(first)
     }
 
     /// The first bucket in time that holds timers. Timers of a level are due before those of the
     /// next one.
+    #[inline]
     fn first_place(&self) -> Option<(usize, usize)> {
-        for (number, level) in self.levels.iter().enumerate() {
-            if level.occupied != 0 {
-                let at = self.position(number);
-                let ahead = level.occupied.rotate_right(at).trailing_zeros();
-                return Some((number, ((at + ahead) % BUCKETS as u32) as usize));
-            }
-        }
-        None
+        let (level, occupied) = self.occupied.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        let at = self.position(level);
+        let ahead = occupied.rotate_right(at).trailing_zeros();
+        Some((level, ((at + ahead) % BUCKETS as u32) as usize))
     }
 
     /// The bucket of a level that the present time falls into.
@@ -202,66 +201,58 @@ impl Wheel {
         if bucket < position { start.saturating_add(1 << (shift + BITS)) } else { start }
     }
 
-    fn link(&mut self, number: u32) {
-        let Some(deadline) = self.nodes.get(number as usize).map(|node| node.deadline) else {
-            return;
-        };
-        let at = deadline.max(self.elapsed);
+    /// The bucket for a deadline.
+    const fn place_of(&self, at: u64) -> (usize, usize) {
         let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
         let level = (differing / BITS) as usize;
-        let (level, bucket) = if level < LEVELS {
-            (level, ((at >> (BITS * level as u32)) % BUCKETS as u64) as usize)
-        } else {
-            // In a later round of the last level: its own bucket if that comes up before the present
-            // one does again, else the one that comes up last.
-            let level = LEVELS - 1;
-            let shift = BITS * level as u32;
-            let ahead = ((at >> shift) - (self.elapsed >> shift)).min(BUCKETS as u64 - 1);
-            (level, (self.position(level) as usize + ahead as usize) % BUCKETS)
-        };
-        self.quiet_until = self.quiet_until.min(self.start_of(level, bucket));
-        let Some(entry) = self.levels.get_mut(level) else { return };
-        entry.occupied |= 1 << bucket;
-        let Some(list) = entry.buckets.get_mut(bucket) else { return };
-        list.earliest = list.earliest.min(deadline);
-        let last = core::mem::replace(&mut list.last, number);
-        if last == NONE {
-            list.first = number;
-        } else if let Some(node) = self.nodes.get_mut(last as usize) {
-            node.next = number;
+        if level < LEVELS {
+            return (level, ((at >> (BITS * level as u32)) % BUCKETS as u64) as usize);
         }
-        if let Some(node) = self.nodes.get_mut(number as usize) {
-            node.previous = last;
-            node.next = NONE;
-            node.place = (level * BUCKETS + bucket) as u32;
+        // In a later round of the last level: its own bucket if that comes up before the present
+        // one does again, else the one that comes up last.
+        let level = LEVELS - 1;
+        let shift = BITS * level as u32;
+        let ahead = (at >> shift) - (self.elapsed >> shift);
+        let ahead = if ahead < BUCKETS as u64 { ahead as usize } else { BUCKETS - 1 };
+        (level, (self.position(level) as usize + ahead) % BUCKETS)
+    }
+
+    /// Puts a timer last into the bucket of its deadline.
+    fn link(&mut self, index: usize, deadline: u64) {
+        let (level, bucket) = self.place_of(deadline.max(self.elapsed));
+        self.quiet_until = self.quiet_until.min(self.start_of(level, bucket));
+        if let Some(occupied) = self.occupied.get_mut(level) {
+            *occupied |= 1 << bucket;
+        }
+        let end = level * BUCKETS + bucket;
+        let Some(entry) = self.nodes.get_mut(end) else { return };
+        entry.deadline = entry.deadline.min(deadline);
+        let previous = core::mem::replace(&mut entry.previous, index as u32);
+        if let Some(last) = self.nodes.get_mut(previous as usize) {
+            last.next = index as u32;
+        }
+        if let Some(node) = self.nodes.get_mut(index) {
+            *node = Node { deadline, next: end as u32, previous };
         }
     }
 
-    /// Takes a timer, whose node is given, out of its bucket.
-    fn unlink(&mut self, number: u32, node: Node) {
-        let (level, bucket) = (node.place as usize / BUCKETS, node.place as usize % BUCKETS);
+    /// Closes the ring of a bucket behind a timer, whose node this was.
+    fn unlink(&mut self, node: Node) {
         if let Some(previous) = self.nodes.get_mut(node.previous as usize) {
             previous.next = node.next;
         }
         if let Some(next) = self.nodes.get_mut(node.next as usize) {
             next.previous = node.previous;
         }
-        if let Some(entry) = self.levels.get_mut(level)
-            && let Some(list) = entry.buckets.get_mut(bucket)
-        {
-            if node.previous == NONE {
-                list.first = node.next;
+        if node.next == node.previous {
+            // Nothing is left but the bucket.
+            let bucket = node.next as usize;
+            if let Some(end) = self.nodes.get_mut(bucket) {
+                end.deadline = u64::MAX;
             }
-            if node.next == NONE {
-                list.last = node.previous;
+            if let Some(occupied) = self.occupied.get_mut(bucket / BUCKETS) {
+                *occupied &= !(1 << (bucket % BUCKETS));
             }
-            if list.first == NONE {
-                *list = EMPTY;
-                entry.occupied &= !(1 << bucket);
-            }
-        }
-        if let Some(node) = self.nodes.get_mut(number as usize) {
-            node.place = NONE;
         }
     }
 }
