@@ -58,6 +58,18 @@ impl Serials {
         if !self.contains(serial) {
             return;
         }
+        if serial == self.highest {
+            // All above the highest are new; a gap that it closed is above it now.
+            let before = serial - 1;
+            self.highest = before;
+            if let Some(&(first, last)) = self.gaps.last()
+                && last == before
+            {
+                self.gaps.pop();
+                self.highest = first - 1;
+            }
+            return;
+        }
         let place = self.gaps.partition_point(|(first, _)| *first < serial);
         let (mut gap, mut from, mut to) = ((serial, serial), place, place);
         if let Some(before) = place.checked_sub(1).and_then(|at| self.gaps.get(at))
