@@ -235,16 +235,16 @@ impl MemberSet {
     pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
         let record = self.records.get(slot)?;
         let client_hash = self.client_hash(&record.client_id);
-        let is_first = self.first_entry(client_hash, &record.client_id) == Some(slot);
         let (next, previous) = (record.next, record.previous);
-        if is_first {
-            if let Some(next) = next {
-                self.promote(next.slot(), previous);
-                if let Ok(entry) = self.firsts.find_entry(widen(client_hash), |e| e.slot == slot) {
+        if let Ok(entry) = self.firsts.find_entry(widen(client_hash), |entry| entry.slot == slot) {
+            match next {
+                Some(next) => {
                     entry.into_mut().slot = next.slot();
+                    self.promote(next.slot(), previous);
                 }
-            } else {
-                remove_entry(&mut self.firsts, client_hash, slot);
+                None => {
+                    entry.remove();
+                }
             }
         } else {
             let hash = self.key_hash(&record.client_id, &record.connection_id);
