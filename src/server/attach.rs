@@ -192,8 +192,8 @@ impl Server {
         self.stop_sync(attachment);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         if entry.live {
-            channel.occupancy.count(entry.granted, false);
-            channel.occupancy.count(granted, true);
+            channel.attached.count(entry.granted, false);
+            channel.attached.count(granted, true);
         }
         entry.requested = requested;
         entry.granted = granted;
@@ -216,7 +216,7 @@ impl Server {
         let Some(transport) = connection.transport else { return };
         let was_live = core::mem::replace(&mut entry.live, true);
         if !was_live {
-            channel.occupancy.count(entry.granted, true);
+            channel.attached.count(entry.granted, true);
         }
         let slot = entry.channel;
         if connection.congested {
@@ -235,12 +235,19 @@ impl Server {
 
     /// The transport that attached is gone.
     pub(super) fn set_asleep(&mut self, attachment: Slot, out: &mut Outbox) {
-        self.channels.part(attachment);
-        self.stop_sync(attachment);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        if core::mem::replace(&mut entry.live, false) {
-            channel.occupancy.count(entry.granted, false);
-            let slot = entry.channel;
+        let was_live = core::mem::replace(&mut entry.live, false);
+        if was_live {
+            channel.attached.count(entry.granted, false);
+        }
+        let (slot, hears, syncs) = (entry.channel, entry.hears(), entry.sync.is_some());
+        if hears {
+            self.channels.part(attachment);
+        }
+        if syncs {
+            self.stop_sync(attachment);
+        }
+        if was_live {
             self.occupancy_changed(slot, out);
         }
     }

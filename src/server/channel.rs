@@ -4,6 +4,7 @@ use super::coalesce::Pending;
 use super::history::History;
 use super::limits::Bucket;
 use super::occupancy::{Metrics, Occupancy, Watch};
+use super::sooner;
 use super::sync::Sync;
 use crate::members::{MemberSet, Slab, Slot};
 use crate::wire::{Modes, Params, PresenceMessage};
@@ -31,7 +32,8 @@ pub(super) struct Channel {
     pub(super) messages: Audience,
     /// Who is told of the occupancy.
     pub(super) watchers: Vec<Slot>,
-    pub(super) occupancy: Occupancy,
+    /// How many attachments use it, of each kind.
+    pub(super) attached: Occupancy,
     pub(super) watch: Watch,
     /// The position of the last frame, and of the last of each kind.
     pub(super) last: u64,
@@ -44,10 +46,12 @@ pub(super) struct Channel {
     /// Events that are gathered before they are told; `None` if they are told at once.
     pub(super) window: Option<Duration>,
     pub(super) pending: Option<Box<Pending>>,
-    /// Leaves that wait for the end of the present step, to be told in one frame.
+    /// Leaves that wait for the end of the present step, to be told in one frame. Their ids follow
+    /// from that of the frame, unless they are written out.
     pub(super) leaves: Vec<PresenceMessage>,
-    /// The position of those leaves.
+    /// The position and the id of that frame.
     pub(super) leaves_serial: u64,
+    pub(super) leaves_id: SmolStr,
     /// What the channel's timer waits for.
     pub(super) history_at: Option<Instant>,
     pub(super) window_at: Option<Instant>,
@@ -65,7 +69,7 @@ impl Channel {
             presence: Audience::default(),
             messages: Audience::default(),
             watchers: Vec::new(),
-            occupancy: Occupancy::default(),
+            attached: Occupancy::default(),
             watch: Watch::default(),
             last: serial,
             last_presence: serial,
@@ -77,6 +81,7 @@ impl Channel {
             pending: None,
             leaves: Vec::new(),
             leaves_serial: 0,
+            leaves_id: SmolStr::default(),
             history_at: None,
             window_at: None,
             occupancy_at: None,
@@ -91,7 +96,13 @@ impl Channel {
 
     /// When its timer must fire next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.history_at, self.window_at, self.occupancy_at].into_iter().flatten().min()
+        sooner(sooner(self.history_at, self.window_at), self.occupancy_at)
+    }
+
+    /// How many use it.
+    pub(super) fn occupancy(&self) -> Occupancy {
+        let presence_members = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        Occupancy { presence_members, ..self.attached }
     }
 
     /// Whether nothing is known of the channel any more.
@@ -241,6 +252,11 @@ impl Attachment {
             sync: None,
             queued: false,
         }
+    }
+
+    /// Whether it is in an audience.
+    pub(super) const fn hears(&self) -> bool {
+        self.presence_place.is_some() || self.message_place.is_some()
     }
 }
 

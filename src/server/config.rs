@@ -141,6 +141,13 @@ pub struct HistoryConfig {
     pub total_bytes: usize,
 }
 
+impl HistoryConfig {
+    /// Whether anything is remembered at all.
+    pub(super) const fn keeps(&self) -> bool {
+        !self.retention.is_zero() && self.events > 0
+    }
+}
+
 impl Default for HistoryConfig {
     fn default() -> Self {
         Self {

@@ -238,10 +238,12 @@ impl Connections {
         }
     }
 
-    /// Takes the transport from a connection.
-    pub(super) fn unbind(&mut self, slot: Slot) -> Option<TransportId> {
-        let transport = self.slab.get_mut(slot)?.transport.take()?;
-        self.transports.remove(&transport);
+    /// Takes a transport from its connection, and tells which one that is.
+    pub(super) fn unbind(&mut self, transport: TransportId) -> Option<Slot> {
+        let slot = self.transports.remove(&transport)?;
+        if let Some(connection) = self.slab.get_mut(slot) {
+            connection.transport = None;
+        }
         if self.transports.is_empty() {
             self.transports = HashMap::with_hasher(self.hasher.clone());
         } else if self.transports.capacity() > 64
@@ -249,6 +251,6 @@ impl Connections {
         {
             self.transports.shrink_to(self.transports.len() * 2);
         }
-        Some(transport)
+        Some(slot)
     }
 }

@@ -4,11 +4,13 @@
 use super::roster::{Change, Record};
 use super::{LeaveCause, Outbox, Output, Server, ServerEvent};
 use crate::members::Slot;
-use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage, inherited_id};
 use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
 use smol_str::SmolStrBuilder;
 
+/// Leaves in one frame from which on room is made for as many as there can be.
+const BURST: usize = 4;
 /// Moves between the levels of a wheel that cost as much as one expiry.
 const MOVES: usize = 8;
 
@@ -36,13 +38,16 @@ impl Server {
         self.tell_gathered(out);
     }
 
-    /// Works off the deadlines of a lost connection that have passed, whatever they cost.
-    pub(super) fn expire_now(&mut self, slot: Slot, out: &mut Outbox) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    /// Works off the deadlines of a lost connection that have passed, whatever they cost. Tells
+    /// whether it is forgotten.
+    pub(super) fn expire_now(&mut self, slot: Slot, out: &mut Outbox) -> bool {
+        let Some(connection) = self.connections.get(slot) else { return true };
         let lost = connection.transport.is_none();
         if lost && connection.deadline(self.config.connection_state_ttl) <= self.now.mono {
             self.connection_due(slot, &mut usize::MAX.clone(), out);
+            return self.connections.get(slot).is_none();
         }
+        false
     }
 
     fn connection_due(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) {
@@ -65,7 +70,7 @@ impl Server {
         if connection.silent_at() <= now {
             self.counters.silent += 1;
             self.put(out, Output::Close { transport });
-            self.lose(slot, out);
+            self.lose(transport, out);
             return;
         }
         if let Some(more) = &mut connection.more {
@@ -150,20 +155,22 @@ impl Server {
     ) -> bool {
         loop {
             let Some(entry) = self.channels.attachment(attachment) else { return true };
-            let (Some(member), channel) = (entry.first_member, entry.channel) else { return true };
+            let (channel, owner) = (entry.channel, entry.connection);
+            let Some(member) = entry.first_member else { return true };
             if *budget == 0 {
                 return false;
             }
             *budget -= 1;
-            if !self.remove_member(channel, member, cause, out) {
+            if !self.remove_member(Some(owner), channel, member, cause, out) {
                 return true;
             }
         }
     }
 
-    /// Takes one member out on its behalf, and gathers the leave to be told.
-    pub(super) fn remove_member(
+    /// Takes one member, of this connection, out on its behalf, and gathers the leave to be told.
+    fn remove_member(
         &mut self,
+        owner: Option<Slot>,
         channel: Slot,
         member: Slot,
         cause: LeaveCause,
@@ -177,7 +184,6 @@ impl Server {
         else {
             return false;
         };
-        let owner = self.owner_of(channel, member);
         let Change::Left(mut message) =
             self.apply_record(owner, channel, Record::Remove { member, version })
         else {
@@ -193,7 +199,6 @@ impl Server {
                 connection.serials.forget(serial);
             }
         }
-        message.id = Some(self.leave_id());
         let per_frame = self.config.items_per_broadcast.max(1);
         let wall = self.now.wall;
         let Some(entry) = self.channels.get_mut(channel) else { return false };
@@ -203,6 +208,7 @@ impl Server {
         let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
         message.timestamp = Some(entry.stamp(wall.max(later)));
         if entry.leaves.is_empty() {
+            entry.leaves_id = self.leave_ids.next();
             entry.leaves_serial = self.stream.next(wall);
             entry.last = entry.leaves_serial;
             entry.last_presence = entry.last;
@@ -212,8 +218,17 @@ impl Server {
             serial: entry.leaves_serial,
             index: u32::try_from(entry.leaves.len()).unwrap_or(u32::MAX),
         };
+        // Most leaves go out in their frame and nowhere else, and their ids follow from its own.
+        let stands_alone = self.config.events
+            || self.config.history.keeps()
+            || entry.window.is_some()
+            || cause != LeaveCause::GraceEnded;
+        message.id = stands_alone.then(|| inherited_id(&entry.leaves_id, position.index as usize));
         self.member_left(channel, position, &message, cause, owner, out);
         let Some(entry) = self.channels.get_mut(channel) else { return false };
+        if entry.leaves.len() == BURST {
+            entry.leaves.reserve(per_frame.min(entry.members.len() + 1).saturating_sub(BURST));
+        }
         entry.leaves.push(message);
         if entry.leaves.len() >= per_frame {
             self.tell_leaves(channel, out);
@@ -263,17 +278,6 @@ impl Server {
         self.occupancy_changed(channel, out);
     }
 
-    /// The id of a leave that the server makes up: unique among all nodes and runs, and never of
-    /// the form that begins with a connection id (RTP2b1).
-    fn leave_id(&mut self) -> SmolStr {
-        self.leaves_made += 1;
-        let mut id = SmolStrBuilder::new();
-        id.push_str(&self.leave_prefix);
-        id.push(':');
-        id.push_str(itoa::Buffer::new().format(self.leaves_made));
-        id.finish()
-    }
-
     /// Takes out the members that the host named. They may enter again.
     pub(super) fn kick(
         &mut self,
@@ -306,7 +310,36 @@ impl Server {
             }
         }
         for member in members {
-            self.remove_member(channel, member, LeaveCause::Kicked, out);
+            let owner = self.owner_of(channel, member);
+            self.remove_member(owner, channel, member, LeaveCause::Kicked, out);
         }
+    }
+}
+
+/// The ids of frames with leaves that the server makes up: unique among all nodes and runs, and
+/// never of the form that begins with a connection id (RTP2b1).
+#[derive(Clone, Debug)]
+pub(super) struct LeaveIds {
+    prefix: SmolStr,
+    made: u64,
+}
+
+impl LeaveIds {
+    pub(super) fn new(node: &str, epoch: u64) -> Self {
+        Self { prefix: alloc::format!("{node}:{epoch:08x}").into(), made: 0 }
+    }
+
+    fn next(&mut self) -> SmolStr {
+        self.made += 1;
+        let mut id = SmolStrBuilder::new();
+        id.push_str(&self.prefix);
+        id.push(':');
+        id.push_str(itoa::Buffer::new().format(self.made));
+        id.finish()
+    }
+
+    /// Whether the ids begin with this text.
+    pub(super) fn begin_with(&self, text: &str) -> bool {
+        self.prefix.starts_with(text)
     }
 }

@@ -50,7 +50,7 @@ impl History {
         message: &PresenceMessage,
         known: bool,
     ) {
-        if config.retention.is_zero() || config.events == 0 {
+        if !config.keeps() {
             self.forgotten = Some(position);
             return;
         }

@@ -98,11 +98,9 @@ impl Server {
         let no_good =
             || ErrorInfo::new(80018, 400, "Unable to resume the connection: the key is not valid");
         let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
-        if let Some(slot) = self.connections.by_id(id) {
-            // Its deadlines count, even if there is no budget left to work them off.
-            self.expire_now(slot, out);
-        }
-        if let Some(slot) = self.connections.by_id(id) {
+        // Its deadlines count, even if there is no budget left to work them off.
+        let found = self.connections.by_id(id).filter(|slot| !self.expire_now(*slot, out));
+        if let Some(slot) = found {
             let connection = self.connections.get(slot).ok_or_else(no_good)?;
             if keys::same(&connection.proof, &proof) && connection.identity == *identity {
                 return Ok(slot);
@@ -129,7 +127,7 @@ impl Server {
         // A transport that is still open is displaced: no leave, and no word to its peer.
         if let Some(old) = self.connections.get(slot).and_then(|c| c.transport) {
             self.put(out, Output::Close { transport: old });
-            self.lose(slot, out);
+            self.lose(old, out);
         }
         let now = self.now.mono;
         self.connections.bind(slot, transport);
@@ -163,7 +161,7 @@ impl Server {
         }
         let mut id = self.keys.connection_id();
         // Ids of synthesized leaves must not begin with a connection id (RTP2b1).
-        while self.connections.by_id(&id).is_some() || self.leave_prefix.starts_with(id.as_str()) {
+        while self.connections.by_id(&id).is_some() || self.leave_ids.begin_with(&id) {
             id = self.keys.connection_id();
         }
         let proof = self.keys.proof(&id, &identity);
@@ -225,11 +223,10 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// A transport is gone: the connection waits to be resumed, its members for their grace.
-    pub(super) fn lose(&mut self, slot: Slot, out: &mut Outbox) {
-        if self.connections.unbind(slot).is_none() {
-            return;
-        }
+    /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
+    /// whether there was one of this number.
+    pub(super) fn lose(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
+        let Some(slot) = self.connections.unbind(transport) else { return false };
         let mut grace = false;
         let mut next = self.connections.get(slot).and_then(|c| c.first);
         while let Some(attachment) = next {
@@ -239,7 +236,7 @@ impl Server {
             self.set_asleep(attachment, out);
         }
         let now = self.now.mono;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot) else { return true };
         if connection.congested {
             connection.congested = false;
             self.counters.congested = self.counters.congested.saturating_sub(1);
@@ -249,12 +246,13 @@ impl Server {
         connection.since = now;
         connection.grace_at = grace.then(|| now + connection.remain());
         self.arm(slot);
+        true
     }
 
     /// The client is done (RTN12a): its members leave at once.
     pub(super) fn close(&mut self, slot: Slot, out: &mut Outbox) {
         let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
-        self.lose(slot, out);
+        self.lose(transport, out);
         self.forget(slot, LeaveCause::Closed, out);
         self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
         self.put(out, Output::Close { transport });

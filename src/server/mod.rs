@@ -76,6 +76,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use channel::Channels;
 use connection::Connections;
+use departures::LeaveIds;
 use keys::Keys;
 use lifecycle::Draining;
 use stream::Stream;
@@ -93,9 +94,7 @@ pub struct Server {
     counters: Counters,
     keys: Keys,
     stream: Stream,
-    /// What the ids of synthesized leaves begin with, and how many there were.
-    leave_prefix: SmolStr,
-    leaves_made: u64,
+    leave_ids: LeaveIds,
     connections: Connections,
     channels: Channels,
     /// One timer for each connection, and one for each channel.
@@ -124,8 +123,7 @@ impl Server {
             now: Now::default(),
             counters: Counters::default(),
             stream: Stream::new(config.first_serial),
-            leave_prefix: alloc::format!("{node}:{epoch:08x}").into(),
-            leaves_made: 0,
+            leave_ids: LeaveIds::new(&node, epoch),
             connections: Connections::new(keys.random()),
             channels: Channels::new(keys.random()),
             timers: Wheel::new(),
@@ -244,12 +242,9 @@ impl Server {
     #[must_use]
     pub fn occupancy(&self, channel: &str) -> Occupancy {
         let slot = self.channels.by_name(channel);
-        slot.and_then(|slot| self.channels.get(slot)).map_or_else(Occupancy::default, |entry| {
-            Occupancy {
-                presence_members: u32::try_from(entry.members.len()).unwrap_or(u32::MAX),
-                ..entry.occupancy
-            }
-        })
+        slot.and_then(|slot| self.channels.get(slot))
+            .map(channel::Channel::occupancy)
+            .unwrap_or_default()
     }
 
     /// The id of the connection that a transport serves.
@@ -278,8 +273,8 @@ impl Server {
                 self.heard(transport, out);
             }
             Input::Closed { transport } => {
-                if let Some(slot) = self.known(transport, out) {
-                    self.lose(slot, out);
+                if !self.lose(transport, out) {
+                    self.unknown(transport, out);
                 }
             }
             Input::Congested { transport } => {
@@ -318,10 +313,17 @@ impl Server {
     /// closed a moment ago and what came from it was under way.
     fn known(&mut self, transport: TransportId, out: &mut Outbox) -> Option<Slot> {
         let slot = self.connections.by_transport(transport);
-        if slot.is_none() && self.highest_transport.is_none_or(|highest| transport.0 > highest) {
-            self.misuse(Misuse::UnknownTransport(transport), out);
+        if slot.is_none() {
+            self.unknown(transport, out);
         }
         slot
+    }
+
+    #[cold]
+    fn unknown(&mut self, transport: TransportId, out: &mut Outbox) {
+        if self.highest_transport.is_none_or(|highest| transport.0 > highest) {
+            self.misuse(Misuse::UnknownTransport(transport), out);
+        }
     }
 
     /// The same, and notes that its peer is alive.
@@ -379,8 +381,8 @@ impl Server {
             return Wake::at_opt(Some(self.now.mono));
         }
         let draining = self.draining.as_ref().and_then(Draining::next);
-        let next = [self.timers.next(), self.channel_timers.next(), draining];
-        Wake::at_opt(next.into_iter().flatten().min())
+        let timer = sooner(self.timers.next(), self.channel_timers.next());
+        Wake::at_opt(sooner(timer, draining))
     }
 
     fn arm(&mut self, slot: Slot) {
@@ -401,5 +403,13 @@ impl Server {
     fn deadline_of(&self, time: crate::UnixMillis) -> Instant {
         let left = time.as_millis().saturating_sub(self.now.wall.as_millis());
         self.now.mono + core::time::Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+}
+
+/// The earlier of two deadlines.
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

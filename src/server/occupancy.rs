@@ -117,17 +117,25 @@ impl Occupancy {
 }
 
 impl Server {
-    /// Tells watchers of a channel's occupancy if it is time to, or arms the channel's timer.
+    /// Tells watchers of a channel's occupancy, if there are any and it is time to, or arms the
+    /// channel's timer.
+    #[inline]
     pub(super) fn occupancy_changed(&mut self, channel: Slot, out: &mut Outbox) {
+        if self.channels.get(channel).is_some_and(|entry| !entry.watchers.is_empty()) {
+            self.watched_changed(channel, out);
+        }
+    }
+
+    fn watched_changed(&mut self, channel: Slot, out: &mut Outbox) {
         let now = self.now.mono;
         let interval = self.config.occupancy_interval;
         let Some(entry) = self.channels.get_mut(channel) else { return };
-        entry.occupancy.presence_members = u32::try_from(entry.members.len()).unwrap_or(u32::MAX);
-        if entry.watchers.is_empty() || entry.occupancy == entry.watch.told {
+        let occupancy = entry.occupancy();
+        if occupancy == entry.watch.told {
             return;
         }
         let due = entry.watch.at.is_none_or(|at| at + interval <= now);
-        if due || entry.occupancy.turned(&entry.watch.told) {
+        if due || occupancy.turned(&entry.watch.told) {
             self.tell_occupancy(channel, None, out);
         } else if entry.occupancy_at.is_none() {
             entry.occupancy_at = entry.watch.at.map(|at| at + interval);
@@ -138,7 +146,7 @@ impl Server {
     /// The time between two occupancy events is over: watchers are told of what has changed.
     pub(super) fn occupancy_due(&mut self, channel: Slot, out: &mut Outbox) {
         let Some(entry) = self.channels.get(channel) else { return };
-        if entry.occupancy != entry.watch.told {
+        if entry.occupancy() != entry.watch.told {
             self.tell_occupancy(channel, None, out);
         }
     }
@@ -148,10 +156,10 @@ impl Server {
     pub(super) fn tell_occupancy(&mut self, channel: Slot, only: Option<Slot>, out: &mut Outbox) {
         let wall = self.now.wall;
         let Some(entry) = self.channels.get_mut(channel) else { return };
+        let (name, occupancy) = (entry.name.clone(), entry.occupancy());
         if only.is_none() {
-            entry.watch = Watch { told: entry.occupancy, at: Some(self.now.mono) };
+            entry.watch = Watch { told: occupancy, at: Some(self.now.mono) };
         }
-        let (name, occupancy) = (entry.name.clone(), entry.occupancy);
         let mut groups: Vec<(Metrics, Vec<TransportId>)> = Vec::new();
         let Some(entry) = self.channels.get(channel) else { return };
         for &watcher in only.as_ref().map_or(entry.watchers.as_slice(), core::slice::from_ref) {

@@ -146,7 +146,7 @@ impl Server {
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         self.put(out, Output::Close { transport });
-        self.lose(slot, out);
+        self.lose(transport, out);
     }
 }
 

@@ -16,6 +16,7 @@ impl Server {
         }
     }
 
+    #[inline(never)]
     fn tell_all_gathered(&mut self, out: &mut Outbox) {
         for channel in core::mem::take(&mut self.gathered) {
             self.tell_leaves(channel, out);
@@ -26,33 +27,27 @@ impl Server {
     /// Tells the leaves of one channel that were gathered.
     pub(super) fn tell_leaves(&mut self, channel: Slot, out: &mut Outbox) {
         let Some(entry) = self.channels.get_mut(channel) else { return };
-        let leaves = core::mem::take(&mut entry.leaves);
+        let mut leaves = core::mem::take(&mut entry.leaves);
         if leaves.is_empty() {
             return;
         }
-        let serial = entry.leaves_serial;
-        self.tell(channel, serial, leaves, out);
-    }
-
-    /// Tells subscribers of complete events: at once, or gathered if the channel wants that.
-    pub(super) fn tell(
-        &mut self,
-        channel: Slot,
-        serial: u64,
-        messages: Vec<PresenceMessage>,
-        out: &mut Outbox,
-    ) {
-        let Some(entry) = self.channels.get(channel) else { return };
         if entry.window.is_some() {
-            for message in messages {
-                self.gather(channel, message, true, out);
+            for leave in leaves {
+                self.gather(channel, leave, true, out);
             }
             return;
         }
+        let (serial, id) = (entry.leaves_serial, core::mem::take(&mut entry.leaves_id));
         let to = Recipients::new(entry.presence.share(), None, None);
-        self.counters.presence_events += messages.len() as u64;
+        self.counters.presence_events += leaves.len() as u64;
         if let Some(mut frame) = self.presence_frame_out(channel, Some(serial)) {
-            frame.presence = messages.into();
+            // What follows from the frame stands there alone (TP3a, TP3g).
+            for leave in &mut leaves {
+                leave.id = None;
+                leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
+            }
+            frame.id = Some(id);
+            frame.presence = leaves.into();
             self.broadcast(to, frame, out);
         }
     }

@@ -161,17 +161,22 @@ impl ProtocolMessage {
 
 fn inherit_id(id: &mut Option<SmolStr>, frame: Option<&str>, index: usize) {
     if let (None, Some(frame)) = (&id, frame) {
-        let mut text = SmolStrBuilder::new();
-        text.push_str(frame);
-        // Most frames have one item.
-        if index == 0 {
-            text.push_str(":0");
-        } else {
-            text.push(':');
-            text.push_str(itoa::Buffer::new().format(index));
-        }
-        *id = Some(text.finish());
+        *id = Some(inherited_id(frame, index));
     }
+}
+
+/// The id of an item that has none, from that of its frame (TP3a, TM2a).
+pub(crate) fn inherited_id(frame: &str, index: usize) -> SmolStr {
+    let mut text = SmolStrBuilder::new();
+    text.push_str(frame);
+    // Most frames have one item.
+    if index == 0 {
+        text.push_str(":0");
+    } else {
+        text.push(':');
+        text.push_str(itoa::Buffer::new().format(index));
+    }
+    text.finish()
 }
 
 fn inherit_field(field: &mut Option<SmolStr>, frame: &Option<SmolStr>) {
