@@ -77,8 +77,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     let start = Instant::now();
-    // Its members stay for as long as this is open.
-    let _crowd = gather(args)?;
+    let mut crowd = gather(args)?;
+    // Its members stay for as long as it answers pings.
+    std::thread::spawn(move || while crowd.receive(PATIENCE).is_ok() {});
     println!("{} members entered in {:.1} s", args.members, start.elapsed().as_secs_f64());
     for format in [Format::Json, Format::MessagePack] {
         for _ in 0..args.newcomers {
