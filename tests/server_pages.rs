@@ -2,10 +2,12 @@
 
 mod rig;
 
-use presence_proto::server::{Output, ServerConfig};
+use presence_proto::TransportId;
+use presence_proto::server::{Input, Output, ServerConfig};
 use presence_proto::wire::{Action, Format, ProtocolMessage};
 use rig::server::{CHANNEL, Rig, request};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Members with what members can have: ids of the usual form, data of every kind, text that has to
 /// be escaped, encodings that pass through, extras.
@@ -90,4 +92,50 @@ fn rtp17a_pages_of_own_members_come_as_bytes_too() {
     let frame = ProtocolMessage::decode(Format::Json, page).expect("a frame");
     assert_eq!((frame.action, frame.presence.len()), (Action::Presence, 1));
     assert_eq!(*page, frame.encode(Format::Json));
+}
+
+/// Members of one connection that leave or enter while it is told of its members, page by page:
+/// before the page that is next, where it starts, and behind that.
+#[test]
+fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
+    let client_id = |n: usize| format!("m{n}");
+    let item = |action: u8, n: usize| json!({"action": action, "clientId": client_id(n)});
+    for leaving in [vec![99], vec![90], vec![89], vec![0], vec![89, 88, 90], (0..90).collect()] {
+        let mut config = ServerConfig::default();
+        config.sync_page_members = 10;
+        config.sync_pages_per_call = 1;
+        let mut rig = Rig::with(config);
+        let me = rig.open("*");
+        // The mode PRESENCE alone.
+        let attach = json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16});
+        rig.recv(me, attach.clone());
+        let presence = |serial: usize, items: Vec<serde_json::Value>| {
+            let frame = json!({
+                "action": 14, "channel": CHANNEL, "msgSerial": serial, "presence": items,
+            });
+            Input::Received { transport: TransportId(me), frame: rig::decode(&frame) }
+        };
+        rig.input(presence(0, (0..100).map(|n| item(2, n)).collect()));
+
+        // The first page comes with ATTACHED.
+        let attach = Input::Received { transport: TransportId(me), frame: rig::decode(&attach) };
+        let mut came = rig.call(attach);
+        assert_eq!(came.items(me).len(), 10);
+        // What happens does not bring a page along: the sync waits for it.
+        rig.call(Input::Congested { transport: TransportId(me) });
+        let told = rig.call(presence(1, leaving.iter().map(|n| item(3, *n)).collect()));
+        assert_eq!(told.items(me).len(), leaving.len());
+        let told = rig.call(presence(2, vec![item(2, 100)]));
+        assert_eq!(told.items(me).len(), 1);
+        came.add(rig.writable(me));
+
+        let items = came.items(me);
+        let told: BTreeSet<String> =
+            items.iter().map(|item| item.client_id.clone().unwrap_or_default().into()).collect();
+        let wanted = (0..100).filter(|n| *n >= 90 || !leaving.contains(n)).map(client_id);
+        assert_eq!(told, wanted.collect(), "{leaving:?}");
+        assert_eq!(told.len(), items.len(), "none is told twice: {leaving:?}");
+        assert!(came.of(me, Action::Presence).iter().all(|frame| !frame.presence.is_empty()));
+        rig.end();
+    }
 }

@@ -118,9 +118,9 @@ impl Channel {
         self.owners.get(member.number() as usize)
     }
 
-    /// The members of an attachment, the newest first.
-    pub(super) fn own(&self, attachment: &Attachment) -> impl Iterator<Item = Slot> {
-        core::iter::successors(attachment.first_member, |member| self.owner(*member)?.next)
+    /// The members of an attachment, the newest first, from one of them on.
+    pub(super) fn own_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
+        core::iter::successors(first, |member| self.owner(*member)?.next)
     }
 
     /// Links a new member to its attachment.
@@ -148,6 +148,9 @@ impl Channel {
         if let Some(next) = owner.next.and_then(|slot| self.owners.get_mut(slot.number() as usize))
         {
             next.previous = owner.previous;
+        }
+        if let Some(sync) = &mut entry.sync {
+            sync.passes_over(member, owner.next);
         }
         if self.members.is_empty() {
             self.owners = Vec::new();

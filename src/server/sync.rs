@@ -3,7 +3,7 @@
 //! A connection that does not subscribe to presence has none, and takes ATTACHED for an empty set
 //! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
 
-use super::channel::{Attachment, Channel};
+use super::channel::Channel;
 use super::roster::size_of;
 use super::{Outbox, Output, Server, stream};
 use crate::members::{Member, Slot};
@@ -17,10 +17,32 @@ const OVERHEAD: usize = 120;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sync {
     sequence: u64,
-    /// The slot at which the next page starts.
-    next: u32,
+    next: Cursor,
     /// Whether another has to follow: of what earlier pages told, something has changed unheard.
     again: bool,
+}
+
+/// Where the next page starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cursor {
+    /// At a slot of the channel's members.
+    All(u32),
+    /// At one of the connection's own members, in the order in which they are linked. Those that
+    /// enter meanwhile stand before all others, and are told apart.
+    Own(Option<Slot>),
+}
+
+impl Cursor {
+    const START: Self = Self::All(0);
+}
+
+impl Sync {
+    /// A member is gone, which stood before `next` among those of the same attachment.
+    pub(super) fn passes_over(&mut self, member: Slot, next: Option<Slot>) {
+        if self.next == Cursor::Own(Some(member)) {
+            self.next = Cursor::Own(next);
+        }
+    }
 }
 
 impl Server {
@@ -36,15 +58,15 @@ impl Server {
         let sequence = self.stream.next(self.now.wall);
         let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
         let running = entry.sync.is_some();
-        let empty = if entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
-            channel.members.is_empty() && !though_empty && !running
+        let (next, empty) = if entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
+            (Cursor::START, channel.members.is_empty() && !though_empty && !running)
         } else {
-            entry.first_member.is_none()
+            (Cursor::Own(entry.first_member), entry.first_member.is_none())
         };
         if empty || !entry.live {
             return;
         }
-        entry.sync = Some(Sync { sequence, next: 0, again: false });
+        entry.sync = Some(Sync { sequence, next, again: false });
         self.counters.syncs += 1;
         self.counters.syncs_running += u64::from(!running);
         self.queue_sync(attachment);
@@ -80,7 +102,7 @@ impl Server {
     /// the channel is and however slowly the client reads.
     pub(super) fn sync_again(&mut self, attachment: Slot) {
         match self.channels.attachment_mut(attachment).and_then(|entry| entry.sync.as_mut()) {
-            Some(sync) => sync.again = true,
+            Some(sync) => sync.again |= sync.next != Cursor::START,
             None => self.start_sync(attachment, true),
         }
     }
@@ -139,24 +161,29 @@ impl Server {
         // What is gathered is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.tell_pending(slot, out);
-        let (Some(channel), Some(entry)) =
-            (self.channels.get(slot), self.channels.attachment(attachment))
-        else {
-            return false;
-        };
+        let Some(channel) = self.channels.get(slot) else { return false };
         let mut page = Page {
             limit: self.config.sync_page_members.max(1),
             bytes: self.config.sync_page_bytes,
             size: 0,
             members: Vec::new(),
         };
-        let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
-        let (action, serial, next) = if subscribes {
-            let next = page.fill_from(channel, sync.next);
-            (Action::Sync, Some(stream::sync_serial(sync.sequence, next)), next)
-        } else {
-            (Action::Presence, None, page.fill_with_own(channel, entry, sync.next))
+        let (action, serial, next) = match sync.next {
+            Cursor::All(from) => {
+                let next = page.fill_from(channel, from);
+                let serial = stream::sync_serial(sync.sequence, next);
+                (Action::Sync, Some(serial), next.map(Cursor::All))
+            }
+            Cursor::Own(first) => {
+                let next = page.fill_with_own(channel, first);
+                (Action::Presence, None, next.map(|next| Cursor::Own(Some(next))))
+            }
         };
+        if page.members.is_empty() && action == Action::Presence {
+            // Those that were left to tell have gone.
+            self.stop_sync(attachment);
+            return false;
+        }
         let mut frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
             channel_serial: serial,
@@ -213,16 +240,11 @@ impl<'a> Page<'a> {
         rest.map(|(slot, _)| slot.number())
     }
 
-    /// The same with the members of one attachment. They are linked in no order that lasts, so
-    /// each page looks at all of them.
-    fn fill_with_own(&mut self, channel: &'a Channel, own: &Attachment, from: u32) -> Option<u32> {
-        let mut slots: Vec<Slot> =
-            channel.own(own).filter(|member| member.number() >= from).collect();
-        slots.sort_unstable_by_key(|slot| slot.number());
-        let rest = slots
-            .iter()
-            .find(|slot| channel.members.get(**slot).is_some_and(|member| !self.takes(member)));
-        rest.map(|slot| slot.number())
+    /// The same with those of one attachment.
+    fn fill_with_own(&mut self, channel: &'a Channel, first: Option<Slot>) -> Option<Slot> {
+        channel
+            .own_from(first)
+            .find(|slot| channel.members.get(*slot).is_some_and(|member| !self.takes(member)))
     }
 
     fn messages(&self) -> Items<PresenceMessage> {
