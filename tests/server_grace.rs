@@ -169,6 +169,46 @@ fn rtp17g_a_resume_within_the_grace_is_silent() {
 }
 
 #[test]
+fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_member() {
+    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    // Alice never hears of her update, and enters again as she was before.
+    rig.update(alice, 1, "there");
+    rig.lose(alice);
+    assert_eq!(rig.pass_alive(15_000, &[bob]).told(bob), ["leave alice=there"]);
+    let (again, _) = rig.resume("alice", alice);
+    rig.attach_again(again, CHANNEL, "0000000000000000");
+    let connection = rig.id(alice).to_owned();
+    let old = json!({"action": 2, "id": format!("{connection}:0:0"), "data": "here"});
+    let came = rig.presence(again, 2, old.clone());
+    assert_eq!(came.told(bob), ["enter alice=here"]);
+    let id = came.items(bob)[0].id.clone();
+    assert_eq!(id.as_deref(), Some(&*format!("{connection}:2:0")));
+    // She may not have heard of that either: the old id still says nothing new.
+    let came = rig.presence(again, 3, old);
+    assert_eq!((came.told(bob).len(), came.of(again, Action::Ack).len()), (0, 1));
+    assert_eq!(rig.members(), ["alice=here"]);
+    rig.end();
+}
+
+#[test]
+fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
+    let (mut rig, bob, mut alice) = room(ServerConfig::default(), None);
+    let reentry = json!({"action": 2, "id": format!("{}:0:0", rig.id(alice)), "data": "here"});
+    // The answer to the first never arrives.
+    for _ in 0..2 {
+        rig.lose(alice);
+        assert_eq!(rig.pass_alive(15_000, &[bob]).told(bob), ["leave alice=here"]);
+        let (again, _) = rig.resume("alice", alice);
+        rig.attach_again(again, CHANNEL, "0000000000000000");
+        let came = rig.presence(again, 1, reentry.clone());
+        assert_eq!(came.told(bob), ["enter alice=here"]);
+        assert_eq!(came.of(again, Action::Ack).len(), 1);
+        alice = again;
+    }
+    rig.end();
+}
+
+#[test]
 fn who_comes_back_and_does_not_attach_leaves_after_another_grace() {
     let (mut rig, bob, alice) = room(ServerConfig::default(), None);
     rig.lose(alice);
@@ -191,6 +231,47 @@ fn a_grace_that_has_ended_counts_though_nobody_ticked() {
     let came = rig.attach_again(again, CHANNEL, "0000000000000000");
     assert!(!came.one(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
     assert_eq!(came.told(bob), [""; 0], "bob was told when the grace ended");
+}
+
+#[test]
+fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
+    let mut config = ServerConfig::default();
+    config.budget = 1;
+    let mut rig = Rig::with(config);
+    let lost: Vec<u64> = ["a", "b", "c"].map(|who| rig.join(who)).to_vec();
+    for &transport in &lost {
+        rig.enter(transport, 0, "here");
+        rig.lose(transport);
+    }
+    rig.time += 15_000;
+    // All three in the first call that could end one grace.
+    for (transport, who) in lost.into_iter().zip(["a", "b", "c"]) {
+        let mut server = rig.clone();
+        let mut request = request(who);
+        request.resume = Some(server.key(transport).into());
+        let came = server.call(Input::Open { transport: TransportId(9), request });
+        assert!(came.causes().contains(&LeaveCause::GraceEnded), "{who}");
+        assert!(!server.members().contains(&format!("{who}=here")));
+    }
+}
+
+#[test]
+fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_used_up() {
+    let mut config = ServerConfig::default();
+    config.budget = 1;
+    let mut rig = Rig::with(config);
+    let lost: Vec<u64> = ["a", "b", "c"].map(|who| rig.open(who)).to_vec();
+    for &transport in &lost {
+        rig.lose(transport);
+    }
+    rig.time += 120_000;
+    for (transport, who) in lost.into_iter().zip(["a", "b", "c"]) {
+        let mut server = rig.clone();
+        let mut request = request(who);
+        request.resume = Some(server.key(transport).into());
+        let came = server.call(Input::Open { transport: TransportId(9), request });
+        assert_eq!(came.codes(9), [80008], "{who}");
+    }
 }
 
 #[test]

@@ -114,6 +114,22 @@ fn a_storm_is_spread_over_calls_by_the_budget() {
 }
 
 #[test]
+fn pings_are_spread_over_calls_by_the_budget() {
+    let mut host = Host::crowded();
+    let end = START + 15_000;
+    let (mut pings, mut calls) = (0, 0);
+    while pings < COUNT as usize {
+        assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
+        let outputs = host.call(end, Input::Tick);
+        let now = outputs.iter().filter(|output| matches!(output, Output::Ping { .. })).count();
+        assert!(now <= BUDGET, "{now} pings in one call");
+        pings += now;
+        calls += 1;
+    }
+    assert!(calls <= 3 * (COUNT as usize / BUDGET), "{calls} calls");
+}
+
+#[test]
 fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
     let mut host = Host::crowded();
     for number in 0..COUNT {

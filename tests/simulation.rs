@@ -117,9 +117,9 @@ fn the_grace_ends_fifteen_seconds_after_an_abrupt_loss() {
 }
 
 #[test]
-fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
+fn rtp17g_a_resume_after_the_grace_enters_again() {
     let (mut world, alice, bob) = alice_and_bob();
-    let before = world.client(bob).members("room")[0].id.clone();
+    let before = world.client(bob).members("room")[0].clone();
     world.set_reachable(alice, false);
     world.cut(alice);
     world.run_for(Duration::from_secs(40));
@@ -127,7 +127,38 @@ fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
     world.set_reachable(alice, true);
     world.run_for(Duration::from_secs(40));
     assert_eq!(world.client(bob).present("room"), ["alice"]);
-    assert_eq!(world.client(bob).members("room")[0].id, before);
+    let after = world.client(bob).members("room")[0].clone();
+    assert_eq!(after.connection_id, before.connection_id);
+    assert_ne!(after.id, before.id);
+}
+
+#[test]
+fn rtp2b2_who_comes_back_as_it_was_before_its_last_update_is_believed() {
+    let (mut world, alice, bob) = alice_and_bob();
+    // The update arrives; its acknowledgement and its echo do not, and alice gives it up (RTN7e).
+    world.stall_down(alice);
+    let op = world.client(alice).update("room", "new");
+    world.run_for(Duration::from_millis(100));
+    let data = |members: Vec<PresenceMessage>| members[0].data.clone();
+    assert_eq!(data(world.client(bob).members("room")), Some("new".into()));
+    // Bob misses her leave.
+    for client in [alice, bob] {
+        world.set_reachable(client, false);
+        world.cut_unseen_by_server(client);
+    }
+    world.run_for(Duration::from_secs(125));
+    assert!(matches!(world.client(alice).result(op), Some(Err(_))));
+    assert_eq!(world.server().counters().grace_leaves, 1);
+    let connection = world.client(alice).core().connection().id().cloned();
+    for client in [alice, bob] {
+        world.set_reachable(client, true);
+        world.client(client).connect();
+        world.run_for(Duration::from_secs(5));
+    }
+    assert_eq!(world.client(alice).core().connection().id().cloned(), connection);
+    for client in [alice, bob] {
+        assert_eq!(data(world.client(client).members("room")), Some("hello".into()));
+    }
 }
 
 #[test]

@@ -29,8 +29,8 @@ struct Step {
 struct Applied {
     message: PresenceMessage,
     known: bool,
-    /// The item's place in the client's frame, if its id follows from that (TP3a).
-    derived: Option<usize>,
+    /// The item's place in the client's frame, which its id has (TP3a).
+    place: usize,
 }
 
 impl Server {
@@ -38,9 +38,9 @@ impl Server {
     ///
     /// Two mechanisms against repetition are apart from each other. A frame whose message serial
     /// was accepted before is acknowledged again; of its items only those still count that are
-    /// newer than what a re-entry has put in their place since. And a member that enters with the
-    /// id that it has already is acknowledged without a word to anyone (RTP17g). There is no memory
-    /// of ids: one that was seen is good for a new enter once its member is gone.
+    /// newer than the member that is present. And a member that is present and enters with an id
+    /// that it has had is acknowledged without a word to anyone (RTP17g). There is no memory of ids:
+    /// once the member is gone, it enters anew, as by any other ENTER.
     pub(super) fn presence_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let Some(connection) = self.connections.get(slot) else { return };
@@ -223,14 +223,15 @@ impl Server {
     ) -> Option<Applied> {
         let client_id = item.client_id.clone()?;
         let place = i64::try_from(index).unwrap_or(i64::MAX);
-        // A re-entry brings its id along (RTP17g). One that this connection cannot have made is
-        // passed over: it would be compared with others' ids, or outlive its own successors.
-        let kept = item.id.as_deref().and_then(|id| {
+        let own = (step.msg_serial, place);
+        // A re-entry names the message that it repeats (RTP17g): if its member is present, that
+        // says whether there is news in it. An id that is not of an earlier frame of this
+        // connection is passed over.
+        let repeats = item.id.as_deref().and_then(|id| {
             let version = Version::new(Some(id), &step.connection_id, step.stamp);
-            version.sequence.filter(|(serial, _)| *serial <= step.msg_serial)
+            version.sequence.filter(|(serial, _)| *serial < step.msg_serial)
         });
-        let sequence = kept.unwrap_or((step.msg_serial, place));
-        let incoming = Version { sequence: Some(sequence), timestamp: step.stamp };
+        let incoming = Version { sequence: repeats.or(Some(own)), timestamp: step.stamp };
         let entry = self.channels.get(step.channel)?;
         let found = entry.members.find(&client_id, &step.connection_id);
         let stored = found
@@ -246,10 +247,12 @@ impl Server {
             // gone since must not come back.
             return None;
         }
-        let derived = sequence == (step.msg_serial, place);
-        let id = member_message_id(&step.connection_id, sequence);
+        // What is told is a message of its own, and gets an id of its own, also as a re-entry: the
+        // client need not have heard of the latest that was told of its member. Under the older id
+        // that it brings along, who heard that and missed the leave would never believe what it
+        // says now (RTP2b2).
         let mut message = PresenceMessage {
-            id: Some(id),
+            id: Some(member_message_id(&step.connection_id, own)),
             connection_id: Some(step.connection_id.clone()),
             timestamp: Some(step.stamp),
             ..item
@@ -273,7 +276,7 @@ impl Server {
         }
         let position = self.next_position(step);
         self.member_changed(step, position, &message, &change, out)?;
-        Some(Applied { message, known: stored.is_some(), derived: derived.then_some(index) })
+        Some(Applied { message, known: stored.is_some(), place: index })
     }
 
     /// The position of the next item of a frame; the frame gets its own with the first.
@@ -397,7 +400,7 @@ impl Server {
 
 /// The item at a place of a frame, without what follows from the frame.
 fn shorten((place, applied): (usize, Applied)) -> PresenceMessage {
-    let id = if applied.derived == Some(place) { None } else { applied.message.id };
+    let id = if applied.place == place { None } else { applied.message.id };
     PresenceMessage { id, connection_id: None, timestamp: None, ..applied.message }
 }
 

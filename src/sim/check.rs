@@ -33,8 +33,6 @@ pub(super) struct Checker {
     unanswered: BTreeMap<SmolStr, VecDeque<ProtocolMessage>>,
     /// The member sets as told by the server's events.
     told: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
-    /// The newest that was ever told of each member: message serial and index.
-    newest: BTreeMap<(SmolStr, Key), (i64, i64)>,
     apps: BTreeMap<usize, App>,
 }
 
@@ -92,7 +90,6 @@ impl Checker {
                     self.requests.clear();
                     self.unanswered.clear();
                     self.told.clear();
-                    self.newest.clear();
                 }
                 Half::ClientRestarted { client, .. } => {
                     let app = self.apps.entry(client).or_default();
@@ -280,15 +277,6 @@ impl Checker {
 
     /// Folds the server's events: they are to be an exact copy of its sets.
     fn event(&mut self, event: &ServerEvent, at: u64) -> Found {
-        if let ServerEvent::MemberEntered { channel, message, .. }
-        | ServerEvent::MemberUpdated { channel, message, .. } = event
-        {
-            let (key, member) = parts(message);
-            if let Some(place) = own_place(&member.id, &key.0) {
-                let newest = self.newest.entry((channel.clone(), key)).or_insert(place);
-                *newest = place.max(*newest);
-            }
-        }
         match event {
             ServerEvent::MemberEntered { channel, message, .. } => {
                 let members = self.told.entry(channel.clone()).or_default();
@@ -459,14 +447,6 @@ impl Checker {
             return Err(format!("client {number}: the sync of {channel} never ends"));
         }
         let members = server_set(world, channel);
-        // A member that came back as it was before its last update (it never heard of that: the
-        // update's echo was lost, and its answer, and it was not sent again): who has the update and
-        // missed the leave takes what the member says now for older, as the protocol has it
-        // (RTP2b2, RTP17g). That it is there is all that can be demanded.
-        let came_back_older = |key: &Key| {
-            let place = members.get(key).and_then(|member| own_place(&member.id, &key.0));
-            place < self.newest.get(&(channel.clone(), key.clone())).copied()
-        };
         let wanted: BTreeMap<Key, Option<Data>> =
             members.iter().map(|(key, member)| (key.clone(), member.data.clone())).collect();
         let app = self.apps.get(&number);
@@ -490,8 +470,7 @@ impl Checker {
         // (RTP17a): no sync ever says who is there.
         let hears = view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
         let counts = |(key, _): &(&Key, _)| hears || key.0 == *connection;
-        let told = |(key, data)| (key, if came_back_older(key) { &None } else { data });
-        if !listed.iter().filter(counts).map(told).eq(wanted.iter().filter(counts).map(told)) {
+        if !listed.iter().filter(counts).eq(wanted.iter().filter(counts)) {
             return Err(format!(
                 "client {number}, {channel}: sees {listed:?}, and the server {wanted:?}"
             ));

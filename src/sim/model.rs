@@ -106,8 +106,7 @@ impl Model {
 
     /// The authority accepted a presence frame. One that it had accepted before (RTN19a2: a frame
     /// in flight comes again after a resume) brings nobody in; but of a member that is present, and
-    /// has been put back by a re-entry or by an older frame that was refused at first, its word
-    /// still counts.
+    /// has been put back by an older frame that was refused at first, its word still counts.
     pub(super) fn accepted(
         &mut self,
         id: &SmolStr,
@@ -122,15 +121,15 @@ impl Model {
             let Some(client_id) = client_id else { continue };
             let members = self.channels.entry(channel.clone()).or_default();
             let key = (id.clone(), client_id);
-            // The place of the event among those of its member: that of the id that a re-entry
-            // brings along (RTP17g), if this connection can have made it, else its own.
+            // The place of the event among those of its member: that of the message that a
+            // re-entry names (RTP17g), if this connection has sent it before, else its own.
             let place = (serial, i64::try_from(index).unwrap_or(i64::MAX));
-            let kept = item.id.as_deref().and_then(|item_id| own_place(item_id, id));
-            let kept = kept.filter(|(kept, _)| *kept <= serial);
+            let named = item.id.as_deref().and_then(|item_id| own_place(item_id, id));
+            let named = named.filter(|(named, _)| *named < serial);
             // What is not newer than the member that is present says nothing (RTP2b2): it is its
             // own re-entry, or was overtaken by another frame.
             let stored = members.get(&key).and_then(|member| own_place(&member.id, id));
-            if stored.is_some_and(|stored| kept.unwrap_or(place) <= stored) {
+            if stored.is_some_and(|stored| named.unwrap_or(place) <= stored) {
                 continue;
             }
             if repeated && !members.contains_key(&key) {
@@ -138,7 +137,7 @@ impl Model {
             }
             match item.action {
                 PresenceAction::Enter | PresenceAction::Update | PresenceAction::Present => {
-                    let (serial, index) = kept.unwrap_or(place);
+                    let (serial, index) = place;
                     let id = SmolStr::from(format!("{id}:{serial}:{index}"));
                     members.insert(key, Member { id, data: item.data.clone() });
                     if !connection.attached.contains(channel) {
