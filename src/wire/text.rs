@@ -36,8 +36,6 @@ impl Out for Vec<u8> {
 
     #[inline]
     fn put_quoted(&mut self, bytes: &[u8]) {
-        // Room for all three at once.
-        self.reserve(bytes.len() + 2);
         self.push(b'"');
         self.extend_from_slice(bytes);
         self.push(b'"');
@@ -62,7 +60,7 @@ pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
         Value::Bool(true) => out.put(b"true"),
         Value::Bool(false) => out.put(b"false"),
         Value::Int(number) => write_int(out, *number),
-        Value::UInt(number) => write_int(out, *number),
+        Value::UInt(number) => write_uint(out, *number),
         Value::Float(number) => write_f64(out, *number),
         Value::String(text) => write_str(out, text),
         Value::Binary(bytes) => write_base64(out, bytes),
@@ -110,7 +108,7 @@ pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, inde
         out.push(b':');
         write_int(out, serial);
         out.push(b':');
-        write_int(out, index);
+        write_int(out, index.into());
         out.push(b'"');
     } else {
         write_escaped(out, alloc::format!("{connection_id}:{serial}:{index}").as_bytes());
@@ -164,8 +162,33 @@ pub(super) fn write_base64<O: Out>(out: &mut O, bytes: &[u8]) {
     out.put(b"\"");
 }
 
+#[inline(always)]
+pub(super) fn write_int<O: Out>(out: &mut O, number: i64) {
+    match u64::try_from(number) {
+        Ok(number) => write_uint(out, number),
+        Err(_) => out.put(itoa::Buffer::new().format(number).as_bytes()),
+    }
+}
+
+/// How many characters a number has.
 #[inline]
-pub(super) fn write_int<O: Out>(out: &mut O, number: impl itoa::Integer) {
+pub(super) fn digits(number: i64) -> usize {
+    match number {
+        0..10 => 1,
+        _ => itoa::Buffer::new().format(number).len(),
+    }
+}
+
+/// Many numbers have one digit: actions, serials, places in a frame.
+#[inline(always)]
+pub(super) fn write_uint<O: Out>(out: &mut O, number: u64) {
+    match number {
+        0..10 => out.put(&[b'0' + number as u8]),
+        _ => write_digits(out, number),
+    }
+}
+
+fn write_digits<O: Out>(out: &mut O, number: u64) {
     out.put(itoa::Buffer::new().format(number).as_bytes());
 }
 

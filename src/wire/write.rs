@@ -456,7 +456,7 @@ impl Writer for Json<'_> {
 
     #[inline]
     fn uint(&mut self, number: u64) {
-        text::write_int(self.0, number);
+        text::write_uint(self.0, number);
     }
 
     fn value(&mut self, value: &Value) {
@@ -499,6 +499,34 @@ impl MessagePack<'_> {
         }
     }
 
+    /// A number above 0x7f.
+    fn large_uint(&mut self, number: u64) {
+        let out = &mut *self.0;
+        match number {
+            ..0x100 => out.extend_from_slice(&[0xcc, number as u8]),
+            0x100..0x1_0000 => {
+                out.push(0xcd);
+                out.extend_from_slice(&(number as u16).to_be_bytes());
+            }
+            0x1_0000..0x1_0000_0000 => {
+                out.push(0xce);
+                out.extend_from_slice(&(number as u32).to_be_bytes());
+            }
+            _ => {
+                out.push(0xcf);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+
+    /// Ends a map of more than 15 fields. Rare, so that the header is a byte by default and the rest
+    /// moves up.
+    fn end_large(&mut self, mark: usize, fields: u32) {
+        let mut header = Vec::with_capacity(5);
+        MessagePack(&mut header).header(None, 0xde, fields as usize);
+        self.0.splice(mark..=mark, header);
+    }
+
     fn list_header(&mut self, len: usize) {
         match u8::try_from(len) {
             Ok(len @ 0..16) => self.0.push(0x90 | len),
@@ -526,17 +554,14 @@ impl Writer for MessagePack<'_> {
         self.str(name);
     }
 
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, mark: usize, fields: u32) {
         if fields < 16 {
             if let Some(header) = self.0.get_mut(mark) {
                 *header = 0x80 | fields as u8;
             }
         } else {
-            // Rare, so that the header is a byte by default and the rest moves up.
-            let mut header = Vec::with_capacity(5);
-            MessagePack(&mut header).header(None, 0xde, fields as usize);
-            self.0.splice(mark..=mark, header);
+            self.end_large(mark, fields);
         }
     }
 
@@ -561,14 +586,13 @@ impl Writer for MessagePack<'_> {
 
     #[inline(always)]
     fn id(&mut self, connection_id: &str, serial: i64, index: u32) {
-        let (mut a, mut b) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let (serial, index) = (a.format(serial), b.format(index));
-        self.str_header(connection_id.len() + serial.len() + index.len() + 2);
+        let digits = text::digits(serial) + text::digits(index.into());
+        self.str_header(connection_id.len() + digits + 2);
         self.0.extend_from_slice(connection_id.as_bytes());
         self.0.push(b':');
-        self.0.extend_from_slice(serial.as_bytes());
+        text::write_int(self.0, serial);
         self.0.push(b':');
-        self.0.extend_from_slice(index.as_bytes());
+        text::write_int(self.0, index.into());
     }
 
     #[inline]
@@ -597,22 +621,9 @@ impl Writer for MessagePack<'_> {
 
     #[inline]
     fn uint(&mut self, number: u64) {
-        let out = &mut *self.0;
         match number {
-            0..0x80 => out.push(number as u8),
-            0x80..0x100 => out.extend_from_slice(&[0xcc, number as u8]),
-            0x100..0x1_0000 => {
-                out.push(0xcd);
-                out.extend_from_slice(&(number as u16).to_be_bytes());
-            }
-            0x1_0000..0x1_0000_0000 => {
-                out.push(0xce);
-                out.extend_from_slice(&(number as u32).to_be_bytes());
-            }
-            _ => {
-                out.push(0xcf);
-                out.extend_from_slice(&number.to_be_bytes());
-            }
+            0..0x80 => self.0.push(number as u8),
+            _ => self.large_uint(number),
         }
     }
 
