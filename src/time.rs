@@ -26,6 +26,11 @@ impl Instant {
         self.0
     }
 
+    /// So many milliseconds later. Saturating, as the sum with a duration.
+    pub(crate) const fn after(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     /// The time from `earlier` to `self`; zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

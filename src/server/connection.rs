@@ -2,7 +2,7 @@
 
 use super::keys::Proof;
 use super::limits::{Bucket, Serials};
-use super::{Capability, Identity};
+use super::{Capability, Identity, sooner};
 use crate::members::{Slab, Slot};
 use crate::wire::Format;
 use crate::{Instant, SmolStr, TransportId};
@@ -11,42 +11,46 @@ use alloc::sync::Arc;
 use core::hash::BuildHasher;
 use core::time::Duration;
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 /// A connection, from CONNECTED until it is closed or can no longer be resumed.
+///
+/// In this order: when thousands are lost at once, and when their grace ends, it counts how many
+/// lines of memory each needs. What is looked at then comes first.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Connection {
-    pub(super) id: SmolStr,
-    pub(super) proof: Proof,
-    pub(super) identity: Identity,
-    pub(super) capability: Arc<Capability>,
     pub(super) transport: Option<TransportId>,
+    /// When members leave whose channels are not attached: because the connection is lost, or
+    /// because it came back and did not attach them again.
+    pub(super) grace_at: Option<Instant>,
+    /// While there is a transport: when something was last heard; then: when it was lost.
+    pub(super) since: Instant,
+    /// How long members stay after a loss, and the idle interval, in milliseconds.
+    remain: u32,
+    idle: u32,
+    /// What few connections have.
+    pub(super) more: Option<Box<More>>,
     /// The first of its attachments, and how many there are.
     pub(super) first: Option<Slot>,
     pub(super) attachments: u32,
-    /// Bytes of its members in all channels.
-    pub(super) member_bytes: usize,
-    pub(super) serials: Serials,
-    pub(super) inbound: Bucket,
     /// Frames above the inbound rate.
     pub(super) refused: u32,
+    pub(super) congested: bool,
     pub(super) echo: bool,
     pub(super) heartbeats: bool,
     /// The format in which pages are written, if the host takes bytes.
     pub(super) format: Option<Format>,
-    pub(super) congested: bool,
-    /// How long members stay after a loss, and the idle interval, in milliseconds.
-    remain: u32,
-    idle: u32,
-    /// While there is a transport: when something was last heard; then: when it was lost.
-    pub(super) since: Instant,
     /// When the next ping is due.
     pub(super) ping_at: Instant,
-    /// When members leave whose channels are not attached: because the connection is lost, or
-    /// because it came back and did not attach them again.
-    pub(super) grace_at: Option<Instant>,
-    /// What few connections have.
-    pub(super) more: Option<Box<More>>,
+    /// Bytes of its members in all channels.
+    pub(super) member_bytes: usize,
+    pub(super) serials: Serials,
+    pub(super) inbound: Bucket,
+    pub(super) id: SmolStr,
+    pub(super) proof: Proof,
+    pub(super) identity: Identity,
+    pub(super) capability: Arc<Capability>,
 }
 
 /// What few connections have, or have for a short time.
@@ -121,31 +125,32 @@ impl Connection {
         }
     }
 
-    pub(super) const fn remain(&self) -> Duration {
-        Duration::from_millis(self.remain as u64)
+    /// When members leave that have nobody to care for them from now on.
+    pub(super) fn grace_from(&self, now: Instant) -> Instant {
+        now.after(self.remain.into())
     }
 
-    pub(super) const fn idle(&self) -> Duration {
-        Duration::from_millis(self.idle as u64)
+    /// The idle interval, in milliseconds.
+    pub(super) fn idle(&self) -> u64 {
+        self.idle.into()
     }
 
     /// When a silent peer is given up (RTN23): after two idle intervals.
     pub(super) fn silent_at(&self) -> Instant {
-        self.since + self.idle() * 2
+        self.since.after(2 * self.idle())
     }
 
     /// When its timer must fire next. `ttl` is how long a lost connection can be resumed.
     pub(super) fn deadline(&self, ttl: Duration) -> Instant {
-        let mut deadline = match self.transport {
+        let deadline = match self.transport {
             Some(_) => self.ping_at.min(self.silent_at()),
             None => self.since + ttl,
         };
+        let mut earlier = self.grace_at;
         if let (Some(more), Some(_)) = (&self.more, self.transport) {
-            for at in [more.expires_at, more.reauthorize_at].into_iter().flatten() {
-                deadline = deadline.min(at);
-            }
+            earlier = sooner(earlier, sooner(more.expires_at, more.reauthorize_at));
         }
-        self.grace_at.map_or(deadline, |grace| deadline.min(grace))
+        earlier.map_or(deadline, |earlier| deadline.min(earlier))
     }
 }
 
@@ -158,18 +163,17 @@ fn whole_millis(duration: Duration) -> u32 {
 pub(super) struct Connections {
     slab: Slab<Connection>,
     ids: HashTable<Slot>,
-    transports: HashMap<TransportId, Slot, FixedState>,
+    transports: HashTable<Slot>,
     hasher: FixedState,
 }
 
 impl Connections {
     pub(super) fn new(seed: u64) -> Self {
-        let hasher = FixedState::with_seed(seed);
         Self {
             slab: Slab::new(),
             ids: HashTable::new(),
-            transports: HashMap::with_hasher(hasher.clone()),
-            hasher,
+            transports: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
         }
     }
 
@@ -200,7 +204,8 @@ impl Connections {
     }
 
     pub(super) fn by_transport(&self, transport: TransportId) -> Option<Slot> {
-        self.transports.get(&transport).copied()
+        let hash = transport_hash(&self.hasher, transport);
+        self.transports.find(hash, |slot| serves(&self.slab, *slot, transport)).copied()
     }
 
     pub(super) fn insert(&mut self, connection: Connection) -> Option<Slot> {
@@ -234,23 +239,46 @@ impl Connections {
     pub(super) fn bind(&mut self, slot: Slot, transport: TransportId) {
         if let Some(connection) = self.slab.get_mut(slot) {
             connection.transport = Some(transport);
-            self.transports.insert(transport, slot);
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            self.transports.insert_unique(transport_hash(hasher, transport), slot, |slot| {
+                hash_in_slot(slab, hasher, *slot)
+            });
         }
     }
 
     /// Takes a transport from its connection, and tells which one that is.
     pub(super) fn unbind(&mut self, transport: TransportId) -> Option<Slot> {
-        let slot = self.transports.remove(&transport)?;
+        let hash = transport_hash(&self.hasher, transport);
+        let entry = self.transports.find_entry(hash, |slot| serves(&self.slab, *slot, transport));
+        let (slot, _) = entry.ok()?.remove();
         if let Some(connection) = self.slab.get_mut(slot) {
             connection.transport = None;
         }
-        if self.transports.is_empty() {
-            self.transports = HashMap::with_hasher(self.hasher.clone());
-        } else if self.transports.capacity() > 64
-            && self.transports.len() < self.transports.capacity() / 8
-        {
-            self.transports.shrink_to(self.transports.len() * 2);
+        let (len, capacity) = (self.transports.len(), self.transports.capacity());
+        if len == 0 {
+            self.transports = HashTable::new();
+        } else if capacity > 64 && len < capacity / 8 {
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            self.transports.shrink_to(len * 2, |slot| hash_in_slot(slab, hasher, *slot));
         }
         Some(slot)
     }
+}
+
+/// Transports that follow each other have neighbouring places, for hosts count them: when many are
+/// lost at once, as they are when a network is, each finds its place in the cache.
+fn transport_hash(hasher: &FixedState, TransportId(number): TransportId) -> u64 {
+    const RUN: u32 = 6;
+    let run = hasher.hash_one(number >> RUN) << RUN | number & ((1 << RUN) - 1);
+    // The table tells neighbours apart by the highest bits.
+    run ^ number << 57
+}
+
+fn hash_in_slot(slab: &Slab<Connection>, hasher: &FixedState, slot: Slot) -> u64 {
+    let transport = slab.get(slot).and_then(|connection| connection.transport);
+    transport.map_or(0, |transport| transport_hash(hasher, transport))
+}
+
+fn serves(slab: &Slab<Connection>, slot: Slot, transport: TransportId) -> bool {
+    slab.get(slot).is_some_and(|connection| connection.transport == Some(transport))
 }

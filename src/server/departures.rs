@@ -86,7 +86,7 @@ impl Server {
         }
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if connection.ping_at <= now {
-            connection.ping_at = now + connection.idle();
+            connection.ping_at = now.after(connection.idle());
             let heartbeats = connection.heartbeats;
             self.put(out, Output::Ping { transport });
             if heartbeats {
@@ -222,7 +222,7 @@ impl Server {
         let stands_alone = self.config.events
             || self.config.history.keeps()
             || entry.window.is_some()
-            || cause != LeaveCause::GraceEnded;
+            || told_apart(cause);
         message.id = stands_alone.then(|| inherited_id(&entry.leaves_id, position.index as usize));
         self.member_left(channel, position, &message, cause, owner, out);
         let Some(entry) = self.channels.get_mut(channel) else { return false };
@@ -254,8 +254,7 @@ impl Server {
     ) {
         self.counters.members = self.counters.members.saturating_sub(1);
         self.remember(channel, position, message, true);
-        if let (Some(owner), true) =
-            (owner, matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost))
+        if let (Some(owner), true) = (owner, told_apart(cause))
             && let Some(attachment) = self.channels.pair(owner, channel)
             && self.channels.attachment(attachment).is_some_and(|entry| entry.live)
             && self.hears_apart(owner, attachment, message.action)
@@ -314,6 +313,11 @@ impl Server {
             self.remove_member(owner, channel, member, LeaveCause::Kicked, out);
         }
     }
+}
+
+/// Whether a connection that has just lost a member for this cause may still be there to hear of it.
+const fn told_apart(cause: LeaveCause) -> bool {
+    matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost)
 }
 
 /// The ids of frames with leaves that the server makes up: unique among all nodes and runs, and

@@ -39,6 +39,11 @@ impl History {
         self.bytes
     }
 
+    /// An event that is not remembered.
+    pub(super) const fn pass_over(&mut self, position: Position) {
+        self.forgotten = Some(position);
+    }
+
     /// Remembers an event, and forgets the oldest ones that are too many. `others` is how many
     /// bytes other channels remember.
     pub(super) fn push(
@@ -50,10 +55,6 @@ impl History {
         message: &PresenceMessage,
         known: bool,
     ) {
-        if !config.keeps() {
-            self.forgotten = Some(position);
-            return;
-        }
         let until = now + config.retention;
         let entry = Entry { position, until, message: message.clone(), known };
         self.bytes += entry.size();

@@ -135,9 +135,9 @@ impl Server {
         let changed = *connection.capability != *terms.capability;
         connection.set_terms(terms);
         connection.since = now;
-        connection.ping_at = now + connection.idle();
+        connection.ping_at = now.after(connection.idle());
         // What is not attached again in time has no one who cares for it.
-        connection.grace_at = connection.first.map(|_| now + connection.remain());
+        connection.grace_at = connection.first.map(|_| connection.grace_from(now));
         if changed {
             self.regrant(slot, out);
         }
@@ -167,7 +167,7 @@ impl Server {
         let proof = self.keys.proof(&id, &identity);
         let mut connection = Connection::new(id, proof, identity, terms);
         connection.since = self.now.mono;
-        connection.ping_at = self.now.mono + connection.idle();
+        connection.ping_at = self.now.mono.after(connection.idle());
         let Some(slot) = self.connections.insert(connection) else { return };
         self.connections.bind(slot, transport);
         self.counters.opened += 1;
@@ -209,7 +209,7 @@ impl Server {
             max_inbound_rate: (limits.inbound.per_second > 0)
                 .then(|| limits.inbound.per_second.into()),
             connection_state_ttl: Some(millis(config.connection_state_ttl)),
-            max_idle_interval: Some(millis(connection.idle())),
+            max_idle_interval: Some(connection.idle()),
             server_id: Some(config.node.clone()),
             site_code: config.site_code.clone(),
             ..ConnectionDetails::default()
@@ -244,7 +244,7 @@ impl Server {
         connection.more = None;
         connection.refused = 0;
         connection.since = now;
-        connection.grace_at = grace.then(|| now + connection.remain());
+        connection.grace_at = grace.then(|| connection.grace_from(now));
         self.arm(slot);
         true
     }

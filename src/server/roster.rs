@@ -104,6 +104,7 @@ fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version
 }
 
 /// The bytes that a member counts for (TP5): its client id, its data and its extras.
+#[inline]
 pub(super) fn size_of(member: &crate::members::Member<'_>) -> usize {
     let data = member.data().map_or(0, crate::wire::Data::size);
     let extras = member.extras().map_or(0, crate::wire::Value::json_len);

@@ -168,6 +168,10 @@ impl Server {
         let now = self.now.mono;
         let all = self.history_bytes;
         let Some(entry) = self.channels.get_mut(channel) else { return };
+        if !self.config.history.keeps() {
+            entry.history.pass_over(position);
+            return;
+        }
         let others = all.saturating_sub(entry.history.bytes());
         entry.history.push(&self.config.history, others, now, position, message, known);
         self.history_bytes = others.saturating_add(entry.history.bytes());

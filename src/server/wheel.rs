@@ -201,12 +201,14 @@ impl Wheel {
         if bucket < position { start.saturating_add(1 << (shift + BITS)) } else { start }
     }
 
-    /// The bucket for a deadline.
-    const fn place_of(&self, at: u64) -> (usize, usize) {
+    /// The level and the bucket for a deadline, and when the bucket begins.
+    const fn place_of(&self, at: u64) -> (usize, usize, u64) {
         let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
         let level = (differing / BITS) as usize;
         if level < LEVELS {
-            return (level, ((at >> (BITS * level as u32)) % BUCKETS as u64) as usize);
+            let shift = BITS * level as u32;
+            let number = at >> shift;
+            return (level, (number % BUCKETS as u64) as usize, number << shift);
         }
         // In a later round of the last level: its own bucket if that comes up before the present
         // one does again, else the one that comes up last.
@@ -214,13 +216,14 @@ impl Wheel {
         let shift = BITS * level as u32;
         let ahead = (at >> shift) - (self.elapsed >> shift);
         let ahead = if ahead < BUCKETS as u64 { ahead as usize } else { BUCKETS - 1 };
-        (level, (self.position(level) as usize + ahead) % BUCKETS)
+        let bucket = (self.position(level) as usize + ahead) % BUCKETS;
+        (level, bucket, self.start_of(level, bucket))
     }
 
     /// Puts a timer last into the bucket of its deadline.
     fn link(&mut self, index: usize, deadline: u64) {
-        let (level, bucket) = self.place_of(deadline.max(self.elapsed));
-        self.quiet_until = self.quiet_until.min(self.start_of(level, bucket));
+        let (level, bucket, start) = self.place_of(deadline.max(self.elapsed));
+        self.quiet_until = self.quiet_until.min(start);
         if let Some(occupied) = self.occupied.get_mut(level) {
             *occupied |= 1 << bucket;
         }
