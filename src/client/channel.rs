@@ -303,7 +303,7 @@ impl Channel {
             _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
             _ if self.state == S::Detaching => {
-                self.advance(frame.channel_serial.take());
+                self.advance(&mut frame.channel_serial);
                 return self.send_detach(cx);
             }
             Some(S::Detaching) => {
@@ -402,16 +402,16 @@ impl Channel {
             return;
         }
         if frame.action == Action::Presence {
-            // Taken, not copied: nobody looks at it after this.
-            self.advance(frame.channel_serial.take());
+            self.advance(&mut frame.channel_serial);
         }
         self.presence.receive(cx, &self.name, frame);
     }
 
-    /// RTL15b: where the channel's stream has got to.
-    pub(super) fn advance(&mut self, serial: Option<SmolStr>) {
-        if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
-            self.channel_serial = Some(serial);
+    /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
+    /// with the frame.
+    pub(super) fn advance(&mut self, serial: &mut Option<SmolStr>) {
+        if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
+            core::mem::swap(&mut self.channel_serial, serial);
         }
     }
 

@@ -242,7 +242,7 @@ impl Client {
             // RTL17
             _ if channel.state == ChannelState::Attached => {
                 if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    channel.advance(frame.channel_serial.clone());
+                    channel.advance(&mut frame.channel_serial.clone());
                 }
                 let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
                 cx.out.push(Output::Frame(Box::new(frame)));

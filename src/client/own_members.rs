@@ -30,20 +30,20 @@ impl OwnMembers {
 
     /// Takes in what the server said of a member of the present connection (RTP17b). `false` if
     /// there is no room for it.
-    pub(super) fn apply(&mut self, message: &PresenceMessage, limit: usize) -> bool {
+    pub(super) fn apply(&mut self, mut message: PresenceMessage, limit: usize) -> bool {
         let Some(client_id) = &message.client_id else { return true };
         let place = self.places.get(client_id).copied();
         let stored = place.and_then(|place| self.members.get(&place));
         // Serials of different connections cannot be compared: the present one's word counts.
         if let Some(stored) = stored
             && stored.connection_id == message.connection_id
-            && !version(message).is_newer_than(&version(stored))
+            && !version(&message).is_newer_than(&version(stored))
         {
             return true;
         }
         match message.action {
             PresenceAction::Leave => {
-                if is_own_word(message) {
+                if is_own_word(&message) {
                     self.places.remove(client_id);
                     place.and_then(|place| self.members.remove(&place));
                 }
@@ -59,9 +59,8 @@ impl OwnMembers {
                         place
                     }
                 };
-                let mut member = message.clone();
-                member.action = PresenceAction::Present;
-                self.members.insert(place, member);
+                message.action = PresenceAction::Present;
+                self.members.insert(place, message);
             }
             PresenceAction::Absent | PresenceAction::Unknown(_) => {}
         }

@@ -5,8 +5,8 @@ use super::operations::InFlight;
 use super::own_members::OwnMembers;
 use super::subscriptions::{Actions, Subscriptions};
 use super::{GetParams, Outcome, Output, Warning, errors};
-use crate::members::MemberSet;
-use crate::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::members::{Incoming, MemberSet};
+use crate::wire::{Action, ErrorInfo, Inherited, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr, SubscriptionId};
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -59,13 +59,17 @@ impl Presence {
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: &mut ProtocolMessage) {
         let last_page = frame.action == Action::Sync
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());
-        let timestamp = frame.timestamp.unwrap_or(cx.now.wall);
-        frame.inherit();
-        for message in &mut frame.presence {
-            if message.timestamp.is_none() {
-                message.timestamp = Some(timestamp);
-            }
-            if self.take_in(cx, name, message) {
+        let ProtocolMessage { id, connection_id, timestamp, presence, .. } = frame;
+        let mut from = Inherited {
+            frame_id: id.as_ref(),
+            index: 0,
+            connection_id: connection_id.as_ref(),
+            timestamp: timestamp.or(Some(cx.now.wall)),
+        };
+        for (index, message) in presence.iter_mut().enumerate() {
+            from.index = index;
+            if self.take_in(cx, name, message, from) {
+                from.complete(message);
                 cx.out.push_with(|| Output::Presence {
                     channel: name.clone(),
                     message: message.take(),
@@ -97,37 +101,37 @@ impl Presence {
     }
 
     /// Tells whether subscribers are to be told of the message.
-    fn take_in(&mut self, cx: &mut Cx<'_>, name: &SmolStr, message: &mut PresenceMessage) -> bool {
-        let named = |part: &Option<SmolStr>| part.as_deref().is_some_and(|part| !part.is_empty());
+    fn take_in(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &SmolStr,
+        message: &mut PresenceMessage,
+        from: Inherited<'_>,
+    ) -> bool {
+        // RSL6b: what cannot be decoded is passed on with the encodings that are left.
+        let undecoded = message.encoding.is_some() && message.decode_data().is_err();
         let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
-        if !(known && named(&message.client_id) && named(&message.connection_id)) {
+        let Some(incoming) = Incoming::new(message, from).filter(|_| known) else {
             cx.warn(Warning::PresenceIgnored { channel: name.clone() });
             return false;
-        }
-        // RSL6b: what cannot be decoded is passed on with the encodings that are left.
-        if message.encoding.is_some() && message.decode_data().is_err() {
+        };
+        if undecoded {
             let encoding = message.encoding.clone().unwrap_or_default();
             cx.warn(Warning::DataNotDecoded { channel: name.clone(), encoding });
         }
         // RTP17b
-        if message.connection_id == cx.connection.id
-            && !self.own.apply(message, cx.options.limits.own_members)
+        if cx.connection.id.as_ref() == Some(incoming.connection_id())
+            && !self.own.apply(incoming.to_message(), cx.options.limits.own_members)
         {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "own_members" });
         }
-        if self.members.stored() >= cx.options.limits.members && !self.knows(message) {
+        if self.members.stored() >= cx.options.limits.members && !self.members.knows(&incoming) {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "members" });
             return false;
         }
-        self.members.apply(message) && self.subscriptions.want(message.action)
-    }
-
-    fn knows(&self, message: &PresenceMessage) -> bool {
-        let client_id = message.client_id.as_deref().unwrap_or_default();
-        let connection_id = message.connection_id.as_deref().unwrap_or_default();
-        self.members.find(client_id, connection_id).is_some()
+        self.members.take_in(&incoming) && self.subscriptions.want(message.action)
     }
 
     // ---- What the channel goes through

@@ -1,5 +1,6 @@
 //! One member, as it is stored and as it is shown.
 
+use super::incoming::Incoming;
 use super::newness::{self, Sequence, Version};
 use super::slab::Slot;
 use crate::wire::{Data, Id, Item, PresenceAction, PresenceMessage, Value};
@@ -65,23 +66,20 @@ struct More {
 }
 
 impl Record {
-    /// A record of what the message says. The caller saw to it that the message has a client id
-    /// and a connection id.
-    pub(super) fn new(message: &PresenceMessage, sync: u32) -> Self {
-        let connection_id = message.connection_id.clone().unwrap_or_default();
-        let Stored { serial, index, id_form, more } =
-            Stored::of(message, newness::sequence_of(message, &connection_id));
+    /// A record of what the message says.
+    pub(super) fn new(incoming: &Incoming<'_>, sync: u32) -> Self {
+        let Stored { serial, index, id_form, more } = Stored::of(incoming, incoming.sequence());
         Self {
-            client_id: message.client_id.clone().unwrap_or_default(),
-            connection_id,
-            data: message.data.clone(),
+            client_id: incoming.client_id.clone(),
+            connection_id: incoming.connection_id.clone(),
+            data: incoming.message.data.clone(),
             serial,
             index,
             id_form,
             absent: false,
             owes_leave: false,
             seen: sync,
-            timestamp: message.timestamp.unwrap_or_default(),
+            timestamp: incoming.timestamp(),
             more,
             next: None,
             previous: None,
@@ -90,13 +88,19 @@ impl Record {
 
     /// Takes over everything but the key, which is the same.
     /// The caller has taken the message's id apart.
-    pub(super) fn replace(&mut self, message: &PresenceMessage, sequence: Option<Sequence>) {
-        let Stored { serial, index, id_form, more } = Stored::of(message, sequence);
-        self.data.clone_from(&message.data);
-        self.timestamp = message.timestamp.unwrap_or_default();
+    #[inline]
+    pub(super) fn replace(&mut self, incoming: &Incoming<'_>, sequence: Option<Sequence>) {
+        let Stored { serial, index, id_form, more } = Stored::of(incoming, sequence);
+        match &incoming.message.data {
+            // As a whole, and not in the pieces of an enum: it is what most members have.
+            Some(Data::String(text)) => self.data = Some(Data::String(text.clone())),
+            data => self.data.clone_from(data),
+        }
+        self.timestamp = incoming.timestamp();
         (self.serial, self.index, self.id_form, self.more) = (serial, index, id_form, more);
     }
 
+    #[inline]
     pub(super) fn version(&self) -> Version {
         let sequence = match self.id_form {
             IdForm::Numbers | IdForm::TextWithNumbers => Some((self.serial, self.index.into())),
@@ -175,22 +179,18 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(message: &PresenceMessage, sequence: Option<Sequence>) -> Self {
+    #[inline(always)]
+    fn of(incoming: &Incoming<'_>, sequence: Option<Sequence>) -> Self {
         let numbers = sequence.and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
         let (serial, index, id_form) = match numbers {
             Some((s, index)) if s.canonical => (s.serial, index, IdForm::Numbers),
             Some((s, index)) => (s.serial, index, IdForm::TextWithNumbers),
             None => (0, 0, IdForm::Text),
         };
-        let id = if id_form == IdForm::Numbers { None } else { message.id.as_ref() };
-        let more =
-            (id.is_some() || message.encoding.is_some() || message.extras.is_some()).then(|| {
-                Arc::new(More {
-                    id: id.cloned(),
-                    encoding: message.encoding.clone(),
-                    extras: message.extras.clone(),
-                })
-            });
+        let PresenceMessage { encoding, extras, .. } = incoming.message;
+        let id = if id_form == IdForm::Numbers { None } else { incoming.id() };
+        let more = (id.is_some() || encoding.is_some() || extras.is_some())
+            .then(|| Arc::new(More { id, encoding: encoding.clone(), extras: extras.clone() }));
         Self { serial, index, id_form, more }
     }
 }

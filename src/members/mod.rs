@@ -5,12 +5,14 @@
 //! `MemberSet::apply` and its siblings are what a client does with presence messages and syncs
 //! (RTP2, RTP18, RTP19); a server, which is the authority, puts and removes.
 
+mod incoming;
 mod member;
 mod newness;
 mod set;
 mod slab;
 mod sync;
 
+pub(crate) use incoming::Incoming;
 pub use member::{Member, MemberSnapshot};
 pub use newness::Version;
 pub use set::{MemberSet, Members, MembersOfClient};

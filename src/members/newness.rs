@@ -1,7 +1,6 @@
 //! Which of two presence messages of one member is newer (RTP2b).
 
 use crate::UnixMillis;
-use crate::wire::PresenceMessage;
 
 /// What a presence message's newness is judged by (RTP2b).
 ///
@@ -47,25 +46,38 @@ pub(super) struct Sequence {
     pub(super) canonical: bool,
 }
 
-/// The numbers in the id of a message of this connection, if it is of the usual form.
-pub(super) fn sequence_of(message: &PresenceMessage, connection_id: &str) -> Option<Sequence> {
-    sequence(message.id.as_deref()?, connection_id)
-}
-
 /// Takes `connectionId:msgSerial:index` apart. The connection id may itself contain colons.
 #[inline]
 pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
-    if connection_id.is_empty() {
-        return None;
-    }
-    let rest = id.as_bytes().strip_prefix(connection_id.as_bytes())?;
-    let (serial, serial_canonical, rest) = number(rest.strip_prefix(b":")?)?;
+    let (serial, serial_canonical, rest) = serial(id, connection_id)?;
     let (index, index_canonical, rest) = number(rest.strip_prefix(b":")?)?;
     rest.is_empty().then_some(Sequence {
         serial,
         index,
         canonical: serial_canonical && index_canonical,
     })
+}
+
+/// The same of the id `<frame id>:<index>`, without writing it out (TP3a).
+#[inline]
+pub(super) fn sequence_in_frame(
+    frame_id: &str,
+    index: usize,
+    connection_id: &str,
+) -> Option<Sequence> {
+    let (serial, canonical, rest) = serial(frame_id, connection_id)?;
+    let index = i64::try_from(index).ok()?;
+    rest.is_empty().then_some(Sequence { serial, index, canonical })
+}
+
+/// The number behind `connectionId:`, whether it is canonical, and what follows it.
+#[inline]
+fn serial<'a>(id: &'a str, connection_id: &str) -> Option<(i64, bool, &'a [u8])> {
+    if connection_id.is_empty() {
+        return None;
+    }
+    let rest = id.as_bytes().strip_prefix(connection_id.as_bytes())?;
+    number(rest.strip_prefix(b":")?)
 }
 
 /// A number of decimal digits, whether it is written without leading zeros, and what follows it.
@@ -83,6 +95,7 @@ fn number(bytes: &[u8]) -> Option<(i64, bool, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::inherited_id;
 
     fn version(id: &str, timestamp: i64) -> Version {
         Version::new(Some(id), "c", UnixMillis::from_millis(timestamp))
@@ -140,6 +153,21 @@ mod tests {
             ("c:1:00", false),
         ] {
             assert_eq!(canonical(id), Some(expected), "{id}");
+        }
+    }
+
+    #[test]
+    fn tp3a_an_inherited_id_has_the_numbers_that_it_would_have_if_written_out() {
+        let frames = ["c:7", "c:07", "c:7:", "c:7:1", "c:", "c", "", "x:7", "c:x", "c:7:7", ":7"];
+        let connections = ["c", "c:7", "c:7:1", "c:0", "", "x", "cc"];
+        for (frame, connection) in
+            frames.iter().flat_map(|frame| connections.map(|connection| (frame, connection)))
+        {
+            for index in [0, 1, 12] {
+                let written = sequence(&inherited_id(frame, index), connection);
+                let read = sequence_in_frame(frame, index, connection);
+                assert_eq!(read, written, "{frame} {index} {connection}");
+            }
         }
     }
 

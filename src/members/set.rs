@@ -1,7 +1,7 @@
 //! The set: storage, the two ways to find a member, iteration.
 
+use super::incoming::Incoming;
 use super::member::{Link, Member, Record};
-use super::newness;
 use super::slab::{self, Slab, Slot};
 use crate::SmolStr;
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -94,6 +94,10 @@ impl MemberSet {
         self.locate(client_id, connection_id).ok()
     }
 
+    pub(crate) fn knows(&self, incoming: &Incoming<'_>) -> bool {
+        self.locate(incoming.client_id, incoming.connection_id).is_ok()
+    }
+
     /// The member in a slot, present or marked absent.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<Member<'_>> {
@@ -105,14 +109,7 @@ impl MemberSet {
     /// and go.
     #[must_use]
     pub fn next_from(&self, number: u32) -> Option<(Slot, Member<'_>)> {
-        let mut from = number;
-        loop {
-            let (slot, record) = self.records.next_from(from)?;
-            if !record.absent {
-                return Some((slot, Member { record }));
-            }
-            from = slot.0.checked_add(1)?;
-        }
+        self.iter_from(number).next()
     }
 
     /// The present members at and after a slot number, with their slots.
@@ -130,7 +127,7 @@ impl MemberSet {
     /// All that is stored, in slot order: present members, and the marks of those that left
     /// during a sync.
     pub fn iter_stored(&self) -> impl Iterator<Item = Member<'_>> {
-        self.records.iter().map(|record| Member { record })
+        self.records.iter().map(|(_, record)| Member { record })
     }
 
     /// The present members of one client id, in the order in which they came (RTP11c2). Costs as
@@ -144,18 +141,17 @@ impl MemberSet {
     /// looked at: this is what an authority does. `None`, and nothing changes, if the message has
     /// no client id or connection id (an empty one is none).
     pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
-        let (client_id, connection_id) = key(message)?;
-        match self.locate(client_id, connection_id) {
+        let incoming = Incoming::complete(message)?;
+        match self.locate(incoming.client_id, incoming.connection_id) {
             Ok(slot) => {
                 let record = self.records.get_mut(slot)?;
-                let sequence = newness::sequence_of(message, &record.connection_id);
-                record.replace(message, sequence);
+                record.replace(&incoming, incoming.sequence());
                 if core::mem::replace(&mut record.absent, false) {
                     self.absent -= 1;
                 }
                 Some(slot)
             }
-            Err(place) => self.insert(place, Record::new(message, self.sync)),
+            Err(place) => self.insert(place, Record::new(&incoming, self.sync)),
         }
     }
 
@@ -355,13 +351,9 @@ impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
-        loop {
-            let record = self.records.next()?;
-            if !record.absent {
-                self.left -= 1;
-                return Some(Member { record });
-            }
-        }
+        let (_, record) = self.records.find(|(_, record)| !record.absent)?;
+        self.left -= 1;
+        Some(Member { record })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -390,11 +382,4 @@ impl<'a> Iterator for MembersOfClient<'a> {
             }
         }
     }
-}
-
-/// Whether a message names a member at all: a client id and a connection id, neither empty.
-pub(super) fn key(message: &PresenceMessage) -> Option<(&SmolStr, &SmolStr)> {
-    let client_id = message.client_id.as_ref().filter(|id| !id.is_empty())?;
-    let connection_id = message.connection_id.as_ref().filter(|id| !id.is_empty())?;
-    Some((client_id, connection_id))
 }

@@ -134,36 +134,19 @@ impl<T> Slab<T> {
 
     /// The first occupied slot at or after `from`.
     pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &T)> {
-        self.find_from(from, |_| true)
-    }
-
-    /// The first slot at or after `from` whose value is wanted.
-    pub(crate) fn find_from(&self, from: u32, wanted: impl Fn(&T) -> bool) -> Option<(Slot, &T)> {
-        let (first, skip) = Slot(from).place();
-        let mut skip = skip;
-        for (at, chunk) in self.chunks.iter().enumerate().skip(first) {
-            for (cell, entry) in chunk.cells.iter().enumerate().skip(skip) {
-                if let Cell::Full(value) = entry
-                    && wanted(value)
-                {
-                    return u32::try_from(at * CHUNK + cell).ok().map(|n| (Slot(n), value));
-                }
-            }
-            skip = 0;
-        }
-        None
+        self.iter_from(from).next()
     }
 
     /// What is in the slots at and after `from`, with the slots.
-    pub(crate) fn iter_from(&self, from: u32) -> IterFrom<'_, T> {
+    pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, T> {
         let (at, skip) = Slot(from).place();
         let mut chunks = self.chunks.get(at..).unwrap_or_default().iter();
         let cells = chunks.next().and_then(|chunk| chunk.cells.get(skip..)).unwrap_or_default();
-        IterFrom { chunks, cells: cells.iter(), next: from }
+        Iter { chunks, cells: cells.iter(), next: from }
     }
 
     pub(crate) fn iter(&self) -> Iter<'_, T> {
-        Iter { chunks: self.chunks.iter(), cells: [].iter(), left: self.len }
+        self.iter_from(0)
     }
 
     fn chunk_with_room(&mut self) -> Option<usize> {
@@ -192,15 +175,16 @@ impl<T> Slab<T> {
     }
 }
 
+/// What is in a slab, in slot order.
 #[derive(Debug)]
-pub(crate) struct IterFrom<'a, T> {
+pub(crate) struct Iter<'a, T> {
     chunks: core::slice::Iter<'a, Chunk<T>>,
     cells: core::slice::Iter<'a, Cell<T>>,
     /// The slot of the next cell.
     next: u32,
 }
 
-impl<'a, T> Iterator for IterFrom<'a, T> {
+impl<'a, T> Iterator for Iter<'a, T> {
     type Item = (Slot, &'a T);
 
     #[inline]
@@ -217,34 +201,6 @@ impl<'a, T> Iterator for IterFrom<'a, T> {
                 return Some((slot, value));
             }
         }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Iter<'a, T> {
-    chunks: core::slice::Iter<'a, Chunk<T>>,
-    cells: core::slice::Iter<'a, Cell<T>>,
-    left: usize,
-}
-
-impl<'a, T> Iterator for Iter<'a, T> {
-    type Item = &'a T;
-
-    fn next(&mut self) -> Option<&'a T> {
-        loop {
-            match self.cells.next() {
-                Some(Cell::Full(value)) => {
-                    self.left -= 1;
-                    return Some(value);
-                }
-                Some(Cell::Free(_)) => {}
-                None => self.cells = self.chunks.next()?.cells.iter(),
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
     }
 }
 
@@ -283,7 +239,7 @@ mod tests {
             from = slot.number() + 1;
         }
         assert_eq!(seen, (0..10).chain(290..300).collect::<Vec<_>>());
-        assert_eq!(slab.iter().copied().collect::<Vec<_>>(), seen);
+        assert_eq!(slab.iter().map(|(_, &value)| value).collect::<Vec<_>>(), seen);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What a client does with presence messages and syncs (RTP2, RTP18, RTP19).
 
+use super::incoming::Incoming;
 use super::member::Record;
-use super::newness::{self, Sequence, Version};
-use super::set::{MemberSet, Place, key};
+use super::newness::{Sequence, Version};
+use super::set::{MemberSet, Place};
 use super::slab::{Slab, Slot};
 use crate::UnixMillis;
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -27,17 +28,21 @@ impl MemberSet {
     /// The message must have been completed from its frame. Without a client id or a connection
     /// id, or with the action ABSENT or an unknown one, it changes nothing.
     pub fn apply(&mut self, message: &PresenceMessage) -> bool {
-        let leaves = match message.action {
+        Incoming::complete(message).is_some_and(|incoming| self.take_in(&incoming))
+    }
+
+    /// The same of a message that need not be complete.
+    pub(crate) fn take_in(&mut self, incoming: &Incoming<'_>) -> bool {
+        let leaves = match incoming.message.action {
             PresenceAction::Enter | PresenceAction::Present | PresenceAction::Update => false,
             PresenceAction::Leave => true,
             PresenceAction::Absent | PresenceAction::Unknown(_) => return false,
         };
-        let Some((client_id, connection_id)) = key(message) else { return false };
-        match self.locate(client_id, connection_id) {
-            Ok(slot) if leaves => self.leave(slot, message),
-            Ok(slot) => self.update(slot, message),
-            Err(place) if leaves => self.leave_unknown(place, message),
-            Err(place) => self.insert(place, Record::new(message, self.sync)).is_some(),
+        match self.locate(incoming.client_id, incoming.connection_id) {
+            Ok(slot) if leaves => self.leave(slot, incoming),
+            Ok(slot) => self.update(slot, incoming),
+            Err(place) if leaves => self.leave_unknown(place, incoming),
+            Err(place) => self.insert(place, Record::new(incoming, self.sync)).is_some(),
         }
     }
 
@@ -79,11 +84,11 @@ impl MemberSet {
         self.sweep(|record| Fate::Leaves((!record.absent).then_some(now)), &mut on_leave);
     }
 
-    fn update(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
-        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, message) else {
+    fn update(&mut self, slot: Slot, incoming: &Incoming<'_>) -> bool {
+        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, incoming) else {
             return false;
         };
-        record.replace(message, sequence);
+        record.replace(incoming, sequence);
         record.owes_leave = false;
         if core::mem::replace(&mut record.absent, false) {
             self.absent -= 1;
@@ -91,8 +96,8 @@ impl MemberSet {
         true
     }
 
-    fn leave(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
-        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, message) else {
+    fn leave(&mut self, slot: Slot, incoming: &Incoming<'_>) -> bool {
+        let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, incoming) else {
             return false;
         };
         if !self.syncing {
@@ -100,7 +105,7 @@ impl MemberSet {
             return self.take(slot).is_some();
         }
         // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
-        record.replace(message, sequence);
+        record.replace(incoming, sequence);
         if !core::mem::replace(&mut record.absent, true) {
             record.owes_leave = true;
             self.absent += 1;
@@ -110,9 +115,9 @@ impl MemberSet {
 
     /// A LEAVE of a member that is not in the set says nothing (RTP2h), but during a sync its
     /// newness is kept, so that an older entry in a later page does not bring the member back.
-    fn leave_unknown(&mut self, place: Place, message: &PresenceMessage) -> bool {
+    fn leave_unknown(&mut self, place: Place, incoming: &Incoming<'_>) -> bool {
         if self.syncing {
-            let mut record = Record::new(message, self.sync);
+            let mut record = Record::new(incoming, self.sync);
             record.absent = true;
             self.insert(place, record);
         }
@@ -125,8 +130,8 @@ impl MemberSet {
         on_leave: &mut impl FnMut(PresenceMessage),
     ) {
         let mut from = 0;
-        let leaves = |record: &Record| matches!(fate(record), Fate::Leaves(_));
-        while let Some((slot, record)) = self.records.find_from(from, leaves) {
+        let leaves = |(_, record): &(Slot, &Record)| matches!(fate(record), Fate::Leaves(_));
+        while let Some((slot, record)) = self.records.iter_from(from).find(leaves) {
             if let Fate::Leaves(made_up_at) = fate(record) {
                 self.sweep_out(slot, made_up_at, on_leave);
             }
@@ -157,18 +162,21 @@ impl MemberSet {
 /// The stored member, and the numbers in the message's id, if the message is newer than what is
 /// stored (RTP2a). Either way the member has been heard of: an outdated message, too, shows that it
 /// is there (RTP19).
+#[inline(always)]
 fn newer<'a>(
     records: &'a mut Slab<Record>,
     sync: u32,
     slot: Slot,
-    message: &PresenceMessage,
+    incoming: &Incoming<'_>,
 ) -> Option<(&'a mut Record, Option<Sequence>)> {
     let record = records.get_mut(slot)?;
     record.seen = sync;
-    let timestamp = message.timestamp.unwrap_or_default();
-    let sequence = newness::sequence_of(message, &record.connection_id);
-    let incoming = Version { sequence: sequence.map(|s| (s.serial, s.index)), timestamp };
-    incoming.is_newer_than(&record.version()).then_some((record, sequence))
+    let sequence = incoming.sequence();
+    let version = Version {
+        sequence: sequence.map(|s| (s.serial, s.index)),
+        timestamp: incoming.timestamp(),
+    };
+    version.is_newer_than(&record.version()).then_some((record, sequence))
 }
 
 /// What becomes of a member when the set is swept.

@@ -145,27 +145,25 @@ impl ProtocolMessage {
     /// TM2f).
     pub fn inherit(&mut self) {
         let Self { id, connection_id, timestamp, presence, messages, .. } = self;
-        let id = id.as_deref();
+        let mut from = Inherited {
+            frame_id: id.as_ref(),
+            index: 0,
+            connection_id: connection_id.as_ref(),
+            timestamp: *timestamp,
+        };
         for (index, item) in presence.iter_mut().enumerate() {
-            inherit_id(&mut item.id, id, index);
-            inherit_field(&mut item.connection_id, connection_id);
-            item.timestamp = item.timestamp.or(*timestamp);
+            from.index = index;
+            from.complete(item);
         }
         for (index, item) in messages.iter_mut().enumerate() {
-            inherit_id(&mut item.id, id, index);
-            inherit_field(&mut item.connection_id, connection_id);
-            item.timestamp = item.timestamp.or(*timestamp);
+            from.index = index;
+            from.fill(&mut item.id, &mut item.connection_id, &mut item.timestamp);
         }
-    }
-}
-
-fn inherit_id(id: &mut Option<SmolStr>, frame: Option<&str>, index: usize) {
-    if let (None, Some(frame)) = (&id, frame) {
-        *id = Some(inherited_id(frame, index));
     }
 }
 
 /// The id of an item that has none, from that of its frame (TP3a, TM2a).
+#[inline]
 pub(crate) fn inherited_id(frame: &str, index: usize) -> SmolStr {
     let mut text = SmolStrBuilder::new();
     text.push_str(frame);
@@ -179,9 +177,37 @@ pub(crate) fn inherited_id(frame: &str, index: usize) -> SmolStr {
     text.finish()
 }
 
-fn inherit_field(field: &mut Option<SmolStr>, frame: &Option<SmolStr>) {
-    if field.is_none() {
-        field.clone_from(frame);
+/// What an item has from its frame, where it lacks it (TP3a, TP3d, TP3g, TM2a, TM2c, TM2f).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inherited<'a> {
+    pub(crate) frame_id: Option<&'a SmolStr>,
+    /// The place of the item in the frame.
+    pub(crate) index: usize,
+    pub(crate) connection_id: Option<&'a SmolStr>,
+    pub(crate) timestamp: Option<UnixMillis>,
+}
+
+impl Inherited<'_> {
+    /// Writes it into a presence message.
+    pub(crate) fn complete(&self, item: &mut PresenceMessage) {
+        self.fill(&mut item.id, &mut item.connection_id, &mut item.timestamp);
+    }
+
+    fn fill(
+        &self,
+        id: &mut Option<SmolStr>,
+        connection_id: &mut Option<SmolStr>,
+        timestamp: &mut Option<UnixMillis>,
+    ) {
+        if let (None, Some(frame_id)) = (&id, self.frame_id) {
+            *id = Some(inherited_id(frame_id, self.index));
+        }
+        if let (None, Some(own)) = (&connection_id, self.connection_id) {
+            *connection_id = Some(own.clone());
+        }
+        if timestamp.is_none() {
+            *timestamp = self.timestamp;
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub use encoding::EncodingError;
 pub use error_info::ErrorInfo;
 pub use flags::{Flags, Modes};
 pub use format::Format;
+pub(crate) use message::{Inherited, inherited_id, one};
 pub use message::{Items, Message, Params, ProtocolMessage};
-pub(crate) use message::{inherited_id, one};
 pub use presence::PresenceMessage;
 pub use value::{Map, Value};
