@@ -350,6 +350,7 @@ pub struct Members<'a> {
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Member<'a>> {
         let (_, record) = self.records.find(|(_, record)| !record.absent)?;
         self.left -= 1;

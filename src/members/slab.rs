@@ -142,7 +142,7 @@ impl<T> Slab<T> {
         let (at, skip) = Slot(from).place();
         let mut chunks = self.chunks.get(at..).unwrap_or_default().iter();
         let cells = chunks.next().and_then(|chunk| chunk.cells.get(skip..)).unwrap_or_default();
-        Iter { chunks, cells: cells.iter(), next: from }
+        Iter { chunks, cells: cells.iter(), end: from.wrapping_add(cells.len() as u32) }
     }
 
     pub(crate) fn iter(&self) -> Iter<'_, T> {
@@ -180,8 +180,8 @@ impl<T> Slab<T> {
 pub(crate) struct Iter<'a, T> {
     chunks: core::slice::Iter<'a, Chunk<T>>,
     cells: core::slice::Iter<'a, Cell<T>>,
-    /// The slot of the next cell.
-    next: u32,
+    /// The slot behind the last of the cells: what is left of them tells the slot of the next.
+    end: u32,
 }
 
 impl<'a, T> Iterator for Iter<'a, T> {
@@ -190,15 +190,16 @@ impl<'a, T> Iterator for Iter<'a, T> {
     #[inline]
     fn next(&mut self) -> Option<(Slot, &'a T)> {
         loop {
-            let Some(cell) = self.cells.next() else {
-                self.cells = self.chunks.next()?.cells.iter();
-                self.next = self.next.next_multiple_of(CHUNK as u32);
-                continue;
-            };
-            let slot = Slot(self.next);
-            self.next = self.next.wrapping_add(1);
-            if let Cell::Full(value) = cell {
-                return Some((slot, value));
+            let left = self.cells.len() as u32;
+            match self.cells.next() {
+                Some(Cell::Full(value)) => return Some((Slot(self.end.wrapping_sub(left)), value)),
+                Some(Cell::Free(_)) => {}
+                None => {
+                    let cells = &self.chunks.next()?.cells;
+                    let start = self.end.next_multiple_of(CHUNK as u32);
+                    self.end = start.wrapping_add(cells.len() as u32);
+                    self.cells = cells.iter();
+                }
             }
         }
     }
