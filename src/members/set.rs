@@ -161,6 +161,7 @@ impl MemberSet {
     }
 
     /// The same, for a LEAVE that gets an id of its own.
+    #[inline]
     pub(crate) fn take_out(&mut self, slot: Slot) -> Option<PresenceMessage> {
         self.take(slot).map(Record::into_leave)
     }

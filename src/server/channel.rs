@@ -4,6 +4,7 @@ use super::coalesce::Pending;
 use super::history::History;
 use super::limits::Bucket;
 use super::occupancy::{Metrics, Occupancy, Watch};
+use super::roster::grown;
 use super::sooner;
 use super::sync::Sync;
 use crate::members::{MemberSet, Slab, Slot};
@@ -127,19 +128,35 @@ impl Channel {
     pub(super) fn link(&mut self, member: Slot, attachment: Slot, entry: &mut Attachment) {
         let index = member.number() as usize;
         if index >= self.owners.len() {
-            self.owners.resize(index + 1, Owner { attachment, next: None, previous: None });
+            let owner = Owner { attachment, bytes: 0, next: None, previous: None };
+            self.owners.resize(index + 1, owner);
         }
         let next = entry.first_member.replace(member);
         if let Some(next) = next.and_then(|next| self.owners.get_mut(next.number() as usize)) {
             next.previous = Some(member);
         }
         if let Some(owner) = self.owners.get_mut(index) {
-            *owner = Owner { attachment, next, previous: None };
+            *owner = Owner { attachment, bytes: 0, next, previous: None };
         }
     }
 
-    /// Unlinks a member that is gone from its attachment.
+    /// The bytes that a member counts for.
+    pub(super) fn bytes_of(&self, member: Slot) -> usize {
+        self.owner(member).map_or(0, |owner| owner.bytes as usize)
+    }
+
+    /// Sets what a member counts for.
+    pub(super) fn set_bytes_of(&mut self, member: Slot, bytes: u32) {
+        let before = self.bytes_of(member);
+        if let Some(owner) = self.owners.get_mut(member.number() as usize) {
+            owner.bytes = bytes;
+            self.member_bytes = grown(self.member_bytes, before, bytes as usize);
+        }
+    }
+
+    /// Unlinks a member that is gone from its attachment. It counts for nothing any more.
     pub(super) fn unlink(&mut self, member: Slot, entry: &mut Attachment) {
+        self.set_bytes_of(member, 0);
         let Some(&owner) = self.owner(member) else { return };
         match owner.previous.and_then(|slot| self.owners.get_mut(slot.number() as usize)) {
             Some(previous) => previous.next = owner.next,
@@ -158,10 +175,13 @@ impl Channel {
     }
 }
 
-/// Whose a member is, and its neighbours among the members of the same attachment.
+/// Whose a member is, what it counts for, and its neighbours among the members of the same
+/// attachment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owner {
     pub(super) attachment: Slot,
+    /// The bytes that the member counts for.
+    bytes: u32,
     next: Option<Slot>,
     previous: Option<Slot>,
 }

@@ -1,7 +1,7 @@
 //! PRESENCE frames of clients: checked, applied to the member set, told.
 
 use super::attach::check_name;
-use super::roster::{Change, Record, grown, size_of};
+use super::roster::{Change, Record, grown};
 use super::{Identity, LeaveCause, Outbox, Output, Position, Recipients, Server, ServerEvent};
 use crate::members::{Slot, Version};
 use crate::wire::{ErrorInfo, Items, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
@@ -159,8 +159,8 @@ impl Server {
             comes = true;
             let client_id = item.client_id.as_deref().unwrap_or_default();
             let found = entry.members.find(client_id, connection_id);
-            match found.and_then(|slot| entry.members.get(slot)) {
-                Some(member) => bytes = bytes.saturating_sub(size_of(&member)),
+            match found {
+                Some(member) => bytes = bytes.saturating_sub(entry.bytes_of(member)),
                 None => members = members.saturating_add(1),
             }
             bytes = bytes.saturating_add(item.size());

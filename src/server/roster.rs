@@ -64,49 +64,33 @@ fn apply(channels: &mut Channels, channel: Slot, record: Record<'_>) -> Change {
 
 fn put(channels: &mut Channels, attachment: Slot, message: &PresenceMessage) -> Change {
     let Some((entry, channel)) = channels.both_mut(attachment) else { return Change::Nothing };
-    let before = channel.members.len();
-    let old = match (&message.client_id, &message.connection_id) {
-        (Some(client_id), Some(connection_id)) => channel
-            .members
-            .find(client_id, connection_id)
-            .and_then(|slot| channel.members.get(slot))
-            .map_or(0, |member| size_of(&member)),
-        _ => 0,
-    };
+    let (members, bytes) = (channel.members.len(), channel.member_bytes);
     let Some(slot) = channel.members.put(message) else { return Change::Nothing };
-    let new = channel.members.get(slot).map_or(0, |member| size_of(&member));
-    channel.member_bytes = channel.member_bytes.saturating_sub(old).saturating_add(new);
-    let entered = channel.members.len() > before;
+    let entered = channel.members.len() > members;
     if entered {
         channel.link(slot, attachment, entry);
     }
-    channels.member_bytes = channels.member_bytes.saturating_sub(old).saturating_add(new);
+    channel.set_bytes_of(slot, u32::try_from(message.size()).unwrap_or(u32::MAX));
+    let after = channel.member_bytes;
+    channels.member_bytes = grown(channels.member_bytes, bytes, after);
     if entered { Change::Entered } else { Change::Updated }
 }
 
 fn remove(channels: &mut Channels, channel: Slot, member: Slot, version: Version) -> Change {
     let Some(entry) = channels.get_mut(channel) else { return Change::Nothing };
-    let Some(found) = entry.members.get(member).filter(|found| found.version() == version) else {
+    if entry.members.get(member).is_none_or(|found| found.version() != version) {
         return Change::Nothing;
-    };
-    let bytes = size_of(&found);
+    }
+    let bytes = entry.member_bytes;
+    let owner = entry.owner(member).map(|owner| owner.attachment);
     let Some(message) = entry.members.take_out(member) else { return Change::Nothing };
     debug_assert_eq!(message.action, PresenceAction::Leave);
-    entry.member_bytes = entry.member_bytes.saturating_sub(bytes);
-    let owner = entry.owner(member).map(|owner| owner.attachment);
-    channels.member_bytes = channels.member_bytes.saturating_sub(bytes);
     if let Some(attachment) = owner
         && let Some((attachment, channel)) = channels.both_mut(attachment)
     {
         channel.unlink(member, attachment);
+        let after = channel.member_bytes;
+        channels.member_bytes = grown(channels.member_bytes, bytes, after);
     }
     Change::Left(message)
-}
-
-/// The bytes that a member counts for (TP5): its client id, its data and its extras.
-#[inline]
-pub(super) fn size_of(member: &crate::members::Member<'_>) -> usize {
-    let data = member.data().map_or(0, crate::wire::Data::size);
-    let extras = member.extras().map_or(0, crate::wire::Value::json_len);
-    member.client_id().len().saturating_add(data).saturating_add(extras)
 }

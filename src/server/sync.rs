@@ -4,7 +4,6 @@
 //! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
 
 use super::channel::Channel;
-use super::roster::size_of;
 use super::{Outbox, Output, Server, stream};
 use crate::members::{Member, Slot};
 use crate::wire::{Action, Format, Items, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
@@ -221,9 +220,9 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Adds a member if there is room for it.
-    fn takes(&mut self, member: Member<'a>) -> bool {
-        let size = self.size.saturating_add(size_of(&member)).saturating_add(OVERHEAD);
+    /// Adds a member of so many bytes if there is room for it.
+    fn takes(&mut self, member: Member<'a>, bytes: usize) -> bool {
+        let size = self.size.saturating_add(bytes + OVERHEAD);
         let is_empty = self.members.is_empty();
         if self.members.len() >= self.limit || (size > self.bytes && !is_empty) {
             return false;
@@ -236,15 +235,17 @@ impl<'a> Page<'a> {
     /// Takes the members of a channel from a slot on, and tells where the next page starts.
     fn fill_from(&mut self, channel: &'a Channel, from: u32) -> Option<u32> {
         self.members.reserve(self.limit.min(channel.members.len()));
-        let rest = channel.members.iter_from(from).find(|(_, member)| !self.takes(*member));
+        let mut rest = channel.members.iter_from(from);
+        let rest = rest.find(|(slot, member)| !self.takes(*member, channel.bytes_of(*slot)));
         rest.map(|(slot, _)| slot.number())
     }
 
     /// The same with those of one attachment.
     fn fill_with_own(&mut self, channel: &'a Channel, first: Option<Slot>) -> Option<Slot> {
-        channel
-            .own_from(first)
-            .find(|slot| channel.members.get(*slot).is_some_and(|member| !self.takes(member)))
+        channel.own_from(first).find(|slot| {
+            let member = channel.members.get(*slot);
+            member.is_some_and(|member| !self.takes(member, channel.bytes_of(*slot)))
+        })
     }
 
     fn messages(&self) -> Items<PresenceMessage> {

@@ -131,6 +131,7 @@ impl Wheel {
         self.pop_due(now, moves)
     }
 
+    #[inline(never)]
     fn pop_due(&mut self, now: u64, moves: &mut usize) -> Option<u32> {
         loop {
             if let Some(bucket) = self.moving {
