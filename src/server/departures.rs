@@ -69,7 +69,7 @@ impl Server {
         };
         if connection.silent_at() <= now {
             self.counters.silent += 1;
-            self.put(out, Output::Close { transport });
+            out.push(Output::Close { transport });
             self.lose(transport, out);
             return;
         }
@@ -88,7 +88,7 @@ impl Server {
         if connection.ping_at <= now {
             connection.ping_at = now.after(connection.idle());
             let heartbeats = connection.heartbeats;
-            self.put(out, Output::Ping { transport });
+            out.push(Output::Ping { transport });
             if heartbeats {
                 // RTN23b: the client cannot see pings.
                 self.send_to(transport, ProtocolMessage::new(Action::Heartbeat), out);

@@ -126,13 +126,13 @@ impl Server {
         self.counters.resumed += 1;
         // A transport that is still open is displaced: no leave, and no word to its peer.
         if let Some(old) = self.connections.get(slot).and_then(|c| c.transport) {
-            self.put(out, Output::Close { transport: old });
+            out.push(Output::Close { transport: old });
             self.lose(old, out);
         }
         let now = self.now.mono;
         self.connections.bind(slot, transport);
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let changed = *connection.capability != *terms.capability;
+        let changed = connection.capability != terms.capability;
         connection.set_terms(terms);
         connection.since = now;
         connection.ping_at = now.after(connection.idle());
@@ -183,7 +183,7 @@ impl Server {
             ..ProtocolMessage::new(Action::Disconnected)
         };
         self.send_to(transport, frame, out);
-        self.put(out, Output::Close { transport });
+        out.push(Output::Close { transport });
     }
 
     /// CONNECTED with complete details (CD2), first on a transport and again when rights changed
@@ -255,7 +255,7 @@ impl Server {
         self.lose(transport, out);
         self.forget(slot, LeaveCause::Closed, out);
         self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
-        self.put(out, Output::Close { transport });
+        out.push(Output::Close { transport });
     }
 
     /// Ends a connection that has no transport. Its members leave.
@@ -273,7 +273,7 @@ impl Server {
         let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
-                self.put(out, Output::Authenticate { transport, token: Token(token) });
+                out.push(Output::Authenticate { transport, token: Token(token) });
             }
             None => {
                 self.counters.protocol_errors += 1;

@@ -1,6 +1,6 @@
 //! How many use a channel, and telling those who ask for it.
 
-use super::{Outbox, Output, Recipients, Server};
+use super::{Outbox, Recipients, Server};
 use crate::members::Slot;
 use crate::wire::{Action, Data, Map, Message, Modes, ProtocolMessage, Value};
 use crate::{Instant, SmolStr, TransportId};
@@ -191,7 +191,7 @@ impl Server {
                 ..ProtocolMessage::new(Action::Message)
             };
             let to = Recipients::new(Arc::new(transports), None, None);
-            self.put(out, Output::Broadcast { to, frame });
+            self.broadcast(to, frame, out);
         }
     }
 }

@@ -7,36 +7,29 @@ use crate::{SmolStr, TransportId};
 use alloc::boxed::Box;
 
 impl Server {
-    /// Puts an output out and counts it. A broadcast to nobody is left out.
-    pub(super) fn put(&mut self, out: &mut Outbox, output: Output) {
-        match &output {
-            Output::Send { .. } | Output::SendEncoded { .. } => {
-                self.counters.frames_out += 1;
-                self.counters.deliveries += 1;
-            }
-            Output::Broadcast { to, .. } => {
-                if to.is_empty() {
-                    return;
-                }
-                self.counters.frames_out += 1;
-                self.counters.deliveries += to.len() as u64;
-            }
-            _ => {}
-        }
-        out.push(output);
+    /// Counts a frame that goes to so many.
+    pub(super) const fn count_frame(&mut self, recipients: usize) {
+        self.counters.frames_out += 1;
+        self.counters.deliveries += recipients as u64;
     }
 
+    #[inline]
     pub(super) fn send_to(
         &mut self,
         transport: TransportId,
         frame: ProtocolMessage,
         out: &mut Outbox,
     ) {
-        self.put(out, Output::Send { transport, frame });
+        self.count_frame(1);
+        out.push(Output::Send { transport, frame });
     }
 
+    /// Sends a frame to many, if there is anybody.
     pub(super) fn broadcast(&mut self, to: Recipients, frame: ProtocolMessage, out: &mut Outbox) {
-        self.put(out, Output::Broadcast { to, frame });
+        if !to.is_empty() {
+            self.count_frame(to.len());
+            out.push(Output::Broadcast { to, frame });
+        }
     }
 
     /// Sends a frame that answers one of the connection's own. While it is congested, only so many
@@ -145,7 +138,7 @@ impl Server {
         let frame =
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
-        self.put(out, Output::Close { transport });
+        out.push(Output::Close { transport });
         self.lose(transport, out);
     }
 }

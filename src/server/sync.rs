@@ -195,7 +195,8 @@ impl Server {
                 Output::Send { transport, frame }
             }
         };
-        self.put(out, output);
+        out.push(output);
+        self.count_frame(1);
         let Some(next) = next else {
             self.stop_sync(attachment);
             if sync.again {
