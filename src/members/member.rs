@@ -2,7 +2,7 @@
 
 use super::incoming::Incoming;
 use super::newness::{self, Sequence, Version};
-use super::slab::Slot;
+use super::slab::{Cell, Slot};
 use crate::wire::{Data, Id, Item, PresenceAction, PresenceMessage, Value};
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, sync::Arc};
@@ -10,7 +10,7 @@ use smol_str::SmolStrBuilder;
 
 /// What is stored of a member. Laid out for size: no key is stored twice, an id of the usual form
 /// is two numbers, and what few members have stands in a box of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) client_id: SmolStr,
     pub(super) connection_id: SmolStr,
@@ -31,6 +31,24 @@ pub(super) struct Record {
     pub(super) previous: Option<Link>,
 }
 
+/// An empty cell holds an empty record.
+impl Cell for Record {
+    type Value = Self;
+
+    fn of(record: Self) -> Self {
+        record
+    }
+    fn get(&self) -> Option<&Self> {
+        Some(self)
+    }
+    fn get_mut(&mut self) -> Option<&mut Self> {
+        Some(self)
+    }
+    fn take(&mut self) -> Option<Self> {
+        Some(core::mem::take(self))
+    }
+}
+
 /// A slot number plus one, so that an absent link takes no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(core::num::NonZeroU32);
@@ -48,13 +66,14 @@ impl Link {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum IdForm {
     /// `connectionId:serial:index`, written from the numbers.
     Numbers,
     /// As in `More`, and the numbers are valid all the same.
     TextWithNumbers,
     /// As in `More`, if there is one at all; no numbers (RTP2b1).
+    #[default]
     Text,
 }
 

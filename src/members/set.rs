@@ -121,7 +121,7 @@ impl MemberSet {
     /// All present members, in slot order.
     #[must_use]
     pub fn iter(&self) -> Members<'_> {
-        Members { records: self.records.iter(), left: self.len() }
+        Members { records: self.records.iter(), marks: self.absent > 0, left: self.len() }
     }
 
     /// All that is stored, in slot order: present members, and the marks of those that left
@@ -345,6 +345,8 @@ fn shrink(table: &mut HashTable<Entry>) {
 #[derive(Debug)]
 pub struct Members<'a> {
     records: slab::Iter<'a, Record>,
+    /// Whether there are marks to pass over; if not, no record is read.
+    marks: bool,
     left: usize,
 }
 
@@ -353,7 +355,8 @@ impl<'a> Iterator for Members<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Member<'a>> {
-        let (_, record) = self.records.find(|(_, record)| !record.absent)?;
+        let marks = self.marks;
+        let (_, record) = self.records.find(|(_, record)| !(marks && record.absent))?;
         self.left -= 1;
         Some(Member { record })
     }

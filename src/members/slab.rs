@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// Entries per chunk. Chunks do not move when the slab grows, and none has slack but the last.
-const CHUNK: usize = 128;
+const CHUNK: usize = u64::BITS as usize;
 
 /// The number of a member in its set: stable while the member is present, then used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,37 +27,65 @@ impl Slot {
     }
 }
 
-#[derive(Clone, Debug)]
-enum Cell<T> {
-    Full(T),
-    /// The next free cell of the chunk.
-    Free(Option<u8>),
+/// A place for one value. Whether one is in it the slab knows by itself, so that it can list its
+/// values without reading them.
+pub(crate) trait Cell {
+    type Value;
+
+    fn of(value: Self::Value) -> Self;
+    fn get(&self) -> Option<&Self::Value>;
+    fn get_mut(&mut self) -> Option<&mut Self::Value>;
+    /// Takes the value out, and leaves what owns no memory.
+    fn take(&mut self) -> Option<Self::Value>;
 }
 
-#[derive(Clone, Debug)]
-struct Chunk<T> {
-    cells: Vec<Cell<T>>,
-    live: usize,
-    free: Option<u8>,
-    /// Whether the slab's list of chunks with room names this one.
-    listed: bool,
-}
+impl<T> Cell for Option<T> {
+    type Value = T;
 
-impl<T> Chunk<T> {
-    fn has_room(&self) -> bool {
-        self.free.is_some() || self.cells.len() < CHUNK
+    fn of(value: T) -> Self {
+        Some(value)
+    }
+    fn get(&self) -> Option<&T> {
+        self.as_ref()
+    }
+    fn get_mut(&mut self) -> Option<&mut T> {
+        self.as_mut()
+    }
+    fn take(&mut self) -> Option<T> {
+        Self::take(self)
     }
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Slab<T> {
-    chunks: Vec<Chunk<T>>,
+struct Chunk<C> {
+    cells: Vec<C>,
+    /// A bit for each cell.
+    occupied: u64,
+    /// Whether the slab's list of chunks with room names this one.
+    listed: bool,
+}
+
+impl<C> Chunk<C> {
+    const fn is_occupied(&self, cell: usize) -> bool {
+        self.occupied & 1 << cell != 0
+    }
+
+    /// The first cell that is not occupied.
+    fn room(&self) -> Option<usize> {
+        let cell = self.occupied.trailing_ones() as usize;
+        (cell < CHUNK).then_some(cell)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Slab<C> {
+    chunks: Vec<Chunk<C>>,
     /// Chunks that may have room. A hint: entries are checked when they are used.
     open: Vec<u32>,
     len: usize,
 }
 
-impl<T> Slab<T> {
+impl<C: Cell> Slab<C> {
     pub(crate) const fn new() -> Self {
         Self { chunks: Vec::new(), open: Vec::new(), len: 0 }
     }
@@ -66,56 +94,38 @@ impl<T> Slab<T> {
         self.len
     }
 
-    pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
-        let (chunk, cell) = slot.place();
-        match self.chunks.get(chunk)?.cells.get(cell)? {
-            Cell::Full(value) => Some(value),
-            Cell::Free(_) => None,
-        }
+    pub(crate) fn get(&self, slot: Slot) -> Option<&C::Value> {
+        let (at, cell) = slot.place();
+        let chunk = self.chunks.get(at).filter(|chunk| chunk.is_occupied(cell))?;
+        chunk.cells.get(cell)?.get()
     }
 
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        let (chunk, cell) = slot.place();
-        match self.chunks.get_mut(chunk)?.cells.get_mut(cell)? {
-            Cell::Full(value) => Some(value),
-            Cell::Free(_) => None,
-        }
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut C::Value> {
+        let (at, cell) = slot.place();
+        let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
+        chunk.cells.get_mut(cell)?.get_mut()
     }
 
     /// `None` if all slot numbers are taken (four thousand million).
-    pub(crate) fn insert(&mut self, value: T) -> Option<Slot> {
+    pub(crate) fn insert(&mut self, value: C::Value) -> Option<Slot> {
         let at = self.chunk_with_room()?;
         let chunk = self.chunks.get_mut(at)?;
-        let cell = match chunk.free {
-            Some(cell) => {
-                let target = chunk.cells.get_mut(usize::from(cell))?;
-                let Cell::Free(next) = *target else { return None };
-                chunk.free = next;
-                *target = Cell::Full(value);
-                usize::from(cell)
-            }
-            None => {
-                chunk.cells.push(Cell::Full(value));
-                chunk.cells.len() - 1
-            }
-        };
-        chunk.live += 1;
+        let cell = chunk.room()?;
+        let slot = u32::try_from(at * CHUNK + cell).ok().map(Slot)?;
+        match chunk.cells.get_mut(cell) {
+            Some(free) => *free = C::of(value),
+            None => chunk.cells.push(C::of(value)),
+        }
+        chunk.occupied |= 1 << cell;
         self.len += 1;
-        u32::try_from(at * CHUNK + cell).ok().map(Slot)
+        Some(slot)
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<C::Value> {
         let (at, cell) = slot.place();
-        let chunk = self.chunks.get_mut(at)?;
-        let target = chunk.cells.get_mut(cell)?;
-        if matches!(target, Cell::Free(_)) {
-            return None;
-        }
-        let Cell::Full(value) = core::mem::replace(target, Cell::Free(chunk.free)) else {
-            return None;
-        };
-        chunk.free = u8::try_from(cell).ok();
-        chunk.live -= 1;
+        let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
+        let value = chunk.cells.get_mut(cell)?.take()?;
+        chunk.occupied &= !(1 << cell);
         self.len -= 1;
         if !chunk.listed {
             chunk.listed = true;
@@ -123,7 +133,7 @@ impl<T> Slab<T> {
         }
         // Memory of a burst is given back from the end, all but one empty chunk, so that coming
         // and going at the edge of a chunk does not allocate.
-        while matches!(self.chunks.as_slice(), [.., a, b] if a.live == 0 && b.live == 0) {
+        while matches!(self.chunks.as_slice(), [.., a, b] if a.occupied == 0 && b.occupied == 0) {
             self.chunks.pop();
         }
         if self.len == 0 {
@@ -133,43 +143,42 @@ impl<T> Slab<T> {
     }
 
     /// The first occupied slot at or after `from`.
-    pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &T)> {
+    pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &C::Value)> {
         self.iter_from(from).next()
     }
 
     /// What is in the slots at and after `from`, with the slots.
-    pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, T> {
+    pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, C> {
         let (at, skip) = Slot(from).place();
-        let mut chunks = self.chunks.get(at..).unwrap_or_default().iter();
-        let cells = chunks.next().and_then(|chunk| chunk.cells.get(skip..)).unwrap_or_default();
-        Iter { chunks, cells: cells.iter(), end: from.wrapping_add(cells.len() as u32) }
+        let chunks = self.chunks.get(at..).unwrap_or_default();
+        let (cells, occupied) = match chunks.first() {
+            Some(chunk) => (chunk.cells.as_slice(), chunk.occupied >> skip << skip),
+            None => (Default::default(), 0),
+        };
+        Iter { chunks: chunks.iter(), cells, occupied, start: from - skip as u32 }
     }
 
-    pub(crate) fn iter(&self) -> Iter<'_, T> {
+    pub(crate) fn iter(&self) -> Iter<'_, C> {
         self.iter_from(0)
     }
 
     fn chunk_with_room(&mut self) -> Option<usize> {
         while let Some(&at) = self.open.last() {
             match self.chunks.get_mut(at as usize) {
-                Some(chunk) if chunk.has_room() => return Some(at as usize),
+                Some(chunk) if chunk.room().is_some() => return Some(at as usize),
                 Some(chunk) => chunk.listed = false,
                 None => {}
             }
             self.open.pop();
         }
-        if !self.chunks.last().is_some_and(Chunk::has_room) {
+        if !self.chunks.last().is_some_and(|chunk| chunk.room().is_some()) {
             if self.chunks.len() * CHUNK > (u32::MAX as usize) - CHUNK {
                 return None;
             }
             // A small set stays small; a large one takes whole chunks.
             let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
-            self.chunks.push(Chunk {
-                cells: Vec::with_capacity(capacity),
-                live: 0,
-                free: None,
-                listed: false,
-            });
+            let cells = Vec::with_capacity(capacity);
+            self.chunks.push(Chunk { cells, occupied: 0, listed: false });
         }
         Some(self.chunks.len() - 1)
     }
@@ -177,31 +186,31 @@ impl<T> Slab<T> {
 
 /// What is in a slab, in slot order.
 #[derive(Debug)]
-pub(crate) struct Iter<'a, T> {
-    chunks: core::slice::Iter<'a, Chunk<T>>,
-    cells: core::slice::Iter<'a, Cell<T>>,
-    /// The slot behind the last of the cells: what is left of them tells the slot of the next.
-    end: u32,
+pub(crate) struct Iter<'a, C> {
+    /// The chunk that is being listed, and those behind it.
+    chunks: core::slice::Iter<'a, Chunk<C>>,
+    cells: &'a [C],
+    /// What is left of its cells.
+    occupied: u64,
+    /// The slot of its first cell.
+    start: u32,
 }
 
-impl<'a, T> Iterator for Iter<'a, T> {
-    type Item = (Slot, &'a T);
+impl<'a, C: Cell> Iterator for Iter<'a, C> {
+    type Item = (Slot, &'a C::Value);
 
     #[inline]
-    fn next(&mut self) -> Option<(Slot, &'a T)> {
-        loop {
-            let left = self.cells.len() as u32;
-            match self.cells.next() {
-                Some(Cell::Full(value)) => return Some((Slot(self.end.wrapping_sub(left)), value)),
-                Some(Cell::Free(_)) => {}
-                None => {
-                    let cells = &self.chunks.next()?.cells;
-                    let start = self.end.next_multiple_of(CHUNK as u32);
-                    self.end = start.wrapping_add(cells.len() as u32);
-                    self.cells = cells.iter();
-                }
-            }
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.occupied == 0 {
+            self.chunks.next()?;
+            let chunk = self.chunks.as_slice().first()?;
+            (self.cells, self.occupied) = (&chunk.cells, chunk.occupied);
+            self.start = self.start.wrapping_add(CHUNK as u32);
         }
+        let cell = self.occupied.trailing_zeros();
+        self.occupied &= self.occupied - 1;
+        let value = self.cells.get(cell as usize)?.get()?;
+        Some((Slot(self.start.wrapping_add(cell)), value))
     }
 }
 
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn slots_are_stable_and_used_again() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         assert_eq!(
             slots.iter().map(|s| s.number()).collect::<Vec<_>>(),
@@ -228,7 +237,7 @@ mod tests {
 
     #[test]
     fn iteration_goes_on_from_any_slot() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         for slot in &slots[10..290] {
             slab.remove(*slot);
@@ -245,7 +254,7 @@ mod tests {
 
     #[test]
     fn memory_of_a_burst_is_given_back() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<Option<u32>>::new();
         let slots: Vec<Slot> = (0..10_000).filter_map(|n| slab.insert(n)).collect();
         for slot in slots.iter().skip(1) {
             slab.remove(*slot);

@@ -286,9 +286,9 @@ impl Attachment {
 /// All channels and attachments.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
-    slab: Slab<Channel>,
+    slab: Slab<Option<Channel>>,
     names: HashTable<Slot>,
-    attachments: Slab<Attachment>,
+    attachments: Slab<Option<Attachment>>,
     /// Attachments by connection and channel.
     pairs: HashTable<Slot>,
     /// Bytes of the members of all channels.
@@ -450,6 +450,6 @@ impl Channels {
     }
 }
 
-fn pair_hash(attachments: &Slab<Attachment>, hasher: &FixedState, slot: Slot) -> u64 {
+fn pair_hash(attachments: &Slab<Option<Attachment>>, hasher: &FixedState, slot: Slot) -> u64 {
     attachments.get(slot).map_or(0, |a| hasher.hash_one((a.connection, a.channel)))
 }

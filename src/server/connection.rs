@@ -161,7 +161,7 @@ fn whole_millis(duration: Duration) -> u32 {
 /// All connections, by slot, by id and by transport.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    slab: Slab<Connection>,
+    slab: Slab<Option<Connection>>,
     ids: HashTable<Slot>,
     transports: HashTable<Slot>,
     hasher: FixedState,
@@ -274,11 +274,11 @@ fn transport_hash(hasher: &FixedState, TransportId(number): TransportId) -> u64 
     run ^ number << 57
 }
 
-fn hash_in_slot(slab: &Slab<Connection>, hasher: &FixedState, slot: Slot) -> u64 {
+fn hash_in_slot(slab: &Slab<Option<Connection>>, hasher: &FixedState, slot: Slot) -> u64 {
     let transport = slab.get(slot).and_then(|connection| connection.transport);
     transport.map_or(0, |transport| transport_hash(hasher, transport))
 }
 
-fn serves(slab: &Slab<Connection>, slot: Slot, transport: TransportId) -> bool {
+fn serves(slab: &Slab<Option<Connection>>, slot: Slot, transport: TransportId) -> bool {
     slab.get(slot).is_some_and(|connection| connection.transport == Some(transport))
 }
