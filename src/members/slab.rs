@@ -51,7 +51,7 @@ impl<T> Cell for Option<T> {
     fn get_mut(&mut self) -> Option<&mut T> {
         self.as_mut()
     }
-    fn take(&mut self) -> Option<T> {
+    fn take(&mut self) -> Self {
         Self::take(self)
     }
 }
@@ -171,7 +171,7 @@ impl<C: Cell> Slab<C> {
             }
             self.open.pop();
         }
-        if !self.chunks.last().is_some_and(|chunk| chunk.room().is_some()) {
+        if self.chunks.last().is_none_or(|chunk| chunk.room().is_none()) {
             if self.chunks.len() * CHUNK > (u32::MAX as usize) - CHUNK {
                 return None;
             }
