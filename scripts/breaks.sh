@@ -48,6 +48,8 @@ broken re-enter src/client/channel.rs 's/if !\(was_attached \&\& resumed\) \{/if
 # RTP17g1: the id is kept on the same connection, and on no other.
 broken id-kept src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| false)/'
 broken id-of-another-connection src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| true)/'
+# RTP2b2: what a re-entry tells after the grace has an id of its own, newer than all before.
+broken id-of-the-past src/server/presence.rs 's/member_message_id\(&step\.connection_id, own\)/member_message_id(\&step.connection_id, incoming.sequence.unwrap_or(own))/'
 # The grace: members outlive their transport by it, and not for ever.
 broken grace-none src/server/lifecycle.rs 's/grace\.then\(\|\| now \+ connection\.remain\(\)\)/grace.then_some(now)/'
 broken grace-endless src/server/lifecycle.rs 's/grace\.then\(\|\| now \+ connection\.remain\(\)\)/None/'
