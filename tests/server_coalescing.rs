@@ -3,7 +3,7 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::server::{CoalesceRule, ServerConfig};
+use presence_proto::server::{CoalesceRule, Input, ServerConfig};
 use presence_proto::wire::Action;
 use rig::server::{CHANNEL, Came, Rig};
 use serde_json::json;
@@ -202,4 +202,30 @@ fn only_the_channels_of_the_rule_gather() {
         );
         assert_eq!(came.told(alice).is_empty(), gathers, "{channel}");
     }
+}
+
+#[test]
+fn windows_that_end_together_are_told_within_the_budget() {
+    let mut config = ServerConfig::default();
+    config.budget = 3;
+    config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(100))];
+    let mut rig = Rig::with(config);
+    let (bob, alice) = (rig.open("bob"), rig.open("alice"));
+    for number in 0..10 {
+        let channel = format!("c{number}");
+        rig.attach(bob, &channel);
+        rig.attach(alice, &channel);
+        let frame = json!({"action": 14, "channel": channel, "msgSerial": number,
+            "presence": [{"action": 2}]});
+        rig.recv(alice, frame);
+    }
+    rig.time = 100;
+    let mut told = 0;
+    for _ in 0..20 {
+        let now = rig.call(Input::Tick).told(bob).len();
+        assert!(now <= 3, "{now} windows in one call");
+        told += now;
+        assert!(told == 10 || rig.next().is_some_and(|at| at <= 100), "the rest is due at once");
+    }
+    assert_eq!(told, 10);
 }

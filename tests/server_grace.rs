@@ -275,6 +275,23 @@ fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_use
 }
 
 #[test]
+fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
+    let mut config = ServerConfig::default();
+    config.budget = 1;
+    let mut rig = Rig::with(config);
+    let live: Vec<u64> = ["a", "b", "c"].map(|who| rig.open(who)).to_vec();
+    // All three are to be pinged now; the one that is displaced need not be.
+    rig.time += 15_000;
+    for (transport, who) in live.into_iter().zip(["a", "b", "c"]) {
+        let mut server = rig.clone();
+        let mut request = request(who);
+        request.resume = Some(server.key(transport).into());
+        let came = server.call(Input::Open { transport: TransportId(9), request });
+        assert_eq!((came.pings.len(), came.closed), (1, vec![transport]), "{who}");
+    }
+}
+
+#[test]
 fn a_wall_clock_that_is_set_back_or_forth_makes_nobody_leave() {
     const HOUR: i64 = 3_600_000;
     for step in [HOUR, -HOUR] {

@@ -5,7 +5,7 @@ mod rig;
 use core::time::Duration;
 use presence_proto::TransportId;
 use presence_proto::server::{
-    CoalesceRule, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
+    CoalesceRule, Direction, HistoryQuery, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
 };
 use presence_proto::wire::{Action, Flags, PresenceAction};
 use proptest::prelude::*;
@@ -379,6 +379,65 @@ fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
     assert_eq!(rig.input(kick(None, None)).causes().len(), 2);
     assert_eq!(rig.input(kick(None, None)).causes().len(), 0);
     rig.end();
+}
+
+#[test]
+fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
+    for number in 0..8 {
+        let on = |bit: u32| number & bit != 0;
+        let mut config = ServerConfig::default();
+        config.events = on(1);
+        if !on(2) {
+            config.history.retention = Duration::ZERO;
+        }
+        if on(4) {
+            config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
+        }
+        let mut rig = Rig::with(config);
+        let bob = rig.join("bob");
+        // Who has no mode for it hears of its own members alone (RTP17a).
+        let alice = rig.open("alice");
+        attach_with(&mut rig, alice, PRESENCE);
+        rig.enter(alice, 0, "x");
+        let carol = rig.join("carol");
+        rig.enter(carol, 0, "x");
+        rig.pass_alive(1_000, &[bob, alice]);
+        rig.lose(carol);
+        let mut came = rig.pass_alive(16_000, &[bob, alice]);
+        assert_eq!(rig.server.counters().grace_leaves, 1);
+        let channel = CHANNEL.into();
+        let client_id = Some("alice".into());
+        came.add(rig.input(Input::Kick { channel, client_id, connection_id: None }));
+        came.add(rig.pass_alive(1_000, &[bob, alice]));
+        assert_eq!(came.told(bob), ["leave carol=x", "leave alice=x"], "{number}");
+        assert_eq!(came.told(alice), ["leave alice=x"], "{number}");
+
+        let told = came.items(bob);
+        let own = came.items(alice);
+        let events = came.events.iter().filter_map(|event| match event {
+            ServerEvent::MemberLeft { message, .. } => Some(message.clone()),
+            _ => None,
+        });
+        let mut query = HistoryQuery::default();
+        query.direction = Direction::Forwards;
+        let history = rig.server.history(CHANNEL, &query).expect("a page").items;
+        let history = history.into_iter().map(|(_, message)| message);
+        let copies: Vec<_> = events
+            .chain(history)
+            .chain(own)
+            .filter(|message| message.action == PresenceAction::Leave)
+            .collect();
+        assert_eq!(copies.len(), 1 + 2 * usize::from(on(1)) + 2 * usize::from(on(2)));
+        for leave in &told {
+            let id = leave.id.as_deref().expect("an id");
+            let connection_id = leave.connection_id.as_deref().expect("a connection id");
+            assert!(!id.starts_with(connection_id), "{id}");
+            for copy in copies.iter().filter(|copy| copy.client_id == leave.client_id) {
+                assert_eq!(copy.id.as_deref(), Some(id), "{number}");
+            }
+        }
+        assert_ne!(told[0].id, told[1].id);
+    }
 }
 
 #[test]

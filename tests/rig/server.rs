@@ -39,6 +39,8 @@ pub(crate) struct Rig {
     /// By transport: connection id and key, as CONNECTED told them.
     connections: BTreeMap<u64, (String, String)>,
     copy: Sets,
+    /// Whether there are events to keep it from.
+    events: bool,
     /// The last position in each channel.
     positions: BTreeMap<String, Position>,
     first_presence: Option<String>,
@@ -71,6 +73,7 @@ impl Rig {
     }
 
     pub(crate) fn seeded(config: ServerConfig, seed: u8) -> Self {
+        let events = config.events;
         Self {
             server: Server::new(config, [seed; 32]),
             time: 0,
@@ -80,6 +83,7 @@ impl Rig {
             opened: 0,
             connections: BTreeMap::new(),
             copy: Sets::new(),
+            events,
             positions: BTreeMap::new(),
             first_presence: None,
             ids: Vec::new(),
@@ -392,6 +396,9 @@ impl Rig {
 
     /// The copy is what the server has.
     fn compare(&self) {
+        if !self.events {
+            return;
+        }
         for (channel, members) in &self.copy {
             let set: BTreeMap<_, _> =
                 members.iter().map(|(key, message)| (key.clone(), present(message))).collect();
