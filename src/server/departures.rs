@@ -347,3 +347,17 @@ impl LeaveIds {
         self.prefix.starts_with(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rtp2b1_what_the_ids_of_leaves_begin_with_is_known() {
+        let mut ids = LeaveIds::new("node", 7);
+        let id = ids.next();
+        assert!(["n", "node", "node:0000"].iter().all(|text| id.starts_with(text)));
+        assert!(["n", "node", "node:0000"].iter().all(|text| ids.begin_with(text)));
+        assert!(!ids.begin_with("ode") && !ids.begin_with(&id));
+    }
+}
