@@ -107,7 +107,7 @@ impl Record {
 
     /// Takes over everything but the key, which is the same.
     /// The caller has taken the message's id apart.
-    #[inline]
+    #[inline(always)]
     pub(super) fn replace(&mut self, incoming: &Incoming<'_>, sequence: Option<Sequence>) {
         let Stored { serial, index, id_form, more } = Stored::of(incoming, sequence);
         match &incoming.message.data {
@@ -293,8 +293,9 @@ impl<'a> Member<'a> {
     /// this is the way to copy many.
     #[must_use]
     pub fn snapshot(&self) -> MemberSnapshot {
-        let record = Record { next: None, previous: None, ..self.record.clone() };
-        MemberSnapshot { record }
+        let mut snapshot = MemberSnapshot { record: self.record.clone() };
+        (snapshot.record.next, snapshot.record.previous) = (None, None);
+        snapshot
     }
 }
 
