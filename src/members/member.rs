@@ -38,11 +38,11 @@ impl Cell for Record {
     fn of(record: Self) -> Self {
         record
     }
-    fn get(&self) -> Option<&Self> {
-        Some(self)
+    fn get(&self, occupied: bool) -> Option<&Self> {
+        occupied.then_some(self)
     }
-    fn get_mut(&mut self) -> Option<&mut Self> {
-        Some(self)
+    fn get_mut(&mut self, occupied: bool) -> Option<&mut Self> {
+        occupied.then_some(self)
     }
     fn take(&mut self) -> Option<Self> {
         Some(core::mem::take(self))

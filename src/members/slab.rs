@@ -33,8 +33,9 @@ pub(crate) trait Cell {
     type Value;
 
     fn of(value: Self::Value) -> Self;
-    fn get(&self) -> Option<&Self::Value>;
-    fn get_mut(&mut self) -> Option<&mut Self::Value>;
+    /// What is in it. The slab tells whether something is; a cell that knows by itself need not ask.
+    fn get(&self, occupied: bool) -> Option<&Self::Value>;
+    fn get_mut(&mut self, occupied: bool) -> Option<&mut Self::Value>;
     /// Takes the value out, and leaves what owns no memory.
     fn take(&mut self) -> Option<Self::Value>;
 }
@@ -45,10 +46,10 @@ impl<T> Cell for Option<T> {
     fn of(value: T) -> Self {
         Some(value)
     }
-    fn get(&self) -> Option<&T> {
+    fn get(&self, _occupied: bool) -> Option<&T> {
         self.as_ref()
     }
-    fn get_mut(&mut self) -> Option<&mut T> {
+    fn get_mut(&mut self, _occupied: bool) -> Option<&mut T> {
         self.as_mut()
     }
     fn take(&mut self) -> Self {
@@ -96,14 +97,15 @@ impl<C: Cell> Slab<C> {
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&C::Value> {
         let (at, cell) = slot.place();
-        let chunk = self.chunks.get(at).filter(|chunk| chunk.is_occupied(cell))?;
-        chunk.cells.get(cell)?.get()
+        let chunk = self.chunks.get(at)?;
+        chunk.cells.get(cell)?.get(chunk.is_occupied(cell))
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut C::Value> {
         let (at, cell) = slot.place();
-        let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
-        chunk.cells.get_mut(cell)?.get_mut()
+        let chunk = self.chunks.get_mut(at)?;
+        let occupied = chunk.is_occupied(cell);
+        chunk.cells.get_mut(cell)?.get_mut(occupied)
     }
 
     /// `None` if all slot numbers are taken (four thousand million).
@@ -209,7 +211,7 @@ impl<'a, C: Cell> Iterator for Iter<'a, C> {
         }
         let cell = self.occupied.trailing_zeros();
         self.occupied &= self.occupied - 1;
-        let value = self.cells.get(cell as usize)?.get()?;
+        let value = self.cells.get(cell as usize)?.get(true)?;
         Some((Slot(self.start.wrapping_add(cell)), value))
     }
 }
