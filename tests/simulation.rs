@@ -74,6 +74,17 @@ proptest! {
     }
 }
 
+/// Beyond the usual range: what a longer run has found.
+#[test]
+fn seeds_that_have_failed_hold() {
+    for seed in [96_809, 127_730, 670_640] {
+        let scenario = Scenario::from_seed(seed);
+        if let Err(failure) = scenario.run() {
+            panic!("{failure}\n{}", explain(&scenario));
+        }
+    }
+}
+
 /// Two clients who see each other in a room.
 fn alice_and_bob() -> (World, usize, usize) {
     let mut world = World::new(1, ServerConfig::default());

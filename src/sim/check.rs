@@ -29,11 +29,20 @@ pub(super) struct Checker {
     transports: BTreeMap<TransportId, SmolStr>,
     /// What each transport asked for.
     requests: BTreeMap<TransportId, server::ConnectRequest>,
-    /// Presence frames that have no answer yet.
-    unanswered: BTreeMap<SmolStr, VecDeque<ProtocolMessage>>,
+    /// Presence frames that have no answer yet, in the order in which they arrived.
+    unanswered: BTreeMap<SmolStr, VecDeque<Waiting>>,
     /// The member sets as told by the server's events.
     told: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
     apps: BTreeMap<usize, App>,
+}
+
+/// A presence frame that has no answer yet.
+#[derive(Clone, Debug)]
+struct Waiting {
+    frame: ProtocolMessage,
+    /// Whether a frame that arrived after it is known to have been worked off: so has this one, and
+    /// it changed nothing, or that would have been told.
+    worked_off: bool,
 }
 
 /// What an application knows, did and was told.
@@ -128,7 +137,8 @@ impl Checker {
             && let Some(id) = self.transports.get(transport)
             && frame.action == Action::Presence
         {
-            self.unanswered.entry(id.clone()).or_default().push_back(frame.clone());
+            let waiting = Waiting { frame: frame.clone(), worked_off: false };
+            self.unanswered.entry(id.clone()).or_default().push_back(waiting);
         }
         if let server::Input::Kick { channel, client_id, connection_id } = input {
             self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref());
@@ -184,11 +194,13 @@ impl Checker {
         match frame.action {
             Action::Presence => {
                 let waiting = self.unanswered.entry(id.clone()).or_default();
-                let place = waiting.iter().position(|other| other.msg_serial == frame.msg_serial);
+                let same = |other: &Waiting| other.frame.msg_serial == frame.msg_serial;
+                let place = waiting.iter().position(same);
                 if let (Some(place), Some(serial)) = (place, frame.msg_serial)
                     && told(is_own_word)
                 {
                     waiting.remove(place);
+                    waiting.iter_mut().take(place).for_each(|earlier| earlier.worked_off = true);
                     self.model.accepted(&id, channel, serial, &frame.presence);
                 }
             }
@@ -239,14 +251,16 @@ impl Checker {
                 let last = first + i64::from(frame.count.unwrap_or(1)) - 1;
                 let waiting = self.unanswered.entry(id.clone()).or_default();
                 for serial in first..=last {
-                    let place = waiting.iter().position(|f| f.msg_serial == Some(serial));
-                    let Some(frame_in) = place.and_then(|place| waiting.remove(place)) else {
+                    let same = |other: &Waiting| other.frame.msg_serial == Some(serial);
+                    let place = waiting.iter().position(same);
+                    let Some(came) = place.and_then(|place| waiting.remove(place)) else {
                         continue;
                     };
                     if frame.action == Action::Ack
-                        && let Some(channel) = &frame_in.channel
+                        && let Some(channel) = &came.frame.channel
                     {
-                        self.model.accepted(&id, channel, serial, &frame_in.presence);
+                        let news = if came.worked_off { &[][..] } else { &came.frame.presence };
+                        self.model.accepted(&id, channel, serial, news);
                     }
                 }
             }
