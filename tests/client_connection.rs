@@ -424,6 +424,22 @@ fn rtn16_a_connection_outlives_its_process() {
     assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
 }
 
+/// Clauses: RTN11d, RTN16k.
+#[test]
+fn rtn16k_a_recovery_that_was_closed_before_it_succeeded_is_given_up() {
+    let mut rig = Rig::connected("conn1");
+    rig.attach("ch");
+    rig.input(Input::enter(OpId(1), "ch", None));
+    let mut options = options();
+    options.recover = rig.client.connection().recovery_key();
+    let mut fresh = Rig::with(options);
+    assert!(fresh.input(Input::Connect)[1].contains("recover=conn1-key"));
+    fresh.input(Input::Close);
+    // Message serials begin anew, which no server takes for new ones on the old connection.
+    let lines = fresh.input(Input::Connect);
+    assert!(lines.iter().any(|line| line == "open 2 clientId=me"), "{lines:?}");
+}
+
 #[test]
 fn rtn16f1_a_malformed_recovery_key_is_told_and_forgotten() {
     let mut options = options();

@@ -204,6 +204,7 @@ impl Connection {
         self.max_message_size = options.max_message_size;
         self.attempts = 0;
         self.late = false;
+        self.recover = None;
         self.token_renewed = false;
         self.token_wanted = None;
     }
