@@ -40,8 +40,8 @@ pub(super) struct Checker {
 #[derive(Clone, Debug)]
 struct Waiting {
     frame: ProtocolMessage,
-    /// Whether a frame that arrived after it is known to have been worked off: so has this one, and
-    /// it changed nothing, or that would have been told.
+    /// Whether it came in an earlier call: it changed nothing then, or that would have been told, and
+    /// a late answer is no news.
     worked_off: bool,
 }
 
@@ -125,6 +125,7 @@ impl Checker {
         outputs: &[server::Output],
     ) -> Found {
         let mut displaced = BTreeSet::new();
+        self.unanswered.values_mut().flatten().for_each(|waiting| waiting.worked_off = true);
         if let server::Input::Open { transport, request } = input {
             self.requests.insert(*transport, request.clone());
         }
@@ -200,7 +201,6 @@ impl Checker {
                     && told(is_own_word)
                 {
                     waiting.remove(place);
-                    waiting.iter_mut().take(place).for_each(|earlier| earlier.worked_off = true);
                     self.model.accepted(&id, channel, serial, &frame.presence);
                 }
             }
