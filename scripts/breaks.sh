@@ -48,13 +48,13 @@ broken re-enter src/client/channel.rs 's/if !\(was_attached \&\& resumed\) \{/if
 # RTP17g1: the id is kept on the same connection, and on no other.
 broken id-kept src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| false)/'
 broken id-of-another-connection src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| true)/'
-# RTP2b2: what a re-entry tells after the grace has an id of its own, newer than all before.
-broken id-of-the-past src/server/presence.rs 's/member_message_id\(&step\.connection_id, own\)/member_message_id(\&step.connection_id, incoming.sequence.unwrap_or(own))/'
+# RTP2b2: what a re-entry tells after the grace is never older than what was told before.
+broken id-of-the-past src/server/presence.rs 's/if stored\.is_some\(\) \{ named \} else \{ last \}/named/'
 # The grace: members outlive their transport by it, and not for ever.
-broken grace-none src/server/lifecycle.rs 's/grace\.then\(\|\| now \+ connection\.remain\(\)\)/grace.then_some(now)/'
-broken grace-endless src/server/lifecycle.rs 's/grace\.then\(\|\| now \+ connection\.remain\(\)\)/None/'
+broken grace-none src/server/lifecycle.rs 's/grace\.then\(\|\| connection\.grace_from\(now\)\)/grace.then_some(now)/'
+broken grace-endless src/server/lifecycle.rs 's/grace\.then\(\|\| connection\.grace_from\(now\)\)/None/'
 # A resume takes the members over: from the transport before, and out of their grace.
-broken take-over src/server/lifecycle.rs 's/self\.put\(out, Output::Close \{ transport: old \}\);//'
+broken take-over src/server/lifecycle.rs 's/out\.push\(Output::Close \{ transport: old \}\);//'
 broken take-over-of-members src/server/departures.rs 's/if entry\.live \{/if false {/'
 # RTN19a: a frame that comes again is acknowledged again, and applied once.
 broken acknowledged-once src/server/presence.rs 's/self\.accept\(slot, msg_serial, repeated, None, out\);/if !repeated { self.accept(slot, msg_serial, repeated, None, out); }/'

@@ -263,11 +263,12 @@
 //! the client's are in [`client`], those of the server are
 //!
 //! * **A repeated message serial is acknowledged again** and applied once (RTN19a).
-//! * **A re-entry is a new entry once the member is gone**, whatever id it brings along (RTP17g), so
-//!   that a client that comes back after its grace is seen again. It gets the id of its own frame, as
-//!   any entry does: a client that never heard of its last update enters again as it was before, and
-//!   whoever saw the update and missed the leave would never believe an older id (RTP2b2). While the
-//!   member is there, the id decides: it is acknowledged and nobody hears of it.
+//! * **A re-entry is a new entry once the member is gone**, under the id that it brings along (RTP17g),
+//!   so that a client that comes back after its grace is seen again. If that was not the last that was
+//!   told of the member (the client never heard of its last update, and enters as it was before), it is
+//!   told under the id of its own frame: whoever saw the update and missed the leave would never
+//!   believe an older id (RTP2b2). While the member is there, the id decides: it is acknowledged and
+//!   nobody hears of it.
 //! * **A leave that the server makes up** has an id that does not begin with the connection id, and
 //!   is never stamped earlier than the member, so that no client keeps a ghost (RTP2b1).
 //! * **HAS_PRESENCE means that a SYNC follows**, RESUMED or not, even if it is empty (RTP1).

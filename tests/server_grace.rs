@@ -191,6 +191,31 @@ fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_membe
 }
 
 #[test]
+fn rtp17g_a_reentry_keeps_its_id_as_long_as_it_was_the_last_that_was_told() {
+    let (mut rig, bob, mut alice) = room(ServerConfig::default(), None);
+    let connection = rig.id(alice).to_owned();
+    let mut serial = 0;
+    for updates in [false, false, true, false] {
+        if updates {
+            // She never hears of it.
+            serial += 1;
+            rig.update(alice, serial, "there");
+        }
+        rig.lose(alice);
+        assert_eq!(rig.pass_alive(15_000, &[bob]).told(bob).len(), 1);
+        (alice, _) = rig.resume("alice", alice);
+        rig.attach_again(alice, CHANNEL, "0000000000000000");
+        serial += 1;
+        let old = format!("{connection}:0:0");
+        let came = rig.presence(alice, serial, json!({"action": 2, "id": old, "data": "here"}));
+        assert_eq!(came.told(bob), ["enter alice=here"]);
+        let expected = if serial > 3 { format!("{connection}:{serial}:0") } else { old };
+        assert_eq!(came.items(bob)[0].id.as_deref(), Some(&*expected));
+    }
+    rig.end();
+}
+
+#[test]
 fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
     let (mut rig, bob, mut alice) = room(ServerConfig::default(), None);
     let reentry = json!({"action": 2, "id": format!("{}:0:0", rig.id(alice)), "data": "here"});

@@ -29,8 +29,8 @@ struct Step {
 struct Applied {
     message: PresenceMessage,
     known: bool,
-    /// The item's place in the client's frame, which its id has (TP3a).
-    place: usize,
+    /// The item's place in the client's frame, if its id follows from that (TP3a).
+    derived: Option<usize>,
 }
 
 impl Server {
@@ -40,7 +40,8 @@ impl Server {
     /// was accepted before is acknowledged again; of its items only those still count that are
     /// newer than the member that is present. And a member that is present and enters with an id
     /// that it has had is acknowledged without a word to anyone (RTP17g). There is no memory of ids:
-    /// once the member is gone, it enters anew, as by any other ENTER.
+    /// once the member is gone, it enters anew, by a frame that was accepted before as well if it
+    /// names what the member said last.
     pub(super) fn presence_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let Some(connection) = self.connections.get(slot) else { return };
@@ -224,14 +225,13 @@ impl Server {
         let client_id = item.client_id.clone()?;
         let place = i64::try_from(index).unwrap_or(i64::MAX);
         let own = (step.msg_serial, place);
-        // A re-entry names the message that it repeats (RTP17g): if its member is present, that
-        // says whether there is news in it. An id that is not of an earlier frame of this
-        // connection is passed over.
-        let repeats = item.id.as_deref().and_then(|id| {
+        // A re-entry names the message that it repeats (RTP17g). An id that is not of an earlier
+        // frame of this connection is passed over.
+        let named = item.id.as_deref().and_then(|id| {
             let version = Version::new(Some(id), &step.connection_id, step.stamp);
             version.sequence.filter(|(serial, _)| *serial < step.msg_serial)
         });
-        let incoming = Version { sequence: repeats.or(Some(own)), timestamp: step.stamp };
+        let incoming = Version { sequence: named.or(Some(own)), timestamp: step.stamp };
         let entry = self.channels.get(step.channel)?;
         let found = entry.members.find(&client_id, &step.connection_id);
         let stored = found
@@ -242,17 +242,27 @@ impl Server {
             self.counters.reentries += u64::from(!step.repeated);
             return None;
         }
-        if stored.is_none() && (step.repeated || item.action == PresenceAction::Leave) {
+        // A forgotten serial is that of the last that was told of a member which was taken out: a
+        // re-entry that names it keeps the id. One that names an older message is told under an id
+        // of its own: its client never heard of the last, and who did, and missed the leave, would
+        // never believe what bears an older id (RTP2b2).
+        let connection = self.connections.get_mut(step.slot)?;
+        let last = named.filter(|(serial, _)| !connection.serials.contains(*serial));
+        if stored.is_none()
+            && (item.action == PresenceAction::Leave || (step.repeated && last.is_none()))
+        {
             // RTP10d: leaving while not present is no error. And what was applied before and is
             // gone since must not come back.
             return None;
         }
-        // What is told is a message of its own, and gets an id of its own, also as a re-entry: the
-        // client need not have heard of the latest that was told of its member. Under the older id
-        // that it brings along, who heard that and missed the leave would never believe what it
-        // says now (RTP2b2).
+        let kept = if stored.is_some() { named } else { last };
+        if let Some((serial, _)) = kept {
+            // It holds again.
+            connection.serials.insert(serial);
+        }
+        let sequence = kept.unwrap_or(own);
         let mut message = PresenceMessage {
-            id: Some(member_message_id(&step.connection_id, own)),
+            id: Some(member_message_id(&step.connection_id, sequence)),
             connection_id: Some(step.connection_id.clone()),
             timestamp: Some(step.stamp),
             ..item
@@ -276,7 +286,8 @@ impl Server {
         }
         let position = self.next_position(step);
         self.member_changed(step, position, &message, &change, out)?;
-        Some(Applied { message, known: stored.is_some(), place: index })
+        let derived = (sequence == own).then_some(index);
+        Some(Applied { message, known: stored.is_some(), derived })
     }
 
     /// The position of the next item of a frame; the frame gets its own with the first.
@@ -400,7 +411,7 @@ impl Server {
 
 /// The item at a place of a frame, without what follows from the frame.
 fn shorten((place, applied): (usize, Applied)) -> PresenceMessage {
-    let id = if applied.place == place { None } else { applied.message.id };
+    let id = if applied.derived == Some(place) { None } else { applied.message.id };
     PresenceMessage { id, connection_id: None, timestamp: None, ..applied.message }
 }
 

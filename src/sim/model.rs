@@ -105,8 +105,9 @@ impl Model {
     }
 
     /// The authority accepted a presence frame. One that it had accepted before (RTN19a2: a frame
-    /// in flight comes again after a resume) brings nobody in; but of a member that is present, and
-    /// has been put back by an older frame that was refused at first, its word still counts.
+    /// in flight comes again after a resume) brings nobody in, unless it names the last word of a
+    /// member that was taken out; but of a member that is present, and has been put back by a
+    /// re-entry or by an older frame that was refused at first, its word still counts.
     pub(super) fn accepted(
         &mut self,
         id: &SmolStr,
@@ -122,7 +123,8 @@ impl Model {
             let members = self.channels.entry(channel.clone()).or_default();
             let key = (id.clone(), client_id);
             // The place of the event among those of its member: that of the message that a
-            // re-entry names (RTP17g), if this connection has sent it before, else its own.
+            // re-entry names (RTP17g), if this connection has sent it before, else its own. Of a
+            // member that was taken out it is kept only if it was the last.
             let place = (serial, i64::try_from(index).unwrap_or(i64::MAX));
             let named = item.id.as_deref().and_then(|item_id| own_place(item_id, id));
             let named = named.filter(|(named, _)| *named < serial);
@@ -132,12 +134,15 @@ impl Model {
             if stored.is_some_and(|stored| named.unwrap_or(place) <= stored) {
                 continue;
             }
-            if repeated && !members.contains_key(&key) {
+            let last = named.filter(|(serial, _)| !connection.acknowledged.contains(serial));
+            if stored.is_none() && repeated && last.is_none() {
                 continue;
             }
+            let kept = if stored.is_some() { named } else { last };
+            connection.acknowledged.extend(kept.map(|(serial, _)| serial));
             match item.action {
                 PresenceAction::Enter | PresenceAction::Update | PresenceAction::Present => {
-                    let (serial, index) = place;
+                    let (serial, index) = kept.unwrap_or(place);
                     let id = SmolStr::from(format!("{id}:{serial}:{index}"));
                     members.insert(key, Member { id, data: item.data.clone() });
                     if !connection.attached.contains(channel) {
