@@ -16,17 +16,16 @@
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
-#[path = "common/loopback.rs"]
-mod loopback;
+#[path = "common/target.rs"]
+mod target;
 
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
-use loopback::loopback;
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use target::Target;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -48,12 +47,8 @@ type Socket = WebSocketStream<TcpStream>;
 /// Puts a presence server on this machine under load.
 #[derive(Parser)]
 struct Args {
-    /// Where the server is: an address of this machine.
-    #[arg(long, default_value = "127.0.0.1:8080", value_parser = loopback)]
-    server: SocketAddr,
-    /// A key of the server, NAME:SECRET.
-    #[arg(long, default_value = "dev.key:development-only")]
-    key: String,
+    #[command(flatten)]
+    target: Target,
     /// How many connections.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     connections: u32,
@@ -172,11 +167,11 @@ impl Member {
         start: Instant,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(args.server).await?;
+        let stream = TcpStream::connect(args.target.server).await?;
         stream.set_nodelay(true)?;
         let url = format!(
             "ws://{}/?v=2&format=json&clientId=load-{number}&key={}",
-            args.server, args.key
+            args.target.server, args.target.key
         );
         let (mut socket, _) = client_async(url, stream).await?;
         expect(&mut socket, Action::Connected).await?;

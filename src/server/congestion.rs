@@ -98,7 +98,6 @@ impl Server {
         room: &mut usize,
         out: &mut Outbox,
     ) -> bool {
-        let seed = self.keys.random();
         let Some(entry) = self.channels.attachment(attachment) else { return false };
         let (slot, mark) = (entry.channel, entry.presence_mark);
         let Some(channel) = self.channels.get(slot) else { return false };
@@ -106,7 +105,7 @@ impl Server {
             return false;
         }
         let Some(events) = channel.history.since(mark, room) else { return false };
-        let mut missed = Pending::new(seed);
+        let mut missed = Pending::new(self.keys.random());
         for (message, known) in events {
             missed.add(message.clone(), known);
         }

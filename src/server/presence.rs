@@ -246,8 +246,10 @@ impl Server {
         // re-entry that names it keeps the id. One that names an older message is told under an id
         // of its own: its client never heard of the last, and who did, and missed the leave, would
         // never believe what bears an older id (RTP2b2).
-        let connection = self.connections.get_mut(step.slot)?;
-        let last = named.filter(|(serial, _)| !connection.serials.contains(*serial));
+        let connections = &mut self.connections;
+        let last = named.filter(|(serial, _)| {
+            connections.get(step.slot).is_some_and(|entry| !entry.serials.contains(*serial))
+        });
         if stored.is_none()
             && (item.action == PresenceAction::Leave || (step.repeated && last.is_none()))
         {
@@ -256,7 +258,9 @@ impl Server {
             return None;
         }
         let kept = if stored.is_some() { named } else { last };
-        if let Some((serial, _)) = kept {
+        if let Some((serial, _)) = kept
+            && let Some(connection) = connections.get_mut(step.slot)
+        {
             // It holds again.
             connection.serials.insert(serial);
         }
