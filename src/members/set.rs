@@ -5,6 +5,7 @@ use super::member::{Link, Member, Record};
 use super::slab::{self, Slab, Slot};
 use crate::SmolStr;
 use crate::wire::{PresenceAction, PresenceMessage};
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -135,6 +136,19 @@ impl MemberSet {
     #[must_use]
     pub fn of_client(&self, client_id: &str) -> MembersOfClient<'_> {
         MembersOfClient { set: self, next: self.first_of(client_id) }
+    }
+
+    /// The slots of the present members of one client id at and after a slot number, in slot order.
+    /// Unlike a place in the order in which they came, a slot stays a valid place to go on from
+    /// while others come and go.
+    pub(crate) fn slots_of_client(&self, client_id: &str, from: u32) -> Vec<Slot> {
+        let links = core::iter::successors(self.first_of(client_id), |slot| {
+            self.records.get(*slot)?.next.map(Link::slot)
+        });
+        let mut slots: Vec<Slot> = links.filter(|slot| slot.number() >= from).collect();
+        slots.retain(|slot| self.records.get(*slot).is_some_and(|record| !record.absent));
+        slots.sort_unstable();
+        slots
     }
 
     /// Puts a member in, or replaces what it says of itself, and tells its slot. No newness is

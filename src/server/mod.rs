@@ -70,7 +70,7 @@ pub use query::{
 pub use recipients::Recipients;
 
 use crate::members::Slot;
-use crate::wire::{Action, ErrorInfo, PresenceAction, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use crate::{Instant, Now, SmolStr, TransportId, Wake};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -188,40 +188,19 @@ impl Server {
         query: &PresenceQuery,
     ) -> Result<PresencePage, ErrorInfo> {
         let limit = history::check_limit(query.limit)?;
-        let mut page = PresencePage::default();
-        let Some(entry) = self.channels.by_name(channel).and_then(|slot| self.channels.get(slot))
-        else {
-            return Ok(page);
+        let slot = self.channels.by_name(channel);
+        let Some(entry) = slot.and_then(|slot| self.channels.get(slot)) else {
+            return Ok(PresencePage::default());
         };
-        let wanted = |connection_id: &SmolStr| {
-            query.connection_id.as_ref().is_none_or(|wanted| wanted == connection_id)
-        };
-        if let Some(client_id) = &query.client_id {
-            // Members of one client id come in the order in which they entered, in one page.
-            let members = entry.members.of_client(client_id);
-            let skip = query.after.unwrap_or(0) as usize;
-            let mut rest = members.filter(|member| wanted(member.connection_id())).skip(skip);
-            page.items.extend(
-                rest.by_ref().take(limit).map(|member| member.to_message(PresenceAction::Present)),
-            );
-            if rest.next().is_some() {
-                page.next = u32::try_from(skip.saturating_add(limit)).ok();
+        let from = query.after.unwrap_or(0);
+        Ok(match &query.client_id {
+            Some(client_id) => {
+                let slots = entry.members.slots_of_client(client_id, from).into_iter();
+                let members = slots.filter_map(|slot| Some((slot, entry.members.get(slot)?)));
+                PresencePage::collect(members, query, limit)
             }
-            return Ok(page);
-        }
-        let mut from = query.after.unwrap_or(0);
-        while let Some((slot, member)) = entry.members.next_from(from) {
-            if wanted(member.connection_id()) {
-                if page.items.len() == limit {
-                    page.next = Some(slot.number());
-                    break;
-                }
-                page.items.push(member.to_message(PresenceAction::Present));
-            }
-            let Some(next) = slot.number().checked_add(1) else { break };
-            from = next;
-        }
-        Ok(page)
+            None => PresencePage::collect(entry.members.iter_from(from), query, limit),
+        })
     }
 
     /// Some of the presence events of a channel that memory holds (RSP4); none of a channel that

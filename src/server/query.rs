@@ -3,7 +3,8 @@
 use super::Position;
 use crate::SmolStr;
 use crate::UnixMillis;
-use crate::wire::PresenceMessage;
+use crate::members::{Member, Slot};
+use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 
 /// The most items that one page can have (RSP3a1, RSP4b3).
@@ -38,6 +39,26 @@ pub struct PresencePage {
     pub items: Vec<PresenceMessage>,
     /// Where the next page starts; `None` after the last.
     pub next: Option<u32>,
+}
+
+impl PresencePage {
+    /// The first `limit` of these members that are wanted. The place of the one that finds no room
+    /// is where the next page starts.
+    pub(super) fn collect<'a>(
+        members: impl Iterator<Item = (Slot, Member<'a>)>,
+        query: &PresenceQuery,
+        limit: usize,
+    ) -> Self {
+        let wanted = query.connection_id.as_ref();
+        let mut members = members
+            .filter(|(_, member)| wanted.is_none_or(|wanted| wanted == member.connection_id()));
+        let items = members
+            .by_ref()
+            .take(limit)
+            .map(|(_, member)| member.to_message(PresenceAction::Present))
+            .collect();
+        Self { items, next: members.next().map(|(slot, _)| slot.number()) }
+    }
 }
 
 /// Which way a history is read (RSP4b2).
