@@ -301,7 +301,7 @@ impl MemberSet {
         }
     }
 
-    fn first_of(&self, client_id: &str) -> Option<Slot> {
+    pub(crate) fn first_of(&self, client_id: &str) -> Option<Slot> {
         self.first_entry(self.client_hash(client_id), client_id)
     }
 

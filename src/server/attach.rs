@@ -17,8 +17,9 @@ impl Server {
             .by_name(&name)
             .and_then(|channel| self.channels.pair(slot, channel))
             .is_some_and(|attachment| self.believes(attachment));
-        match self.try_attach(slot, &name, frame, out) {
-            Ok(attachment) => {
+        match self.try_attach(slot, &name, &frame, out) {
+            Ok(None) => self.put_off(slot, frame),
+            Ok(Some(attachment)) => {
                 self.start_sync(attachment, attached);
                 // Who asks for the occupancy is told at once, even if nothing changes.
                 let watched = self.channels.attachment(attachment);
@@ -31,8 +32,11 @@ impl Server {
             Err(error) => {
                 // What was attached before no longer is.
                 let channel = self.channels.by_name(&name);
-                if let Some(attachment) = channel.and_then(|c| self.channels.pair(slot, c)) {
-                    self.end_attachment(attachment, LeaveCause::RightLost, out);
+                if let Some(attachment) = channel.and_then(|c| self.channels.pair(slot, c))
+                    && !self.end_attachment(attachment, LeaveCause::RightLost, out)
+                {
+                    self.put_off(slot, frame);
+                    return;
                 }
                 self.channel_error(slot, name, error, out);
             }
@@ -49,17 +53,19 @@ impl Server {
         })
     }
 
+    /// Attaches, and answers. `None` if members have to leave first for whom this call's budget was
+    /// not enough.
     fn try_attach(
         &mut self,
         slot: Slot,
         name: &SmolStr,
-        frame: ProtocolMessage,
+        frame: &ProtocolMessage,
         out: &mut Outbox,
-    ) -> Result<Slot, ErrorInfo> {
+    ) -> Result<Option<Slot>, ErrorInfo> {
         let limits = self.config.limits;
         check_name(name, limits.channel_name)?;
         let serial = frame.channel_serial.as_deref().and_then(stream::parse);
-        let wanted = Wanted::read(&frame, limits.params)?;
+        let wanted = Wanted::read(frame, limits.params)?;
         let connection = self.connections.get(slot).ok_or_else(ErrorInfo::default)?;
         let granted = wanted.modes & connection.capability.on(name).modes();
         if granted.is_empty() {
@@ -71,7 +77,9 @@ impl Server {
         // A client that was attached sends a serial (RTL4c1), or the older flag; without either it
         // detached while it was away (RTL5l) and knows nothing of its members any more (RTP5a).
         let anew = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
-        self.dismiss(attachment, granted, anew, out);
+        if !self.dismiss(attachment, granted, anew, out) {
+            return Ok(None);
+        }
         self.set_modes(attachment, wanted.modes, granted, out);
         if let Some(entry) = self.channels.attachment_mut(attachment) {
             entry.params = (!wanted.params.is_empty()).then(|| Box::new(wanted.params));
@@ -86,7 +94,7 @@ impl Server {
         self.wake_up(attachment, out);
         self.send_attached(attachment, resumed, error, out);
         self.set_metrics(attachment, wanted.metrics);
-        Ok(attachment)
+        Ok(Some(attachment))
     }
 
     /// The attachment of a connection to a channel; made, with the channel, if there is none.
@@ -164,19 +172,21 @@ impl Server {
     }
 
     /// Takes an attachment's members out that cannot stay under what it is granted from now on, or
-    /// whose client attaches anew and does not know them. Who hears of them now is told.
-    fn dismiss(&mut self, attachment: Slot, granted: Modes, anew: bool, out: &mut Outbox) {
-        let Some(entry) = self.channels.attachment(attachment) else { return };
+    /// whose client attaches anew and does not know them. Who hears of them now is told. Tells
+    /// whether all of them have left.
+    fn dismiss(&mut self, attachment: Slot, granted: Modes, anew: bool, out: &mut Outbox) -> bool {
+        let Some(entry) = self.channels.attachment(attachment) else { return true };
         let cause = if !granted.contains(Modes::PRESENCE) {
             LeaveCause::RightLost
         } else if anew && !entry.live {
             LeaveCause::Detached
         } else {
-            return;
+            return true;
         };
         let channel = entry.channel;
-        self.leave_all(attachment, cause, &mut usize::MAX.clone(), out);
+        let done = self.dismiss_all(attachment, cause, out);
         self.tell_leaves(channel, out);
+        done
     }
 
     /// Sets what an attachment may do, and takes it out of the audiences until it is woken up.
@@ -279,25 +289,31 @@ impl Server {
     }
 
     pub(super) fn detach(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
-        let name = frame.channel.unwrap_or_default();
+        let name = frame.channel.clone().unwrap_or_default();
         if name.is_empty() {
             self.counters.protocol_errors += 1;
             return;
         }
         let channel = self.channels.by_name(&name);
-        if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel)) {
-            self.end_attachment(attachment, LeaveCause::Detached, out);
+        if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel))
+            && !self.end_attachment(attachment, LeaveCause::Detached, out)
+        {
+            self.put_off(slot, frame);
+            return;
         }
         let frame =
             ProtocolMessage { channel: Some(name), ..ProtocolMessage::new(Action::Detached) };
         self.reply(slot, frame, out);
     }
 
-    /// Takes an attachment away. Its members leave.
-    fn end_attachment(&mut self, attachment: Slot, cause: LeaveCause, out: &mut Outbox) {
+    /// Takes an attachment away, once its members have left. Tells whether they have.
+    fn end_attachment(&mut self, attachment: Slot, cause: LeaveCause, out: &mut Outbox) -> bool {
         self.set_asleep(attachment, out);
-        self.leave_all(attachment, cause, &mut usize::MAX.clone(), out);
-        self.drop_attachment(attachment, out);
+        let done = self.dismiss_all(attachment, cause, out);
+        if done {
+            self.drop_attachment(attachment, out);
+        }
+        done
     }
 
     /// Forgets an attachment that has no members.
@@ -318,6 +334,9 @@ impl Server {
         }
         if let Some(connection) = self.connections.get_mut(entry.connection) {
             connection.attachments = connection.attachments.saturating_sub(1);
+            if let Some(work) = connection.more.as_mut().and_then(|more| more.work.as_mut()) {
+                work.forget(attachment);
+            }
         }
         self.drop_channel_if_unused(entry.channel);
     }
@@ -334,9 +353,9 @@ impl Server {
 
     /// A connection's capability has changed: each of its channels gets what it asked for as far as
     /// that is allowed now. A channel without any right left fails (RTL14); members whose right is
-    /// lost leave.
-    pub(super) fn regrant(&mut self, slot: Slot, out: &mut Outbox) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    /// lost leave. Tells whether all channels are done; if not, it goes on when it is called again.
+    pub(super) fn regrant(&mut self, slot: Slot, out: &mut Outbox) -> bool {
+        let Some(connection) = self.connections.get(slot) else { return true };
         let capability = alloc::sync::Arc::clone(&connection.capability);
         let mut next = connection.first;
         while let Some(attachment) = next {
@@ -349,7 +368,9 @@ impl Server {
             if granted == before {
                 continue;
             }
-            self.dismiss(attachment, granted, false, out);
+            if !self.dismiss(attachment, granted, false, out) {
+                return false;
+            }
             if granted.is_empty() {
                 self.drop_attachment(attachment, out);
                 if live {
@@ -368,6 +389,7 @@ impl Server {
                 self.start_sync(attachment, believes);
             }
         }
+        true
     }
 }
 

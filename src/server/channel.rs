@@ -28,6 +28,8 @@ pub(super) struct Channel {
     /// Bytes of the members' data.
     pub(super) member_bytes: usize,
     pub(super) attachments: u32,
+    /// Kicks that are under way. Nobody enters or changes until they are over.
+    pub(super) kicks: u32,
     /// Who is told of presence events, and of messages.
     pub(super) presence: Audience,
     pub(super) messages: Audience,
@@ -67,6 +69,7 @@ impl Channel {
             owners: Vec::new(),
             member_bytes: 0,
             attachments: 0,
+            kicks: 0,
             presence: Audience::default(),
             messages: Audience::default(),
             watchers: Vec::new(),
@@ -109,6 +112,7 @@ impl Channel {
     /// Whether nothing is known of the channel any more.
     pub(super) fn is_unused(&self) -> bool {
         self.attachments == 0
+            && self.kicks == 0
             && self.members.is_empty()
             && self.history.is_empty()
             && self.leaves.is_empty()

@@ -55,8 +55,9 @@ pub struct ServerConfig {
     pub occupancy_interval: Duration,
     /// What the server remembers of each channel.
     pub history: HistoryConfig,
-    /// Most work that one call of `handle` does because time has passed: timers, leaves of members,
-    /// connections that are drained. What is left is due at once. Default: 1,000.
+    /// Most work that one call of `handle` does beyond what its input is about: timers, members that
+    /// are taken out for whatever reason, connections that are drained. What is left is due at
+    /// once. Default: 1,000.
     pub budget: usize,
     /// Whether [`Output::Event`](super::Output::Event) is put out. Default: true.
     pub events: bool,
@@ -219,6 +220,10 @@ pub struct Limits {
     /// Frames that answer a congested connection's own frames, before its transport is closed.
     /// Default: 1,000.
     pub replies_while_congested: u32,
+    /// Frames of one connection that wait while an earlier one, which takes out more members than
+    /// [`ServerConfig::budget`] allows in one call, is unfinished. More of them close the transport
+    /// (42920). Default: 100.
+    pub waiting_frames: usize,
 }
 
 impl Default for Limits {
@@ -241,6 +246,7 @@ impl Default for Limits {
             refused_frames: 10_000,
             channel: Rate { per_second: 10_000, burst: 20_000 },
             replies_while_congested: 1_000,
+            waiting_frames: 100,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::keys::Proof;
 use super::limits::{Bucket, Serials};
+use super::unfinished::Work;
 use super::{Capability, Identity, sooner};
 use crate::members::{Slab, Slot};
 use crate::wire::Format;
@@ -63,6 +64,8 @@ pub(super) struct More {
     pub(super) acks: Option<(i64, u32)>,
     /// Frames sent in answer to its own while it is congested.
     pub(super) replies: u32,
+    /// What did not fit into the budget of a call.
+    pub(super) work: Option<Box<Work>>,
 }
 
 /// What a new transport brings along.
@@ -123,6 +126,20 @@ impl Connection {
             more.expires_at = expires;
             more.reauthorize_at = reauthorize;
         }
+    }
+
+    /// Whether it has ended but for members that still have to be taken out.
+    pub(super) fn is_ending(&self) -> bool {
+        self.more.as_ref().and_then(|more| more.work.as_ref()).is_some_and(|work| work.is_ending())
+    }
+
+    /// Forgets what the transport that is lost had. Members that are on their way out go on
+    /// leaving.
+    pub(super) fn forget_transport(&mut self) {
+        self.more = self.more.take().and_then(|more| more.work).map(|mut work| {
+            work.transport_lost();
+            Box::new(More { work: Some(work), ..More::default() })
+        });
     }
 
     /// When members leave that have nobody to care for them from now on.

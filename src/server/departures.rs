@@ -6,7 +6,6 @@ use super::{LeaveCause, Outbox, Output, Server, ServerEvent};
 use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, PresenceMessage, ProtocolMessage, inherited_id};
 use crate::{SmolStr, UnixMillis};
-use alloc::vec::Vec;
 use smol_str::SmolStrBuilder;
 
 /// Leaves in one frame from which on room is made for as many as there can be.
@@ -15,45 +14,60 @@ const BURST: usize = 4;
 const MOVES: usize = 8;
 
 impl Server {
-    /// Fires what is due, as far as the budget goes.
+    /// Fires what is due and goes on with what is unfinished, as far as the budget goes.
     pub(super) fn fire_timers(&mut self, out: &mut Outbox) {
         let now = self.now.mono;
-        let mut budget = self.config.budget.max(1);
-        let mut moves = budget.saturating_mul(MOVES);
-        while budget > 0
+        let mut moves = self.budget.saturating_mul(MOVES);
+        while self.budget > 0
             && let Some(number) = self.timers.pop(now, &mut moves)
         {
-            budget -= 1;
-            self.connection_due(Slot::from_number(number), &mut budget, out);
+            self.budget -= 1;
+            self.connection_due(Slot::from_number(number), out);
         }
-        while budget > 0
+        while self.budget > 0
             && let Some(number) = self.channel_timers.pop(now, &mut moves)
         {
-            budget -= 1;
-            self.channel_due(Slot::from_number(number), &mut budget, out);
+            self.budget -= 1;
+            self.channel_due(Slot::from_number(number), out);
         }
         if self.draining.is_some() {
-            self.drain_due(&mut budget, out);
+            self.drain_due(out);
+        }
+        if !self.unfinished.is_empty() {
+            self.go_on(out);
         }
         self.tell_gathered(out);
     }
 
-    /// Works off the deadlines of a lost connection that have passed, whatever they cost. Tells
-    /// whether it is forgotten.
+    /// Works off the deadlines of a lost connection that have passed. Tells whether it has ended;
+    /// if not, it can be resumed, and members whose grace is over leave before anything that comes
+    /// on the new transport is looked at.
     pub(super) fn expire_now(&mut self, slot: Slot, out: &mut Outbox) -> bool {
         let Some(connection) = self.connections.get(slot) else { return true };
-        let lost = connection.transport.is_none();
-        if lost && connection.deadline(self.config.connection_state_ttl) <= self.now.mono {
-            self.connection_due(slot, &mut usize::MAX.clone(), out);
-            return self.connections.get(slot).is_none();
+        if connection.is_ending() {
+            return true;
+        }
+        if connection.transport.is_some() {
+            return false;
+        }
+        let now = self.now.mono;
+        if connection.since + self.config.connection_state_ttl <= now {
+            self.end(slot, LeaveCause::GraceEnded, out);
+            return true;
+        }
+        if connection.grace_at.is_some_and(|at| at <= now) && !self.end_grace(slot, out) {
+            self.expire_later(slot);
         }
         false
     }
 
-    fn connection_due(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) {
+    fn connection_due(&mut self, slot: Slot, out: &mut Outbox) {
         let now = self.now.mono;
         let Some(connection) = self.connections.get(slot) else { return };
-        if connection.grace_at.is_some_and(|at| at <= now) && !self.end_grace(slot, budget, out) {
+        if connection.is_ending() {
+            return;
+        }
+        if connection.grace_at.is_some_and(|at| at <= now) && !self.end_grace(slot, out) {
             // The budget is used up; what is left is due at once.
             self.arm(slot);
             return;
@@ -61,7 +75,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let Some(transport) = connection.transport else {
             if connection.since + self.config.connection_state_ttl <= now {
-                self.forget(slot, LeaveCause::GraceEnded, out);
+                self.end(slot, LeaveCause::GraceEnded, out);
             } else {
                 self.arm(slot);
             }
@@ -99,24 +113,12 @@ impl Server {
 
     /// The grace of a connection is over: members leave the channels that its present transport,
     /// if it has one, has not attached. Tells whether all of them have left.
-    fn end_grace(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) -> bool {
-        let Some(connection) = self.connections.get(slot) else { return true };
+    fn end_grace(&mut self, slot: Slot, out: &mut Outbox) -> bool {
         // The timer itself may have used the budget up; the call still has to get on.
-        *budget = (*budget).max(1);
-        let present = connection.transport.is_some();
-        let mut next = connection.first;
-        while let Some(attachment) = next {
-            let Some(entry) = self.channels.attachment(attachment) else { break };
-            next = entry.next;
-            if entry.live {
-                continue;
-            }
-            if !self.leave_all(attachment, LeaveCause::GraceEnded, budget, out) {
-                return false;
-            }
-            if present {
-                self.drop_attachment(attachment, out);
-            }
+        self.budget = self.budget.max(1);
+        let present = self.connections.get(slot).is_some_and(|c| c.transport.is_some());
+        if !self.leave_unattached(slot, present, out) {
+            return false;
         }
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.grace_at = None;
@@ -124,12 +126,32 @@ impl Server {
         true
     }
 
-    fn channel_due(&mut self, slot: Slot, budget: &mut usize, out: &mut Outbox) {
+    /// Members leave the channels that the present transport has not attached; those are
+    /// forgotten if `forget` says so. Tells whether all of them have left.
+    pub(super) fn leave_unattached(&mut self, slot: Slot, forget: bool, out: &mut Outbox) -> bool {
+        let mut next = self.connections.get(slot).and_then(|connection| connection.first);
+        while let Some(attachment) = next {
+            let Some(entry) = self.channels.attachment(attachment) else { break };
+            next = entry.next;
+            if entry.live {
+                continue;
+            }
+            if !self.leave_all(attachment, LeaveCause::GraceEnded, out) {
+                return false;
+            }
+            if forget {
+                self.drop_attachment(attachment, out);
+            }
+        }
+        true
+    }
+
+    fn channel_due(&mut self, slot: Slot, out: &mut Outbox) {
         let now = self.now.mono;
         let Some(channel) = self.channels.get_mut(slot) else { return };
         if channel.history_at.is_some_and(|at| at <= now) {
             let others = self.history_bytes.saturating_sub(channel.history.bytes());
-            channel.history_at = channel.history.expire(now, budget);
+            channel.history_at = channel.history.expire(now, &mut self.budget);
             self.history_bytes = others.saturating_add(channel.history.bytes());
         }
         let window = channel.window_at.is_some_and(|at| at <= now);
@@ -145,22 +167,22 @@ impl Server {
         }
     }
 
-    /// Takes the members of an attachment out, at most `budget` of them. Tells whether all are out.
+    /// Takes the members of an attachment out, as far as the budget goes. Tells whether all are
+    /// out.
     pub(super) fn leave_all(
         &mut self,
         attachment: Slot,
         cause: LeaveCause,
-        budget: &mut usize,
         out: &mut Outbox,
     ) -> bool {
         loop {
             let Some(entry) = self.channels.attachment(attachment) else { return true };
             let (channel, owner) = (entry.channel, entry.connection);
             let Some(member) = entry.first_member else { return true };
-            if *budget == 0 {
+            if self.budget == 0 {
                 return false;
             }
-            *budget -= 1;
+            self.budget -= 1;
             if !self.remove_member(Some(owner), channel, member, cause, out) {
                 return true;
             }
@@ -168,7 +190,7 @@ impl Server {
     }
 
     /// Takes one member, of this connection, out on its behalf, and gathers the leave to be told.
-    fn remove_member(
+    pub(super) fn remove_member(
         &mut self,
         owner: Option<Slot>,
         channel: Slot,
@@ -236,12 +258,6 @@ impl Server {
         true
     }
 
-    /// The connection that a member belongs to.
-    fn owner_of(&self, channel: Slot, member: Slot) -> Option<Slot> {
-        let owner = self.channels.get(channel)?.owner(member)?;
-        self.channels.attachment(owner.attachment).map(|attachment| attachment.connection)
-    }
-
     /// What follows from a leave beside telling subscribers.
     pub(super) fn member_left(
         &mut self,
@@ -275,43 +291,6 @@ impl Server {
             }
         }
         self.occupancy_changed(channel, out);
-    }
-
-    /// Takes out the members that the host named. They may enter again.
-    pub(super) fn kick(
-        &mut self,
-        channel: &str,
-        client_id: Option<&str>,
-        connection_id: Option<&str>,
-        out: &mut Outbox,
-    ) {
-        let Some(channel) = self.channels.by_name(channel) else { return };
-        let Some(entry) = self.channels.get(channel) else { return };
-        let wanted = |id: &str| connection_id.is_none_or(|wanted| wanted == id);
-        let mut members = Vec::new();
-        match client_id {
-            Some(client_id) => {
-                for member in entry.members.of_client(client_id) {
-                    if wanted(member.connection_id()) {
-                        members.extend(entry.members.find(client_id, member.connection_id()));
-                    }
-                }
-            }
-            None => {
-                let mut from = 0;
-                while let Some((slot, member)) = entry.members.next_from(from) {
-                    if wanted(member.connection_id()) {
-                        members.push(slot);
-                    }
-                    let Some(next) = slot.number().checked_add(1) else { break };
-                    from = next;
-                }
-            }
-        }
-        for member in members {
-            let owner = self.owner_of(channel, member);
-            self.remove_member(owner, channel, member, LeaveCause::Kicked, out);
-        }
     }
 }
 

@@ -98,7 +98,7 @@ impl Server {
         let no_good =
             || ErrorInfo::new(80018, 400, "Unable to resume the connection: the key is not valid");
         let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
-        // Its deadlines count, even if there is no budget left to work them off.
+        // Its deadlines count, though the budget may not be enough to work them off.
         let found = self.connections.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
             let connection = self.connections.get(slot).ok_or_else(no_good)?;
@@ -139,7 +139,7 @@ impl Server {
         // What is not attached again in time has no one who cares for it.
         connection.grace_at = connection.first.map(|_| connection.grace_from(now));
         if changed {
-            self.regrant(slot, out);
+            self.rights_changed(slot, out);
         }
         self.send_connected(slot, Some(key), None, out);
         self.arm(slot);
@@ -241,7 +241,7 @@ impl Server {
             connection.congested = false;
             self.counters.congested = self.counters.congested.saturating_sub(1);
         }
-        connection.more = None;
+        connection.forget_transport();
         connection.refused = 0;
         connection.since = now;
         connection.grace_at = grace.then(|| connection.grace_from(now));
@@ -249,23 +249,38 @@ impl Server {
         true
     }
 
-    /// The client is done (RTN12a): its members leave at once.
+    /// The client is done (RTN12a): its members leave at once. It is told once they have.
     pub(super) fn close(&mut self, slot: Slot, out: &mut Outbox) {
-        let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
-        self.lose(transport, out);
-        self.forget(slot, LeaveCause::Closed, out);
-        self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
-        out.push(Output::Close { transport });
+        let mut next = self.connections.get(slot).and_then(|connection| connection.first);
+        while let Some(attachment) = next {
+            next = self.channels.attachment(attachment).and_then(|entry| entry.next);
+            self.set_asleep(attachment, out);
+        }
+        self.end(slot, LeaveCause::Closed, out);
     }
 
-    /// Ends a connection that has no transport. Its members leave.
-    pub(super) fn forget(&mut self, slot: Slot, cause: LeaveCause, out: &mut Outbox) {
+    /// Ends a connection, which cannot be resumed from now on: its members leave, as far as the
+    /// budget goes; the rest is due at once. Then a transport that is still there is told CLOSED.
+    /// Tells whether the connection is forgotten.
+    pub(super) fn end(&mut self, slot: Slot, cause: LeaveCause, out: &mut Outbox) -> bool {
         while let Some(attachment) = self.connections.get(slot).and_then(|c| c.first) {
-            self.leave_all(attachment, cause, &mut usize::MAX.clone(), out);
+            if !self.leave_all(attachment, cause, out) {
+                self.end_later(slot, cause);
+                return false;
+            }
             self.drop_attachment(attachment, out);
+        }
+        let transport = self.connections.get(slot).and_then(|c| c.transport);
+        if let Some(transport) = transport {
+            self.lose(transport, out);
         }
         self.timers.cancel(slot.number());
         self.connections.remove(slot);
+        if let Some(transport) = transport {
+            self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
+            out.push(Output::Close { transport });
+        }
+        true
     }
 
     /// The client has a new token (RTC8a): the host is asked what it is worth.
@@ -303,7 +318,7 @@ impl Server {
         connection.capability = capability;
         connection.set_expiry(expires_at, reauthorize_at);
         self.send_connected(slot, None, None, out);
-        self.regrant(slot, out);
+        self.rights_changed(slot, out);
         self.arm(slot);
     }
 
@@ -318,17 +333,17 @@ impl Server {
             told: 0,
             cursor: Some(0),
         });
-        self.drain_due(&mut self.config.budget.max(1), out);
+        self.drain_due(out);
     }
 
     /// Tells the connections whose turn it is to reconnect.
-    pub(super) fn drain_due(&mut self, budget: &mut usize, out: &mut Outbox) {
-        while *budget > 0 {
+    pub(super) fn drain_due(&mut self, out: &mut Outbox) {
+        while self.budget > 0 {
             let Some(draining) = &mut self.draining else { return };
             if draining.next().is_none_or(|next| next > self.now.mono) {
                 return;
             }
-            *budget -= 1;
+            self.budget -= 1;
             let Some((slot, connection)) =
                 draining.cursor.and_then(|cursor| self.connections.next_from(cursor))
             else {

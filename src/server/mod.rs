@@ -56,6 +56,7 @@ mod send;
 mod stream;
 mod sync;
 mod tell;
+mod unfinished;
 mod wheel;
 
 pub use access::{Capability, Identity, Operations};
@@ -80,6 +81,7 @@ use departures::LeaveIds;
 use keys::Keys;
 use lifecycle::Draining;
 use stream::Stream;
+use unfinished::Unfinished;
 use wheel::Wheel;
 
 /// The outbox that a [`Server`] puts its outputs into.
@@ -109,6 +111,10 @@ pub struct Server {
     /// Bytes of the histories of all channels.
     history_bytes: usize,
     draining: Option<Draining>,
+    /// What is left of the budget of this call.
+    budget: usize,
+    /// What did not fit into the budget of the call that asked for it, in turn.
+    unfinished: VecDeque<Unfinished>,
 }
 
 impl Server {
@@ -133,6 +139,8 @@ impl Server {
             highest_transport: None,
             history_bytes: 0,
             draining: None,
+            budget: 0,
+            unfinished: VecDeque::new(),
             keys,
             config,
         }
@@ -151,6 +159,7 @@ impl Server {
     /// Fires what is due, applies the input, and tells when to call again.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
         self.now = Now::new(now.mono.max(self.now.mono), now.wall);
+        self.budget = self.config.budget.max(1);
         self.fire_timers(out);
         self.apply(input, out);
         self.tell_gathered(out);
@@ -282,7 +291,7 @@ impl Server {
                 }
             }
             Input::Kick { channel, client_id, connection_id } => {
-                self.kick(&channel, client_id.as_deref(), connection_id.as_deref(), out);
+                self.kick(&channel, client_id, connection_id, out);
             }
             Input::Drain { over } => self.drain(over, out),
         }
@@ -322,6 +331,15 @@ impl Server {
         if !self.admit(slot, &frame, out) {
             return;
         }
+        if self.is_busy(slot) {
+            self.hold(slot, frame, out);
+        } else {
+            self.carry_out(slot, frame, out);
+        }
+    }
+
+    /// Does what a frame asks for.
+    fn carry_out(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
         match frame.action {
             Action::Heartbeat => self.heartbeat(slot, frame, out),
             Action::Attach => self.attach(slot, frame, out),
@@ -356,7 +374,7 @@ impl Server {
     }
 
     fn wake(&self) -> Wake {
-        if !self.syncs.is_empty() {
+        if !self.syncs.is_empty() || !self.unfinished.is_empty() {
             return Wake::at_opt(Some(self.now.mono));
         }
         let draining = self.draining.as_ref().and_then(Draining::next);

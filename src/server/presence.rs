@@ -43,6 +43,10 @@ impl Server {
     /// once the member is gone, it enters anew, by a frame that was accepted before as well if it
     /// names what the member said last.
     pub(super) fn presence_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+        if self.is_kicking(frame.channel.as_deref()) {
+            self.put_off(slot, frame);
+            return;
+        }
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let Some(connection) = self.connections.get(slot) else { return };
         let repeated = connection.serials.contains(msg_serial);

@@ -31,6 +31,12 @@ pub(super) struct Checker {
     requests: BTreeMap<TransportId, server::ConnectRequest>,
     /// Presence frames that have no answer yet, in the order in which they arrived.
     unanswered: BTreeMap<SmolStr, VecDeque<Waiting>>,
+    /// What each connection asked for that takes its members out: the end of all, or of a channel.
+    ending: BTreeSet<SmolStr>,
+    leaving: BTreeSet<(SmolStr, SmolStr)>,
+    /// ATTACH frames of each transport and channel that have no answer yet: whether the client
+    /// attaches anew.
+    attaching: BTreeMap<(TransportId, SmolStr), VecDeque<bool>>,
     /// The member sets as told by the server's events.
     told: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
     apps: BTreeMap<usize, App>,
@@ -98,6 +104,9 @@ impl Checker {
                     self.transports.clear();
                     self.requests.clear();
                     self.unanswered.clear();
+                    self.ending.clear();
+                    self.leaving.clear();
+                    self.attaching.clear();
                     self.told.clear();
                 }
                 Half::ClientRestarted { client, .. } => {
@@ -135,14 +144,12 @@ impl Checker {
             self.model.lost(&id, at);
         }
         if let server::Input::Received { transport, frame } = input
-            && let Some(id) = self.transports.get(transport)
-            && frame.action == Action::Presence
+            && let Some(id) = self.transports.get(transport).cloned()
         {
-            let waiting = Waiting { frame: frame.clone(), worked_off: false };
-            self.unanswered.entry(id.clone()).or_default().push_back(waiting);
+            self.received(*transport, id, frame);
         }
         if let server::Input::Kick { channel, client_id, connection_id } = input {
-            self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref());
+            self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref(), at);
         }
         // A transport that takes a connection over from another one displaces it without a loss.
         for output in outputs {
@@ -153,16 +160,6 @@ impl Checker {
                 self.connected(world, *transport, id, &mut displaced);
             }
         }
-        if let server::Input::Received { transport, frame } = input
-            && frame.action == Action::Attach
-            && frame.channel_serial.is_none()
-            && let Some(id) = self.transports.get(transport)
-            && let Some(channel) = &frame.channel
-            && outputs.iter().any(|output| is_attached(output, *transport))
-        {
-            self.model.attached_anew(id, channel);
-        }
-        self.told_at_once(input, outputs);
         for output in outputs {
             match output {
                 server::Output::Send { transport, frame } => self.answer(*transport, frame)?,
@@ -180,35 +177,65 @@ impl Checker {
         Ok(())
     }
 
-    /// A congested connection gets answers later, or never: what the server's events tell of a
-    /// frame counts.
-    fn told_at_once(&mut self, input: &server::Input, outputs: &[server::Output]) {
-        let server::Input::Received { transport, frame } = input else { return };
-        let Some(id) = self.transports.get(transport).cloned() else { return };
-        let Some(channel) = &frame.channel else { return };
-        let told = |wanted: fn(&ServerEvent) -> bool| {
-            outputs.iter().any(|output| {
-                let server::Output::Event(event) = output else { return false };
-                wanted(event) && concerns(event, channel, &id)
-            })
-        };
+    /// What a frame of a client may lead to, now or later.
+    fn received(&mut self, transport: TransportId, id: SmolStr, frame: &ProtocolMessage) {
+        let channel = frame.channel.clone().unwrap_or_default();
         match frame.action {
             Action::Presence => {
-                let waiting = self.unanswered.entry(id.clone()).or_default();
-                let same = |other: &Waiting| other.frame.msg_serial == frame.msg_serial;
-                let place = waiting.iter().position(same);
-                if let (Some(place), Some(serial)) = (place, frame.msg_serial)
-                    && told(is_own_word)
-                {
-                    waiting.remove(place);
-                    self.model.accepted(&id, channel, serial, &frame.presence);
-                }
+                let waiting = Waiting { frame: frame.clone(), worked_off: false };
+                self.unanswered.entry(id).or_default().push_back(waiting);
             }
-            Action::Detach | Action::Attach if told(is_dismissal) => {
-                self.model.detached(&id, channel);
+            Action::Close => {
+                self.ending.insert(id);
+            }
+            Action::Detach => {
+                self.leaving.insert((id, channel));
+            }
+            Action::Attach => {
+                let anew = frame.channel_serial.is_none();
+                self.attaching.entry((transport, channel.clone())).or_default().push_back(anew);
+                self.leaving.insert((id, channel));
             }
             _ => {}
         }
+    }
+
+    /// A member said something of itself: the first frame without an answer that says so has been
+    /// accepted. Its answer may come later, or never, to a connection that is congested.
+    fn said(&mut self, channel: &SmolStr, message: &PresenceMessage) {
+        let Some(id) = &message.connection_id else { return };
+        let says = |waiting: &Waiting| {
+            let frame = &waiting.frame;
+            let serial = own_place(message.id.as_deref().unwrap_or_default(), id).map(|(at, _)| at);
+            frame.channel.as_ref() == Some(channel)
+                && (frame.msg_serial == serial
+                    || frame.presence.iter().any(|item| item.id == message.id))
+        };
+        let Some(waiting) = self.unanswered.get_mut(id) else { return };
+        let place = waiting.iter().position(says);
+        let said = place.and_then(|place| waiting.remove(place));
+        if let Some(Waiting { frame, .. }) = said
+            && let Some(serial) = frame.msg_serial
+        {
+            self.model.accepted(id, channel, serial, &frame.presence);
+        }
+    }
+
+    /// A member was taken out by the server. Says what is wrong if nobody asked for it.
+    fn taken_out(&mut self, channel: &SmolStr, key: &Key, cause: LeaveCause, at: u64) -> Found {
+        match cause {
+            LeaveCause::GraceEnded => return self.model.expired(channel, key, at),
+            LeaveCause::Kicked => return self.model.kicked_out(channel, key),
+            LeaveCause::Closed if !self.ending.contains(&key.0) => {
+                return Err(format!("{channel}: {key:?} leaves, and nobody closed its connection"));
+            }
+            LeaveCause::Detached if !self.leaving.contains(&(key.0.clone(), channel.clone())) => {
+                return Err(format!("{channel}: {key:?} leaves, and nobody detached the channel"));
+            }
+            _ => {}
+        }
+        self.model.departed(channel, key);
+        Ok(())
     }
 
     fn connected(
@@ -271,6 +298,10 @@ impl Checker {
             }
             Action::Attached => {
                 if let Some(channel) = &frame.channel {
+                    let attaching = self.attaching.get_mut(&(transport, channel.clone()));
+                    if attaching.and_then(VecDeque::pop_front) == Some(true) {
+                        self.model.attached_anew(&id, channel);
+                    }
                     self.model.attached(&id, channel);
                     if !frame.flags().contains(Flags::PRESENCE) {
                         self.model.detached(&id, channel);
@@ -293,6 +324,7 @@ impl Checker {
     fn event(&mut self, event: &ServerEvent, at: u64) -> Found {
         match event {
             ServerEvent::MemberEntered { channel, message, .. } => {
+                self.said(channel, message);
                 let members = self.told.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
                 if members.insert(key.clone(), member).is_some() {
@@ -300,6 +332,7 @@ impl Checker {
                 }
             }
             ServerEvent::MemberUpdated { channel, message, .. } => {
+                self.said(channel, message);
                 let members = self.told.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
                 if members.insert(key.clone(), member).is_none() {
@@ -308,9 +341,12 @@ impl Checker {
             }
             ServerEvent::MemberLeft { channel, message, cause, .. } => {
                 let (key, member) = parts(message);
-                if *cause == LeaveCause::GraceEnded {
-                    self.model.expired(channel, &key, at)?;
+                if *cause == LeaveCause::Left {
+                    self.said(channel, message);
+                } else {
+                    self.taken_out(channel, &key, *cause, at)?;
                 }
+                self.model.left(channel, &key);
                 if !matches!(cause, LeaveCause::Left | LeaveCause::GraceEnded) {
                     // The member is gone by no wish of its application, which may enter it again.
                     for app in self.apps.values_mut() {
@@ -634,40 +670,6 @@ fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Optio
         | client::Input::Send { op, .. } => Some((*op, None)),
         _ => None,
     }
-}
-
-/// Whether an event is about a member of a connection on a channel.
-fn concerns(event: &ServerEvent, channel: &SmolStr, connection: &SmolStr) -> bool {
-    let (ServerEvent::MemberEntered { channel: on, message, .. }
-    | ServerEvent::MemberUpdated { channel: on, message, .. }
-    | ServerEvent::MemberLeft { channel: on, message, .. }) = event
-    else {
-        return false;
-    };
-    on == channel && message.connection_id.as_ref() == Some(connection)
-}
-
-/// Whether a member said so itself.
-const fn is_own_word(event: &ServerEvent) -> bool {
-    match event {
-        ServerEvent::MemberEntered { .. } | ServerEvent::MemberUpdated { .. } => true,
-        ServerEvent::MemberLeft { cause, .. } => matches!(cause, LeaveCause::Left),
-        _ => false,
-    }
-}
-
-/// Whether a member left because its connection left the channel, or gave up what lets it stay.
-const fn is_dismissal(event: &ServerEvent) -> bool {
-    matches!(
-        event,
-        ServerEvent::MemberLeft { cause: LeaveCause::Detached | LeaveCause::RightLost, .. }
-    )
-}
-
-/// Whether a transport is told that it is attached.
-fn is_attached(output: &server::Output, to: TransportId) -> bool {
-    matches!(output, server::Output::Send { transport, frame }
-        if *transport == to && frame.action == Action::Attached)
 }
 
 fn parts(message: &PresenceMessage) -> (Key, Member) {

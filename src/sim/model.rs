@@ -49,6 +49,8 @@ pub(super) type Slack = u64;
 pub(super) struct Model {
     connections: BTreeMap<SmolStr, Connection>,
     channels: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
+    /// Members that the host takes out and that are not out yet, by channel: since when.
+    kicked: BTreeMap<(SmolStr, Key), u64>,
 }
 
 impl Model {
@@ -166,20 +168,38 @@ impl Model {
         }
     }
 
-    /// The host took members out of a channel. They may enter again, by a retry as well.
+    /// The host takes members out of a channel: those that are there now.
     pub(super) fn kicked(
         &mut self,
         channel: &SmolStr,
         client_id: Option<&SmolStr>,
         connection: Option<&SmolStr>,
+        now: u64,
     ) {
         let Some(members) = self.channels.get(channel) else { return };
         let named = |(owner, who): &&Key| {
             client_id.is_none_or(|wanted| wanted == who)
                 && connection.is_none_or(|wanted| wanted == owner)
         };
-        for key in members.keys().filter(named).cloned().collect::<Vec<_>>() {
-            self.taken_out(channel, &key);
+        for key in members.keys().filter(named) {
+            self.kicked.insert((channel.clone(), key.clone()), now);
+        }
+    }
+
+    /// A member was taken out by the host. It may enter again, by a retry as well. Says what is wrong
+    /// if it was not named, or came later.
+    pub(super) fn kicked_out(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
+        if !self.kicked.contains_key(&(channel.clone(), key.clone())) {
+            return Err(format!("{channel}: {key:?} is taken out, and nobody asked for it"));
+        }
+        self.taken_out(channel, key);
+        Ok(())
+    }
+
+    /// A member left because its connection closed, or gave up the channel or the right to be there.
+    pub(super) fn departed(&mut self, channel: &SmolStr, key: &Key) {
+        if let Some(members) = self.channels.get_mut(channel) {
+            members.remove(key);
         }
     }
 
@@ -219,6 +239,11 @@ impl Model {
         }
     }
 
+    /// A member is no more, or is another one from now on: nobody who was taken out is meant.
+    pub(super) fn left(&mut self, channel: &SmolStr, key: &Key) {
+        self.kicked.remove(&(channel.clone(), key.clone()));
+    }
+
     /// Compares the authority's set of one channel with the model's. Says what is wrong, if
     /// anything is: also if somebody is there whose grace, and the slack, are over.
     pub(super) fn compare(
@@ -237,6 +262,11 @@ impl Model {
                     return Err(format!("{channel}: {key:?} is {member:?}, must be {wanted:?}"));
                 }
                 Some(_) => {}
+            }
+            if let Some(since) = self.kicked.get(&(channel.clone(), key.clone()))
+                && now > since + slack
+            {
+                return Err(format!("{channel}: {key:?} is there though it was taken out"));
             }
             if let Some(connection) = self.connections.get(&key.0)
                 && let Some((_, last)) = connection.away.get(channel)
