@@ -2,10 +2,10 @@
 
 mod rig;
 
-use presence_proto::TransportId;
-use presence_proto::server::{Input, Limits, Rate, ServerConfig};
+use presence_proto::server::{Input, Limits, Operations, Rate, ServerConfig};
 use presence_proto::wire::Action;
-use rig::server::{CHANNEL, Rig, request};
+use presence_proto::{SmolStr, TransportId};
+use rig::server::{CHANNEL, Came, Rig, may, request};
 use serde_json::json;
 
 fn limited(set: impl FnOnce(&mut Limits)) -> Rig {
@@ -386,4 +386,102 @@ fn the_largest_serials_and_counts_do_no_harm() {
     let came = rig.input(Input::Open { transport, request: request("carol") });
     assert_eq!(came.others.len(), 0);
     assert_eq!(rig.enter(bob, 0, "").codes(bob), [0; 0]);
+}
+
+/// Three hundred members, one of whose watchers asks for them.
+fn to_sync() -> (Rig, u64) {
+    let mut rig = Rig::new();
+    let many = rig.join("*");
+    let items: Vec<_> =
+        (0..300).map(|n| json!({"action": 2, "clientId": format!("c{n}")})).collect();
+    rig.recv(many, json!({"action": 14, "channel": CHANNEL, "msgSerial": 0, "presence": items}));
+    let asks = rig.open("asks");
+    (rig, asks)
+}
+
+/// Syncs that a transport was told from beginning to end.
+fn syncs(came: &Came, transport: u64) -> usize {
+    let ends = |serial: &SmolStr| serial.ends_with(':');
+    let pages = came.of(transport, Action::Sync);
+    pages.iter().filter(|page| page.channel_serial.as_ref().is_some_and(ends)).count()
+}
+
+#[test]
+fn syncs_that_an_attachment_asks_for() {
+    let requests = [
+        json!({"action": 16, "channel": CHANNEL}),
+        // Attaching again asks for the members too (RTP1).
+        json!({"action": 10, "channel": CHANNEL}),
+        json!({"action": 10, "channel": CHANNEL, "flags": 1 << 19}),
+    ];
+    for request in requests {
+        let (mut rig, asks) = to_sync();
+        let came = rig.attach(asks, CHANNEL);
+        assert_eq!(syncs(&came, asks), 1);
+        let mut told = 0;
+        for _ in 0..500 {
+            told += syncs(&rig.recv(asks, request.clone()), asks);
+        }
+        assert_eq!(told, 2, "three at once, the first of which came with the attach: {request}");
+        // All others are one, which needs no further request.
+        let came = rig.pass_alive(999, &[asks]);
+        assert_eq!(syncs(&came, asks), 0, "{request}");
+        let came = rig.pass_alive(1, &[asks]);
+        assert_eq!((syncs(&came, asks), came.synced(asks).len()), (1, 300), "{request}");
+        let came = rig.pass_alive(10_000, &[asks]);
+        assert_eq!(syncs(&came, asks), 0, "{request}");
+        // And after a while it may ask as before.
+        let came = rig.recv(asks, request.clone());
+        assert_eq!(syncs(&came, asks), 1, "{request}");
+        rig.end();
+    }
+}
+
+#[test]
+fn syncs_that_a_connection_asks_for_by_attaching_anew() {
+    let rate = Rate { per_second: 2, burst: 5 };
+    let mut rig = limited(|limits| limits.syncs_per_connection = rate);
+    let alice = rig.join("alice");
+    rig.enter(alice, 0, "here");
+    let asks = rig.open("asks");
+    let mut told = 0;
+    for _ in 0..100 {
+        told += syncs(&rig.attach(asks, CHANNEL), asks);
+        rig.recv(asks, json!({"action": 12, "channel": CHANNEL}));
+    }
+    assert_eq!(told, 5);
+    // The last attach is synced, though later.
+    let came = rig.attach(asks, CHANNEL);
+    assert_eq!(syncs(&came, asks), 0);
+    let came = rig.pass_alive(500, &[asks, alice]);
+    assert_eq!(came.synced(asks), ["alice=here"]);
+    rig.end();
+}
+
+#[test]
+fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
+    for last in [json!({"action": 12, "channel": CHANNEL}), json!({"action": 7})] {
+        let (mut rig, asks) = to_sync();
+        rig.attach(asks, CHANNEL);
+        for _ in 0..5 {
+            rig.recv(asks, json!({"action": 16, "channel": CHANNEL}));
+        }
+        rig.recv(asks, last);
+        let came = rig.pass(5_000);
+        assert_eq!(came.of(asks, Action::Sync).len(), 0);
+        rig.end();
+    }
+}
+
+#[test]
+fn rights_that_change_again_and_again_do_not_sync_each_time() {
+    let (mut rig, asks) = to_sync();
+    rig.attach(asks, CHANNEL);
+    let mut told = 0;
+    for n in 0..100 {
+        let operations = if n % 2 == 0 { Operations::SUBSCRIBE } else { Operations::all() };
+        told += syncs(&rig.authorized(asks, may(operations)), asks);
+    }
+    assert_eq!(told, 2);
+    rig.end();
 }

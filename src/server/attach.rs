@@ -20,7 +20,7 @@ impl Server {
         match self.try_attach(slot, &name, &frame, out) {
             Ok(None) => self.put_off(slot, frame),
             Ok(Some(attachment)) => {
-                self.start_sync(attachment, attached);
+                self.sync_for_client(attachment, attached);
                 // Who asks for the occupancy is told at once, even if nothing changes.
                 let watched = self.channels.attachment(attachment);
                 if let Some((channel, false)) =
@@ -250,6 +250,7 @@ impl Server {
         if was_live {
             channel.attached.count(entry.granted, false);
         }
+        entry.owed = None;
         let (slot, hears, syncs) = (entry.channel, entry.hears(), entry.sync.is_some());
         if hears {
             self.channels.part(attachment);
@@ -386,7 +387,7 @@ impl Server {
                 // Told by an ATTACHED that nobody asked for (RTL12).
                 self.wake_up(attachment, out);
                 self.send_attached(attachment, continues, None, out);
-                self.start_sync(attachment, believes);
+                self.sync_for_client(attachment, believes);
             }
         }
         true

@@ -257,6 +257,10 @@ pub(super) struct Attachment {
     pub(super) sync: Option<Sync>,
     /// Whether it stands in the queue of syncs.
     pub(super) queued: bool,
+    /// Whether a sync is owed, which the client asked for too early; and whether an empty set is to
+    /// be told too.
+    pub(super) owed: Option<bool>,
+    pub(super) syncs: Bucket,
 }
 
 impl Attachment {
@@ -278,6 +282,8 @@ impl Attachment {
             first_member: None,
             sync: None,
             queued: false,
+            owed: None,
+            syncs: Bucket::default(),
         }
     }
 

@@ -224,6 +224,12 @@ pub struct Limits {
     /// [`ServerConfig::budget`] allows in one call, is unfinished. More of them close the transport
     /// (42920). Default: 100.
     pub waiting_frames: usize,
+    /// Syncs that one attachment asks for, by SYNC or by attaching again. More of them are one, which
+    /// comes as soon as the rate allows it. Default: 1 a second, 3 at once.
+    pub syncs: Rate,
+    /// The same of all attachments of a connection together, those included that it makes anew.
+    /// Default: 20 a second, 400 at once.
+    pub syncs_per_connection: Rate,
 }
 
 impl Default for Limits {
@@ -247,6 +253,8 @@ impl Default for Limits {
             channel: Rate { per_second: 10_000, burst: 20_000 },
             replies_while_congested: 1_000,
             waiting_frames: 100,
+            syncs: Rate { per_second: 1, burst: 3 },
+            syncs_per_connection: Rate { per_second: 20, burst: 400 },
         }
     }
 }

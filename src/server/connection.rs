@@ -48,6 +48,7 @@ pub(super) struct Connection {
     pub(super) member_bytes: usize,
     pub(super) serials: Serials,
     pub(super) inbound: Bucket,
+    pub(super) syncs: Bucket,
     pub(super) id: SmolStr,
     pub(super) proof: Proof,
     pub(super) identity: Identity,
@@ -64,6 +65,8 @@ pub(super) struct More {
     pub(super) acks: Option<(i64, u32)>,
     /// Frames sent in answer to its own while it is congested.
     pub(super) replies: u32,
+    /// When syncs are due that were asked for too early.
+    pub(super) syncs_at: Option<Instant>,
     /// What did not fit into the budget of a call.
     pub(super) work: Option<Box<Work>>,
 }
@@ -94,6 +97,7 @@ impl Connection {
             member_bytes: 0,
             serials: Serials::default(),
             inbound: Bucket::default(),
+            syncs: Bucket::default(),
             refused: 0,
             echo: true,
             heartbeats: false,
@@ -166,6 +170,7 @@ impl Connection {
         let mut earlier = self.grace_at;
         if let (Some(more), Some(_)) = (&self.more, self.transport) {
             earlier = sooner(earlier, sooner(more.expires_at, more.reauthorize_at));
+            earlier = sooner(earlier, more.syncs_at);
         }
         earlier.map_or(deadline, |earlier| deadline.min(earlier))
     }

@@ -98,6 +98,7 @@ impl Server {
                 self.send_to(transport, ProtocolMessage::new(Action::Auth), out);
             }
         }
+        self.sync_owed(slot);
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if connection.ping_at <= now {
             connection.ping_at = now.after(connection.idle());

@@ -25,6 +25,13 @@ impl Bucket {
         self.full_at = full_at;
         true
     }
+
+    /// When it has a token again.
+    pub(super) fn next(&self, rate: Rate) -> Instant {
+        let cost = |tokens: u32| u64::from(tokens) * 1_000_000 / u64::from(rate.per_second.max(1));
+        let at = self.full_at.saturating_add(cost(1)).saturating_sub(cost(rate.burst.max(1)));
+        Instant::from_millis(at.div_ceil(1_000))
+    }
 }
 
 /// Gaps among the accepted serials that are remembered.
@@ -136,6 +143,19 @@ mod tests {
         assert!(!bucket.take(rate, at(10_000), 1));
         assert!(!bucket.take(rate, at(60_000), 4));
         assert!(Bucket::default().take(Rate::UNLIMITED, at(0), u32::MAX));
+    }
+
+    #[test]
+    fn a_bucket_knows_when_it_has_a_token_again() {
+        for (per_second, burst) in [(1, 3), (10, 1), (7, 5), (1_000, 1)] {
+            let rate = Rate { per_second, burst };
+            let mut bucket = Bucket::default();
+            while bucket.take(rate, Instant::from_millis(5_000), 1) {}
+            let next = bucket.next(rate);
+            let before = Instant::from_millis(next.as_millis() - 1);
+            assert!(!bucket.clone().take(rate, before, 1), "{rate:?}");
+            assert!(bucket.take(rate, next, 1), "{rate:?}");
+        }
     }
 
     #[test]

@@ -129,7 +129,51 @@ impl Server {
         if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel))
             && self.channels.attachment(attachment).is_some_and(|entry| entry.sync.is_none())
         {
-            self.start_sync(attachment, true);
+            self.sync_for_client(attachment, true);
+        }
+    }
+
+    /// Starts a sync that a client asked for, unless it asks too often: then it is owed, once, and
+    /// starts as soon as the rates allow it. The request is small, and what it asks for is not.
+    pub(super) fn sync_for_client(&mut self, attachment: Slot, though_empty: bool) {
+        let limits = self.config.limits;
+        let now = self.now.mono;
+        let Some(entry) = self.channels.attachment_mut(attachment) else { return };
+        let slot = entry.connection;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let at = if !entry.syncs.take(limits.syncs, now, 1) {
+            entry.syncs.next(limits.syncs)
+        } else if !connection.syncs.take(limits.syncs_per_connection, now, 1) {
+            connection.syncs.next(limits.syncs_per_connection)
+        } else {
+            let though_empty = entry.owed.take().unwrap_or_default() || though_empty;
+            self.start_sync(attachment, though_empty);
+            return;
+        };
+        if entry.owed.is_none() {
+            self.counters.limited += 1;
+        }
+        entry.owed = Some(entry.owed.unwrap_or_default() || though_empty);
+        let more = connection.more.get_or_insert_default();
+        more.syncs_at = super::sooner(more.syncs_at, Some(at));
+        self.arm(slot);
+    }
+
+    /// Starts the syncs of a connection that were asked for too early, if it is time.
+    pub(super) fn sync_owed(&mut self, slot: Slot) {
+        let now = self.now.mono;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let mut next = connection.first;
+        let Some(more) = &mut connection.more else { return };
+        if more.syncs_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        while let Some(attachment) = next {
+            let Some(entry) = self.channels.attachment(attachment) else { break };
+            next = entry.next;
+            if let Some(though_empty) = entry.owed {
+                self.sync_for_client(attachment, though_empty);
+            }
         }
     }
 
