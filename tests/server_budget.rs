@@ -6,7 +6,7 @@ mod rig;
 use presence_proto::server::{
     Capability, Identity, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
 };
-use presence_proto::wire::{Action, ProtocolMessage};
+use presence_proto::wire::{Action, PresenceMessage, ProtocolMessage};
 use presence_proto::{SmolStr, TransportId};
 use proptest::prelude::*;
 use rig::decode;
@@ -461,21 +461,26 @@ impl Play {
     }
 
     fn note(&mut self, came: Came) {
+        // Of each member in order. Members of two connections whose graces end at once take turns.
+        let mut events = Vec::new();
         for event in &came.events {
-            let line = match event {
-                ServerEvent::MemberEntered { channel, message, .. } => {
-                    format!("{channel} entered {:?}", message.client_id)
-                }
-                ServerEvent::MemberUpdated { channel, message, .. } => {
-                    format!("{channel} updated {:?}", message.client_id)
-                }
+            let (what, channel, message) = match event {
+                ServerEvent::MemberEntered { channel, message, .. } => (None, channel, message),
+                ServerEvent::MemberUpdated { channel, message, .. } => (None, channel, message),
                 ServerEvent::MemberLeft { channel, message, cause, .. } => {
-                    format!("{channel} left {:?} {cause:?}", message.client_id)
+                    (Some(*cause), channel, message)
                 }
                 _ => continue,
             };
-            self.story.push(line);
+            let PresenceMessage { client_id, connection_id, .. } = message;
+            events.push((
+                format!("{channel} {client_id:?} {connection_id:?}"),
+                message.action,
+                what,
+            ));
         }
+        events.sort_by(|one, other| one.0.cmp(&other.0));
+        self.story.extend(events.iter().map(|event| format!("{event:?}")));
         for who in self.last.into_iter().flatten() {
             let answer = |frame: &&ProtocolMessage| {
                 !matches!(frame.action, Action::Presence | Action::Sync | Action::Heartbeat)
@@ -493,7 +498,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_small_budget_makes_no_difference(

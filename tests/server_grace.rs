@@ -3,9 +3,9 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::TransportId;
 use presence_proto::server::{Input, LeaveCause, ServerConfig};
 use presence_proto::wire::{Action, Flags};
+use presence_proto::{TransportId, UnixMillis};
 use rig::server::{CHANNEL, Came, Rig, remaining, request};
 use serde_json::json;
 
@@ -352,6 +352,11 @@ fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
         let came = rig.presence(again, 2, json!({"action": 2, "id": id}));
         assert_eq!(came.told(bob), ["enter alice"]);
         assert!(came.items(bob)[0].timestamp >= leave.timestamp);
+        // Only who enters again is: what follows says what the wall clock says.
+        let now = Some(UnixMillis::from_millis(rig.wall()));
+        assert_eq!(rig.update(again, 3, "").items(bob)[0].timestamp, now);
+        let carol = rig.join("carol");
+        assert_eq!(rig.enter(carol, 0, "").items(bob)[0].timestamp, now);
         rig.end();
     }
 }

@@ -67,7 +67,7 @@ fn length_of_a_channels_name() {
     let alice = rig.open("alice");
     assert_eq!(rig.attach(alice, "0123456789").codes(alice), [0; 0]);
     assert_eq!(rig.attach(alice, "0123456789a").codes(alice), [40010]);
-    for name in ["", ":a", "a\u{7}", "[x", "[x]"] {
+    for name in ["", ":a", "a\u{7}", "[x", "[x]", ".", ".."] {
         assert_eq!(rig.attach(alice, name).codes(alice), [40010], "{name:?}");
     }
     let frame = json!({"action": 14, "channel": "0123456789a", "presence": [{"action": 2}]});

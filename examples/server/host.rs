@@ -174,7 +174,10 @@ impl Core {
     fn commit(&self) -> Result<(), redb::Error> {
         let Some(store) = &self.store else { return Ok(()) };
         let records: Vec<Record<'_>> = self.out.as_slice().iter().filter_map(Record::of).collect();
-        if records.is_empty() { Ok(()) } else { store.append(&records) }
+        if records.is_empty() {
+            return Ok(());
+        }
+        store.append(&records, self.clock.now().wall)
     }
 
     fn carry_out(&mut self, output: Output) {

@@ -95,10 +95,14 @@ impl Store {
         Ok(KeySecret(secret))
     }
 
-    /// Adds events. They are on the disk when this returns.
-    pub(crate) fn append(&self, records: &[Record<'_>]) -> Result<(), redb::Error> {
+    /// Adds events at a time of the wall clock. They are on the disk when this returns.
+    pub(crate) fn append(
+        &self,
+        records: &[Record<'_>],
+        now: UnixMillis,
+    ) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        write(&transaction, records)?;
+        write(&transaction, records, now)?;
         transaction.commit()?;
         Ok(())
     }
@@ -131,7 +135,7 @@ impl Store {
             })
             .collect();
         if !records.is_empty() {
-            write(&transaction, &records)?;
+            write(&transaction, &records, now)?;
         }
         transaction.commit()?;
         Ok(left.len())
@@ -221,7 +225,11 @@ impl Store {
 }
 
 /// Writes events, and who is present after them.
-fn write(transaction: &WriteTransaction, records: &[Record<'_>]) -> Result<(), redb::Error> {
+fn write(
+    transaction: &WriteTransaction,
+    records: &[Record<'_>],
+    now: UnixMillis,
+) -> Result<(), redb::Error> {
     let mut events = transaction.open_table(EVENTS)?;
     let mut by_time = transaction.open_table(BY_TIME)?;
     let mut members = transaction.open_table(MEMBERS)?;
@@ -233,7 +241,8 @@ fn write(transaction: &WriteTransaction, records: &[Record<'_>]) -> Result<(), r
         let mut frame = ProtocolMessage::new(Action::Presence);
         frame.presence.push((*message).clone());
         frame.encode_into(Format::MessagePack, &mut bytes);
-        let time = message.timestamp.unwrap_or_default().as_millis();
+        // A leave is later than what it ends, and so can be ahead of the clock: its retention is not.
+        let time = message.timestamp.unwrap_or_default().min(now).as_millis();
         events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
         by_time.insert((time, *serial, *index), channel.as_str())?;
         let connection_id = message.connection_id.as_deref().unwrap_or_default();
@@ -258,6 +267,9 @@ fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
 mod tests {
     use super::*;
 
+    /// A time after all that is stored.
+    const LATER: UnixMillis = UnixMillis::from_millis(1_000_000);
+
     fn store() -> Store {
         let backend = redb::backends::InMemoryBackend::new();
         Store::new(Database::builder().create_with_backend(backend).unwrap()).unwrap()
@@ -273,7 +285,7 @@ mod tests {
                 message.timestamp = Some(UnixMillis::from_millis(n * 1000));
                 let position = Position { serial: serial as u64, index: n as u32 % 2 };
                 let record = Record { channel: &channel.into(), position, message: &message };
-                store.append(&[record]).unwrap();
+                store.append(&[record], LATER).unwrap();
             }
         }
         store
@@ -337,6 +349,51 @@ mod tests {
     }
 
     #[test]
+    fn a_wall_clock_that_was_ahead_keeps_nothing_longer_and_hides_nothing() {
+        let store = store();
+        for (n, time) in [(0, 1_000), (1, 9_000), (2, 2_000), (3, 3_000)] {
+            let mut message =
+                PresenceMessage::new(PresenceAction::Update).with_client_id(format!("a{n}"));
+            message.timestamp = Some(UnixMillis::from_millis(time));
+            let position = Position { serial: n, index: 0 };
+            let record = Record { channel: &"a".into(), position, message: &message };
+            store.append(&[record], UnixMillis::from_millis(1_000 * n as i64)).unwrap();
+        }
+        let mut query = HistoryQuery::default();
+        query.end = Some(UnixMillis::from_millis(3_000));
+        for limit in [1, 2, 100] {
+            query.limit = limit;
+            assert_eq!(pages(&store, &query), named([3, 2, 0]));
+        }
+        store.purge(UnixMillis::from_millis(1_500)).unwrap();
+        assert_eq!(pages(&store, &HistoryQuery::default()), named([3, 2]));
+    }
+
+    #[test]
+    fn events_that_stay_are_on_one_page_though_others_come_and_go_meanwhile() {
+        for direction in [Direction::Backwards, Direction::Forwards] {
+            let store = filled();
+            let mut query = HistoryQuery::default();
+            query.direction = direction;
+            query.limit = 3;
+            let first = store.history("a", &query).unwrap();
+            // What the page ended with is gone, and something new is there.
+            store.purge(UnixMillis::from_millis(4_000)).unwrap();
+            let mut message = PresenceMessage::new(PresenceAction::Update).with_client_id("a10");
+            message.timestamp = Some(UnixMillis::from_millis(10_000));
+            let position = Position { serial: 11, index: 0 };
+            let record = Record { channel: &"a".into(), position, message: &message };
+            store.append(&[record], LATER).unwrap();
+            query.after = first.next;
+            let rest = pages(&store, &query);
+            match direction {
+                Direction::Backwards => assert_eq!(rest, named([6, 5, 4])),
+                Direction::Forwards => assert_eq!(rest, named(4..=10)),
+            }
+        }
+    }
+
+    #[test]
     fn who_was_present_when_a_run_ended_has_left_in_the_next() {
         let store = store();
         let time = |millis| Some(UnixMillis::from_millis(millis));
@@ -356,7 +413,8 @@ mod tests {
             (5, member("leaves", Leave, "1", 40)),
         ] {
             let position = Position { serial, index: 0 };
-            store.append(&[Record { channel: &"a".into(), position, message: &message }]).unwrap();
+            let record = Record { channel: &"a".into(), position, message: &message };
+            store.append(&[record], LATER).unwrap();
         }
         // Old events go; who is present is known all the same.
         store.purge(UnixMillis::from_millis(35)).unwrap();

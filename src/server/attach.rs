@@ -457,10 +457,12 @@ fn modes_of(value: &str) -> Modes {
     modes
 }
 
-/// Whether a channel can have this name.
+/// Whether a channel can have this name. `.` and `..` cannot stand in the path of a URL, not even
+/// escaped: over REST nobody could ask for them.
 pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
     let bad = name.is_empty()
         || name.len() > limit
+        || matches!(name, "." | "..")
         || name.starts_with(':')
         || name.chars().any(char::is_control)
         || (name.starts_with('[') && !has_qualifier(name));

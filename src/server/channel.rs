@@ -9,7 +9,7 @@ use super::sooner;
 use super::sync::Sync;
 use crate::members::{MemberSet, Slab, Slot};
 use crate::wire::{Modes, Params, PresenceMessage};
-use crate::{Instant, SmolStr, TransportId, UnixMillis};
+use crate::{Instant, SmolStr, TransportId};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,8 +42,6 @@ pub(super) struct Channel {
     pub(super) last: u64,
     pub(super) last_presence: u64,
     pub(super) last_message: u64,
-    /// Timestamps of presence events never go back, whatever the wall clock does.
-    pub(super) stamp: UnixMillis,
     pub(super) rate: Bucket,
     pub(super) history: History,
     /// Events that are gathered before they are told; `None` if they are told at once.
@@ -78,7 +76,6 @@ impl Channel {
             last: serial,
             last_presence: serial,
             last_message: serial,
-            stamp: UnixMillis::from_millis(i64::MIN),
             rate: Bucket::default(),
             history: History::default(),
             window,
@@ -90,12 +87,6 @@ impl Channel {
             window_at: None,
             occupancy_at: None,
         }
-    }
-
-    /// A timestamp for an event that happens now.
-    pub(super) fn stamp(&mut self, wall: UnixMillis) -> UnixMillis {
-        self.stamp = self.stamp.max(wall);
-        self.stamp
     }
 
     /// When its timer must fire next.

@@ -6,7 +6,7 @@ use super::unfinished::Work;
 use super::{Capability, Identity, sooner};
 use crate::members::{Slab, Slot};
 use crate::wire::Format;
-use crate::{Instant, SmolStr, TransportId};
+use crate::{Instant, SmolStr, TransportId, UnixMillis};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::hash::BuildHasher;
@@ -49,6 +49,10 @@ pub(super) struct Connection {
     pub(super) serials: Serials,
     pub(super) inbound: Bucket,
     pub(super) syncs: Bucket,
+    /// The latest timestamp of a leave that the server made up for one of its members. One that
+    /// enters again is not stamped earlier, though the wall clock be set back: clients compare the
+    /// two by time (RTP2b1).
+    pub(super) left_at: UnixMillis,
     pub(super) id: SmolStr,
     pub(super) proof: Proof,
     pub(super) identity: Identity,
@@ -98,6 +102,7 @@ impl Connection {
             serials: Serials::default(),
             inbound: Bucket::default(),
             syncs: Bucket::default(),
+            left_at: UnixMillis::from_millis(i64::MIN),
             refused: 0,
             echo: true,
             heartbeats: false,

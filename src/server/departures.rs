@@ -224,12 +224,16 @@ impl Server {
         }
         let per_frame = self.config.items_per_broadcast.max(1);
         let wall = self.now.wall;
-        let Some(entry) = self.channels.get_mut(channel) else { return false };
         // Later than what it ends, though the wall clock stand still or have been set back: at a tie
         // the incoming message wins (RTP2b1a), so that a page of a sync which is late would bring
         // the member back.
         let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
-        message.timestamp = Some(entry.stamp(wall.max(later)));
+        let timestamp = wall.max(later);
+        message.timestamp = Some(timestamp);
+        if let Some(connection) = owner.and_then(|owner| self.connections.get_mut(owner)) {
+            connection.left_at = connection.left_at.max(timestamp);
+        }
+        let Some(entry) = self.channels.get_mut(channel) else { return false };
         if entry.leaves.is_empty() {
             entry.leaves_id = self.leave_ids.next();
             entry.leaves_serial = self.stream.next(wall);

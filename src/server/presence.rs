@@ -19,6 +19,8 @@ struct Step {
     /// Whether a frame with this serial was accepted before (RTN19a).
     repeated: bool,
     stamp: UnixMillis,
+    /// Who enters is not stamped earlier than this.
+    left_at: UnixMillis,
     /// The frame's position, once something has changed.
     serial: Option<u64>,
     /// How many of its items were applied.
@@ -124,10 +126,8 @@ impl Server {
             }
         }
         let connection_id = connection.id.clone();
-        let member_bytes = connection.member_bytes;
+        let (member_bytes, left_at) = (connection.member_bytes, connection.left_at);
         self.check_room(channel, &connection_id, member_bytes, &frame.presence)?;
-        let wall = self.now.wall;
-        let stamp = self.channels.get_mut(channel).map_or(wall, |entry| entry.stamp(wall));
         let step = Step {
             slot,
             connection_id,
@@ -135,7 +135,8 @@ impl Server {
             channel,
             msg_serial,
             repeated,
-            stamp,
+            stamp: self.now.wall,
+            left_at,
             serial: None,
             applied: 0,
         };
@@ -269,10 +270,12 @@ impl Server {
             connection.serials.insert(serial);
         }
         let sequence = kept.unwrap_or(own);
+        let enters = stored.is_none();
+        let timestamp = if enters { step.stamp.max(step.left_at) } else { step.stamp };
         let mut message = PresenceMessage {
             id: Some(member_message_id(&step.connection_id, sequence)),
             connection_id: Some(step.connection_id.clone()),
-            timestamp: Some(step.stamp),
+            timestamp: Some(timestamp),
             ..item
         };
         let change = match (message.action, &stored) {
@@ -379,14 +382,16 @@ impl Server {
         head.timestamp = Some(step.stamp);
         head.id = Some(frame_id(&step.connection_id, step.msg_serial));
         if applied.len() <= per_frame {
-            head.presence = applied.into_iter().enumerate().map(shorten).collect();
+            let items = applied.into_iter().enumerate();
+            head.presence = items.map(|item| shorten(item, step.stamp)).collect();
             self.broadcast(to, head, out);
             return;
         }
         let mut applied = applied.into_iter().peekable();
         while applied.peek().is_some() {
             let mut frame = head.clone();
-            frame.presence = applied.by_ref().take(per_frame).enumerate().map(shorten).collect();
+            let items = applied.by_ref().take(per_frame).enumerate();
+            frame.presence = items.map(|item| shorten(item, step.stamp)).collect();
             self.broadcast(to.clone(), frame, out);
         }
     }
@@ -418,9 +423,10 @@ impl Server {
 }
 
 /// The item at a place of a frame, without what follows from the frame.
-fn shorten((place, applied): (usize, Applied)) -> PresenceMessage {
+fn shorten((place, applied): (usize, Applied), stamp: UnixMillis) -> PresenceMessage {
     let id = if applied.derived == Some(place) { None } else { applied.message.id };
-    PresenceMessage { id, connection_id: None, timestamp: None, ..applied.message }
+    let timestamp = applied.message.timestamp.filter(|timestamp| *timestamp != stamp);
+    PresenceMessage { id, connection_id: None, timestamp, ..applied.message }
 }
 
 fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {

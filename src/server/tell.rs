@@ -42,6 +42,7 @@ impl Server {
         self.counters.presence_events += leaves.len() as u64;
         if let Some(mut frame) = self.presence_frame_out(channel, Some(serial)) {
             // What follows from the frame stands there alone (TP3a, TP3g).
+            frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
             for leave in &mut leaves {
                 leave.id = None;
                 leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
@@ -93,6 +94,7 @@ impl Server {
         let mut frames = Vec::new();
         while messages.peek().is_some() {
             let Some(mut frame) = self.presence_frame_out(channel, serial) else { break };
+            frame.timestamp = messages.peek().and_then(|message| message.timestamp);
             frame.presence = messages.by_ref().take(per_frame).collect();
             frames.push(frame);
         }
@@ -110,7 +112,6 @@ impl Server {
         Some(ProtocolMessage {
             channel: Some(entry.name.clone()),
             channel_serial: serial.map(stream::text),
-            timestamp: Some(entry.stamp),
             ..ProtocolMessage::new(Action::Presence)
         })
     }
