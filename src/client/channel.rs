@@ -308,7 +308,8 @@ impl Channel {
             }
             Some(S::Detaching) => {
                 self.was_detached = true;
-                self.step(cx, Cause::Attached, None);
+                // RTL2d
+                self.step(cx, Cause::Attached, frame.error.take().map(|error| *error));
                 return self.send_detach(cx);
             }
             // The answer to an ATTACH that comes after its time.
@@ -381,7 +382,8 @@ impl Channel {
             }
             S::Attached | S::Suspended => {
                 // RTL13a
-                self.step(cx, Cause::Detached, error);
+                let error = error.unwrap_or_else(errors::detached_by_server);
+                self.step(cx, Cause::Detached, Some(error));
                 self.send_attach(cx);
             }
             S::Initialized | S::Detached | S::Failed => {}
@@ -430,11 +432,19 @@ impl Channel {
         }
     }
 
-    /// The connection has left CONNECTED: what was asked of the server is asked again later
-    /// (RTL3e, RTL13c, RTN19b).
+    /// The transport is lost: what was asked of the server is asked again on the next one (RTN19b).
+    /// A request keeps its time, whatever becomes of the connection (RTL3e, RTL4f, RTL5f).
     pub(super) fn disconnected(&mut self, cx: &mut Cx<'_>) {
         self.asked = false;
-        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        self.stop_retrying(cx);
+    }
+
+    /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
+    /// with it (RTL3d).
+    pub(super) fn stop_retrying(&mut self, cx: &mut Cx<'_>) {
+        if self.state == S::Suspended {
+            cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        }
     }
 
     /// The connection has come to an end of some kind (RTL3a–c).
@@ -468,8 +478,10 @@ impl Channel {
                 self.suspend(cx, Cause::TimedOut, error);
             }
             S::Detaching => {
-                // RTL5f: as it was before, and nothing else changes.
+                // RTL5f: as it was before, and nothing else changes. Options that the server was
+                // asked for before the detach have no answer, either.
                 let error = errors::channel_timed_out("no answer to DETACH in time");
+                self.fail_reconfiguring(cx, &error);
                 if self.was_detached {
                     self.step(cx, Cause::Detached, Some(error.clone()));
                 } else {
@@ -588,7 +600,8 @@ impl Channel {
         }
     }
 
-    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i).
+    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i). A repetition does
+    /// not get more time than the first had.
     fn send_attach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Attach);
         frame.channel = Some(self.name.clone());
@@ -608,14 +621,17 @@ impl Channel {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
         self.asked = false;
-        if cx.send(frame) && self.deadline.is_none() {
+        if cx.send(frame) {
             self.expect_answer(cx);
         }
     }
 
+    /// RTL4f, RTL5f: a request has its time from the first frame on.
     fn expect_answer(&mut self, cx: &mut Cx<'_>) {
-        let at = cx.now.mono + cx.options.realtime_request_timeout;
-        cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+        if self.deadline.is_none() {
+            let at = cx.now.mono + cx.options.realtime_request_timeout;
+            cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+        }
     }
 }
 

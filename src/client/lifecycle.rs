@@ -2,7 +2,6 @@
 
 use super::channel::Cause as ChannelCause;
 use super::connection::Cause;
-use super::operations::Origin;
 use super::recovery::RecoveryKey;
 use super::timers::Timer;
 use super::{Client, ConnectionState, Outbox, Output, Warning, channel, errors, retry};
@@ -42,6 +41,7 @@ impl Client {
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
         self.connection.forget_id();
+        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
         self.announce(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
         match previous {
@@ -225,11 +225,11 @@ impl Client {
 
     /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
     fn end_channels(&mut self, cause: channel::Cause, error: &ErrorInfo, out: &mut Outbox) {
+        self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_in_flight(error, out);
         while let Some((op, _)) = self.operations.queue.pop_front() {
             self.operations.finish(op, Err(error.clone()), out);
         }
-        self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_pings(error, out);
         // RTC8b1
         for op in core::mem::take(&mut self.connection.authorizing) {
@@ -239,11 +239,7 @@ impl Client {
 
     fn fail_in_flight(&mut self, error: &ErrorInfo, out: &mut Outbox) {
         while let Some(message) = self.operations.in_flight.pop_front() {
-            for origin in message.origins {
-                if let Origin::App(op) = origin {
-                    self.operations.finish(op, Err(error.clone()), out);
-                }
-            }
+            self.message_ended(message, Some(error), out);
         }
     }
 

@@ -15,6 +15,8 @@ use alloc::{collections::VecDeque, vec::Vec};
 pub(super) struct Queued {
     pub(super) op: OpId,
     pub(super) message: PresenceMessage,
+    /// It was in flight when a connection was lost: the server may have heard of it, and others.
+    pub(super) was_sent: bool,
 }
 
 /// Presence of a channel.
