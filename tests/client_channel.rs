@@ -145,9 +145,13 @@ fn rtl3_a_channel_follows_its_connection() {
                 rig.recv(json!({"action": 8}));
             }
             "suspended" => {
+                // Before the time of a request is over.
+                let mut details = connected("conn1");
+                details["connectionDetails"]["connectionStateTtl"] = 5_000.into();
+                rig.recv(details);
                 rig.drop_transport();
                 assert_eq!(rig.channel_state("ch"), state.name(), "RTL3e");
-                rig.pass(120_000);
+                rig.pass(5_000);
             }
             other => panic!("{other}"),
         }

@@ -360,7 +360,7 @@ impl Channel {
         // no event was missed, and own members are where they were (RTP17i).
         if !(was_attached && resumed) {
             self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
-            self.presence.flush(cx, &self.name);
+            self.flush(cx);
         }
         if !was_attached {
             self.settle(cx, &Ok(()));

@@ -24,8 +24,12 @@ impl Client {
             }
             Action::Closed => {
                 self.close_transport(out);
-                let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
-                self.transport_lost(error, out);
+                let error = frame.error.take().map(|error| *error);
+                if self.connection.state == ConnectionState::Closing {
+                    self.closed(error, out);
+                } else {
+                    self.transport_lost(error.unwrap_or_else(errors::disconnected), out);
+                }
             }
             Action::Error if named_channel(frame).is_some() => {
                 let error = frame.error.take().map(|error| *error);
@@ -34,7 +38,8 @@ impl Client {
                 }
             }
             Action::Error => {
-                let error = frame.error.take().map_or_else(errors::channel_failed, |error| *error);
+                let unsaid = || errors::not_connected(ConnectionState::Failed);
+                let error = frame.error.take().map_or_else(unsaid, |error| *error);
                 self.refused(error, out);
             }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
@@ -183,6 +188,7 @@ impl Client {
             ConnectionState::Connecting if error.is_token_error() => {
                 self.token_refused_connecting(error, out);
             }
+            ConnectionState::Closing => self.closed(Some(error), out),
             _ => {
                 self.close_transport(out);
                 self.transport_lost(error, out);

@@ -132,7 +132,7 @@ impl Client {
                 self.attempt(Cause::Retry, out);
             }
             // RTN12c, RTN12f
-            ConnectionState::Closing => self.closed(None, out),
+            ConnectionState::Closing => self.given_up_closing(error, out),
             _ => {}
         }
     }
@@ -223,6 +223,12 @@ impl Client {
         self.announce(previous, reason, None, out);
     }
 
+    /// There will be no CLOSED. If there was a CLOSE, the server may not have heard of it.
+    fn given_up_closing(&mut self, cause: ErrorInfo, out: &mut Outbox) {
+        let reason = self.connection.close_sent.then(|| errors::not_closed(cause));
+        self.closed(reason, out);
+    }
+
     /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
     fn end_channels(&mut self, cause: channel::Cause, error: &ErrorInfo, out: &mut Outbox) {
         self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
@@ -267,7 +273,7 @@ impl Client {
                 self.attempt_failed(error, out);
             }
             // RTN12b
-            ConnectionState::Closing => self.closed(None, out),
+            ConnectionState::Closing => self.given_up_closing(errors::timed_out(), out),
             _ => {}
         }
     }

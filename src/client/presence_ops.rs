@@ -11,7 +11,7 @@ use crate::wire::{
     Action, ErrorInfo, Items, PresenceAction, PresenceMessage, ProtocolMessage, one,
 };
 use crate::{OpId, SmolStr};
-use alloc::{boxed::Box, collections::BTreeSet};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 impl Channel {
     /// Enter, update or leave.
@@ -93,15 +93,33 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// The channel is attached: sends what waited for it, and tells of members for which there is
+    /// no room (RTP5b, RTP17e).
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
+        let left_out = self.presence.flush(cx, &self.name);
+        if !left_out.is_empty() {
+            let channel = self.name.clone();
+            cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
+        }
+        for client_id in left_out {
+            let error = errors::bad_request("too many messages have no acknowledgement yet");
+            self.reentry_failed(cx, &client_id, error);
+        }
+    }
+}
+
 impl Presence {
-    /// The channel is attached: sends what waited for it (RTP5b).
+    /// Sends what waited for the channel to be attached (RTP5b), and returns the members that could
+    /// not be entered again.
     ///
     /// First come messages that keep their serial, then own members are entered again (RTP17i),
     /// then what was queued, so that the application has the last word. A member that a message of
     /// the first kind is about is not entered again: the message does so itself, or says that the
     /// member leaves. Nor is one that has been told to leave.
-    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) {
-        let Some(transport) = cx.connection.established() else { return };
+    fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) -> Vec<SmolStr> {
+        let mut left_out = Vec::new();
+        let Some(transport) = cx.connection.established() else { return left_out };
         let mut spoken_for = self.leaving(cx, name);
         for message in self.held.drain(..) {
             for item in &message.frame.presence {
@@ -111,16 +129,16 @@ impl Presence {
         }
         for member in self.own.iter() {
             let Some(client_id) = &member.client_id else { continue };
+            if spoken_for.contains(client_id) {
+                continue;
+            }
             if cx.operations.in_flight.len() >= cx.options.limits.in_flight {
-                let channel = name.clone();
-                cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
-                break;
+                left_out.push(client_id.clone());
+                continue;
             }
-            if !spoken_for.contains(client_id) {
-                let item = reentry(cx, member);
-                let origin = Origin::Reentry(client_id.clone());
-                cx.transmit(presence_frame(name, one(item)), one(origin));
-            }
+            let item = reentry(cx, member);
+            let origin = Origin::Reentry(client_id.clone());
+            cx.transmit(presence_frame(name, one(item)), one(origin));
         }
         let mut size = 0;
         let (mut items, mut origins) = (Items::new(), Items::new());
@@ -138,6 +156,7 @@ impl Presence {
         if !items.is_empty() {
             cx.transmit(presence_frame(name, items), origins);
         }
+        left_out
     }
 
     /// The members whose LEAVE is in flight, or was when a connection was lost that did not come
