@@ -548,7 +548,10 @@ fn rsa4c_no_token_is_to_be_had() {
     assert_eq!(rig.state(), "connected");
     // A refusal for good ends it.
     rig.recv(json!({"action": 17}));
-    assert_eq!(rig.input(Input::Token(Err(cause(403)))), ["close 1", "connection failed 80019 by 12345"]);
+    assert_eq!(
+        rig.input(Input::Token(Err(cause(403)))),
+        ["close 1", "connection failed 80019 by 12345"]
+    );
     assert_eq!(reason(&rig), (80019, 403, Some(12345)));
 }
 

@@ -89,10 +89,7 @@ fn rtl4f_new_options_do_not_give_an_attach_more_time() {
     rig.pass(9_999);
     rig.input(with_modes(2));
     let lines = rig.pass(1);
-    assert_eq!(
-        lines,
-        ["channel ch suspended 90007", "done 2 error 90007", "done 1 error 90007"]
-    );
+    assert_eq!(lines, ["channel ch suspended 90007", "done 2 error 90007", "done 1 error 90007"]);
 }
 
 /// Clauses: RTL4f, RTL11, RTL33b1.

@@ -23,8 +23,7 @@ fn attached(channel: &str) -> Json {
 
 /// The client has entered these members, and the server has told of them.
 fn entered(rig: &mut Rig, channel: &str, client_ids: &[&str]) {
-    let items: Vec<Json> =
-        client_ids.iter().map(|id| item(2, &format!("{id}@conn1:0"))).collect();
+    let items: Vec<Json> = client_ids.iter().map(|id| item(2, &format!("{id}@conn1:0"))).collect();
     rig.recv(json!({"action": 14, "channel": channel, "presence": items}));
     assert_eq!(rig.own(channel), client_ids);
 }
@@ -275,9 +274,8 @@ fn rtp17e_a_reentry_that_the_end_of_the_connection_leaves_without_an_answer_is_t
         rig.pass(120_000)
     });
     assert_eq!(suspended, expected("suspended", 80002));
-    let failed = ended(|rig| {
-        rig.recv(json!({"action": 9, "error": {"code": 40400, "statusCode": 404}}))
-    });
+    let failed =
+        ended(|rig| rig.recv(json!({"action": 9, "error": {"code": 40400, "statusCode": 404}})));
     assert_eq!(failed, expected("failed", 40400));
     let closed = ended(|rig| {
         rig.input(Input::Close);
@@ -302,10 +300,7 @@ fn rtp17e_without_queueing_a_reentry_in_flight_fails_with_the_connection() {
     let lines = rig.drop_transport();
     assert_eq!(
         only(&lines, "channel"),
-        [
-            "channel a update resumed 91004 by 80003",
-            "channel b update resumed 91004 by 80003"
-        ]
+        ["channel a update resumed 91004 by 80003", "channel b update resumed 91004 by 80003"]
     );
 }
 
@@ -339,10 +334,7 @@ fn rtl11a_a_reentry_is_answered_though_its_channel_was_detached() {
     let lines = rig.recv(json!({"action": 2, "msgSerial": 0, "count": 2, "error": error}));
     assert_eq!(
         only(&lines, "channel"),
-        [
-            "channel a update resumed 91004 by 40160",
-            "channel b update resumed 91004 by 40160"
-        ]
+        ["channel a update resumed 91004 by 40160", "channel b update resumed 91004 by 40160"]
     );
 }
 

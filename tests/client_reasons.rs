@@ -3,10 +3,10 @@
 
 mod rig;
 
+use presence_proto::Now;
 use presence_proto::OpId;
 use presence_proto::client::{ChannelState, ConnectionState, Input, Outbox, Output};
 use presence_proto::wire::ErrorInfo;
-use presence_proto::Now;
 use rig::{Rig, connected};
 use serde_json::{Value as Json, json};
 

@@ -582,9 +582,7 @@ impl Channel {
             (Waiting::Release(op), Ok(())) => {
                 self.gone = self.requests.is_empty();
                 if !self.gone {
-                    // Another life begins, with a clean slate.
-                    self.options = ChannelOptions::default();
-                    self.presence.unsubscribe(None);
+                    self.begin_anew();
                 }
                 cx.done(op);
             }
@@ -592,6 +590,17 @@ impl Channel {
                 cx.fail(op, error);
             }
         }
+    }
+
+    /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
+    /// What the server told was forgotten when the channel was detached (RTP5a, RTL15b2).
+    fn begin_anew(&mut self) {
+        self.options = ChannelOptions::default();
+        self.modes = None;
+        self.params = Params::new();
+        self.attach_serial = None;
+        self.attempts = 0;
+        self.presence.unsubscribe(None);
     }
 
     fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
