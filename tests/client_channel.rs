@@ -439,6 +439,40 @@ fn rtl17_other_traffic_reaches_the_application_while_attached() {
     }
 }
 
+/// Clauses: RTN11d, RTL15, RTL15c, RTL24.
+#[test]
+fn rtn11d_a_new_beginning_leaves_nothing_of_what_the_server_told() {
+    let mut rig = in_state(ChannelState::Initialized);
+    let mut options = ChannelOptions::default();
+    options.modes = Some(Modes::PRESENCE);
+    rig.input(set_options(1, &options));
+    rig.input(attach(2));
+    rig.recv(json!({
+        "action": 11, "channel": "ch", "channelSerial": "s1", "flags": 65536,
+        "params": {"rewind": "1"},
+    }));
+    // Some attempts fail, so that the next delays are longer.
+    for _ in 0..3 {
+        rig.recv(detached(50000));
+        rig.recv(detached(50000));
+        rig.pass(30_000);
+    }
+    rig.input(Input::Close);
+    rig.recv(json!({"action": 8}));
+    rig.connect_as("conn2");
+    let view = rig.client.channel("ch").expect("a channel");
+    assert_eq!((view.state(), view.error_reason()), (ChannelState::Initialized, None));
+    assert_eq!((view.modes(), view.params()), (None, &[][..]));
+    assert_eq!((view.channel_serial(), view.attach_serial()), (None, None));
+    assert_eq!(view.options(), &options, "what the application has set stays");
+    rig.input(attach(3));
+    rig.recv(detached(50000));
+    assert_eq!(rig.pass(14_999), Vec::<String>::new());
+    assert_eq!(rig.pass(1)[0], "channel ch attaching", "the first delay");
+    rig.recv(json!({"action": 11, "channel": "ch"}));
+    assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])).len(), 1, "subscribed as before");
+}
+
 /// Clauses: RTL13, RTL13a, RTL13b, RTL13c.
 #[test]
 fn rtl13c_a_channel_does_not_retry_without_a_connection() {

@@ -145,8 +145,8 @@ pub(super) struct Channel {
     requests: VecDeque<(Request, Waiting)>,
     /// Operations that wait for the server to take over new options (RTL16a).
     reconfiguring: Vec<OpId>,
-    /// ATTACH was sent on the present transport, and has no answer yet.
-    asked: bool,
+    /// The channel was suspended since ATTACH had no answer in time. One may yet come.
+    unanswered: bool,
     /// The detach under way began in DETACHED (RTL5k).
     was_detached: bool,
     /// Attempts since the last ATTACHED, for the back-off (RTB1).
@@ -172,7 +172,7 @@ impl Channel {
             waiting: Vec::new(),
             requests: VecDeque::new(),
             reconfiguring: Vec::new(),
-            asked: false,
+            unanswered: false,
             was_detached: false,
             attempts: 0,
             deadline: None,
@@ -313,11 +313,10 @@ impl Channel {
                 return self.send_detach(cx);
             }
             // The answer to an ATTACH that comes after its time.
-            Some(S::Attached) if self.asked => {}
+            Some(S::Attached) if self.unanswered => {}
             // Nobody asked for it.
             _ => return,
         }
-        self.asked = false;
         let flags = frame.flags();
         let resumed = flags.contains(Flags::RESUMED);
         if let Some(serial) = frame.channel_serial.take().filter(|serial| !serial.is_empty()) {
@@ -369,7 +368,6 @@ impl Channel {
 
     /// DETACHED has come (RTL5d, RTL13).
     pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
-        self.asked = false;
         match self.state {
             S::Detaching => {
                 self.step(cx, Cause::Detached, error);
@@ -432,15 +430,9 @@ impl Channel {
         }
     }
 
-    /// The transport is lost: what was asked of the server is asked again on the next one (RTN19b).
-    /// A request keeps its time, whatever becomes of the connection (RTL3e, RTL4f, RTL5f).
-    pub(super) fn disconnected(&mut self, cx: &mut Cx<'_>) {
-        self.asked = false;
-        self.stop_retrying(cx);
-    }
-
     /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
-    /// with it (RTL3d).
+    /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
+    /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
     pub(super) fn stop_retrying(&mut self, cx: &mut Cx<'_>) {
         if self.state == S::Suspended {
             cx.timers.set_channel(self.slot, &mut self.deadline, None);
@@ -449,7 +441,6 @@ impl Channel {
 
     /// The connection has come to an end of some kind (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
-        self.asked = false;
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
         let was_detaching = self.state == S::Detaching;
         if next_state(self.state, cause).is_none() {
@@ -463,10 +454,7 @@ impl Channel {
     /// RTN11d.
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
         self.step(cx, Cause::Reset, None);
-        self.error_reason = None;
-        self.channel_serial = None;
-        self.attach_serial = None;
-        self.attempts = 0;
+        self.forget();
     }
 
     /// The channel's timer is due.
@@ -549,6 +537,7 @@ impl Channel {
     /// To SUSPENDED, with a retry by and by (RTL13b).
     fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
         self.step(cx, cause, Some(error.clone()));
+        self.unanswered = cause == Cause::TimedOut;
         if cx.connection.is_connected() {
             self.attempts = self.attempts.saturating_add(1);
             let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
@@ -593,14 +582,20 @@ impl Channel {
     }
 
     /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
-    /// What the server told was forgotten when the channel was detached (RTP5a, RTL15b2).
     fn begin_anew(&mut self) {
+        self.forget();
         self.options = ChannelOptions::default();
+        self.presence.unsubscribe(None);
+    }
+
+    /// Nothing is left of what the server has told. Of presence nothing was left before (RTP5a).
+    fn forget(&mut self) {
+        self.error_reason = None;
         self.modes = None;
         self.params = Params::new();
+        self.channel_serial = None;
         self.attach_serial = None;
         self.attempts = 0;
-        self.presence.unsubscribe(None);
     }
 
     fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
@@ -620,7 +615,6 @@ impl Channel {
         }
         frame.flags = self.options.modes.map(Flags::from);
         if cx.send(frame) {
-            self.asked = true;
             self.expect_answer(cx);
         }
     }
@@ -629,7 +623,6 @@ impl Channel {
     fn send_detach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
-        self.asked = false;
         if cx.send(frame) {
             self.expect_answer(cx);
         }

@@ -165,7 +165,7 @@ impl Client {
         if let Some(delay) = delay {
             self.timers.arm(Timer::Retry, self.clock.mono + delay);
         }
-        self.with_channels(out, |channel, cx| channel.disconnected(cx));
+        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
         if !self.options.queue_messages {
             // RTN7d
             self.fail_in_flight(error, out);
