@@ -92,7 +92,6 @@ impl Client {
         let reason = frame.error.take().map(|error| *error);
         self.timers.cancel(Timer::Request);
         self.timers.cancel(Timer::StateTtl);
-        self.timers.cancel(Timer::Retry);
         let recovered = self.connection.recover.take().is_some() && reason.is_none();
         let resumed = frame.connection_id.is_some()
             && (self.connection.id == frame.connection_id || recovered);

@@ -69,7 +69,6 @@ impl Client {
     fn start_afresh(&mut self, out: &mut Outbox) {
         self.connection.forget(&self.options);
         self.connection.error_reason = None;
-        self.operations.next_serial = 0;
         self.with_channels(out, |channel, cx| channel.reset(cx));
     }
 
@@ -204,7 +203,6 @@ impl Client {
         self.close_transport(out);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
-        self.timers.cancel(Timer::Retry);
         self.connection.forget(&self.options);
         self.connection.error_reason = Some(error.clone());
         self.end_channels(ChannelCause::ConnectionFailed, &error, out);

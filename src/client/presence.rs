@@ -156,7 +156,6 @@ impl Presence {
     pub(super) fn ended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.members.clear();
         self.own.clear();
-        self.sync_id = None;
         self.sync_complete = false;
         self.fail_queue(cx, error);
         for (op, _) in core::mem::take(&mut self.waiting) {
