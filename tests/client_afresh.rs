@@ -3,8 +3,8 @@
 
 mod rig;
 
-use presence_proto::client::Input;
 use presence_proto::OpId;
+use presence_proto::client::Input;
 use rig::{Rig, connected, only, options};
 use serde_json::{Value as Json, json};
 
