@@ -303,6 +303,22 @@ fn rtn13e_only_the_answer_with_the_id_counts() {
 }
 
 /// Clauses: RTN14, RTN14c, TO3l11, RTC7.
+/// Clauses: RTN13d, RTN13e.
+#[test]
+fn rtn13e_a_ping_that_was_not_sent_has_no_answer() {
+    // Two clients of one seed give their pings the same ids.
+    let mut rig = Rig::connected("conn1");
+    let lines = rig.input(Input::Ping { op: OpId(1) });
+    let id = lines[0].split('"').nth(3).expect("an id").to_owned();
+    let mut rig = Rig::new();
+    rig.input(Input::Connect);
+    rig.input(Input::Ping { op: OpId(1) });
+    assert_eq!(rig.recv(json!({"action": 0, "id": id})), Vec::<String>::new());
+    let lines = rig.recv(connected("conn1"));
+    assert!(only(&lines, "send HEARTBEAT")[0].contains(&id), "{lines:?}");
+    assert_eq!(rig.recv(json!({"action": 0, "id": id})), ["done 1 pong 0"]);
+}
+
 #[test]
 fn rtn14c_an_attempt_has_ten_seconds_until_connected() {
     let mut rig = Rig::new();
