@@ -466,6 +466,17 @@ impl Checked {
                         }
                         ConnectionEvent::Update => assert_eq!(change.current, self.connection),
                     }
+                    // TA3: nobody asks for these.
+                    assert!(
+                        change.reason.is_some()
+                            || !matches!(
+                                change.current,
+                                ConnectionState::Disconnected
+                                    | ConnectionState::Suspended
+                                    | ConnectionState::Failed
+                            ),
+                        "{change:?}"
+                    );
                     self.connection = change.current;
                 }
                 Output::Channel { channel, change } => {
@@ -485,6 +496,15 @@ impl Checked {
                         }
                         ChannelEvent::Update => assert_eq!(change.current, *state),
                     }
+                    // TH3: nor for these.
+                    assert!(
+                        change.reason.is_some()
+                            || !matches!(
+                                change.current,
+                                ChannelState::Suspended | ChannelState::Failed
+                            ),
+                        "{change:?}"
+                    );
                     *state = change.current;
                     if matches!(change.current, ChannelState::Detached | ChannelState::Failed)
                         && let Some(folded) = self.folded.get_mut(&channel)

@@ -121,13 +121,66 @@ fn rts4_a_released_channel_is_detached_and_forgotten() {
         assert_eq!(only(&rig.input(release(3)), "done"), ["done 3 ok"]);
         assert!(rig.client.channel("ch").is_none(), "{state}");
     }
-    // An attach that comes while the release is under way begins another life.
-    let mut rig = in_state(ChannelState::Attached);
-    rig.input(release(4));
-    rig.input(attach(5));
+}
+
+/// An attach that comes while the release is under way begins another life, in which nothing is
+/// left of the first.
+///
+/// Clauses: RTS4, RTS3.
+#[test]
+fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
+    let mut rig = in_state(ChannelState::Initialized);
+    let mut options = ChannelOptions::default();
+    options.modes = Some(Modes::PRESENCE);
+    options.params = vec![("rewind".into(), "1".into())];
+    options.attach_on_subscribe = false;
+    rig.input(set_options(1, &options));
+    rig.input(attach(2));
+    rig.recv(json!({
+        "action": 11, "channel": "ch", "channelSerial": "s1", "flags": 65536,
+        "params": {"rewind": "1"},
+    }));
+    rig.recv(presence(14, 2, &["alice@c1:0", "me@conn1:0"]));
+    rig.input(Input::Release { op: OpId(3), channel: "ch".into() });
+    rig.input(attach(4));
     let lines = rig.recv(json!({"action": 13, "channel": "ch"}));
-    assert_eq!(only(&lines, "done"), ["done 4 ok"]);
-    assert_eq!(rig.channel_state("ch"), "attaching");
+    assert_eq!(
+        lines,
+        [
+            "channel ch detached",
+            "done 3 ok",
+            "channel ch attaching",
+            // Neither modes nor params nor a serial.
+            "send ATTACH {\"channel\":\"ch\"}",
+        ]
+    );
+    let view = rig.client.channel("ch").expect("a channel");
+    assert_eq!(view.options(), &ChannelOptions::default());
+    assert_eq!((view.modes(), view.params()), (None, &[][..]));
+    assert_eq!((view.channel_serial(), view.attach_serial()), (None, None));
+    assert_eq!((view.error_reason(), view.sync_complete()), (None, false));
+    assert_eq!((view.member_count(), view.own_member_count()), (0, 0));
+    let lines = rig.recv(json!({"action": 11, "channel": "ch"}));
+    assert_eq!(lines, ["channel ch attached", "done 4 ok"], "nobody is entered again");
+    // Nobody is subscribed any more.
+    assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])), Vec::<String>::new());
+    let unsubscribe = |subscription| Input::Unsubscribe {
+        channel: "ch".into(),
+        subscription: Some(SubscriptionId(subscription)),
+    };
+    assert_eq!(rig.input(unsubscribe(0)), ["misuse there is no subscription 0 on channel ch"]);
+}
+
+/// A release that fails leaves the channel as it was.
+///
+/// Clauses: RTS4, RTL5f.
+#[test]
+fn rts4_a_release_without_an_answer_fails_and_the_channel_stays() {
+    let mut rig = in_state(ChannelState::Attached);
+    rig.input(Input::Release { op: OpId(1), channel: "ch".into() });
+    rig.input(attach(2));
+    assert_eq!(rig.pass(10_000), ["channel ch attached 90007", "done 1 error 90007", "done 2 ok"]);
+    assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])).len(), 1, "still subscribed");
 }
 
 /// Clauses: RTL3, RTL3a, RTL3b, RTL3c, RTL3e.
@@ -145,9 +198,13 @@ fn rtl3_a_channel_follows_its_connection() {
                 rig.recv(json!({"action": 8}));
             }
             "suspended" => {
+                // Before the time of a request is over.
+                let mut details = connected("conn1");
+                details["connectionDetails"]["connectionStateTtl"] = 5_000.into();
+                rig.recv(details);
                 rig.drop_transport();
                 assert_eq!(rig.channel_state("ch"), state.name(), "RTL3e");
-                rig.pass(120_000);
+                rig.pass(5_000);
             }
             other => panic!("{other}"),
         }
@@ -380,6 +437,40 @@ fn rtl17_other_traffic_reaches_the_application_while_attached() {
         let lines = rig.recv(json!({"action": action, "channel": "ch"}));
         assert_eq!(lines.len(), 1, "{action}: {lines:?}");
     }
+}
+
+/// Clauses: RTN11d, RTL15, RTL15c, RTL24.
+#[test]
+fn rtn11d_a_new_beginning_leaves_nothing_of_what_the_server_told() {
+    let mut rig = in_state(ChannelState::Initialized);
+    let mut options = ChannelOptions::default();
+    options.modes = Some(Modes::PRESENCE);
+    rig.input(set_options(1, &options));
+    rig.input(attach(2));
+    rig.recv(json!({
+        "action": 11, "channel": "ch", "channelSerial": "s1", "flags": 65536,
+        "params": {"rewind": "1"},
+    }));
+    // Some attempts fail, so that the next delays are longer.
+    for _ in 0..3 {
+        rig.recv(detached(50000));
+        rig.recv(detached(50000));
+        rig.pass(30_000);
+    }
+    rig.input(Input::Close);
+    rig.recv(json!({"action": 8}));
+    rig.connect_as("conn2");
+    let view = rig.client.channel("ch").expect("a channel");
+    assert_eq!((view.state(), view.error_reason()), (ChannelState::Initialized, None));
+    assert_eq!((view.modes(), view.params()), (None, &[][..]));
+    assert_eq!((view.channel_serial(), view.attach_serial()), (None, None));
+    assert_eq!(view.options(), &options, "what the application has set stays");
+    rig.input(attach(3));
+    rig.recv(detached(50000));
+    assert_eq!(rig.pass(14_999), Vec::<String>::new());
+    assert_eq!(rig.pass(1)[0], "channel ch attaching", "the first delay");
+    rig.recv(json!({"action": 11, "channel": "ch"}));
+    assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])).len(), 1, "subscribed as before");
 }
 
 /// Clauses: RTL13, RTL13a, RTL13b, RTL13c.

@@ -264,14 +264,14 @@ fn rtn12b_a_close_without_an_answer_ends_after_ten_seconds() {
     let mut rig = Rig::connected("conn1");
     rig.input(Input::Close);
     assert_eq!(rig.pass(9_999), Vec::<String>::new());
-    assert_eq!(rig.pass(1), ["close 1", "connection closed"]);
+    assert_eq!(rig.pass(1), ["close 1", "connection closed 80017 by 80014"]);
 }
 
 #[test]
 fn rtn12c_a_close_ends_when_the_transport_does() {
     let mut rig = Rig::connected("conn1");
     rig.input(Input::Close);
-    assert_eq!(rig.drop_transport(), ["connection closed"]);
+    assert_eq!(rig.drop_transport(), ["connection closed 80017 by 80003"]);
 }
 
 /// Clauses: RTN13, RTN13b, RTN13d.
@@ -303,6 +303,22 @@ fn rtn13e_only_the_answer_with_the_id_counts() {
 }
 
 /// Clauses: RTN14, RTN14c, TO3l11, RTC7.
+/// Clauses: RTN13d, RTN13e.
+#[test]
+fn rtn13e_a_ping_that_was_not_sent_has_no_answer() {
+    // Two clients of one seed give their pings the same ids.
+    let mut rig = Rig::connected("conn1");
+    let lines = rig.input(Input::Ping { op: OpId(1) });
+    let id = lines[0].split('"').nth(3).expect("an id").to_owned();
+    let mut rig = Rig::new();
+    rig.input(Input::Connect);
+    rig.input(Input::Ping { op: OpId(1) });
+    assert_eq!(rig.recv(json!({"action": 0, "id": id})), Vec::<String>::new());
+    let lines = rig.recv(connected("conn1"));
+    assert!(only(&lines, "send HEARTBEAT")[0].contains(&id), "{lines:?}");
+    assert_eq!(rig.recv(json!({"action": 0, "id": id})), ["done 1 pong 0"]);
+}
+
 #[test]
 fn rtn14c_an_attempt_has_ten_seconds_until_connected() {
     let mut rig = Rig::new();
@@ -507,7 +523,7 @@ fn rsa4a1_a_token_without_a_successor_is_told_from_the_start() {
     assert_eq!(lines[0], "warning TokenNotRenewable");
     rig.recv(connected("conn1"));
     let lines = rig.recv(json!({"action": 6, "error": token_error()}));
-    assert_eq!(lines, ["close 1", "connection failed 40171"]);
+    assert_eq!(lines, ["close 1", "connection failed 40171 by 40142"]);
 }
 
 /// Clauses: RSA4b, RTN14b, RTN15c5, RTN15h2.
@@ -534,11 +550,11 @@ fn rsa4c_no_token_is_to_be_had() {
     rig.input(Input::Connect);
     rig.recv(json!({"action": 9, "error": token_error()}));
     let lines = rig.input(Input::Token(Err(cause(500))));
-    assert_eq!(lines, ["connection disconnected 80019 retry in 15000"]);
+    assert_eq!(lines, ["connection disconnected 80019 by 12345 retry in 15000"]);
     assert_eq!(reason(&rig), (80019, 401, Some(12345)));
     // It takes too long.
     assert_eq!(rig.pass(15_000), ["connection connecting", "token required"]);
-    assert_eq!(rig.pass(10_000), ["connection disconnected 80019 retry in 20000"]);
+    assert_eq!(rig.pass(10_000), ["connection disconnected 80019 by 80014 retry in 20000"]);
     // While connected, the connection stays.
     let mut rig = Rig::with(with_token());
     rig.connect_as("conn1");
@@ -548,7 +564,10 @@ fn rsa4c_no_token_is_to_be_had() {
     assert_eq!(rig.state(), "connected");
     // A refusal for good ends it.
     rig.recv(json!({"action": 17}));
-    assert_eq!(rig.input(Input::Token(Err(cause(403)))), ["close 1", "connection failed 80019"]);
+    assert_eq!(
+        rig.input(Input::Token(Err(cause(403)))),
+        ["close 1", "connection failed 80019 by 12345"]
+    );
     assert_eq!(reason(&rig), (80019, 403, Some(12345)));
 }
 

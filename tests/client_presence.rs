@@ -384,6 +384,12 @@ fn rtp17_own_members_are_those_of_the_connection() {
     leave["timestamp"] = 99.into();
     rig.recv(json!({"action": 14, "channel": "ch", "presence": [leave]}));
     assert_eq!((rig.own("ch").len(), rig.members("ch").len()), (2, 2));
+    // Nor is one that only begins as the connection's id does.
+    let mut leave = item(3, "carol@conn1:0");
+    leave["id"] = "conn10:9:0".into();
+    leave["timestamp"] = 99.into();
+    rig.recv(json!({"action": 14, "channel": "ch", "presence": [leave]}));
+    assert_eq!((rig.own("ch").len(), rig.members("ch").len()), (2, 1));
     let count = |rig: &Rig| rig.client.channel("ch").map(|ch| ch.own_member_count());
     assert_eq!(count(&rig), Some(2));
     rig.recv(presence(14, 3, &["carol@conn1:2"]));
@@ -516,6 +522,26 @@ fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
     let mut rig = there();
     rig.recv(sync("q1:x", &["alice@c1:0"]));
     assert_eq!(rig.recv(sync("q2:", &["bob@c2:0"])), ["presence ch leave alice@c1"]);
+    // An empty id names no sync: the next page begins another.
+    let mut rig = there();
+    rig.recv(sync(":x", &["alice@c1:0"]));
+    assert_eq!(rig.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch leave alice@c1"]);
+}
+
+/// Clauses: RTP13, RTP5f.
+#[test]
+fn rtp13_the_members_are_known_until_the_channel_is_not_attached_any_more() {
+    let complete = |rig: &Rig| rig.client.channel("ch").is_some_and(|ch| ch.sync_complete());
+    let mut rig = Rig::attached();
+    assert!(complete(&rig));
+    rig.drop_transport();
+    assert!(complete(&rig), "RTL3e");
+    rig.pass(120_000);
+    assert_eq!((rig.channel_state("ch"), complete(&rig)), ("suspended", false));
+    let mut rig = Rig::attached();
+    rig.input(Input::detach(OpId(1), "ch"));
+    rig.recv(json!({"action": 13, "channel": "ch"}));
+    assert!(!complete(&rig));
 }
 
 /// Clauses: TP1, TP2, TP3, TP3a, TP3b, TP3c, TP3d, TP3g, TP3h, TP3i, TM2a, TM2c, TM2f.
@@ -583,4 +609,14 @@ fn waiting_operations_go_out_together_as_far_as_a_message_may_be_large() {
         rig.recv(json!({"action": 1, "msgSerial": 0, "count": 2})),
         ["done 0 ok", "done 1 ok", "done 2 ok"]
     );
+    // Exactly as large as it may be, and by one byte too large.
+    for (size, messages) in [(32_768, 1), (32_769, 2)] {
+        let mut rig = Rig::connected("conn1");
+        for (op, size) in [(1, 32_768), (2, size)] {
+            let data = Data::from("x".repeat(size));
+            rig.input(change(op, PresenceAction::Update, Some(data)));
+        }
+        let lines = rig.recv(json!({"action": 11, "channel": "ch"}));
+        assert_eq!(only(&lines, "send PRESENCE").len(), messages, "{size}");
+    }
 }

@@ -145,8 +145,8 @@ pub(super) struct Channel {
     requests: VecDeque<(Request, Waiting)>,
     /// Operations that wait for the server to take over new options (RTL16a).
     reconfiguring: Vec<OpId>,
-    /// ATTACH was sent on the present transport, and has no answer yet.
-    asked: bool,
+    /// The channel was suspended since ATTACH had no answer in time. One may yet come.
+    unanswered: bool,
     /// The detach under way began in DETACHED (RTL5k).
     was_detached: bool,
     /// Attempts since the last ATTACHED, for the back-off (RTB1).
@@ -172,7 +172,7 @@ impl Channel {
             waiting: Vec::new(),
             requests: VecDeque::new(),
             reconfiguring: Vec::new(),
-            asked: false,
+            unanswered: false,
             was_detached: false,
             attempts: 0,
             deadline: None,
@@ -308,15 +308,15 @@ impl Channel {
             }
             Some(S::Detaching) => {
                 self.was_detached = true;
-                self.step(cx, Cause::Attached, None);
+                // RTL2d
+                self.step(cx, Cause::Attached, frame.error.take().map(|error| *error));
                 return self.send_detach(cx);
             }
             // The answer to an ATTACH that comes after its time.
-            Some(S::Attached) if self.asked => {}
+            Some(S::Attached) if self.unanswered => {}
             // Nobody asked for it.
             _ => return,
         }
-        self.asked = false;
         let flags = frame.flags();
         let resumed = flags.contains(Flags::RESUMED);
         if let Some(serial) = frame.channel_serial.take().filter(|serial| !serial.is_empty()) {
@@ -359,7 +359,7 @@ impl Channel {
         // no event was missed, and own members are where they were (RTP17i).
         if !(was_attached && resumed) {
             self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
-            self.presence.flush(cx, &self.name);
+            self.flush(cx);
         }
         if !was_attached {
             self.settle(cx, &Ok(()));
@@ -368,7 +368,6 @@ impl Channel {
 
     /// DETACHED has come (RTL5d, RTL13).
     pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
-        self.asked = false;
         match self.state {
             S::Detaching => {
                 self.step(cx, Cause::Detached, error);
@@ -381,7 +380,8 @@ impl Channel {
             }
             S::Attached | S::Suspended => {
                 // RTL13a
-                self.step(cx, Cause::Detached, error);
+                let error = error.unwrap_or_else(errors::detached_by_server);
+                self.step(cx, Cause::Detached, Some(error));
                 self.send_attach(cx);
             }
             S::Initialized | S::Detached | S::Failed => {}
@@ -430,16 +430,17 @@ impl Channel {
         }
     }
 
-    /// The connection has left CONNECTED: what was asked of the server is asked again later
-    /// (RTL3e, RTL13c, RTN19b).
-    pub(super) fn disconnected(&mut self, cx: &mut Cx<'_>) {
-        self.asked = false;
-        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+    /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
+    /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
+    /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
+    pub(super) fn stop_retrying(&mut self, cx: &mut Cx<'_>) {
+        if self.state == S::Suspended {
+            cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        }
     }
 
     /// The connection has come to an end of some kind (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
-        self.asked = false;
         cx.timers.set_channel(self.slot, &mut self.deadline, None);
         let was_detaching = self.state == S::Detaching;
         if next_state(self.state, cause).is_none() {
@@ -453,10 +454,7 @@ impl Channel {
     /// RTN11d.
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
         self.step(cx, Cause::Reset, None);
-        self.error_reason = None;
-        self.channel_serial = None;
-        self.attach_serial = None;
-        self.attempts = 0;
+        self.forget();
     }
 
     /// The channel's timer is due.
@@ -468,8 +466,10 @@ impl Channel {
                 self.suspend(cx, Cause::TimedOut, error);
             }
             S::Detaching => {
-                // RTL5f: as it was before, and nothing else changes.
+                // RTL5f: as it was before, and nothing else changes. Options that the server was
+                // asked for before the detach have no answer, either.
                 let error = errors::channel_timed_out("no answer to DETACH in time");
+                self.fail_reconfiguring(cx, &error);
                 if self.was_detached {
                     self.step(cx, Cause::Detached, Some(error.clone()));
                 } else {
@@ -537,6 +537,7 @@ impl Channel {
     /// To SUSPENDED, with a retry by and by (RTL13b).
     fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
         self.step(cx, cause, Some(error.clone()));
+        self.unanswered = cause == Cause::TimedOut;
         if cx.connection.is_connected() {
             self.attempts = self.attempts.saturating_add(1);
             let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
@@ -570,9 +571,7 @@ impl Channel {
             (Waiting::Release(op), Ok(())) => {
                 self.gone = self.requests.is_empty();
                 if !self.gone {
-                    // Another life begins, with a clean slate.
-                    self.options = ChannelOptions::default();
-                    self.presence.unsubscribe(None);
+                    self.begin_anew();
                 }
                 cx.done(op);
             }
@@ -582,13 +581,31 @@ impl Channel {
         }
     }
 
+    /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
+    fn begin_anew(&mut self) {
+        self.forget();
+        self.options = ChannelOptions::default();
+        self.presence.unsubscribe(None);
+    }
+
+    /// Nothing is left of what the server has told. Of presence nothing was left before (RTP5a).
+    fn forget(&mut self) {
+        self.error_reason = None;
+        self.modes = None;
+        self.params = Params::new();
+        self.channel_serial = None;
+        self.attach_serial = None;
+        self.attempts = 0;
+    }
+
     fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         for op in core::mem::take(&mut self.reconfiguring) {
             cx.fail(op, error.clone());
         }
     }
 
-    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i).
+    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i). A repetition does
+    /// not get more time than the first had.
     fn send_attach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Attach);
         frame.channel = Some(self.name.clone());
@@ -598,7 +615,6 @@ impl Channel {
         }
         frame.flags = self.options.modes.map(Flags::from);
         if cx.send(frame) {
-            self.asked = true;
             self.expect_answer(cx);
         }
     }
@@ -607,15 +623,17 @@ impl Channel {
     fn send_detach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
-        self.asked = false;
-        if cx.send(frame) && self.deadline.is_none() {
+        if cx.send(frame) {
             self.expect_answer(cx);
         }
     }
 
+    /// RTL4f, RTL5f: a request has its time from the first frame on.
     fn expect_answer(&mut self, cx: &mut Cx<'_>) {
-        let at = cx.now.mono + cx.options.realtime_request_timeout;
-        cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+        if self.deadline.is_none() {
+            let at = cx.now.mono + cx.options.realtime_request_timeout;
+            cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+        }
     }
 }
 

@@ -56,6 +56,11 @@ pub(super) fn not_connected(state: ConnectionState) -> ErrorInfo {
     }
 }
 
+/// The connection is closed, and CLOSE had no answer (RTN12b, RTN12c).
+pub(super) fn not_closed(cause: ErrorInfo) -> ErrorInfo {
+    ErrorInfo::new(80017, 400, "closed without an answer from the server").with_cause(cause)
+}
+
 /// RTL33c, RTP8g, RTL5b.
 pub(super) fn channel_state(message: &str) -> ErrorInfo {
     ErrorInfo::new(90001, 400, message)

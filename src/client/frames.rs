@@ -1,7 +1,7 @@
 //! What the server sends, for the connection or on to a channel.
 
 use super::connection::Cause;
-use super::operations::Origin;
+use super::operations::{InFlight, Origin};
 use super::timers::Timer;
 use super::{
     ChannelState, Client, ConnectionEvent, ConnectionState, ConnectionStateChange, Outbox, Outcome,
@@ -24,8 +24,12 @@ impl Client {
             }
             Action::Closed => {
                 self.close_transport(out);
-                let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
-                self.transport_lost(error, out);
+                let error = frame.error.take().map(|error| *error);
+                if self.connection.state == ConnectionState::Closing {
+                    self.closed(error, out);
+                } else {
+                    self.transport_lost(error.unwrap_or_else(errors::disconnected), out);
+                }
             }
             Action::Error if named_channel(frame).is_some() => {
                 let error = frame.error.take().map(|error| *error);
@@ -34,7 +38,8 @@ impl Client {
                 }
             }
             Action::Error => {
-                let error = frame.error.take().map_or_else(errors::channel_failed, |error| *error);
+                let unsaid = || errors::not_connected(ConnectionState::Failed);
+                let error = frame.error.take().map_or_else(unsaid, |error| *error);
                 self.refused(error, out);
             }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
@@ -87,7 +92,6 @@ impl Client {
         let reason = frame.error.take().map(|error| *error);
         self.timers.cancel(Timer::Request);
         self.timers.cancel(Timer::StateTtl);
-        self.timers.cancel(Timer::Retry);
         let recovered = self.connection.recover.take().is_some() && reason.is_none();
         let resumed = frame.connection_id.is_some()
             && (self.connection.id == frame.connection_id || recovered);
@@ -140,6 +144,10 @@ impl Client {
             self.operations.next_serial = 0;
         }
         self.with_channels(out, |channel, cx| channel.connected(cx));
+        let Some(transport) = self.connection.established() else {
+            debug_assert!(false, "CONNECTED without a transport");
+            return;
+        };
         let in_flight = core::mem::take(&mut self.operations.in_flight);
         for message in in_flight {
             // RTL3d2: presence waits until its channel is attached again.
@@ -149,15 +157,14 @@ impl Client {
                 && channel.state == ChannelState::Attaching
             {
                 channel.presence.hold(message, resumed);
-            } else if let Some(transport) = self.connection.established()
-                && message.origins.iter().any(|origin| matches!(origin, Origin::App(_)))
-            {
+            } else if message.is_reentry() {
+                // Nor is it made anew: the channel is on its way out, or is gone.
+                self.message_ended(message, Some(&errors::disconnected()), out);
+            } else if resumed {
                 // RTN19a2
-                if resumed {
-                    self.operations.transmit_again(transport, message, out);
-                } else {
-                    self.operations.transmit(transport, message.frame, message.origins, out);
-                }
+                self.operations.transmit_again(transport, message, out);
+            } else {
+                self.operations.transmit(transport, message.frame, message.origins, out);
             }
         }
         if !resumed {
@@ -166,10 +173,7 @@ impl Client {
             }
         }
         while let Some((op, frame)) = self.operations.queue.pop_front() {
-            if let Some(transport) = self.connection.established() {
-                let origins = one(Origin::App(op));
-                self.operations.transmit(transport, frame, origins, out);
-            }
+            self.operations.transmit(transport, frame, one(Origin::App(op)), out);
         }
         self.send_pings(out);
     }
@@ -183,6 +187,7 @@ impl Client {
             ConnectionState::Connecting if error.is_token_error() => {
                 self.token_refused_connecting(error, out);
             }
+            ConnectionState::Closing => self.closed(Some(error), out),
             _ => {
                 self.close_transport(out);
                 self.transport_lost(error, out);
@@ -208,22 +213,33 @@ impl Client {
         let Some(first) = frame.msg_serial else { return };
         let count = frame.count.unwrap_or(1);
         for (message, skipped) in self.operations.settle(first, count) {
-            let error = if skipped { Some(errors::message_lost()) } else { error.cloned() };
-            for origin in message.origins {
-                match (origin, &error) {
-                    (Origin::App(op), None) => {
-                        self.operations.finish(op, Ok(Outcome::Done), out);
-                    }
-                    (Origin::App(op), Some(error)) => {
-                        self.operations.finish(op, Err(error.clone()), out);
-                    }
-                    (Origin::Reentry(_), None) => {}
-                    (Origin::Reentry(client_id), Some(error)) => {
-                        let name = message.frame.channel.as_deref().unwrap_or_default();
-                        self.with_named(name, out, |channel, cx| {
-                            channel.reentry_failed(cx, &client_id, error.clone());
-                        });
-                    }
+            if skipped {
+                self.message_ended(message, Some(&errors::message_lost()), out);
+            } else {
+                self.message_ended(message, error, out);
+            }
+        }
+    }
+
+    /// A message was acknowledged, or was refused or lost: those whose it is are told.
+    pub(super) fn message_ended(
+        &mut self,
+        message: InFlight,
+        error: Option<&ErrorInfo>,
+        out: &mut Outbox,
+    ) {
+        for origin in message.origins {
+            match (origin, error) {
+                (Origin::App(op), None) => self.operations.finish(op, Ok(Outcome::Done), out),
+                (Origin::App(op), Some(error)) => {
+                    self.operations.finish(op, Err(error.clone()), out);
+                }
+                (Origin::Reentry(_), None) => {}
+                (Origin::Reentry(client_id), Some(error)) => {
+                    let name = message.frame.channel.as_deref().unwrap_or_default();
+                    self.with_named(name, out, |channel, cx| {
+                        channel.reentry_failed(cx, &client_id, error.clone());
+                    });
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 use super::channel::Cause as ChannelCause;
 use super::connection::Cause;
-use super::operations::Origin;
 use super::recovery::RecoveryKey;
 use super::timers::Timer;
 use super::{Client, ConnectionState, Outbox, Output, Warning, channel, errors, retry};
@@ -42,6 +41,7 @@ impl Client {
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
         self.connection.forget_id();
+        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
         self.announce(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
         match previous {
@@ -69,7 +69,6 @@ impl Client {
     fn start_afresh(&mut self, out: &mut Outbox) {
         self.connection.forget(&self.options);
         self.connection.error_reason = None;
-        self.operations.next_serial = 0;
         self.with_channels(out, |channel, cx| channel.reset(cx));
     }
 
@@ -132,7 +131,7 @@ impl Client {
                 self.attempt(Cause::Retry, out);
             }
             // RTN12c, RTN12f
-            ConnectionState::Closing => self.closed(None, out),
+            ConnectionState::Closing => self.given_up_closing(error, out),
             _ => {}
         }
     }
@@ -165,7 +164,7 @@ impl Client {
         if let Some(delay) = delay {
             self.timers.arm(Timer::Retry, self.clock.mono + delay);
         }
-        self.with_channels(out, |channel, cx| channel.disconnected(cx));
+        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
         if !self.options.queue_messages {
             // RTN7d
             self.fail_in_flight(error, out);
@@ -204,7 +203,6 @@ impl Client {
         self.close_transport(out);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
-        self.timers.cancel(Timer::Retry);
         self.connection.forget(&self.options);
         self.connection.error_reason = Some(error.clone());
         self.end_channels(ChannelCause::ConnectionFailed, &error, out);
@@ -223,13 +221,19 @@ impl Client {
         self.announce(previous, reason, None, out);
     }
 
+    /// There will be no CLOSED. If there was a CLOSE, the server may not have heard of it.
+    fn given_up_closing(&mut self, cause: ErrorInfo, out: &mut Outbox) {
+        let reason = self.connection.close_sent.then(|| errors::not_closed(cause));
+        self.closed(reason, out);
+    }
+
     /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
     fn end_channels(&mut self, cause: channel::Cause, error: &ErrorInfo, out: &mut Outbox) {
+        self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_in_flight(error, out);
         while let Some((op, _)) = self.operations.queue.pop_front() {
             self.operations.finish(op, Err(error.clone()), out);
         }
-        self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_pings(error, out);
         // RTC8b1
         for op in core::mem::take(&mut self.connection.authorizing) {
@@ -239,11 +243,7 @@ impl Client {
 
     fn fail_in_flight(&mut self, error: &ErrorInfo, out: &mut Outbox) {
         while let Some(message) = self.operations.in_flight.pop_front() {
-            for origin in message.origins {
-                if let Origin::App(op) = origin {
-                    self.operations.finish(op, Err(error.clone()), out);
-                }
-            }
+            self.message_ended(message, Some(error), out);
         }
     }
 
@@ -271,7 +271,7 @@ impl Client {
                 self.attempt_failed(error, out);
             }
             // RTN12b
-            ConnectionState::Closing => self.closed(None, out),
+            ConnectionState::Closing => self.given_up_closing(errors::timed_out(), out),
             _ => {}
         }
     }

@@ -41,7 +41,13 @@
 //! | 91008 | `get` without the mode PRESENCE_SUBSCRIBE, in strict mode (RTP11f1) |
 //!
 //! An operation has no time limit of its own, apart from those: as long as the client may yet be
-//! connected again, what was sent waits for its acknowledgement.
+//! connected again, what was sent waits for its acknowledgement, new credentials for the next
+//! CONNECTED, and `get` for its sync.
+//!
+//! A request that was sent has its time, whatever becomes of the connection (RTL4f, RTL5f, RTN13c):
+//! ATTACH, DETACH, and pings end ten seconds after they were sent, though the connection was lost in
+//! between. One that is sent again gets no more, and what joins a request under way shares its time.
+//! What ends with the connection is the delay before a channel is attached again (RTL13c).
 //!
 //! # Where it goes its own way
 //!
@@ -53,9 +59,16 @@
 //! - **A LEAVE during a sync of a member that is not known leaves a mark** until the sync ends
 //!   (RTP2h): an older entry in a later page does not bring the member back.
 //! - **Own members are entered again before queued operations are sent** (RTP17i, RTP5b), so that
-//!   a queued update or leave has the last word. Extras go along with the data (RTP17g). A member
-//!   that a message in flight is about is not entered again: the message does so, or says that it
-//!   leaves.
+//!   a queued update or leave has the last word. Extras go along with the data (RTP17g).
+//! - **A member whose leave is in flight is not entered again** (RTP17i), though the connection is
+//!   lost and another takes its place: others may have seen it leave. A leave that was not sent yet,
+//!   or that has failed, does not count. Nor is a member entered again that a message is about which
+//!   keeps its serial over a resume: the message does so. What is acknowledged does not count: own
+//!   members follow what the server tells of them (RTP17b).
+//! - **A re-entry that cannot be answered any more has failed** (RTP17e): when the connection is
+//!   suspended, closed or failed, when its channel is not attached again with the next one, without
+//!   queueing when the connection is lost, and when there is no room for it in flight. One that is
+//!   made anew has not.
 //! - **Presence in flight keeps its message serial over a resume** (RTN19a2), and is sent again
 //!   when its channel is attached again (RTL3d2). If the channel is not attached after all, it
 //!   fails with what is queued there (RTL11).
@@ -74,6 +87,9 @@
 //! - **When the network is reported lost, the client waits before it tries again** (RTN20a), unless
 //!   the network is reported back (RTN20b).
 //! - **A DETACHING channel whose connection ends is DETACHED** (RTL3), and the detach has succeeded.
+//! - **What happens has a reason, if the server gives none**: 90001 for a DETACHED that nobody asked
+//!   for (RTL13), 90000 and 80000 for an ERROR, 80003 for a DISCONNECTED, 80017 with a cause for a
+//!   CLOSE that has no answer (RTN12b, RTN12c).
 //! - **Detach while DETACHING ends with the detach under way** (RTL5i), whatever waits behind it.
 //!
 //! Left to the host: transports and their addresses (RTN17), where tokens come from (RSA8), REST

@@ -27,6 +27,11 @@ impl InFlight {
     pub(super) fn is_presence(&self) -> bool {
         self.frame.action == Action::Presence
     }
+
+    /// Whether a member is entered again by it. Such a message is about nothing else.
+    pub(super) fn is_reentry(&self) -> bool {
+        self.origins.iter().all(|origin| matches!(origin, Origin::Reentry(_)))
+    }
 }
 
 /// The operations of a connection.

@@ -15,6 +15,8 @@ use alloc::{collections::VecDeque, vec::Vec};
 pub(super) struct Queued {
     pub(super) op: OpId,
     pub(super) message: PresenceMessage,
+    /// It was in flight when a connection was lost: the server may have heard of it, and others.
+    pub(super) was_sent: bool,
 }
 
 /// Presence of a channel.
@@ -154,7 +156,6 @@ impl Presence {
     pub(super) fn ended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.members.clear();
         self.own.clear();
-        self.sync_id = None;
         self.sync_complete = false;
         self.fail_queue(cx, error);
         for (op, _) in core::mem::take(&mut self.waiting) {

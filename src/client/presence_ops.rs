@@ -11,7 +11,7 @@ use crate::wire::{
     Action, ErrorInfo, Items, PresenceAction, PresenceMessage, ProtocolMessage, one,
 };
 use crate::{OpId, SmolStr};
-use alloc::{boxed::Box, collections::BTreeSet};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 impl Channel {
     /// Enter, update or leave.
@@ -33,11 +33,11 @@ impl Channel {
             }
             // RTP16a, RTP16b
             ChannelState::Attached | ChannelState::Attaching if may_wait => {
-                self.presence.queue.push_back(Queued { op, message });
+                self.presence.queue.push_back(Queued { op, message, was_sent: false });
             }
             ChannelState::Initialized if may_wait => {
                 // RTP8d. If the attach fails, so does what waits for it (RTL11).
-                self.presence.queue.push_back(Queued { op, message });
+                self.presence.queue.push_back(Queued { op, message, was_sent: false });
                 self.attach(cx, Waiting::Nobody);
             }
             // RTP16c
@@ -93,40 +93,56 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// The channel is attached: sends what waited for it, and tells of members for which there is
+    /// no room (RTP5b, RTP17e).
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
+        let left_out = self.presence.flush(cx, &self.name);
+        if !left_out.is_empty() {
+            let channel = self.name.clone();
+            cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
+        }
+        for client_id in left_out {
+            let error = errors::bad_request("too many messages have no acknowledgement yet");
+            self.reentry_failed(cx, &client_id, error);
+        }
+    }
+}
+
 impl Presence {
-    /// The channel is attached: sends what waited for it (RTP5b).
+    /// Sends what waited for the channel to be attached (RTP5b), and returns the members that could
+    /// not be entered again.
     ///
     /// First come messages that keep their serial, then own members are entered again (RTP17i),
-    /// then what was queued, so that the application has the last word. A
-    /// member that a message of the first kind is about is not entered again: the message does
-    /// so itself, or says that the member leaves.
-    pub(super) fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) {
-        let Some(transport) = cx.connection.established() else { return };
-        let mut spoken_for = BTreeSet::new();
+    /// then what was queued, so that the application has the last word. A member that a message of
+    /// the first kind is about is not entered again: the message does so itself, or says that the
+    /// member leaves. Nor is one that has been told to leave.
+    fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) -> Vec<SmolStr> {
+        let mut left_out = Vec::new();
+        let Some(transport) = cx.connection.established() else { return left_out };
+        let mut spoken_for = self.leaving(cx, name);
         for message in self.held.drain(..) {
             for item in &message.frame.presence {
-                let client_id = item.client_id.as_ref();
-                spoken_for
-                    .extend(client_id.or_else(|| cx.connection.identity(cx.options)).cloned());
+                spoken_for.extend(subject(cx, item).cloned());
             }
             cx.operations.transmit_again(transport, message, cx.out);
         }
         for member in self.own.iter() {
             let Some(client_id) = &member.client_id else { continue };
+            if spoken_for.contains(client_id) {
+                continue;
+            }
             if cx.operations.in_flight.len() >= cx.options.limits.in_flight {
-                let channel = name.clone();
-                cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
-                break;
+                left_out.push(client_id.clone());
+                continue;
             }
-            if !spoken_for.contains(client_id) {
-                let item = reentry(cx, member);
-                let origin = Origin::Reentry(client_id.clone());
-                cx.transmit(presence_frame(name, one(item)), one(origin));
-            }
+            let item = reentry(cx, member);
+            let origin = Origin::Reentry(client_id.clone());
+            cx.transmit(presence_frame(name, one(item)), one(origin));
         }
         let mut size = 0;
         let (mut items, mut origins) = (Items::new(), Items::new());
-        while let Some(Queued { op, message }) = self.queue.pop_front() {
+        while let Some(Queued { op, message, .. }) = self.queue.pop_front() {
             let more = size_of(&message);
             if !items.is_empty() && size + more > cx.connection.max_message_size {
                 let frame = presence_frame(name, core::mem::take(&mut items));
@@ -140,13 +156,35 @@ impl Presence {
         if !items.is_empty() {
             cx.transmit(presence_frame(name, items), origins);
         }
+        left_out
+    }
+
+    /// The members whose LEAVE is in flight, or was when a connection was lost that did not come
+    /// back. Others may have seen them leave, and are not to see them come back.
+    fn leaving(&self, cx: &Cx<'_>, name: &SmolStr) -> BTreeSet<SmolStr> {
+        if self.own.len() == 0 {
+            return BTreeSet::new();
+        }
+        let of_this_channel = |message: &&InFlight| {
+            !message.is_reentry()
+                && message.is_presence()
+                && message.frame.channel.as_ref() == Some(name)
+        };
+        let in_flight = cx.operations.in_flight.iter().filter(of_this_channel);
+        let were_in_flight = self.queue.iter().filter(|queued| queued.was_sent);
+        in_flight
+            .flat_map(|message| &message.frame.presence)
+            .chain(were_in_flight.map(|queued| &queued.message))
+            .filter(|item| item.action == PresenceAction::Leave)
+            .filter_map(|item| subject(cx, item).cloned())
+            .collect()
     }
 
     /// A message of this channel was in flight when the connection was lost, and there is one
     /// again: the message waits for the channel to be attached. It keeps its serial if the
     /// connection was `resumed` (RTN19a2). Re-entries are made anew.
     pub(super) fn hold(&mut self, message: InFlight, resumed: bool) {
-        if message.origins.iter().all(|origin| matches!(origin, Origin::Reentry(_))) {
+        if message.is_reentry() {
             return;
         }
         if resumed {
@@ -154,7 +192,7 @@ impl Presence {
         }
         for (origin, message) in message.origins.into_iter().zip(message.frame.presence) {
             if let Origin::App(op) = origin {
-                self.restored.push_back(Queued { op, message });
+                self.restored.push_back(Queued { op, message, was_sent: true });
             }
         }
     }
@@ -183,6 +221,11 @@ impl Presence {
             cx.fail(op, error.clone());
         }
     }
+}
+
+/// Who an operation is about: the client itself, unless it names another.
+fn subject<'a>(cx: &'a Cx<'_>, item: &'a PresenceMessage) -> Option<&'a SmolStr> {
+    item.client_id.as_ref().or_else(|| cx.connection.identity(cx.options))
 }
 
 /// Checks what the application wants to say, and puts it into a message.

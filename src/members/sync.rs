@@ -89,7 +89,6 @@ impl MemberSet {
             return false;
         };
         record.replace(incoming, sequence);
-        record.owes_leave = false;
         if core::mem::replace(&mut record.absent, false) {
             self.absent -= 1;
         }
@@ -309,6 +308,53 @@ mod tests {
         let gone = |who: &str| (Some(SmolStr::from(who)), None, Some(NOW));
         assert_eq!(left, [gone("a"), gone("b")]);
         assert!(set.is_empty());
+    }
+
+    #[test]
+    fn rtp19a_who_left_during_a_sync_that_is_cut_short_leaves_by_its_own_word() {
+        let mut set = set(&["a", "b"]);
+        set.start_sync();
+        set.apply(&message(PresenceAction::Leave, "a", 2));
+        set.apply(&message(PresenceAction::Leave, "x", 2));
+        let mut left = Vec::new();
+        set.leave_all(NOW, |m| left.push((m.client_id, m.id, m.timestamp)));
+        let own = (Some("a".into()), Some("c-a:2:0".into()), Some(UnixMillis::from_millis(2)));
+        assert_eq!(left, [own, (Some("b".into()), None, Some(NOW))]);
+    }
+
+    #[test]
+    fn rtp2h2_who_comes_back_during_a_sync_and_leaves_again_is_told_of_once() {
+        let mut set = set(&["a"]);
+        set.start_sync();
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 2)));
+        assert!(set.apply(&message(PresenceAction::Enter, "a", 3)));
+        assert_eq!(names(&set), ["a"]);
+        assert!(!set.apply(&message(PresenceAction::Leave, "a", 4)));
+        // So is one that was not known before.
+        assert!(!set.apply(&message(PresenceAction::Leave, "b", 2)));
+        assert!(set.apply(&message(PresenceAction::Enter, "b", 3)));
+        assert!(!set.apply(&message(PresenceAction::Leave, "b", 4)));
+        let gone = |who: &str| (String::from(who), Some(format!("c-{who}:4:0").into()), 4);
+        assert_eq!(end(&mut set), [gone("a"), gone("b")]);
+    }
+
+    #[test]
+    fn a_mark_counts_until_its_member_is_put_or_the_set_is_cleared() {
+        let marked = || {
+            let mut set = set(&["a"]);
+            set.start_sync();
+            set.apply(&message(PresenceAction::Leave, "x", 2));
+            assert_eq!((set.len(), set.stored()), (1, 2));
+            set
+        };
+        let mut set = marked();
+        assert!(set.put(&message(PresenceAction::Enter, "x", 3)).is_some());
+        assert_eq!((set.len(), names(&set).len()), (2, 2));
+        let mut set = marked();
+        set.clear();
+        assert_eq!((set.len(), set.stored()), (0, 0));
+        set.apply(&message(PresenceAction::Enter, "b", 1));
+        assert_eq!(names(&set), ["b"]);
     }
 
     #[test]

@@ -270,6 +270,9 @@ pub(crate) fn line(output: &Output) -> String {
             }
             if let Some(reason) = &change.reason {
                 let _ = write!(line, " {}", reason.code);
+                if let Some(cause) = &reason.cause {
+                    let _ = write!(line, " by {}", cause.code);
+                }
             }
             if let Some(delay) = change.retry_in {
                 let _ = write!(line, " retry in {}", delay.as_millis());
