@@ -6,24 +6,44 @@
 
 #[path = "../common/clock.rs"]
 mod clock;
+mod closing;
+mod draining;
+mod headers;
 mod host;
 mod jwt;
 mod keys;
+mod limits;
 mod link;
 mod listen;
 mod metrics;
+mod operator;
 mod options;
 mod page;
 mod problem;
 mod rest;
+mod slots;
 mod socket;
+mod stop;
 mod store;
+mod stream;
 
-use crate::{clock::Clock, host::Core, keys::Keys, options::Options, problem::error, store::Store};
+use crate::{
+    clock::Clock,
+    draining::Draining,
+    host::Core,
+    keys::Keys,
+    limits::Times,
+    operator::{Readers, Token},
+    options::Options,
+    problem::error,
+    slots::{SPARE, Slots},
+    stop::StopSignals,
+    store::Store,
+};
 use clap::Parser;
 use presence_proto::{
     TransportId, UnixMillis,
-    server::{HistoryPage, HistoryQuery, Server, ServerConfig},
+    server::{HistoryPage, HistoryQuery, Input, Server, ServerConfig},
     wire::ErrorInfo,
 };
 use std::{
@@ -38,14 +58,13 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-};
+use tokio::{net::TcpListener, sync::oneshot};
 use tracing::{error, info, warn};
 
 /// The key of a server that was given none.
 const DEVELOPMENT_KEY: &str = "dev.key:development-only";
+/// Connections to the operator's own address.
+const OPERATORS: usize = 64;
 /// How often old events are taken out of the durable history.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -60,8 +79,8 @@ pub(crate) struct App {
     max_frame_size: usize,
     send_queue: usize,
     transports: AtomicU64,
-    /// One permit for each WebSocket that may yet be opened.
-    sockets: Arc<Semaphore>,
+    times: Times,
+    draining: Draining,
 }
 
 impl App {
@@ -156,21 +175,61 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         max_frame_size,
         send_queue: options.max_send_queue,
         transports: AtomicU64::new(0),
-        sockets: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+        times: options.times,
+        draining: Draining::default(),
     });
-    announce(listener.local_addr()?, development_key);
-    tokio::select! {
-        () = listen::serve(listener, rest::router(app), options.max_connections) => {}
-        _ = core_ended => return Err("the core has ended".into()),
-        signal = listen::stop_signal() => {
-            info!(signal = signal?, "draining; once more stops at once");
-        }
+    let draining = app.draining.clone();
+    let mut signals = StopSignals::new()?;
+    if let Some(address) = options.metrics_listen {
+        serve_operator(address, &app, options).await?;
     }
+    announce(listener.local_addr()?, development_key);
+    let router = rest::router(&app, readers(options, development));
+    let slots = Slots::new(options.max_connections, SPARE);
     tokio::select! {
-        () = host::drain(&handle, options.drain()) => info!("drained"),
-        _ = listen::stop_signal() => warn!("stopped before all connections were told"),
+        () = listen::serve(listener, router, slots, options.times, draining.clone()) => {}
+        _ = core_ended => return Err("the core has ended".into()),
+        signal = signals.next() => info!(signal, "draining; once more stops at once"),
+    }
+    handle.input(Input::Drain { over: options.drain() });
+    tokio::select! {
+        () = draining.finish(options.drain()) => {}
+        signal = signals.next() => warn!(signal, "stopping at once"),
+    }
+    match draining.left() {
+        0 => info!("drained"),
+        left => warn!(left, "stopped, and some connections were not told"),
     }
     Ok(())
+}
+
+/// Serves metrics and health checks at an address of their own, also while the server drains.
+async fn serve_operator(
+    address: SocketAddr,
+    app: &Arc<App>,
+    options: &Options,
+) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await.map_err(about(address))?;
+    println!("Metrics on http://{}/metrics", listener.local_addr()?);
+    let readers = options.metrics_token.as_deref().map_or(Readers::All, with_token);
+    let router = rest::operator_router(app, readers);
+    let slots = Slots::new(OPERATORS, 0);
+    tokio::spawn(listen::serve(listener, router, slots, options.times, Draining::default()));
+    Ok(())
+}
+
+/// Who may read the metrics where clients connect. With the development key everybody may do
+/// everything.
+fn readers(options: &Options, development: bool) -> Readers {
+    match options.metrics_token.as_deref() {
+        Some(token) => with_token(token),
+        None if development => Readers::All,
+        None => Readers::Nobody,
+    }
+}
+
+fn with_token(token: &str) -> Readers {
+    Readers::Token(Token::of(token))
 }
 
 /// The core's settings, as the options and what the store remembers want them; the store is made

@@ -1,7 +1,12 @@
 //! What the command line says.
 
+use crate::limits::Times;
 use clap::Parser;
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 use tracing::level_filters::LevelFilter;
 
 /// A presence server for the Ably realtime SDKs, with a page at / to try it.
@@ -42,7 +47,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) retention_hours: u32,
 
-    /// The most connections at a time.
+    /// The most connections at a time, WebSockets and others. A few more are let in for health
+    /// checks and metrics.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) max_connections: usize,
 
@@ -55,7 +61,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub(crate) max_send_queue: usize,
 
-    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere.
+    #[command(flatten)]
+    pub(crate) times: Times,
+
+    /// An address of its own for /metrics and /healthz, such as 10.0.0.1:9090. Whoever reaches it
+    /// may read them.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
+    /// A token that /metrics asks for, as HTTP Bearer. With API keys and without a token, metrics
+    /// are served at --metrics-listen only.
+    #[arg(long, value_name = "TOKEN", env = "METRICS_TOKEN", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) metrics_token: Option<String>,
+
+    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere. With 0
+    /// all are told at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) drain_seconds: u64,
 
