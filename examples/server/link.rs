@@ -119,6 +119,7 @@ pub(crate) fn cost(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use presence_proto::wire::ErrorInfo;
 
     fn message(bytes: usize) -> Message {
         Message::Binary(vec![0; bytes - OVERHEAD].into())
@@ -136,6 +137,19 @@ mod tests {
         let mut batch = Vec::new();
         assert_eq!(waiting.take(&mut batch, 10).await, 4);
         assert_eq!(waiting.take(&mut batch, 10).await, 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_however_full_the_queue_is() {
+        let (mut link, mut waiting) = queue(Format::MessagePack, 400);
+        link.note(&ProtocolMessage::error(ErrorInfo::new(50003, 503, "The server stops")));
+        link.push(message(400));
+        assert_eq!(link.push(message(100)), Pushed::Overflow);
+        link.close();
+        let mut batch = Vec::new();
+        assert_eq!(waiting.take(&mut batch, 10).await, 2);
+        let Message::Close(Some(end)) = &batch[1] else { panic!("{batch:?}") };
+        assert_eq!((end.code, &*end.reason), (1001, "The server stops"));
     }
 
     #[test]

@@ -12,20 +12,34 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
 
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 32 << 10;
 /// How long a client may take to send the head of a request if it has a spare slot.
 const SPARE_TIME: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens at an address.
+pub(crate) fn at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is free again when its server has ended. On Windows this would let another program
+    // take it.
+    if cfg!(unix) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves whoever connects, within `slots`; more wait in the system's queue.
 pub(crate) async fn serve(

@@ -7,6 +7,7 @@
 #[path = "../common/clock.rs"]
 mod clock;
 mod closing;
+mod descriptors;
 mod draining;
 mod headers;
 mod host;
@@ -33,7 +34,7 @@ use crate::{
     host::Core,
     keys::Keys,
     limits::Times,
-    operator::{Readers, Token},
+    operator::Readers,
     options::Options,
     problem::error,
     slots::{SPARE, Slots},
@@ -58,13 +59,13 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 /// The key of a server that was given none.
 const DEVELOPMENT_KEY: &str = "dev.key:development-only";
-/// Connections to the operator's own address.
-const OPERATORS: usize = 64;
+/// Threads that read the durable history, and clean it up. More work waits for one.
+const STORE_THREADS: usize = 16;
 /// How often old events are taken out of the durable history.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -123,7 +124,11 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    match tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(run(&options))) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(STORE_THREADS)
+        .build();
+    match runtime.map(|runtime| runtime.block_on(run(&options))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&*failure),
         Err(failure) => fail(&failure),
@@ -150,7 +155,10 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let keys = Arc::new(Keys::new(&given, options.keys_file.as_deref())?);
 
     let store = match &options.persist {
-        Some(path) => Some(Arc::new(Store::open(path).map_err(about(path.display()))?)),
+        Some(path) => {
+            let store = Store::open(path, options.store_cache());
+            Some(Arc::new(store.map_err(about(path.display()))?))
+        }
         None => None,
     };
     let config = config(options, store.as_deref())?;
@@ -164,7 +172,8 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 
     let address = SocketAddr::new(options.listen, options.port);
-    let listener = TcpListener::bind(address).await.map_err(about(address))?;
+    let listener = listen::at(address).map_err(about(address))?;
+    let connections = descriptors::connections(options.max_connections)?;
     let app = Arc::new(App {
         clock,
         keys,
@@ -181,14 +190,18 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let draining = app.draining.clone();
     let mut signals = StopSignals::new()?;
     if let Some(address) = options.metrics_listen {
-        serve_operator(address, &app, options).await?;
+        operator::serve(address, &app, options.metrics_token.as_deref())?;
     }
     announce(listener.local_addr()?, development_key);
-    let router = rest::router(&app, readers(options, development));
-    let slots = Slots::new(options.max_connections, SPARE);
+    let readers = Readers::among_clients(options.metrics_token.as_deref(), development);
+    let router = rest::router(&app, readers);
+    let slots = Slots::new(connections, SPARE);
     tokio::select! {
         () = listen::serve(listener, router, slots, options.times, draining.clone()) => {}
-        _ = core_ended => return Err("the core has ended".into()),
+        _ = core_ended => {
+            draining.finish(Duration::ZERO).await;
+            return Err("the core has ended".into());
+        }
         signal = signals.next() => info!(signal, "draining; once more stops at once"),
     }
     handle.input(Input::Drain { over: options.drain() });
@@ -201,35 +214,6 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         left => warn!(left, "stopped, and some connections were not told"),
     }
     Ok(())
-}
-
-/// Serves metrics and health checks at an address of their own, also while the server drains.
-async fn serve_operator(
-    address: SocketAddr,
-    app: &Arc<App>,
-    options: &Options,
-) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(address).await.map_err(about(address))?;
-    println!("Metrics on http://{}/metrics", listener.local_addr()?);
-    let readers = options.metrics_token.as_deref().map_or(Readers::All, with_token);
-    let router = rest::operator_router(app, readers);
-    let slots = Slots::new(OPERATORS, 0);
-    tokio::spawn(listen::serve(listener, router, slots, options.times, Draining::default()));
-    Ok(())
-}
-
-/// Who may read the metrics where clients connect. With the development key everybody may do
-/// everything.
-fn readers(options: &Options, development: bool) -> Readers {
-    match options.metrics_token.as_deref() {
-        Some(token) => with_token(token),
-        None if development => Readers::All,
-        None => Readers::Nobody,
-    }
-}
-
-fn with_token(token: &str) -> Readers {
-    Readers::Token(Token::of(token))
 }
 
 /// The core's settings, as the options and what the store remembers want them; the store is made

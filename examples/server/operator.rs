@@ -1,9 +1,13 @@
-//! Who may read the metrics. They tell how many use the server and what it refuses, which is the
-//! operator's business.
+//! What is the operator's business: metrics tell how many use the server, and what it refuses. They
+//! have their token or their address, or both.
 
 use crate::{
+    App, descriptors,
+    draining::Draining,
+    listen,
     problem::{Problem, error},
-    rest::Accept,
+    rest::{self, Accept},
+    slots::Slots,
 };
 use axum::{
     extract::{Request, State},
@@ -12,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
+use std::{io, net::SocketAddr, sync::Arc};
 
 /// Who may read the metrics at one address.
 #[derive(Clone)]
@@ -29,9 +34,37 @@ pub(crate) enum Readers {
 pub(crate) struct Token([u8; 32]);
 
 impl Token {
-    pub(crate) fn of(secret: &str) -> Self {
+    fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret).into())
     }
+}
+
+impl Readers {
+    /// Where clients connect: who has the token. With the development key everybody may do
+    /// everything, and read this too.
+    pub(crate) fn among_clients(token: Option<&str>, development: bool) -> Self {
+        match token {
+            Some(token) => Self::Token(Token::of(token)),
+            None if development => Self::All,
+            None => Self::Nobody,
+        }
+    }
+}
+
+/// Serves metrics and health checks at an address of their own, also while the server drains.
+///
+/// # Errors
+///
+/// There is no listening at the address.
+pub(crate) fn serve(address: SocketAddr, app: &Arc<App>, token: Option<&str>) -> io::Result<()> {
+    let listener = listen::at(address)
+        .map_err(|failure| io::Error::new(failure.kind(), format!("{address}: {failure}")))?;
+    println!("Metrics on http://{}/metrics", listener.local_addr()?);
+    let readers = token.map_or(Readers::All, |token| Readers::Token(Token::of(token)));
+    let router = rest::operator_router(app, readers);
+    let slots = Slots::new(descriptors::OPERATORS, 0);
+    tokio::spawn(listen::serve(listener, router, slots, app.times, Draining::default()));
+    Ok(())
 }
 
 /// Lets those in who may read the metrics.

@@ -43,6 +43,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) persist: Option<PathBuf>,
 
+    /// How many MiB of memory --persist uses as a cache.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) store_cache: u16,
+
     /// For how many hours --persist keeps an event.
     #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) retention_hours: u32,
@@ -87,6 +91,11 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+
+    /// In bytes.
+    pub(crate) fn store_cache(&self) -> usize {
+        usize::from(self.store_cache) << 20
     }
 
     pub(crate) fn retention(&self) -> Duration {

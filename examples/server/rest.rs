@@ -38,6 +38,11 @@ use tower_http::{
 /// Bytes of a request's body that are taken.
 const MAX_BODY: usize = 64 << 10;
 
+/// Bytes that a WebSocket reads at once.
+const READ_BUFFER: usize = 4 << 10;
+/// Bytes that a WebSocket gathers before it writes them, unless there are no more.
+const WRITE_BUFFER: usize = 16 << 10;
+
 /// All routes. `readers` may read the metrics.
 pub(crate) fn router(app: &Arc<App>, readers: Readers) -> Router {
     let routes = Router::new()
@@ -161,8 +166,12 @@ async fn root(
     let frame_size = app.max_frame_size;
     // Whoever is somewhat above the limit is told so; what is far above it is not even read.
     let most = frame_size.saturating_mul(2);
-    // The buffer is there for as long as the connection; most frames are far shorter than this.
-    let upgrade = upgrade.read_buffer_size(4 * 1024);
+    // Buffers are there for as long as the connection; most frames are far shorter than this. Of
+    // what waits to be written the buffer holds as much as the send queue, at most.
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER.saturating_add(app.send_queue));
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         match request {
             Ok(request) => {

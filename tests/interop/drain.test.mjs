@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { Action, attached, connect, startServer, upgradeHead } from './harness.mjs';
+import { Action, attached, connect, startServer, startServerUnder, upgradeHead } from './harness.mjs';
 
 const TIMES = 10;
 
@@ -132,4 +135,20 @@ test('who is about to come is told as well', async () => {
   late.destroy();
   clients[1].peer.close();
   await stopped;
+});
+
+test('when the store fails, clients are told before the server ends', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'presence-'));
+  // Files may have 4 MiB, and more is an error.
+  const server = await startServerUnder("trap '' XFSZ && ulimit -f 8192", '--persist', join(folder, 'history'));
+  const { send, ended } = await attached(server.port, 'kept', { clientId: 'kept' });
+  const exited = once(server.process, 'exit');
+  for (let msgSerial = 0; msgSerial < 200; msgSerial += 1) {
+    send({ action: Action.PRESENCE, channel: 'kept', msgSerial, presence: [{ action: 4, data: 'x'.repeat(50_000) }] });
+  }
+  assert.equal((await ended).code, 1011);
+  const [status] = await exited;
+  assert.equal(status, 1);
+  assert.match(server.said(), /the history cannot be written/);
+  rmSync(folder, { recursive: true });
 });

@@ -14,8 +14,14 @@ const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
 
 /// A server of its own on a free port: { port, metricsPort, process, said(), stop() }. What it logs
 /// goes on to standard error, and is what it `said`.
-export async function startServer(...options) {
-  const child = spawn(SERVER, ['--port', '0', '--key', KEY, '--log', 'warn', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+export function startServer(...options) {
+  return startServerUnder('true', ...options);
+}
+
+/// The same, after a command of the shell.
+export async function startServerUnder(command, ...options) {
+  const shell = ['-c', `${command} && exec "$0" "$@"`, SERVER, '--port', '0', '--key', KEY, '--log', 'warn', ...options];
+  const child = spawn('/bin/sh', shell, { stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'close');
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text) => { log += text; process.stderr.write(text); });

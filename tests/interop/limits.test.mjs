@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
-import { ask, connect, startServer, upgradeHead } from './harness.mjs';
+import { ask, connect, startServer, startServerUnder, upgradeHead } from './harness.mjs';
 
 const MOST = 50;
 const MORE = 10;
@@ -104,4 +104,29 @@ test('a WebSocket stays beyond the time of HTTP, with what was let in', async ()
   peer.close(1000);
   assert.equal((await ended).code, 1000);
   await server.stop();
+});
+
+test('there are as many connections as were asked for, whatever the soft limit of open files', async () => {
+  const server = await startServerUnder('ulimit -Sn 64', '--max-connections', '200');
+  const clients = await Promise.all(Array.from({ length: 200 }, () => connect(server.port)));
+  assert.equal((await ask(server.port, '/time')).status, 503);
+  assert.equal((await ask(server.port, '/healthz')).status, 200);
+  assert.equal(server.said(), '');
+  for (const { peer } of clients) peer.terminate();
+  await server.stop();
+});
+
+test('where the hard limit of open files is lower, the server says so, and refuses what is beyond it', async () => {
+  const server = await startServerUnder('ulimit -n 228', '--max-connections', '200');
+  const clients = await Promise.all(Array.from({ length: 100 }, () => connect(server.port)));
+  assert.equal((await ask(server.port, '/time')).status, 503);
+  assert.equal((await ask(server.port, '/healthz')).status, 200);
+  assert.match(server.said(), /the system allows 228 open files: there will be at most 100 connections, not 200/);
+  assert.doesNotMatch(server.said(), /cannot accept/);
+  for (const { peer } of clients) peer.terminate();
+  await server.stop();
+});
+
+test('with too few open files for any connection the server does not start', async () => {
+  await assert.rejects(startServerUnder('ulimit -n 100'), /ended with 1/);
 });
