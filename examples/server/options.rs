@@ -53,7 +53,7 @@ pub(crate) struct Options {
 
     /// The most connections at a time, WebSockets and others. A few more are let in for health
     /// checks and metrics.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) max_connections: usize,
 
     /// The most members of a channel.

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Action, attached, connect, startServer, startServerUnder, upgradeHead } from './harness.mjs';
+import { Action, attached, connect, shout, startServer, startServerUnder, upgradeHead } from './harness.mjs';
 
 const TIMES = 10;
 
@@ -84,13 +84,7 @@ async function withSlowReader() {
   const slow = await attached(server.port, 'loud');
   slow.peer.pause();
   const loud = await attached(server.port, 'loud', { clientId: 'loud' });
-  const COUNT = 1000;
-  const all = loud.next((frame) => frame.action === Action.ACK && frame.msgSerial + (frame.count ?? 1) === COUNT);
-  for (let i = 0; i < COUNT; i += 1) {
-    loud.send({ action: Action.PRESENCE, channel: 'loud', msgSerial: i, presence: [{ action: 4, data: 'x'.repeat(20_000) }] });
-    if (i % 20 === 19) await new Promise(setImmediate);
-  }
-  await all;
+  await shout(loud, 'loud');
   return { server, slow, loud };
 }
 

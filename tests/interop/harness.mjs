@@ -143,6 +143,20 @@ export async function attached(port, channel, params) {
   return connection;
 }
 
+/// Says more on a channel than a socket holds, each time something else; returns the last when all of
+/// it is acknowledged.
+export async function shout({ send, next }, channel, count = 1000) {
+  const data = (i) => 'x'.repeat(20_000) + i;
+  const all = next((frame) => frame.action === Action.ACK && frame.msgSerial + (frame.count ?? 1) === count);
+  for (let i = 0; i < count; i += 1) {
+    send({ action: Action.PRESENCE, channel, msgSerial: i, presence: [{ action: 4, data: data(i) }] });
+    // What comes meanwhile is looked at.
+    if (i % 20 === 19) await new Promise(setImmediate);
+  }
+  await all;
+  return data(count - 1);
+}
+
 /// The head of a request that opens a WebSocket.
 export function upgradeHead(params = {}, more = '') {
   const query = new URLSearchParams({ v: 6, format: 'json', key: KEY, ...params });

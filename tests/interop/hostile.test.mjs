@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { Action, KEY, attached as attachedAt, close, connect as bare, realtime, startServer, upgradeHead } from './harness.mjs';
+import { Action, KEY, attached as attachedAt, close, connect as bare, realtime, shout, startServer, upgradeHead } from './harness.mjs';
 
 const ENTER = 2;
 const UPDATE = 4;
@@ -191,23 +191,17 @@ test('a flood', () => attack('a flood', async () => {
 test('slow readers', () => attack('slow readers', async () => {
   const readers = await Promise.all(Array.from({ length: 20 }, () => attached('loud')));
   for (const { peer } of readers) peer.pause();
-  const { peer, send, next } = await attached('loud', { clientId: 'loud' });
+  const loud = await attached('loud', { clientId: 'loud' });
   const COUNT = 1000;
-  const data = 'x'.repeat(20_000);
-  const all = next((frame) => frame.action === Action.ACK && frame.msgSerial + (frame.count ?? 1) === COUNT);
-  for (let i = 0; i < COUNT; i += 1) {
-    send({ action: Action.PRESENCE, channel: 'loud', msgSerial: i, presence: [{ action: UPDATE, data: data + i }] });
-    if (i % 20 === 19) await new Promise(setImmediate);
-  }
-  await all;
+  const said = await shout(loud, 'loud', COUNT);
   // One that reads again is made to know what it missed.
   const [late] = readers;
-  const current = late.next((frame) => (frame.presence ?? []).some((item) => item.data === data + (COUNT - 1)));
+  const current = late.next((frame) => (frame.presence ?? []).some((item) => item.data === said));
   late.peer.resume();
   await current;
   for (const reader of readers) reader.peer.terminate();
-  peer.terminate();
-  return `${(COUNT * data.length * readers.length) >> 20} MiB not read;`;
+  loud.peer.terminate();
+  return `${(COUNT * said.length * readers.length) >> 20} MiB not read;`;
 }));
 
 test('a message without an end', () => attack('a message without an end', async () => {

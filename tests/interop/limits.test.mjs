@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
-import { ask, connect, startServer, startServerUnder, upgradeHead } from './harness.mjs';
+import { ask, attached, connect, shout, startServer, startServerUnder, upgradeHead } from './harness.mjs';
 
 const MOST = 50;
 const MORE = 10;
@@ -103,6 +103,19 @@ test('a WebSocket stays beyond the time of HTTP, with what was let in', async ()
   await pong;
   peer.close(1000);
   assert.equal((await ended).code, 1000);
+  await server.stop();
+});
+
+test('a WebSocket whose peer takes nothing is given up', async () => {
+  const server = await start();
+  const slow = await attached(server.port, 'loud');
+  slow.peer.pause();
+  const loud = await attached(server.port, 'loud', { clientId: 'loud' });
+  await shout(loud, 'loud');
+  let told;
+  do told = (await ask(server.port, '/metrics', TOKEN)).body.toString(); while (!/^presence_transports 1$/m.test(told));
+  slow.peer.terminate();
+  loud.peer.terminate();
   await server.stop();
 });
 
