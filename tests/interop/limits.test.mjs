@@ -13,7 +13,7 @@ const STALLED = MOST + MORE;
 const TOKEN = { headers: { authorization: 'Bearer of-the-operator' } };
 
 const start = () => startServer('--max-connections', String(MOST), '--metrics-token', 'of-the-operator',
-  '--request-seconds', '1', '--write-seconds', '1', '--http-seconds', '1');
+  '--request-seconds', '2', '--write-seconds', '2', '--http-seconds', '2');
 
 /// Connections that have sent `text` and never close: { sockets, all }. Unless they are paused, `all`
 /// is what each got before the server closed it.
