@@ -57,6 +57,26 @@ fn hostile_peers_harm_nobody() {
 }
 
 #[test]
+fn what_does_not_end_holds_no_slot_for_ever() {
+    node("interop", "limits.test.mjs", &[]);
+}
+
+#[test]
+fn a_server_that_stops_tells_everybody() {
+    node("interop", "drain.test.mjs", &[]);
+}
+
+#[test]
+fn websockets_end_with_a_close_frame() {
+    node("interop", "closing.test.mjs", &[]);
+}
+
+#[test]
+fn http_as_strangers_meet_it() {
+    node("interop", "http.test.mjs", &[]);
+}
+
+#[test]
 fn the_page_in_a_browser() {
     if !Path::new("/usr/bin/chromium").exists() && std::env::var_os("CHROMIUM").is_none() {
         return skip("chromium is not installed; CHROMIUM may name another path");

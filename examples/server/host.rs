@@ -7,6 +7,7 @@
 
 use crate::{
     clock::Clock,
+    closing,
     keys::Keys,
     link::{Link, Pushed},
     store::{Record, Store},
@@ -17,7 +18,7 @@ use presence_proto::{
     server::{ConnectRequest, Input, Output, Server, ServerEvent},
     wire::{Format, OncePerFormat, ProtocolMessage},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{debug, error, info, trace};
 
@@ -183,7 +184,8 @@ impl Core {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Send { transport, frame } => {
-                let Some(link) = self.links.get(&transport) else { return };
+                let Some(link) = self.links.get_mut(&transport) else { return };
+                link.note(&frame);
                 if let Some(message) = encode(&frame, link.format()) {
                     self.push(transport, message);
                 }
@@ -207,8 +209,11 @@ impl Core {
                 }
             }
             Output::Ping { transport } => self.push(transport, Message::Ping(Default::default())),
-            // Dropping the link lets its writer finish what waits, and close.
-            Output::Close { transport } => drop(self.links.remove(&transport)),
+            Output::Close { transport } => {
+                if let Some(link) = self.links.remove(&transport) {
+                    link.close();
+                }
+            }
             Output::Authenticate { transport, token } => {
                 let answer = match self.keys.token(&token.0, self.clock.now().wall) {
                     Ok(grant) => Input::Authorized {
@@ -235,24 +240,12 @@ impl Core {
             Pushed::Congested => self.handle(Input::Congested { transport }),
             Pushed::Overflow => {
                 debug!(transport = transport.0, "dropped: it reads too slowly");
-                self.links.remove(&transport);
+                if let Some(link) = self.links.remove(&transport) {
+                    link.close_with(closing::too_slow());
+                }
                 self.handle(Input::Closed { transport });
             }
         }
-    }
-}
-
-/// Asks the connections to go, and returns when all have gone or the time is up.
-pub(crate) async fn drain(core: &Handle, over: Duration) {
-    const POLL: Duration = Duration::from_millis(100);
-    core.input(Input::Drain { over });
-    let polls = over.as_millis() / POLL.as_millis() + 10;
-    for _ in 0..polls {
-        match core.ask(|server| server.counters().transports).await {
-            None | Some(0) => return,
-            Some(open) => debug!(open, "draining"),
-        }
-        tokio::time::sleep(POLL).await;
     }
 }
 

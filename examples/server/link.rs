@@ -1,7 +1,8 @@
 //! A connection's send queue: bounded by bytes, and honest about its length.
 
-use axum::extract::ws::Message;
-use presence_proto::wire::Format;
+use crate::closing;
+use axum::extract::ws::{CloseFrame, Message};
+use presence_proto::wire::{Format, ProtocolMessage};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -11,12 +12,13 @@ use tokio::sync::mpsc;
 /// What a message costs beyond its bytes: room in the queue, and the frame's header.
 const OVERHEAD: usize = 64;
 
-/// The end of the queue that the core holds. Dropping it closes the connection once all that waits
-/// is sent.
+/// The end of the queue that the core holds.
 pub(crate) struct Link {
     format: Format,
     sender: mpsc::UnboundedSender<Message>,
     load: Arc<Load>,
+    /// Why the connection ends, once a frame has said so.
+    end: Option<CloseFrame>,
 }
 
 /// The end that the connection's writer holds.
@@ -48,12 +50,32 @@ pub(crate) fn queue(format: Format, most: usize) -> (Link, Waiting) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let load =
         Arc::new(Load { bytes: AtomicUsize::new(0), congested: AtomicBool::new(false), most });
-    (Link { format, sender, load: Arc::clone(&load) }, Waiting { receiver, load })
+    let link = Link { format, sender, load: Arc::clone(&load), end: None };
+    (link, Waiting { receiver, load })
 }
 
 impl Link {
     pub(crate) const fn format(&self) -> Format {
         self.format
+    }
+
+    /// Notes what a frame that is pushed next says about the end of the connection.
+    pub(crate) fn note(&mut self, frame: &ProtocolMessage) {
+        if let Some(end) = closing::said_by(frame) {
+            self.end = Some(end);
+        }
+    }
+
+    /// Closes the connection once all that waits is sent, for the reason that the last frame gave.
+    pub(crate) fn close(mut self) {
+        let end = self.end.take().unwrap_or_else(closing::normal);
+        self.close_with(end);
+    }
+
+    /// Closes the connection once all that waits is sent.
+    pub(crate) fn close_with(self, end: CloseFrame) {
+        // However full the queue is: this is the last.
+        let _ = self.sender.send(Message::Close(Some(end)));
     }
 
     pub(crate) fn push(&self, message: Message) -> Pushed {
@@ -97,6 +119,7 @@ pub(crate) fn cost(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use presence_proto::wire::ErrorInfo;
 
     fn message(bytes: usize) -> Message {
         Message::Binary(vec![0; bytes - OVERHEAD].into())
@@ -114,6 +137,19 @@ mod tests {
         let mut batch = Vec::new();
         assert_eq!(waiting.take(&mut batch, 10).await, 4);
         assert_eq!(waiting.take(&mut batch, 10).await, 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_however_full_the_queue_is() {
+        let (mut link, mut waiting) = queue(Format::MessagePack, 400);
+        link.note(&ProtocolMessage::error(ErrorInfo::new(50003, 503, "The server stops")));
+        link.push(message(400));
+        assert_eq!(link.push(message(100)), Pushed::Overflow);
+        link.close();
+        let mut batch = Vec::new();
+        assert_eq!(waiting.take(&mut batch, 10).await, 2);
+        let Message::Close(Some(end)) = &batch[1] else { panic!("{batch:?}") };
+        assert_eq!((end.code, &*end.reason), (1001, "The server stops"));
     }
 
     #[test]

@@ -1,76 +1,106 @@
-//! Accepting connections, within limits, until the process is told to stop.
+//! Accepting connections, within limits.
 
+use crate::{
+    draining::Draining,
+    limits::Times,
+    slots::{Slot, Slots},
+    stream::Stream,
+};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{sleep, timeout},
 };
+use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 32 << 10;
+/// How long a client may take to send the head of a request if it has a spare slot.
+const SPARE_TIME: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves whoever connects, `most` at a time; more wait in the system's queue.
-pub(crate) async fn serve(listener: TcpListener, router: Router, most: usize) {
-    let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-    loop {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+/// Listens at an address.
+pub(crate) fn at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is free again when its server has ended. On Windows this would let another program
+    // take it.
+    if cfg!(unix) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves whoever connects, within `slots`; more wait in the system's queue.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    slots: Slots,
+    times: Times,
+    draining: Draining,
+) {
+    while let Some(slot) = slots.take().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    connection(stream, router).await;
-                    drop(permit);
-                });
+                tokio::spawn(connection(stream, slot, router.clone(), times, draining.clone()));
             }
             Err(failure) => {
                 warn!("cannot accept: {failure}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(
+    stream: TcpStream,
+    slot: Slot,
+    router: Router,
+    times: Times,
+    draining: Draining,
+) {
     // Frames are small, and somebody waits for each.
     if let Err(failure) = stream.set_nodelay(true) {
         debug!("no TCP_NODELAY: {failure}");
     }
-    let served = http1::Builder::new()
+    // One may have become free while this one waited for the connection.
+    let is_regular = slot.become_regular();
+    let stream = Stream::new(stream, times.write, slot.clone(), draining.open());
+    let service = TowerToHyperService::new(AddExtension::new(router, slot));
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        // This is also for how long a connection may be idle.
+        .header_read_timeout(if is_regular { times.request } else { SPARE_TIME.min(times.request) })
+        .keep_alive(is_regular)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades()
-        .await;
-    if let Err(failure) = served {
-        debug!("a connection ended: {failure}");
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => Some(served),
+        () = sleep(times.http) => None,
+        () = draining.stopping() => None,
+    };
+    let served = match served {
+        Some(served) => Ok(served),
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(times.request + times.write, connection).await
+        }
+    };
+    match served {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => debug!("a connection ended: {failure}"),
+        Err(_elapsed) => debug!("a connection ended: its last request took too long"),
     }
-}
-
-/// Waits until the process is told to stop: SIGTERM, or Ctrl-C.
-#[cfg(unix)]
-pub(crate) async fn stop_signal() -> io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        pressed = tokio::signal::ctrl_c() => pressed.map(|()| "Ctrl-C"),
-    }
-}
-
-/// Waits until the process is told to stop: Ctrl-C.
-#[cfg(not(unix))]
-pub(crate) async fn stop_signal() -> io::Result<&'static str> {
-    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C")
 }

@@ -6,24 +6,45 @@
 
 #[path = "../common/clock.rs"]
 mod clock;
+mod closing;
+mod descriptors;
+mod draining;
+mod headers;
 mod host;
 mod jwt;
 mod keys;
+mod limits;
 mod link;
 mod listen;
 mod metrics;
+mod operator;
 mod options;
 mod page;
 mod problem;
 mod rest;
+mod slots;
 mod socket;
+mod stop;
 mod store;
+mod stream;
 
-use crate::{clock::Clock, host::Core, keys::Keys, options::Options, problem::error, store::Store};
+use crate::{
+    clock::Clock,
+    draining::Draining,
+    host::Core,
+    keys::Keys,
+    limits::Times,
+    operator::Readers,
+    options::Options,
+    problem::error,
+    slots::{SPARE, Slots},
+    stop::StopSignals,
+    store::Store,
+};
 use clap::Parser;
 use presence_proto::{
     TransportId, UnixMillis,
-    server::{HistoryPage, HistoryQuery, Server, ServerConfig},
+    server::{HistoryPage, HistoryQuery, Input, Server, ServerConfig},
     wire::ErrorInfo,
 };
 use std::{
@@ -38,14 +59,13 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 /// The key of a server that was given none.
 const DEVELOPMENT_KEY: &str = "dev.key:development-only";
+/// Threads that read the durable history, and clean it up. More work waits for one.
+const STORE_THREADS: usize = 16;
 /// How often old events are taken out of the durable history.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -60,8 +80,8 @@ pub(crate) struct App {
     max_frame_size: usize,
     send_queue: usize,
     transports: AtomicU64,
-    /// One permit for each WebSocket that may yet be opened.
-    sockets: Arc<Semaphore>,
+    times: Times,
+    draining: Draining,
 }
 
 impl App {
@@ -104,7 +124,11 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    match tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(run(&options))) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(STORE_THREADS)
+        .build();
+    match runtime.map(|runtime| runtime.block_on(run(&options))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&*failure),
         Err(failure) => fail(&failure),
@@ -131,7 +155,10 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let keys = Arc::new(Keys::new(&given, options.keys_file.as_deref())?);
 
     let store = match &options.persist {
-        Some(path) => Some(Arc::new(Store::open(path).map_err(about(path.display()))?)),
+        Some(path) => {
+            let store = Store::open(path, options.store_cache());
+            Some(Arc::new(store.map_err(about(path.display()))?))
+        }
         None => None,
     };
     let config = config(options, store.as_deref())?;
@@ -145,7 +172,8 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 
     let address = SocketAddr::new(options.listen, options.port);
-    let listener = TcpListener::bind(address).await.map_err(about(address))?;
+    let listener = listen::at(address).map_err(about(address))?;
+    let connections = descriptors::connections(options.max_connections)?;
     let app = Arc::new(App {
         clock,
         keys,
@@ -156,19 +184,34 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         max_frame_size,
         send_queue: options.max_send_queue,
         transports: AtomicU64::new(0),
-        sockets: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
+        times: options.times,
+        draining: Draining::default(),
     });
-    announce(listener.local_addr()?, development_key);
-    tokio::select! {
-        () = listen::serve(listener, rest::router(app), options.max_connections) => {}
-        _ = core_ended => return Err("the core has ended".into()),
-        signal = listen::stop_signal() => {
-            info!(signal = signal?, "draining; once more stops at once");
-        }
+    let draining = app.draining.clone();
+    let mut signals = StopSignals::new()?;
+    if let Some(address) = options.metrics_listen {
+        operator::serve(address, &app, options.metrics_token.as_deref())?;
     }
+    announce(listener.local_addr()?, development_key);
+    let readers = Readers::among_clients(options.metrics_token.as_deref(), development);
+    let router = rest::router(&app, readers);
+    let slots = Slots::new(connections, SPARE);
     tokio::select! {
-        () = host::drain(&handle, options.drain()) => info!("drained"),
-        _ = listen::stop_signal() => warn!("stopped before all connections were told"),
+        () = listen::serve(listener, router, slots, options.times, draining.clone()) => {}
+        _ = core_ended => {
+            draining.finish(Duration::ZERO).await;
+            return Err("the core has ended".into());
+        }
+        signal = signals.next() => info!(signal, "draining; once more stops at once"),
+    }
+    handle.input(Input::Drain { over: options.drain() });
+    tokio::select! {
+        () = draining.finish(options.drain()) => {}
+        signal = signals.next() => warn!(signal, "stopping at once"),
+    }
+    match draining.left() {
+        0 => info!("drained"),
+        left => warn!(left, "stopped, and some connections were not told"),
     }
     Ok(())
 }

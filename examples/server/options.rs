@@ -1,7 +1,12 @@
 //! What the command line says.
 
+use crate::limits::Times;
 use clap::Parser;
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 use tracing::level_filters::LevelFilter;
 
 /// A presence server for the Ably realtime SDKs, with a page at / to try it.
@@ -38,12 +43,17 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) persist: Option<PathBuf>,
 
+    /// How many MiB of memory --persist uses as a cache.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) store_cache: u16,
+
     /// For how many hours --persist keeps an event.
     #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
     pub(crate) retention_hours: u32,
 
-    /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    /// The most connections at a time, WebSockets and others. A few more are let in for health
+    /// checks and metrics.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) max_connections: usize,
 
     /// The most members of a channel.
@@ -55,7 +65,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub(crate) max_send_queue: usize,
 
-    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere.
+    #[command(flatten)]
+    pub(crate) times: Times,
+
+    /// An address of its own for /metrics and /healthz, such as 10.0.0.1:9090. Whoever reaches it
+    /// may read them.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
+    /// A token that /metrics asks for, as HTTP Bearer. With API keys and without a token, metrics
+    /// are served at --metrics-listen only.
+    #[arg(long, value_name = "TOKEN", env = "METRICS_TOKEN", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) metrics_token: Option<String>,
+
+    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere. With 0
+    /// all are told at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) drain_seconds: u64,
 
@@ -67,6 +91,11 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+
+    /// In bytes.
+    pub(crate) fn store_cache(&self) -> usize {
+        usize::from(self.store_cache) << 20
     }
 
     pub(crate) fn retention(&self) -> Duration {

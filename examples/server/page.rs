@@ -5,10 +5,10 @@ use axum::{
     response::IntoResponse,
 };
 
-/// The page loads nothing from elsewhere.
-const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
-                      connect-src 'self' ws: wss:; img-src data:; \
-                      style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
+/// The page loads nothing from elsewhere, talks to nobody else, and is in no other page.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
+                      style-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) fn index() -> impl IntoResponse {
     file("text/html; charset=utf-8", include_str!("page/index.html"))

@@ -2,11 +2,16 @@
 
 use crate::rest::Accept;
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode},
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use presence_proto::wire::ErrorInfo;
 use serde::Serialize;
+
+/// The header that has an error's code.
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-ably-errorcode");
 
 /// A request that failed: the status, the two headers and the body that SDKs look at.
 #[derive(Debug)]
@@ -40,11 +45,46 @@ impl IntoResponse for Problem {
         let body = Body { error: BodyError { code, status_code, message } };
         let mut response = (status, self.accept.body(&body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(HeaderName::from_static("x-ably-errorcode"), HeaderValue::from(code));
+        headers.insert(ERROR_CODE, HeaderValue::from(code));
         // A message that no header can carry is in the body all the same.
         if let Ok(message) = HeaderValue::from_str(message) {
             headers.insert(HeaderName::from_static("x-ably-errormessage"), message);
         }
         response
+    }
+}
+
+/// Gives all that is refused the protocol's form, whoever refused it: the layers of the server
+/// answer in plain text, each in its own words.
+pub(crate) async fn in_form(request: Request, next: Next) -> Response {
+    let accept = Accept::asked_by(&request);
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let status = response.status();
+    let refused = status.is_client_error() || status.is_server_error();
+    if !refused || response.headers().contains_key(ERROR_CODE) {
+        return response;
+    }
+    let (code, message) = meaning(status, &method);
+    let mut formed =
+        Problem { error: error(code, status.as_u16(), message), accept }.into_response();
+    if let Some(allowed) = response.headers().get(header::ALLOW) {
+        formed.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    formed
+}
+
+/// The protocol's code for a status, and what it means here.
+fn meaning(status: StatusCode, method: &Method) -> (u32, String) {
+    match status {
+        StatusCode::BAD_REQUEST => (40000, "The path or the body is malformed".to_owned()),
+        StatusCode::NOT_FOUND => (40400, "There is nothing at this path".to_owned()),
+        StatusCode::METHOD_NOT_ALLOWED => (40500, format!("There is no {method} of this path")),
+        StatusCode::REQUEST_TIMEOUT => (50003, "The request took too long".to_owned()),
+        StatusCode::PAYLOAD_TOO_LARGE => (40009, "The body is too long".to_owned()),
+        other => {
+            let reason = other.canonical_reason().unwrap_or("The request cannot be served");
+            (u32::from(other.as_u16()) * 100, reason.to_owned())
+        }
     }
 }

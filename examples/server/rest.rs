@@ -1,20 +1,24 @@
 //! What the server answers over HTTP.
 
 use crate::{
-    App,
+    App, headers,
     keys::{Grant, TokenRequest},
-    metrics, page,
-    problem::{Problem, error},
+    metrics,
+    operator::{self, Readers},
+    page,
+    problem::{self, Problem, error},
+    slots,
     socket::{self, Sizes},
 };
 use axum::{
     Router,
     body::Bytes,
     extract::{
-        DefaultBodyLimit, Path, Query, State,
+        DefaultBodyLimit, Path, Query, Request, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -25,15 +29,23 @@ use presence_proto::{
     wire::{ErrorInfo, Format, PresenceMessage},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{str::FromStr, sync::Arc};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use std::{str::FromStr, sync::Arc, time::Duration};
+use tower_http::{
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+    timeout::TimeoutLayer,
+};
 
 /// Bytes of a request's body that are taken.
 const MAX_BODY: usize = 64 << 10;
 
-/// All routes.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+/// Bytes that a WebSocket reads at once.
+const READ_BUFFER: usize = 4 << 10;
+/// Bytes that a WebSocket gathers before it writes them, unless there are no more.
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// All routes. `readers` may read the metrics.
+pub(crate) fn router(app: &Arc<App>, readers: Readers) -> Router {
+    let routes = Router::new()
         .route("/", get(root))
         .route("/style.css", get(|| async { page::style() }))
         .route("/app.js", get(|| async { page::app() }))
@@ -44,15 +56,33 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/keys/{name}/requestToken", post(request_token))
         .route("/channels/{name}/presence", get(presence))
         .route("/channels/{name}/presence/history", get(history))
-        .route("/metrics", get(metrics))
+        .layer(from_fn(slots::admit))
+        .with_state(Arc::clone(app));
+    let routes = routes.merge(operator_routes(app, readers));
+    headers::secured(in_time_and_form(routes, app.times.request).layer(cors(app)))
+}
+
+/// The routes of an address that is the operator's alone.
+pub(crate) fn operator_router(app: &Arc<App>, readers: Readers) -> Router {
+    let routes = operator_routes(app, readers);
+    headers::secured(in_time_and_form(routes, app.times.request))
+}
+
+/// What is answered even if there are too many connections.
+fn operator_routes(app: &Arc<App>, readers: Readers) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics).layer(from_fn_with_state(readers, operator::admit)))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|method: Method, headers: HeaderMap, Query(params): Query<Pairs>| async move {
-            let message = format!("There is no {method} of this path");
-            Accept::of(&headers, &params).problem(error(40400, 404, message))
-        })
+        .with_state(Arc::clone(app))
+}
+
+/// Bounds the body of a request and the time that the whole takes. Whatever is refused is refused
+/// in the protocol's form.
+fn in_time_and_form(routes: Router, time: Duration) -> Router {
+    routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(cors(&app))
-        .with_state(app)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, time))
+        .layer(from_fn(problem::in_form))
 }
 
 /// The parameters of the query string, in order.
@@ -74,6 +104,12 @@ impl Accept {
         };
         let by_parameter = last(params, "format").and_then(Format::from_name);
         Self(by_parameter.or_else(by_header).unwrap_or(Format::Json))
+    }
+
+    /// How a request wants to be answered, whatever becomes of it.
+    pub(crate) fn asked_by(request: &Request) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        Self::of(request.headers(), &serde_urlencoded::from_str(query).unwrap_or_default())
     }
 
     const fn content_type(self) -> &'static str {
@@ -108,34 +144,44 @@ async fn root(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Ok(upgrade) = upgrade else { return page::index().into_response() };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(_) if !headers.contains_key(header::UPGRADE) => return page::index().into_response(),
+        Err(rejection) => {
+            let error = error(40000, 400, format!("This opens no WebSocket: {rejection}"));
+            let problem = Accept::of(&headers, &params).problem(error);
+            let version = [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
+            return (version, problem).into_response();
+        }
+    };
     if let Some(origin) = headers.get(header::ORIGIN)
         && !app.allows_origin(origin.as_bytes())
     {
         let error = error(40300, 403, "This origin may not connect");
         return Accept::of(&headers, &params).problem(error).into_response();
     }
-    let Ok(permit) = Arc::clone(&app.sockets).try_acquire_owned() else {
-        let error = error(50003, 503, "There are too many connections");
-        return Accept::of(&headers, &params).problem(error).into_response();
-    };
+    let untold = app.draining.untold();
     let format = last(&params, "format").and_then(Format::from_name).unwrap_or(Format::Json);
     let request = connect_request(&app, &params);
     let frame_size = app.max_frame_size;
     // Whoever is somewhat above the limit is told so; what is far above it is not even read.
     let most = frame_size.saturating_mul(2);
-    // The buffer is there for as long as the connection; most frames are far shorter than this.
-    let upgrade = upgrade.read_buffer_size(4 * 1024);
+    // Buffers are there for as long as the connection; most frames are far shorter than this. Of
+    // what waits to be written the buffer holds as much as the send queue, at most.
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER.saturating_add(app.send_queue));
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         match request {
             Ok(request) => {
                 let transport = app.next_transport();
                 let sizes = Sizes { frame: frame_size, send_queue: app.send_queue };
-                socket::serve(socket, transport, format, request, app.core.clone(), sizes).await;
+                let core = app.core.clone();
+                socket::serve(socket, transport, format, request, core, sizes, untold).await;
             }
-            Err(error) => socket::refuse(socket, format, error).await,
+            Err(error) => socket::refuse(socket, format, error, untold).await,
         }
-        drop(permit);
     })
 }
 

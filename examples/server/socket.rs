@@ -1,10 +1,11 @@
 //! One WebSocket connection: reads frames for the core, writes what waits in its send queue.
 
 use crate::{
+    closing,
     host::{Handle, encode},
     link::{self, Waiting},
 };
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -16,6 +17,7 @@ use presence_proto::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
 /// Frames of one connection that may wait for the core, as long as they have no more bytes than one
@@ -23,8 +25,6 @@ use tracing::debug;
 const IN_FLIGHT: usize = 32;
 /// Messages that are written before the socket is flushed.
 const WRITE_BATCH: usize = 64;
-/// A peer that takes nothing for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may take to answer our closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,20 @@ pub(crate) struct Sizes {
     pub(crate) send_queue: usize,
 }
 
-/// Serves a connection until it ends.
+/// How a connection ends.
+enum End {
+    /// The core has closed it, and all has been written.
+    Told,
+    /// The peer has closed it, and waits for the answer.
+    Closed,
+    /// The peer has violated the WebSocket protocol.
+    Violated(CloseFrame),
+    /// The peer is gone.
+    Lost,
+}
+
+/// Serves a connection until it ends. `untold` is dropped when all that the core had for it is
+/// written, its end included.
 pub(crate) async fn serve(
     socket: WebSocket,
     transport: TransportId,
@@ -45,37 +58,56 @@ pub(crate) async fn serve(
     mut request: ConnectRequest,
     core: Handle,
     sizes: Sizes,
+    untold: TaskTrackerToken,
 ) {
     request.format = Some(format);
     let (mut sink, mut stream) = socket.split();
     let (link, waiting) = link::queue(format, sizes.send_queue);
     core.open(transport, link, request);
-    tokio::select! {
-        () = read(&mut stream, transport, format, sizes.frame, &core) => {
-            core.from(transport, Input::Closed { transport }, None);
-        }
-        done = write(&mut sink, waiting, transport, &core) => {
-            match done {
-                // The core closed the connection; the peer may finish the closing handshake.
-                Ok(()) => {
-                    let _ = timeout(CLOSE_TIMEOUT, drain(&mut stream)).await;
-                }
-                Err(reason) => {
-                    debug!(transport = transport.0, "cannot be written to: {reason}");
-                    core.from(transport, Input::Closed { transport }, None);
-                }
+    let end = tokio::select! {
+        end = read(&mut stream, transport, format, sizes.frame, &core) => end,
+        written = write(&mut sink, waiting, transport, &core) => match written {
+            Ok(()) => End::Told,
+            Err(error) => {
+                debug!(transport = transport.0, "cannot be written to: {error}");
+                End::Lost
             }
         }
+    };
+    if !matches!(end, End::Told) {
+        core.from(transport, Input::Closed { transport }, None);
+    }
+    // If these fail, the peer is gone.
+    match end {
+        End::Told => {
+            drop(untold);
+            let _ = timeout(CLOSE_TIMEOUT, drain(&mut stream)).await;
+        }
+        // The answer has been made when the peer's frame was read.
+        End::Closed => {
+            let _ = sink.flush().await;
+        }
+        End::Violated(frame) => {
+            let _ = sink.send(Message::Close(Some(frame))).await;
+        }
+        End::Lost => {}
     }
 }
 
 /// Tells a peer why it is not let in, and closes.
-pub(crate) async fn refuse(mut socket: WebSocket, format: Format, error: ErrorInfo) {
+pub(crate) async fn refuse(
+    mut socket: WebSocket,
+    format: Format,
+    error: ErrorInfo,
+    untold: TaskTrackerToken,
+) {
     debug!("refused: {error}");
+    let end = closing::because(&error);
     if let Some(message) = encode(&ProtocolMessage::error(error), format) {
         let farewell = async {
             let _ = socket.send(message).await;
-            let _ = socket.send(Message::Close(None)).await;
+            let _ = socket.send(Message::Close(Some(end))).await;
+            drop(untold);
             while let Some(Ok(_)) = socket.recv().await {}
         };
         let _ = timeout(CLOSE_TIMEOUT, farewell).await;
@@ -88,7 +120,7 @@ async fn read(
     format: Format,
     frame_size: usize,
     core: &Handle,
-) {
+) -> End {
     let mut limits = DecodeLimits::default();
     limits.max_len = frame_size;
     let received = |bytes: &[u8]| match ProtocolMessage::decode_with(format, bytes, &limits) {
@@ -100,50 +132,49 @@ async fn read(
     while let Some(message) = stream.next().await {
         let bytes = message.as_ref().map_or(0, link::cost).clamp(room / IN_FLIGHT, room);
         let share = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let Ok(permit) = Arc::clone(&in_flight).acquire_many_owned(share).await else { return };
+        let Ok(permit) = Arc::clone(&in_flight).acquire_many_owned(share).await else {
+            return End::Lost;
+        };
         let input = match message {
             Ok(Message::Text(text)) => received(text.as_bytes()),
             Ok(Message::Binary(bytes)) => received(&bytes),
             Ok(Message::Ping(_) | Message::Pong(_)) => Input::Activity { transport },
-            Ok(Message::Close(_)) => return,
+            Ok(Message::Close(_)) => return End::Closed,
             Err(error) => {
                 debug!(transport = transport.0, "cannot be read from: {error}");
-                return;
+                return closing::violation(&error).map_or(End::Lost, End::Violated);
             }
         };
         core.from(transport, input, Some(permit));
     }
+    End::Lost
 }
 
-/// Writes what waits until the core has closed its end.
+/// Writes what waits until the core has closed its end. The stream has a time limit for each write.
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     mut waiting: Waiting,
     transport: TransportId,
     core: &Handle,
-) -> Result<(), String> {
+) -> Result<(), axum::Error> {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     while waiting.take(&mut batch, WRITE_BATCH).await > 0 {
         let mut short = false;
         for message in batch.drain(..) {
+            if let Message::Close(_) = message {
+                return sink.send(message).await;
+            }
             let cost = link::cost(&message);
-            in_time(sink.feed(message)).await?;
+            sink.feed(message).await?;
             short |= waiting.sent(cost);
         }
-        in_time(sink.flush()).await?;
+        sink.flush().await?;
         if short {
             core.from(transport, Input::Writable { transport }, None);
         }
     }
-    in_time(sink.send(Message::Close(None))).await
-}
-
-async fn in_time(write: impl Future<Output = Result<(), axum::Error>>) -> Result<(), String> {
-    match timeout(WRITE_TIMEOUT, write).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_elapsed) => Err("it takes nothing".to_owned()),
-    }
+    // The core has ended without a word.
+    sink.send(Message::Close(Some(closing::core_ended()))).await
 }
 
 async fn drain(stream: &mut SplitStream<WebSocket>) {

@@ -54,9 +54,9 @@ impl<'a> Record<'a> {
 }
 
 impl Store {
-    /// Opens the file, or makes it.
-    pub(crate) fn open(path: &Path) -> Result<Self, redb::Error> {
-        Self::new(Database::create(path)?)
+    /// Opens the file, or makes it. `cache` is in bytes.
+    pub(crate) fn open(path: &Path, cache: usize) -> Result<Self, redb::Error> {
+        Self::new(builder(cache).create(path)?)
     }
 
     fn new(database: Database) -> Result<Self, redb::Error> {
@@ -224,6 +224,13 @@ impl Store {
     }
 }
 
+/// Makes databases with a cache of so many bytes.
+fn builder(cache: usize) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache);
+    builder
+}
+
 /// Writes events, and who is present after them.
 fn write(
     transaction: &WriteTransaction,
@@ -266,6 +273,10 @@ fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
 
     /// A time after all that is stored.
     const LATER: UnixMillis = UnixMillis::from_millis(1_000_000);
@@ -451,5 +462,60 @@ mod tests {
         assert_eq!(store.last_serial().unwrap(), 10);
         assert_eq!(store.key_secret([1; 32]).unwrap().0, [1; 32]);
         assert_eq!(store.key_secret([2; 32]).unwrap().0, [1; 32]);
+    }
+
+    /// Keeps a database in memory, and counts how often it is read.
+    #[derive(Debug, Default)]
+    struct Counting {
+        memory: redb::backends::InMemoryBackend,
+        reads: Arc<AtomicUsize>,
+    }
+
+    impl redb::StorageBackend for Counting {
+        fn len(&self) -> Result<u64, std::io::Error> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+            self.reads.fetch_add(1, Relaxed);
+            self.memory.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self) -> Result<(), std::io::Error> {
+            self.memory.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+            self.memory.write(offset, data)
+        }
+    }
+
+    /// How often four MiB of events are read from the file when they are asked for once more.
+    fn reads_again(cache: usize) -> usize {
+        let backend = Counting::default();
+        let reads = Arc::clone(&backend.reads);
+        let store = Store::new(builder(cache).create_with_backend(backend).unwrap()).unwrap();
+        let mut message =
+            PresenceMessage::new(PresenceAction::Update).with_data("x".repeat(64 << 10));
+        message.timestamp = Some(UnixMillis::from_millis(1));
+        for serial in 1..=64 {
+            let position = Position { serial, index: 0 };
+            store.append(&[Record { channel: &"a".into(), position, message: &message }]).unwrap();
+        }
+        let all = || store.history("a", &HistoryQuery::default()).unwrap().items.len();
+        assert_eq!(all(), 64);
+        let before = reads.load(Relaxed);
+        assert_eq!(all(), 64);
+        reads.load(Relaxed) - before
+    }
+
+    #[test]
+    fn the_cache_is_as_large_as_it_was_given() {
+        assert_eq!(reads_again(64 << 20), 0);
+        assert!(reads_again(1 << 20) >= 48);
     }
 }

@@ -8,9 +8,8 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { KEY, close, realtime, startServer } from './harness.mjs';
+import { Action, KEY, attached as attachedAt, close, connect as bare, realtime, shout, startServer, upgradeHead } from './harness.mjs';
 
-const Action = { ACK: 1, NACK: 2, CONNECTED: 4, ERROR: 9, ATTACH: 10, ATTACHED: 11, PRESENCE: 14 };
 const ENTER = 2;
 const UPDATE = 4;
 
@@ -89,30 +88,8 @@ async function attack(name, run) {
   assert.deepEqual(calm.states, [], 'the calm connections stayed as they were');
 }
 
-/// A bare connection: { peer, send(frame), next(condition) }, once it is CONNECTED.
-async function connect(params = {}) {
-  const query = new URLSearchParams({ v: 6, format: 'json', key: KEY, ...params });
-  const peer = new WebSocket(`ws://127.0.0.1:${server.port}/?${query}`, { perMessageDeflate: false });
-  peer.on('error', () => {});
-  const next = (condition) => new Promise((resolve) => {
-    const look = (data) => {
-      const frame = JSON.parse(data);
-      if (!condition(frame)) return;
-      peer.off('message', look);
-      resolve(frame);
-    };
-    peer.on('message', look);
-  });
-  await next((frame) => frame.action === Action.CONNECTED);
-  return { peer, next, send: (frame) => peer.send(JSON.stringify(frame)) };
-}
-
-async function attached(channel, params) {
-  const connection = await connect(params);
-  connection.send({ action: Action.ATTACH, channel });
-  await connection.next((frame) => frame.action === Action.ATTACHED);
-  return connection;
-}
+const connect = (params) => bare(server.port, params);
+const attached = (channel, params) => attachedAt(server.port, channel, params);
 
 test('giant frames', () => attack('giant frames', async () => {
   const giants = await Promise.all(Array.from({ length: 20 }, () => connect()));
@@ -214,23 +191,17 @@ test('a flood', () => attack('a flood', async () => {
 test('slow readers', () => attack('slow readers', async () => {
   const readers = await Promise.all(Array.from({ length: 20 }, () => attached('loud')));
   for (const { peer } of readers) peer.pause();
-  const { peer, send, next } = await attached('loud', { clientId: 'loud' });
+  const loud = await attached('loud', { clientId: 'loud' });
   const COUNT = 1000;
-  const data = 'x'.repeat(20_000);
-  const all = next((frame) => frame.action === Action.ACK && frame.msgSerial + (frame.count ?? 1) === COUNT);
-  for (let i = 0; i < COUNT; i += 1) {
-    send({ action: Action.PRESENCE, channel: 'loud', msgSerial: i, presence: [{ action: UPDATE, data: data + i }] });
-    if (i % 20 === 19) await new Promise(setImmediate);
-  }
-  await all;
+  const said = await shout(loud, 'loud', COUNT);
   // One that reads again is made to know what it missed.
   const [late] = readers;
-  const current = late.next((frame) => (frame.presence ?? []).some((item) => item.data === data + (COUNT - 1)));
+  const current = late.next((frame) => (frame.presence ?? []).some((item) => item.data === said));
   late.peer.resume();
   await current;
   for (const reader of readers) reader.peer.terminate();
-  peer.terminate();
-  return `${(COUNT * data.length * readers.length) >> 20} MiB not read;`;
+  loud.peer.terminate();
+  return `${(COUNT * said.length * readers.length) >> 20} MiB not read;`;
 }));
 
 test('a message without an end', () => attack('a message without an end', async () => {
@@ -308,8 +279,7 @@ async function upgraded() {
   const socket = net.connect(server.port, '127.0.0.1');
   socket.on('error', () => {});
   await once(socket, 'connect');
-  socket.write(`GET /?v=6&format=json&key=${encodeURIComponent(KEY)} HTTP/1.1\r\nhost: x\r\n`
-    + 'connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  socket.write(upgradeHead());
   await once(socket, 'data');
   socket.resume();
   return socket;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { KEY, close, realtime, startServer, watch } from './harness.mjs';
+import { KEY, ask, close, realtime, startServer, watch } from './harness.mjs';
 
 const json = (frame) => JSON.stringify(frame);
 
@@ -25,13 +25,13 @@ async function farewell(peer) {
 }
 
 test('health, metrics, and errors in the form of the protocol', async () => {
-  const server = await startServer();
+  const server = await startServer('--metrics-token', 'of the operator');
   const base = `http://127.0.0.1:${server.port}`;
   assert.equal((await fetch(`${base}/healthz`)).status, 200);
 
   const member = realtime(server.port, { clientId: 'member' });
   await member.channels.get('counted').presence.enter();
-  const metrics = await (await fetch(`${base}/metrics`)).text();
+  const metrics = (await ask(server.port, '/metrics', { headers: { authorization: 'Bearer of the operator' } })).body.toString();
   assert.match(metrics, /^presence_members 1$/m);
   assert.match(metrics, /^presence_transports 1$/m);
   assert.match(metrics, /^# TYPE presence_opened_total counter$/m);

@@ -1,0 +1,28 @@
+//! What every response tells browsers, unless it says otherwise itself.
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, header},
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// Nothing here is a page, or is to be shown in one.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Puts the headers on all responses of a router.
+pub(crate) fn secured(router: Router) -> Router {
+    [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Members and tokens are for who asked.
+        (header::CACHE_CONTROL, "no-store"),
+    ]
+    .into_iter()
+    .fold(router, with)
+}
+
+fn with(router: Router, (name, value): (HeaderName, &'static str)) -> Router {
+    let value = HeaderValue::from_static(value);
+    router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+}
