@@ -458,6 +458,32 @@ fn syncs_that_a_connection_asks_for_by_attaching_anew() {
     rig.end();
 }
 
+/// ATTACHED said that members follow (RTP1), and the client waits for them.
+#[test]
+fn a_sync_that_is_owed_is_told_though_all_have_left() {
+    let mut rig = Rig::new();
+    let alice = rig.join("alice");
+    rig.enter(alice, 0, "here");
+    let asks = rig.open("asks");
+    let told: usize = (0..4).map(|_| syncs(&rig.attach(asks, CHANNEL), asks)).sum();
+    assert_eq!(told, 3, "the fourth is owed");
+    rig.recv(alice, json!({"action": 7}));
+    let came = rig.pass_alive(1_000, &[asks]);
+    assert_eq!((syncs(&came, asks), came.synced(asks).len()), (1, 0));
+    rig.end();
+}
+
+/// A client that may not hear of presence any more need not wait for the end of a sync.
+#[test]
+fn a_sync_that_is_owed_ends_with_the_right_to_it() {
+    let (mut rig, asks) = to_sync();
+    let told: usize = (0..4).map(|_| syncs(&rig.attach(asks, CHANNEL), asks)).sum();
+    assert_eq!(told, 3, "the fourth is owed");
+    let came = rig.authorized(asks, may(Operations::PUBLISH));
+    assert_eq!((syncs(&came, asks), came.synced(asks).len()), (1, 0));
+    rig.end();
+}
+
 #[test]
 fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
     for last in [json!({"action": 12, "channel": CHANNEL}), json!({"action": 7})] {

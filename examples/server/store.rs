@@ -504,7 +504,9 @@ mod tests {
         message.timestamp = Some(UnixMillis::from_millis(1));
         for serial in 1..=64 {
             let position = Position { serial, index: 0 };
-            store.append(&[Record { channel: &"a".into(), position, message: &message }]).unwrap();
+            store
+                .append(&[Record { channel: &"a".into(), position, message: &message }], time(1))
+                .unwrap();
         }
         let all = || store.history("a", &HistoryQuery::default()).unwrap().items.len();
         assert_eq!(all(), 64);

@@ -49,7 +49,7 @@ impl Server {
     fn believes(&self, attachment: Slot) -> bool {
         self.channels.attachment(attachment).is_some_and(|entry| {
             let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
-            entry.live && (!subscribes || entry.sync.is_some())
+            entry.live && (!subscribes || entry.sync.is_some() || entry.owed)
         })
     }
 
@@ -250,7 +250,7 @@ impl Server {
         if was_live {
             channel.attached.count(entry.granted, false);
         }
-        entry.owed = None;
+        entry.owed = false;
         let (slot, hears, syncs) = (entry.channel, entry.hears(), entry.sync.is_some());
         if hears {
             self.channels.part(attachment);

@@ -248,9 +248,8 @@ pub(super) struct Attachment {
     pub(super) sync: Option<Sync>,
     /// Whether it stands in the queue of syncs.
     pub(super) queued: bool,
-    /// Whether a sync is owed, which the client asked for too early; and whether an empty set is to
-    /// be told too.
-    pub(super) owed: Option<bool>,
+    /// Whether a sync is owed, which the client asked for too early.
+    pub(super) owed: bool,
     pub(super) syncs: Bucket,
 }
 
@@ -273,7 +272,7 @@ impl Attachment {
             first_member: None,
             sync: None,
             queued: false,
-            owed: None,
+            owed: false,
             syncs: Bucket::default(),
         }
     }

@@ -71,18 +71,24 @@ impl Server {
         self.queue_sync(attachment);
     }
 
-    /// Tells a client that the sync under way is over, though it has not had all pages: it may not
-    /// have the others, and would wait for them.
+    /// Tells a client that the sync that is under way or owed is over, though it has not had all
+    /// pages: it may not have the others, and would wait for them.
     pub(super) fn end_sync(&mut self, attachment: Slot, out: &mut Outbox) {
-        let Some(entry) = self.channels.attachment(attachment) else { return };
-        let (Some(sync), slot) = (entry.sync, entry.connection) else { return };
+        let Some(entry) = self.channels.attachment_mut(attachment) else { return };
+        let owed = core::mem::take(&mut entry.owed);
+        let (sync, slot, channel) = (entry.sync, entry.connection, entry.channel);
         if !entry.live || !entry.granted.contains(Modes::PRESENCE_SUBSCRIBE) {
             return;
         }
-        let Some(channel) = self.channels.get(entry.channel) else { return };
+        let sequence = match sync {
+            Some(sync) => sync.sequence,
+            None if owed => self.stream.next(self.now.wall),
+            None => return,
+        };
+        let Some(channel) = self.channels.get(channel) else { return };
         let frame = ProtocolMessage {
             channel: Some(channel.name.clone()),
-            channel_serial: Some(stream::sync_serial(sync.sequence, None)),
+            channel_serial: Some(stream::sync_serial(sequence, None)),
             ..ProtocolMessage::new(Action::Sync)
         };
         self.reply(slot, frame, out);
@@ -134,7 +140,8 @@ impl Server {
     }
 
     /// Starts a sync that a client asked for, unless it asks too often: then it is owed, once, and
-    /// starts as soon as the rates allow it. The request is small, and what it asks for is not.
+    /// starts as soon as the rates allow it. The request is small, and what it asks for is not. An
+    /// empty set is told then too: its client may wait for members that have left since.
     pub(super) fn sync_for_client(&mut self, attachment: Slot, though_empty: bool) {
         let limits = self.config.limits;
         let now = self.now.mono;
@@ -146,14 +153,13 @@ impl Server {
         } else if !connection.syncs.take(limits.syncs_per_connection, now, 1) {
             connection.syncs.next(limits.syncs_per_connection)
         } else {
-            let though_empty = entry.owed.take().unwrap_or_default() || though_empty;
-            self.start_sync(attachment, though_empty);
+            let owed = core::mem::take(&mut entry.owed);
+            self.start_sync(attachment, owed || though_empty);
             return;
         };
-        if entry.owed.is_none() {
+        if !core::mem::replace(&mut entry.owed, true) {
             self.counters.limited += 1;
         }
-        entry.owed = Some(entry.owed.unwrap_or_default() || though_empty);
         let more = connection.more.get_or_insert_default();
         more.syncs_at = super::sooner(more.syncs_at, Some(at));
         self.arm(slot);
@@ -171,8 +177,8 @@ impl Server {
         while let Some(attachment) = next {
             let Some(entry) = self.channels.attachment(attachment) else { break };
             next = entry.next;
-            if let Some(though_empty) = entry.owed {
-                self.sync_for_client(attachment, though_empty);
+            if entry.owed {
+                self.sync_for_client(attachment, true);
             }
         }
     }
