@@ -505,7 +505,10 @@ mod tests {
         for serial in 1..=64 {
             let position = Position { serial, index: 0 };
             store
-                .append(&[Record { channel: &"a".into(), position, message: &message }], time(1))
+                .append(
+                    &[Record { channel: &"a".into(), position, message: &message }],
+                    UnixMillis::from_millis(1),
+                )
                 .unwrap();
         }
         let all = || store.history("a", &HistoryQuery::default()).unwrap().items.len();
