@@ -30,6 +30,16 @@
 //! | another transport resumes the connection | they stay; the old transport is closed |
 //! | `Input::Kick` | they leave at once, and may enter again |
 //! | `Input::Drain` | as when the transport is lost |
+//!
+//! One call takes out no more members than [`ServerConfig::budget`] allows, for whatever reason. The
+//! rest is due at once; what is answered when all have left (CLOSED, DETACHED, ACK) is answered then,
+//! and later frames of the connection wait for it, in order.
+//!
+//! # Order and time
+//!
+//! Events of a channel are ordered by their positions, never by their stamps. A stamp is the wall clock
+//! of the call, which may have been set back. Only a leave that the server makes up is stamped later
+//! than the member that it removes, so that whoever compares them sees that it is newer (RTP2b1a).
 
 mod access;
 mod attach;
