@@ -285,6 +285,8 @@ extern crate std;
 
 mod ids;
 mod outbox;
+mod ring;
+mod slab;
 mod time;
 mod wake;
 

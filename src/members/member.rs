@@ -1,8 +1,10 @@
 //! One member, as it is stored and as it is shown.
 
+use super::Slot;
 use super::incoming::Incoming;
 use super::newness::{self, Sequence, Version};
-use super::slab::{Cell, Slot};
+use crate::ring::{Linked, Links};
+use crate::slab::Cell;
 use crate::wire::{Data, Id, Item, PresenceAction, PresenceMessage, Value};
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, sync::Arc};
@@ -27,8 +29,7 @@ pub(super) struct Record {
     pub(super) timestamp: UnixMillis,
     more: Option<Arc<More>>,
     /// Neighbours among the members of the same client id.
-    pub(super) next: Option<Link>,
-    pub(super) previous: Option<Link>,
+    pub(super) links: Links<Slot>,
 }
 
 /// An empty cell holds an empty record.
@@ -49,20 +50,9 @@ impl Cell for Record {
     }
 }
 
-/// A slot number plus one, so that an absent link takes no more room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link(core::num::NonZeroU32);
-
-impl Link {
-    pub(super) const fn to(slot: Slot) -> Option<Self> {
-        match core::num::NonZeroU32::new(slot.0.wrapping_add(1)) {
-            Some(number) => Some(Self(number)),
-            None => None,
-        }
-    }
-
-    pub(super) const fn slot(self) -> Slot {
-        Slot(self.0.get() - 1)
+impl Linked<Slot> for Record {
+    fn links(&mut self) -> &mut Links<Slot> {
+        &mut self.links
     }
 }
 
@@ -100,8 +90,7 @@ impl Record {
             seen: sync,
             timestamp: incoming.timestamp(),
             more,
-            next: None,
-            previous: None,
+            links: Links::default(),
         }
     }
 
@@ -294,7 +283,7 @@ impl<'a> Member<'a> {
     #[must_use]
     pub fn snapshot(&self) -> MemberSnapshot {
         let mut snapshot = MemberSnapshot { record: self.record.clone() };
-        (snapshot.record.next, snapshot.record.previous) = (None, None);
+        snapshot.record.links = Links::default();
         snapshot
     }
 }

@@ -9,12 +9,14 @@ mod incoming;
 mod member;
 mod newness;
 mod set;
-mod slab;
 mod sync;
 
 pub(crate) use incoming::Incoming;
 pub use member::{Member, MemberSnapshot};
 pub use newness::Version;
 pub use set::{MemberSet, Members, MembersOfClient};
-pub(crate) use slab::Slab;
-pub use slab::Slot;
+
+crate::slab::keys! {
+    /// The number of a member in its set: stable while the member is present, then used again.
+    pub struct Slot;
+}

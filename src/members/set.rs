@@ -1,9 +1,11 @@
 //! The set: storage, the two ways to find a member, iteration.
 
+use super::Slot;
 use super::incoming::Incoming;
-use super::member::{Link, Member, Record};
-use super::slab::{self, Slab, Slot};
+use super::member::{Member, Record};
 use crate::SmolStr;
+use crate::ring;
+use crate::slab::{self, Slab};
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -16,7 +18,7 @@ use hashbrown::HashTable;
 /// many connections one client id has. Iteration is in slot order, which does not depend on hashes.
 #[derive(Clone, Debug)]
 pub struct MemberSet {
-    pub(super) records: Slab<Record>,
+    pub(super) records: Slab<Slot, Record>,
     /// Of each client id the first of its members.
     firsts: HashTable<Entry>,
     /// All other members, by the whole key.
@@ -143,7 +145,7 @@ impl MemberSet {
     /// while others come and go.
     pub(crate) fn slots_of_client(&self, client_id: &str, from: u32) -> Vec<Slot> {
         let links = core::iter::successors(self.first_of(client_id), |slot| {
-            self.records.get(*slot)?.next.map(Link::slot)
+            self.records.get(*slot)?.links.next()
         });
         let mut slots: Vec<Slot> = links.filter(|slot| slot.number() >= from).collect();
         slots.retain(|slot| self.records.get(*slot).is_some_and(|record| !record.absent));
@@ -209,7 +211,7 @@ impl MemberSet {
         }
         let key_hash = self.key_hash(client_id.as_ref(), connection_id.as_ref());
         let place = Place::Other { first, key_hash };
-        if record.next.is_none() {
+        if record.links.next().is_none() {
             return Err(place);
         }
         let found = self.others.find(widen(key_hash), |entry| {
@@ -225,19 +227,17 @@ impl MemberSet {
     pub(super) fn insert(&mut self, place: Place, record: Record) -> Option<Slot> {
         let absent = record.absent;
         let slot = self.records.insert(record)?;
+        let mut first = None;
         match place {
             Place::First { client_hash: hash } => {
                 self.firsts.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
-                if let Some(record) = self.records.get_mut(slot) {
-                    // The first of a chain points at the last, so that appending is O(1).
-                    record.previous = Link::to(slot);
-                }
             }
-            Place::Other { first, key_hash: hash } => {
+            Place::Other { first: head, key_hash: hash } => {
                 self.others.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
-                self.link_after_last(first, slot);
+                first = Some(head);
             }
         }
+        ring::push_back(&mut self.records, &mut first, slot);
         self.absent += usize::from(absent);
         Some(slot)
     }
@@ -246,12 +246,14 @@ impl MemberSet {
     pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
         let record = self.records.get(slot)?;
         let client_hash = self.client_hash(&record.client_id);
-        let (next, previous) = (record.next, record.previous);
-        if let Ok(entry) = self.firsts.find_entry(widen(client_hash), |entry| entry.slot == slot) {
-            match next {
-                Some(next) => {
-                    entry.into_mut().slot = next.slot();
-                    self.promote(next.slot(), previous);
+        let is_first = |entry: &Entry| entry.slot == slot;
+        if let Ok(mut entry) = self.firsts.find_entry(widen(client_hash), is_first) {
+            let mut first = Some(slot);
+            ring::remove(&mut self.records, &mut first, slot);
+            match first {
+                Some(first) => {
+                    entry.get_mut().slot = first;
+                    self.promote(first);
                 }
                 None => {
                     entry.remove();
@@ -259,16 +261,9 @@ impl MemberSet {
             }
         } else {
             let hash = self.key_hash(&record.client_id, &record.connection_id);
-            let first = self.first_entry(client_hash, &record.client_id);
+            let mut first = self.first_entry(client_hash, &record.client_id);
             remove_entry(&mut self.others, hash, slot);
-            if let Some(before) = previous.and_then(|link| self.records.get_mut(link.slot())) {
-                before.next = next;
-            }
-            // The successor, or, behind the last, the first, which points at the last.
-            let after = next.map(Link::slot).or(first);
-            if let Some(after) = after.and_then(|slot| self.records.get_mut(slot)) {
-                after.previous = previous;
-            }
+            ring::remove(&mut self.records, &mut first, slot);
         }
         let record = self.records.remove(slot)?;
         self.absent -= usize::from(record.absent);
@@ -282,23 +277,11 @@ impl MemberSet {
         Some(record)
     }
 
-    /// Makes the second member of a client id its first.
-    fn promote(&mut self, slot: Slot, last: Option<Link>) {
-        let Some(record) = self.records.get_mut(slot) else { return };
-        record.previous = last;
+    /// The second member of a client id has become its first.
+    fn promote(&mut self, slot: Slot) {
+        let Some(record) = self.records.get(slot) else { return };
         let hash = hash_key(&self.hasher, &record.client_id, &record.connection_id);
         remove_entry(&mut self.others, hash, slot);
-    }
-
-    fn link_after_last(&mut self, first: Slot, slot: Slot) {
-        let Some(head) = self.records.get_mut(first) else { return };
-        let last = core::mem::replace(&mut head.previous, Link::to(slot));
-        if let Some(record) = last.and_then(|link| self.records.get_mut(link.slot())) {
-            record.next = Link::to(slot);
-        }
-        if let Some(record) = self.records.get_mut(slot) {
-            record.previous = last;
-        }
     }
 
     pub(crate) fn first_of(&self, client_id: &str) -> Option<Slot> {
@@ -358,7 +341,7 @@ fn shrink(table: &mut HashTable<Entry>) {
 /// The present members of a [`MemberSet`], in slot order.
 #[derive(Debug)]
 pub struct Members<'a> {
-    records: slab::Iter<'a, Record>,
+    records: slab::Iter<'a, Slot, Record>,
     /// Whether there are marks to pass over; if not, no record is read.
     marks: bool,
     left: usize,
@@ -395,7 +378,7 @@ impl<'a> Iterator for MembersOfClient<'a> {
     fn next(&mut self) -> Option<Member<'a>> {
         loop {
             let member = self.set.get(self.next?)?;
-            self.next = member.record.next.map(Link::slot);
+            self.next = member.record.links.next();
             if !member.record.absent {
                 return Some(member);
             }

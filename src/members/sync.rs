@@ -1,11 +1,12 @@
 //! What a client does with presence messages and syncs (RTP2, RTP18, RTP19).
 
+use super::Slot;
 use super::incoming::Incoming;
 use super::member::Record;
 use super::newness::{Sequence, Version};
 use super::set::{MemberSet, Place};
-use super::slab::{Slab, Slot};
 use crate::UnixMillis;
+use crate::slab::Slab;
 use crate::wire::{PresenceAction, PresenceMessage};
 
 impl MemberSet {
@@ -134,7 +135,7 @@ impl MemberSet {
             if let Fate::Leaves(made_up_at) = fate(record) {
                 self.sweep_out(slot, made_up_at, on_leave);
             }
-            let Some(next) = slot.0.checked_add(1) else { break };
+            let Some(next) = slot.number().checked_add(1) else { break };
             from = next;
         }
     }
@@ -163,7 +164,7 @@ impl MemberSet {
 /// is there (RTP19).
 #[inline(always)]
 fn newer<'a>(
-    records: &'a mut Slab<Record>,
+    records: &'a mut Slab<Slot, Record>,
     sync: u32,
     slot: Slot,
     incoming: &Incoming<'_>,

@@ -7,7 +7,8 @@ use super::occupancy::{Metrics, Occupancy, Watch};
 use super::roster::grown;
 use super::sooner;
 use super::sync::Sync;
-use crate::members::{MemberSet, Slab, Slot};
+use crate::members::{MemberSet, Slot};
+use crate::slab::Slab;
 use crate::wire::{Modes, Params, PresenceMessage};
 use crate::{Instant, SmolStr, TransportId};
 use alloc::boxed::Box;
@@ -286,9 +287,9 @@ impl Attachment {
 /// All channels and attachments.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
-    slab: Slab<Option<Channel>>,
+    slab: Slab<Slot, Option<Channel>>,
     names: HashTable<Slot>,
-    attachments: Slab<Option<Attachment>>,
+    attachments: Slab<Slot, Option<Attachment>>,
     /// Attachments by connection and channel.
     pairs: HashTable<Slot>,
     /// Bytes of the members of all channels.
@@ -450,6 +451,6 @@ impl Channels {
     }
 }
 
-fn pair_hash(attachments: &Slab<Option<Attachment>>, hasher: &FixedState, slot: Slot) -> u64 {
+fn pair_hash(attachments: &Slab<Slot, Option<Attachment>>, hasher: &FixedState, slot: Slot) -> u64 {
     attachments.get(slot).map_or(0, |a| hasher.hash_one((a.connection, a.channel)))
 }

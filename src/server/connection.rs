@@ -4,7 +4,8 @@ use super::keys::Proof;
 use super::limits::{Bucket, Serials};
 use super::unfinished::Work;
 use super::{Capability, Identity, sooner};
-use crate::members::{Slab, Slot};
+use crate::members::Slot;
+use crate::slab::Slab;
 use crate::wire::Format;
 use crate::{Instant, SmolStr, TransportId, UnixMillis};
 use alloc::boxed::Box;
@@ -188,7 +189,7 @@ fn whole_millis(duration: Duration) -> u32 {
 /// All connections, by slot, by id and by transport.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    slab: Slab<Option<Connection>>,
+    slab: Slab<Slot, Option<Connection>>,
     ids: HashTable<Slot>,
     transports: HashTable<Slot>,
     hasher: FixedState,
@@ -301,11 +302,11 @@ fn transport_hash(hasher: &FixedState, TransportId(number): TransportId) -> u64 
     run ^ number << 57
 }
 
-fn hash_in_slot(slab: &Slab<Option<Connection>>, hasher: &FixedState, slot: Slot) -> u64 {
+fn hash_in_slot(slab: &Slab<Slot, Option<Connection>>, hasher: &FixedState, slot: Slot) -> u64 {
     let transport = slab.get(slot).and_then(|connection| connection.transport);
     transport.map_or(0, |transport| transport_hash(hasher, transport))
 }
 
-fn serves(slab: &Slab<Option<Connection>>, slot: Slot, transport: TransportId) -> bool {
+fn serves(slab: &Slab<Slot, Option<Connection>>, slot: Slot, transport: TransportId) -> bool {
     slab.get(slot).is_some_and(|connection| connection.transport == Some(transport))
 }

@@ -1,30 +1,65 @@
-//! Storage with stable numbers: what is put in keeps its slot until it is taken out.
+//! Storage with stable keys: what is put in keeps its key until it is taken out.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ops::{Index, IndexMut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Entries per chunk. Chunks do not move when the slab grows, and none has slack but the last.
 const CHUNK: usize = u64::BITS as usize;
 
-/// The number of a member in its set: stable while the member is present, then used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(pub(crate) u32);
+/// What the values of a slab are found by: each kind of value has a key type of its own.
+pub(crate) trait Key: Copy + Eq + core::fmt::Debug {
+    fn from_number(number: u32) -> Self;
+    /// Dense, from 0, so that an array beside the slab can be indexed by it.
+    fn number(self) -> u32;
+}
 
-impl Slot {
-    /// The slot of this number; whether anything is in it is for the set to say.
-    #[must_use]
-    pub const fn from_number(number: u32) -> Self {
-        Self(number)
-    }
+/// Defines key types. The number is stored plus one, so that an absent key takes no more room.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $visibility:vis struct $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $visibility struct $name(core::num::NonZeroU32);
 
-    /// The number: dense, from 0, so that an array beside the set can be indexed by it.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        self.0
-    }
+        impl $name {
+            /// The key with this number; whether anything is stored under it is for the owner to
+            /// say.
+            #[must_use]
+            pub const fn from_number(number: u32) -> Self {
+                match core::num::NonZeroU32::new(number.wrapping_add(1)) {
+                    Some(number) => Self(number),
+                    // Nothing is ever stored under so large a number.
+                    None => Self(core::num::NonZeroU32::MAX),
+                }
+            }
 
-    const fn place(self) -> (usize, usize) {
-        (self.0 as usize / CHUNK, self.0 as usize % CHUNK)
-    }
+            /// The number: dense, from 0, so that an array beside the owner can be indexed by it.
+            #[must_use]
+            pub const fn number(self) -> u32 {
+                self.0.get() - 1
+            }
+        }
+
+        impl $crate::slab::Key for $name {
+            fn from_number(number: u32) -> Self {
+                Self::from_number(number)
+            }
+            fn number(self) -> u32 {
+                self.number()
+            }
+        }
+    )*};
+}
+pub(crate) use keys;
+
+fn place(key: impl Key) -> (usize, usize) {
+    place_of(key.number())
+}
+
+const fn place_of(number: u32) -> (usize, usize) {
+    (number as usize / CHUNK, number as usize % CHUNK)
 }
 
 /// A place for one value. Whether one is in it the slab knows by itself, so that it can list its
@@ -79,59 +114,60 @@ impl<C> Chunk<C> {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Slab<C> {
+pub(crate) struct Slab<K, C> {
     chunks: Vec<Chunk<C>>,
     /// Chunks that may have room. A hint: entries are checked when they are used.
     open: Vec<u32>,
     len: usize,
+    keys: PhantomData<K>,
 }
 
-impl<C: Cell> Slab<C> {
+impl<K: Key, C: Cell> Slab<K, C> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), open: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), open: Vec::new(), len: 0, keys: PhantomData }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn get(&self, slot: Slot) -> Option<&C::Value> {
-        let (at, cell) = slot.place();
+    pub(crate) fn get(&self, key: K) -> Option<&C::Value> {
+        let (at, cell) = place(key);
         let chunk = self.chunks.get(at)?;
         chunk.cells.get(cell)?.get(chunk.is_occupied(cell))
     }
 
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut C::Value> {
-        let (at, cell) = slot.place();
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut C::Value> {
+        let (at, cell) = place(key);
         let chunk = self.chunks.get_mut(at)?;
         let occupied = chunk.is_occupied(cell);
         chunk.cells.get_mut(cell)?.get_mut(occupied)
     }
 
-    /// `None` if all slot numbers are taken (four thousand million).
-    pub(crate) fn insert(&mut self, value: C::Value) -> Option<Slot> {
+    /// `None` if all keys are taken (four thousand million).
+    pub(crate) fn insert(&mut self, value: C::Value) -> Option<K> {
         let at = self.chunk_with_room()?;
         let chunk = self.chunks.get_mut(at)?;
         let cell = chunk.room()?;
-        let slot = u32::try_from(at * CHUNK + cell).ok().map(Slot)?;
+        let key = u32::try_from(at * CHUNK + cell).ok().map(K::from_number)?;
         match chunk.cells.get_mut(cell) {
             Some(free) => *free = C::of(value),
             None => chunk.cells.push(C::of(value)),
         }
         chunk.occupied |= 1 << cell;
         self.len += 1;
-        Some(slot)
+        Some(key)
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<C::Value> {
-        let (at, cell) = slot.place();
+    pub(crate) fn remove(&mut self, key: K) -> Option<C::Value> {
+        let (at, cell) = place(key);
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
         let value = chunk.cells.get_mut(cell)?.take()?;
         chunk.occupied &= !(1 << cell);
         self.len -= 1;
         if !chunk.listed {
             chunk.listed = true;
-            self.open.push(slot.0 / CHUNK as u32);
+            self.open.push(key.number() / CHUNK as u32);
         }
         // Memory of a burst is given back from the end, all but one empty chunk, so that coming
         // and going at the edge of a chunk does not allocate.
@@ -144,23 +180,24 @@ impl<C: Cell> Slab<C> {
         Some(value)
     }
 
-    /// The first occupied slot at or after `from`.
-    pub(crate) fn next_from(&self, from: u32) -> Option<(Slot, &C::Value)> {
+    /// The first value at or after the number `from`, with its key.
+    pub(crate) fn next_from(&self, from: u32) -> Option<(K, &C::Value)> {
         self.iter_from(from).next()
     }
 
-    /// What is in the slots at and after `from`, with the slots.
-    pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, C> {
-        let (at, skip) = Slot(from).place();
+    /// The values at and after the number `from`, with their keys.
+    pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, K, C> {
+        let (at, skip) = place_of(from);
         let chunks = self.chunks.get(at..).unwrap_or_default();
         let (cells, occupied) = match chunks.first() {
             Some(chunk) => (chunk.cells.as_slice(), chunk.occupied >> skip << skip),
             None => (Default::default(), 0),
         };
-        Iter { chunks: chunks.iter(), cells, occupied, start: from - skip as u32 }
+        let start = from - skip as u32;
+        Iter { chunks: chunks.iter(), cells, occupied, start, keys: PhantomData }
     }
 
-    pub(crate) fn iter(&self) -> Iter<'_, C> {
+    pub(crate) fn iter(&self) -> Iter<'_, K, C> {
         self.iter_from(0)
     }
 
@@ -186,20 +223,108 @@ impl<C: Cell> Slab<C> {
     }
 }
 
-/// What is in a slab, in slot order.
+/// A slab whose keys are its owner's own: one that dangles is a bug, not a case. It fails an
+/// assertion in tests; in production it is counted, and an empty value stands in.
 #[derive(Debug)]
-pub(crate) struct Iter<'a, C> {
+pub(crate) struct Arena<K, T> {
+    slab: Slab<K, Option<T>>,
+    /// What stands in for a value that is not there.
+    stray: Box<T>,
+    dangling: AtomicUsize,
+}
+
+impl<K: Key, T: Default> Arena<K, T> {
+    pub(crate) fn new() -> Self {
+        Self { slab: Slab::new(), stray: Box::default(), dangling: AtomicUsize::new(0) }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// How often a key dangled.
+    pub(crate) fn dangling(&self) -> usize {
+        self.dangling.load(Ordering::Relaxed)
+    }
+
+    /// A value that may be gone.
+    pub(crate) fn get(&self, key: K) -> Option<&T> {
+        self.slab.get(key)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        self.slab.get_mut(key)
+    }
+
+    /// `None` if all keys are taken (four thousand million).
+    pub(crate) fn insert(&mut self, value: T) -> Option<K> {
+        self.slab.insert(value)
+    }
+
+    pub(crate) fn remove(&mut self, key: K) -> Option<T> {
+        self.slab.remove(key)
+    }
+
+    /// The first value at or after the number `from`, with its key.
+    pub(crate) fn next_from(&self, from: u32) -> Option<(K, &T)> {
+        self.slab.next_from(from)
+    }
+}
+
+#[cold]
+fn missing(dangling: &AtomicUsize, key: impl Key) {
+    debug_assert!(false, "{key:?} dangles");
+    dangling.store(dangling.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+impl<K: Key, T: Clone> Clone for Arena<K, T> {
+    fn clone(&self) -> Self {
+        let dangling = AtomicUsize::new(self.dangling.load(Ordering::Relaxed));
+        Self { slab: self.slab.clone(), stray: self.stray.clone(), dangling }
+    }
+}
+
+impl<K: Key, T: Default> Index<K> for Arena<K, T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, key: K) -> &T {
+        if let Some(value) = self.slab.get(key) {
+            return value;
+        }
+        missing(&self.dangling, key);
+        &self.stray
+    }
+}
+
+impl<K: Key, T: Default> IndexMut<K> for Arena<K, T> {
+    #[inline]
+    fn index_mut(&mut self, key: K) -> &mut T {
+        if let Some(value) = self.slab.get_mut(key) {
+            return value;
+        }
+        missing(&self.dangling, key);
+        self.stray = Box::default();
+        &mut self.stray
+    }
+}
+
+/// What is in a slab, in the order of keys.
+#[derive(Debug)]
+pub(crate) struct Iter<'a, K, C> {
     /// The chunk that is being listed, and those behind it.
     chunks: core::slice::Iter<'a, Chunk<C>>,
     cells: &'a [C],
     /// What is left of its cells.
     occupied: u64,
-    /// The slot of its first cell.
+    /// The number of its first cell.
     start: u32,
+    keys: PhantomData<K>,
 }
 
-impl<'a, C: Cell> Iterator for Iter<'a, C> {
-    type Item = (Slot, &'a C::Value);
+impl<'a, K: Key, C: Cell> Iterator for Iter<'a, K, C> {
+    type Item = (K, &'a C::Value);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -212,17 +337,18 @@ impl<'a, C: Cell> Iterator for Iter<'a, C> {
         let cell = self.occupied.trailing_zeros();
         self.occupied &= self.occupied - 1;
         let value = self.cells.get(cell as usize)?.get(true)?;
-        Some((Slot(self.start.wrapping_add(cell)), value))
+        Some((K::from_number(self.start.wrapping_add(cell)), value))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::members::Slot;
 
     #[test]
     fn slots_are_stable_and_used_again() {
-        let mut slab = Slab::<Option<u32>>::new();
+        let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         assert_eq!(
             slots.iter().map(|s| s.number()).collect::<Vec<_>>(),
@@ -239,7 +365,7 @@ mod tests {
 
     #[test]
     fn iteration_goes_on_from_any_slot() {
-        let mut slab = Slab::<Option<u32>>::new();
+        let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         for slot in &slots[10..290] {
             slab.remove(*slot);
@@ -256,7 +382,7 @@ mod tests {
 
     #[test]
     fn memory_of_a_burst_is_given_back() {
-        let mut slab = Slab::<Option<u32>>::new();
+        let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..10_000).filter_map(|n| slab.insert(n)).collect();
         for slot in slots.iter().skip(1) {
             slab.remove(*slot);

@@ -1,0 +1,130 @@
+//! Lists of values that stand in a slab, linked by their keys.
+//!
+//! The owner of a list keeps the key of its first value. The first points back at the last, so that
+//! both ends are at hand; the last points at nothing.
+
+use crate::slab::{Cell, Key, Slab};
+
+/// The neighbours of a value in its list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links<K> {
+    next: Option<K>,
+    previous: Option<K>,
+}
+
+impl<K> Default for Links<K> {
+    fn default() -> Self {
+        Self { next: None, previous: None }
+    }
+}
+
+impl<K: Copy> Links<K> {
+    pub(crate) const fn next(&self) -> Option<K> {
+        self.next
+    }
+}
+
+/// A value that stands in a list of such values.
+pub(crate) trait Linked<K> {
+    fn links(&mut self) -> &mut Links<K>;
+}
+
+/// Where the values of lists are stored.
+pub(crate) trait Nodes<K> {
+    fn links(&mut self, key: K) -> Option<&mut Links<K>>;
+}
+
+impl<K: Key, C: Cell> Nodes<K> for Slab<K, C>
+where
+    C::Value: Linked<K>,
+{
+    fn links(&mut self, key: K) -> Option<&mut Links<K>> {
+        self.get_mut(key).map(Linked::links)
+    }
+}
+
+/// Puts a value, which is in no list, before all others.
+pub(crate) fn push_front<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
+    let next = first.replace(key);
+    let last = match next.and_then(|next| nodes.links(next)) {
+        Some(links) => links.previous.replace(key),
+        None => Some(key),
+    };
+    if let Some(links) = nodes.links(key) {
+        *links = Links { next, previous: last };
+    }
+}
+
+/// Puts a value, which is in no list, behind all others.
+pub(crate) fn push_back<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
+    let Some(head) = *first else { return push_front(nodes, first, key) };
+    let last = nodes.links(head).and_then(|links| links.previous.replace(key));
+    if let Some(links) = last.and_then(|last| nodes.links(last)) {
+        links.next = Some(key);
+    }
+    if let Some(links) = nodes.links(key) {
+        *links = Links { next: None, previous: last };
+    }
+}
+
+/// Takes a value out of its list.
+pub(crate) fn remove<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
+    let Some(links) = nodes.links(key) else { return };
+    let Links { next, previous } = core::mem::take(links);
+    if *first == Some(key) {
+        *first = next;
+    } else if let Some(links) = previous.and_then(|previous| nodes.links(previous)) {
+        links.next = next;
+    }
+    // Behind the last comes the first again, which points at the last.
+    if let Some(links) = next.or(*first).and_then(|after| nodes.links(after)) {
+        links.previous = previous;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::Slot;
+    use alloc::collections::VecDeque;
+    use alloc::vec::Vec;
+
+    impl Linked<Slot> for Links<Slot> {
+        fn links(&mut self) -> &mut Self {
+            self
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_ring_does_what_a_queue_does(steps in proptest::collection::vec((0..4u8, 0..8usize), 1..100)) {
+            let mut nodes = Slab::<Slot, Option<Links<Slot>>>::new();
+            let (mut first, mut model) = (None, VecDeque::new());
+            for (step, place) in steps {
+                match step {
+                    0 | 1 => {
+                        let key = nodes.insert(Links::default()).unwrap();
+                        if step == 0 {
+                            push_front(&mut nodes, &mut first, key);
+                            model.push_front(key);
+                        } else {
+                            push_back(&mut nodes, &mut first, key);
+                            model.push_back(key);
+                        }
+                    }
+                    _ => {
+                        if let Some(key) = model.remove(place) {
+                            remove(&mut nodes, &mut first, key);
+                            nodes.remove(key);
+                        }
+                    }
+                }
+                let forwards = core::iter::successors(first, |key| nodes.get(*key)?.next());
+                let forwards: Vec<_> = forwards.collect();
+                proptest::prop_assert_eq!(&forwards, &model.iter().copied().collect::<Vec<_>>());
+                let last = first.and_then(|first| nodes.get(first)).and_then(|links| links.previous);
+                proptest::prop_assert_eq!(last, model.back().copied());
+            }
+        }
+    }
+}
