@@ -284,6 +284,7 @@ extern crate alloc;
 extern crate std;
 
 mod ids;
+mod lookup;
 mod outbox;
 mod ring;
 mod slab;

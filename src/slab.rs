@@ -1,5 +1,6 @@
 //! Storage with stable keys: what is put in keeps its key until it is taken out.
 
+use crate::ring::{Linked, Links, Nodes};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -27,7 +28,7 @@ macro_rules! keys {
             /// The key with this number; whether anything is stored under it is for the owner to
             /// say.
             #[must_use]
-            pub const fn from_number(number: u32) -> Self {
+            $visibility const fn from_number(number: u32) -> Self {
                 match core::num::NonZeroU32::new(number.wrapping_add(1)) {
                     Some(number) => Self(number),
                     // Nothing is ever stored under so large a number.
@@ -37,7 +38,7 @@ macro_rules! keys {
 
             /// The number: dense, from 0, so that an array beside the owner can be indexed by it.
             #[must_use]
-            pub const fn number(self) -> u32 {
+            $visibility const fn number(self) -> u32 {
                 self.0.get() - 1
             }
         }
@@ -68,6 +69,7 @@ pub(crate) trait Cell {
     type Value;
 
     fn of(value: Self::Value) -> Self;
+    fn empty() -> Self;
     /// What is in it. The slab tells whether something is; a cell that knows by itself need not ask.
     fn get(&self, occupied: bool) -> Option<&Self::Value>;
     fn get_mut(&mut self, occupied: bool) -> Option<&mut Self::Value>;
@@ -80,6 +82,9 @@ impl<T> Cell for Option<T> {
 
     fn of(value: T) -> Self {
         Some(value)
+    }
+    fn empty() -> Self {
+        None
     }
     fn get(&self, _occupied: bool) -> Option<&T> {
         self.as_ref()
@@ -157,6 +162,27 @@ impl<K: Key, C: Cell> Slab<K, C> {
         chunk.occupied |= 1 << cell;
         self.len += 1;
         Some(key)
+    }
+
+    /// Puts a value in under a key that another slab gave out, and that is free here.
+    fn insert_at(&mut self, key: K, value: C::Value) {
+        let (at, cell) = place(key);
+        while self.chunks.len() <= at {
+            self.chunks.push(Chunk { cells: Vec::new(), occupied: 0, listed: true });
+        }
+        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        if chunk.cells.len() <= cell {
+            // A small set stays small; a large one takes whole chunks.
+            if at > 0 {
+                chunk.cells.reserve_exact(CHUNK - chunk.cells.len());
+            }
+            chunk.cells.resize_with(cell + 1, C::empty);
+        }
+        if let Some(free) = chunk.cells.get_mut(cell) {
+            *free = C::of(value);
+            chunk.occupied |= 1 << cell;
+            self.len += 1;
+        }
     }
 
     pub(crate) fn remove(&mut self, key: K) -> Option<C::Value> {
@@ -262,8 +288,17 @@ impl<K: Key, T: Default> Arena<K, T> {
         self.slab.insert(value)
     }
 
-    pub(crate) fn remove(&mut self, key: K) -> Option<T> {
-        self.slab.remove(key)
+    /// Puts a value in under a key that another arena gave out: the two have the same keys.
+    pub(crate) fn insert_at(&mut self, key: K, value: T) {
+        self.slab.insert_at(key, value);
+    }
+
+    /// The value, which is there.
+    pub(crate) fn remove(&mut self, key: K) -> T {
+        self.slab.remove(key).unwrap_or_else(|| {
+            missing(&self.dangling, key);
+            T::default()
+        })
     }
 
     /// The first value at or after the number `from`, with its key.
@@ -276,6 +311,12 @@ impl<K: Key, T: Default> Arena<K, T> {
 fn missing(dangling: &AtomicUsize, key: impl Key) {
     debug_assert!(false, "{key:?} dangles");
     dangling.store(dangling.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+impl<K: Key, T: Linked<K> + Default> Nodes<K> for Arena<K, T> {
+    fn links(&mut self, key: K) -> Option<&mut Links<K>> {
+        Some(self[key].links())
+    }
 }
 
 impl<K: Key, T: Clone> Clone for Arena<K, T> {

@@ -39,6 +39,9 @@ impl Cell for Record {
     fn of(record: Self) -> Self {
         record
     }
+    fn empty() -> Self {
+        Self::default()
+    }
     fn get(&self, occupied: bool) -> Option<&Self> {
         occupied.then_some(self)
     }

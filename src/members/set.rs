@@ -4,13 +4,13 @@ use super::Slot;
 use super::incoming::Incoming;
 use super::member::{Member, Record};
 use crate::SmolStr;
+use crate::lookup::{Lookup, fold};
 use crate::ring;
 use crate::slab::{self, Slab};
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 /// The members of one channel.
 ///
@@ -20,20 +20,13 @@ use hashbrown::HashTable;
 pub struct MemberSet {
     pub(super) records: Slab<Slot, Record>,
     /// Of each client id the first of its members.
-    firsts: HashTable<Entry>,
+    firsts: Lookup<Slot>,
     /// All other members, by the whole key.
-    others: HashTable<Entry>,
+    others: Lookup<Slot>,
     hasher: FixedState,
     pub(super) absent: usize,
     pub(super) sync: u32,
     pub(super) syncing: bool,
-}
-
-/// Half of the hash stands beside the slot, so that a growing table need not read the members.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    slot: Slot,
-    hash: u32,
 }
 
 /// Where a member that is not in the set belongs.
@@ -45,17 +38,6 @@ pub(super) enum Place {
     Other { first: Slot, key_hash: u32 },
 }
 
-impl Entry {
-    const fn full_hash(&self) -> u64 {
-        widen(self.hash)
-    }
-}
-
-/// Both ends of a table's hash are used: the low bits for the place, the high ones for the tag.
-const fn widen(hash: u32) -> u64 {
-    (hash as u64) << 32 | hash as u64
-}
-
 impl MemberSet {
     /// An empty set. The seed makes collisions unpredictable for peers; it never shows in any
     /// result.
@@ -63,8 +45,8 @@ impl MemberSet {
     pub fn new(seed: u64) -> Self {
         Self {
             records: Slab::new(),
-            firsts: HashTable::new(),
-            others: HashTable::new(),
+            firsts: Lookup::new(),
+            others: Lookup::new(),
             hasher: FixedState::with_seed(seed),
             absent: 0,
             sync: 0,
@@ -185,8 +167,8 @@ impl MemberSet {
     /// Takes everybody out.
     pub fn clear(&mut self) {
         self.records = Slab::new();
-        self.firsts = HashTable::new();
-        self.others = HashTable::new();
+        self.firsts = Lookup::new();
+        self.others = Lookup::new();
         self.absent = 0;
         self.syncing = false;
     }
@@ -214,13 +196,12 @@ impl MemberSet {
         if record.links.next().is_none() {
             return Err(place);
         }
-        let found = self.others.find(widen(key_hash), |entry| {
-            entry.hash == key_hash
-                && self.records.get(entry.slot).is_some_and(|record| {
-                    record.connection_id == *connection_id && record.client_id == *client_id
-                })
+        let found = self.others.find(key_hash, |slot| {
+            self.records.get(slot).is_some_and(|record| {
+                record.connection_id == *connection_id && record.client_id == *client_id
+            })
         });
-        found.map(|entry| entry.slot).ok_or(place)
+        found.ok_or(place)
     }
 
     /// Stores a member that is not in the set yet, where `locate` said.
@@ -230,10 +211,10 @@ impl MemberSet {
         let mut first = None;
         match place {
             Place::First { client_hash: hash } => {
-                self.firsts.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
+                self.firsts.insert(hash, slot);
             }
             Place::Other { first: head, key_hash: hash } => {
-                self.others.insert_unique(widen(hash), Entry { slot, hash }, Entry::full_hash);
+                self.others.insert(hash, slot);
                 first = Some(head);
             }
         }
@@ -246,34 +227,24 @@ impl MemberSet {
     pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
         let record = self.records.get(slot)?;
         let client_hash = self.client_hash(&record.client_id);
-        let is_first = |entry: &Entry| entry.slot == slot;
-        if let Ok(mut entry) = self.firsts.find_entry(widen(client_hash), is_first) {
+        if self.firsts.find(client_hash, |first| first == slot).is_some() {
             let mut first = Some(slot);
             ring::remove(&mut self.records, &mut first, slot);
             match first {
                 Some(first) => {
-                    entry.get_mut().slot = first;
+                    self.firsts.replace(client_hash, slot, first);
                     self.promote(first);
                 }
-                None => {
-                    entry.remove();
-                }
+                None => self.firsts.remove(client_hash, slot),
             }
         } else {
-            let hash = self.key_hash(&record.client_id, &record.connection_id);
+            let key_hash = self.key_hash(&record.client_id, &record.connection_id);
             let mut first = self.first_entry(client_hash, &record.client_id);
-            remove_entry(&mut self.others, hash, slot);
             ring::remove(&mut self.records, &mut first, slot);
+            self.others.remove(key_hash, slot);
         }
         let record = self.records.remove(slot)?;
         self.absent -= usize::from(record.absent);
-        if self.records.len() == 0 {
-            self.firsts = HashTable::new();
-            self.others = HashTable::new();
-        } else {
-            shrink(&mut self.firsts);
-            shrink(&mut self.others);
-        }
         Some(record)
     }
 
@@ -281,7 +252,7 @@ impl MemberSet {
     fn promote(&mut self, slot: Slot) {
         let Some(record) = self.records.get(slot) else { return };
         let hash = hash_key(&self.hasher, &record.client_id, &record.connection_id);
-        remove_entry(&mut self.others, hash, slot);
+        self.others.remove(hash, slot);
     }
 
     pub(crate) fn first_of(&self, client_id: &str) -> Option<Slot> {
@@ -293,11 +264,8 @@ impl MemberSet {
         T: ?Sized,
         SmolStr: PartialEq<T>,
     {
-        let found = self.firsts.find(widen(hash), |entry| {
-            entry.hash == hash
-                && self.records.get(entry.slot).is_some_and(|r| r.client_id == *client_id)
-        });
-        found.map(|entry| entry.slot)
+        self.firsts
+            .find(hash, |slot| self.records.get(slot).is_some_and(|r| r.client_id == *client_id))
     }
 
     fn client_hash(&self, client_id: &str) -> u32 {
@@ -319,23 +287,6 @@ impl<'a> IntoIterator for &'a MemberSet {
 
 fn hash_key(hasher: &FixedState, client_id: &str, connection_id: &str) -> u32 {
     fold(hasher.hash_one((client_id, connection_id)))
-}
-
-const fn fold(hash: u64) -> u32 {
-    (hash ^ (hash >> 32)) as u32
-}
-
-fn remove_entry(table: &mut HashTable<Entry>, hash: u32, slot: Slot) {
-    if let Ok(entry) = table.find_entry(widen(hash), |entry| entry.slot == slot) {
-        entry.remove();
-    }
-}
-
-/// Gives a burst's memory back once a table is mostly empty; amortised O(1).
-fn shrink(table: &mut HashTable<Entry>) {
-    if table.capacity() > 64 && table.len() < table.capacity() / 8 {
-        table.shrink_to(table.len() * 2, Entry::full_hash);
-    }
 }
 
 /// The present members of a [`MemberSet`], in slot order.
