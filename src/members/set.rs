@@ -31,7 +31,7 @@ pub struct MemberSet {
 
 /// Where a member that is not in the set belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// It is the first of its client id.
     First { client_hash: u32 },
     /// Its client id has members; this is the first.
@@ -140,16 +140,33 @@ impl MemberSet {
     /// no client id or connection id (an empty one is none).
     pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
         let incoming = Incoming::complete(message)?;
-        match self.locate(incoming.client_id, incoming.connection_id) {
+        self.put_incoming(self.locate(incoming.client_id, incoming.connection_id), &incoming)
+    }
+
+    /// The same where [`locate`](Self::locate) said.
+    pub(crate) fn put_at(
+        &mut self,
+        place: Result<Slot, Place>,
+        message: &PresenceMessage,
+    ) -> Option<Slot> {
+        self.put_incoming(place, &Incoming::complete(message)?)
+    }
+
+    fn put_incoming(
+        &mut self,
+        place: Result<Slot, Place>,
+        incoming: &Incoming<'_>,
+    ) -> Option<Slot> {
+        match place {
             Ok(slot) => {
                 let record = self.records.get_mut(slot)?;
-                record.replace(&incoming, incoming.sequence());
+                record.replace(incoming, incoming.sequence());
                 if core::mem::replace(&mut record.absent, false) {
                     self.absent -= 1;
                 }
                 Some(slot)
             }
-            Err(place) => self.insert(place, Record::new(&incoming, self.sync)),
+            Err(place) => self.insert(place, Record::new(incoming, self.sync)),
         }
     }
 
@@ -176,7 +193,7 @@ impl MemberSet {
     /// The slot of a member, or where a member with this key belongs.
     ///
     /// Two `SmolStr` are compared faster than one with a `str`: short ones as a whole.
-    pub(super) fn locate<T>(&self, client_id: &T, connection_id: &T) -> Result<Slot, Place>
+    pub(crate) fn locate<T>(&self, client_id: &T, connection_id: &T) -> Result<Slot, Place>
     where
         T: AsRef<str> + ?Sized,
         SmolStr: PartialEq<T>,

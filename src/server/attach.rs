@@ -1,38 +1,38 @@
 //! Channels are attached, detached, and lose or gain modes.
 
 use super::access::{DEFAULT_MODES, matches};
-use super::channel::{Attachment, Channel};
-use super::occupancy::Metrics;
-use super::{LeaveCause, Outbox, Server, stream};
+use super::connections::AttachmentSlot;
+use super::delivery::Metrics;
+use super::state::{self, ConnectionSlot};
+use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
-use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 impl Server {
-    pub(super) fn attach(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    pub(super) fn attach(
+        &mut self,
+        slot: ConnectionSlot,
+        frame: ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         let name = frame.channel.clone().unwrap_or_default();
-        let attached = self
-            .channels
-            .by_name(&name)
-            .and_then(|channel| self.channels.pair(slot, channel))
-            .is_some_and(|attachment| self.believes(attachment));
+        let before = self.attachment(slot, &name);
+        let stale = before.is_some_and(|attachment| self.may_hold_stale_members(attachment));
         match self.try_attach(slot, &name, &frame, out) {
             Ok(None) => self.put_off(slot, frame),
             Ok(Some(attachment)) => {
-                self.sync_for_client(attachment, attached);
+                self.sync_for_client(attachment, stale);
                 // Who asks for the occupancy is told at once, even if nothing changes.
-                let watched = self.channels.attachment(attachment);
-                if let Some((channel, false)) =
-                    watched.map(|entry| (entry.channel, entry.metrics.is_empty()))
-                {
-                    self.tell_occupancy(channel, Some(attachment), out);
+                if !self.delivery.listener(attachment).metrics().is_empty() {
+                    let channel = self.connections.attachment(attachment).channel();
+                    self.deliver_occupancy(channel, &[attachment], out);
                 }
             }
             Err(error) => {
                 // What was attached before no longer is.
-                let channel = self.channels.by_name(&name);
-                if let Some(attachment) = channel.and_then(|c| self.channels.pair(slot, c))
+                if let Some(attachment) = self.attachment(slot, &name)
                     && !self.end_attachment(attachment, LeaveCause::RightLost, out)
                 {
                     self.put_off(slot, frame);
@@ -43,31 +43,35 @@ impl Server {
         }
     }
 
-    /// Whether the client of an attachment may believe in members that left: it is attached and did
+    /// The attachment of a connection to the channel with this name.
+    pub(super) fn attachment(&self, slot: ConnectionSlot, name: &str) -> Option<AttachmentSlot> {
+        self.connections.pair(slot, self.state.by_name(name)?)
+    }
+
+    /// Whether the client of an attachment may hold members that have left: it is attached and did
     /// not hear of presence, or is in a sync that will not go on. An empty set is told to it too,
     /// for it takes an ATTACHED with RESUMED to change nothing.
-    fn believes(&self, attachment: Slot) -> bool {
-        self.channels.attachment(attachment).is_some_and(|entry| {
-            let subscribes = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
-            entry.live && (!subscribes || entry.sync.is_some() || entry.owed)
-        })
+    fn may_hold_stale_members(&self, attachment: AttachmentSlot) -> bool {
+        let entry = self.connections.attachment(attachment);
+        let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
+        let awaits_sync = self.delivery.listener(attachment).awaits_sync();
+        entry.is_active() && (!subscribes || awaits_sync)
     }
 
     /// Attaches, and answers. `None` if members have to leave first for whom this call's budget was
     /// not enough.
     fn try_attach(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         name: &SmolStr,
         frame: &ProtocolMessage,
         out: &mut Outbox,
-    ) -> Result<Option<Slot>, ErrorInfo> {
+    ) -> Result<Option<AttachmentSlot>, ErrorInfo> {
         let limits = self.config.limits;
         check_name(name, limits.channel_name)?;
-        let serial = frame.channel_serial.as_deref().and_then(stream::parse);
+        let serial = frame.channel_serial.as_deref().and_then(state::parse);
         let wanted = Wanted::read(frame, limits.params)?;
-        let connection = self.connections.get(slot).ok_or_else(ErrorInfo::default)?;
-        let granted = wanted.modes & connection.capability.on(name).modes();
+        let granted = wanted.modes & self.connections.get(slot).capability().on(name).modes();
         if granted.is_empty() {
             let message = "The capability does not allow any of the modes that were asked for";
             return Err(ErrorInfo::new(40160, 401, message));
@@ -81,9 +85,7 @@ impl Server {
             return Ok(None);
         }
         self.set_modes(attachment, wanted.modes, granted, out);
-        if let Some(entry) = self.channels.attachment_mut(attachment) {
-            entry.params = (!wanted.params.is_empty()).then(|| Box::new(wanted.params));
-        }
+        self.connections.set_params(attachment, wanted.params);
         let error = (!resumed && frame.channel_serial.is_some()).then(|| {
             ErrorInfo::new(
                 90003,
@@ -91,22 +93,25 @@ impl Server {
                 "Messages may have been missed since the channel was attached",
             )
         });
-        self.wake_up(attachment, out);
+        self.activate(attachment, out);
         self.send_attached(attachment, resumed, error, out);
-        self.set_metrics(attachment, wanted.metrics);
+        self.delivery.set_metrics(attachment, wanted.metrics);
         Ok(Some(attachment))
     }
 
     /// The attachment of a connection to a channel; made, with the channel, if there is none.
-    fn attachment_for(&mut self, slot: Slot, name: &SmolStr) -> Result<Slot, ErrorInfo> {
+    fn attachment_for(
+        &mut self,
+        slot: ConnectionSlot,
+        name: &SmolStr,
+    ) -> Result<AttachmentSlot, ErrorInfo> {
         let limits = self.config.limits;
-        let found = self.channels.by_name(name);
-        if let Some(attachment) = found.and_then(|channel| self.channels.pair(slot, channel)) {
+        let found = self.state.by_name(name);
+        if let Some(attachment) = found.and_then(|channel| self.connections.pair(slot, channel)) {
             return Ok(attachment);
         }
-        let count = self.connections.get(slot).map_or(0, |c| c.attachments as usize);
-        let full = count >= limits.channels_per_connection
-            || (found.is_none() && self.channels.len() >= limits.channels);
+        let full = self.connections.get(slot).attachments() >= limits.channels_per_connection
+            || (found.is_none() && self.state.channels() >= limits.channels);
         if full {
             self.counters.limited += 1;
             let message = "The maximum number of channels is attached already";
@@ -116,28 +121,17 @@ impl Server {
         let channel = match found {
             Some(channel) => channel,
             None => {
-                let serial = self.stream.next(self.now.wall);
+                let seed = self.keys.random();
+                let channel = self.state.open_channel(self.now, name, seed).ok_or_else(no_room)?;
                 let rules = &self.config.coalesce;
                 let rule = rules.iter().find(|rule| matches(&rule.channels, name));
                 let window = rule.map(|rule| rule.window).filter(|window| !window.is_zero());
-                let seed = self.keys.random();
-                self.channels
-                    .insert(Channel::new(name.clone(), serial, seed, window))
-                    .ok_or_else(no_room)?
+                self.delivery.open(channel, window);
+                channel
             }
         };
-        let attachment =
-            self.channels.attach(Attachment::new(slot, channel)).ok_or_else(no_room)?;
-        let first = self.connections.get_mut(slot).and_then(|connection| {
-            connection.attachments = connection.attachments.saturating_add(1);
-            connection.first.replace(attachment)
-        });
-        if let Some(first) = first.and_then(|first| self.channels.attachment_mut(first)) {
-            first.previous = Some(attachment);
-        }
-        if let Some(entry) = self.channels.attachment_mut(attachment) {
-            entry.next = first;
-        }
+        let attachment = self.connections.attach(slot, channel).ok_or_else(no_room)?;
+        self.delivery.attach(attachment, channel);
         Ok(attachment)
     }
 
@@ -145,158 +139,176 @@ impl Server {
     /// while it was away, and those that were lost on the way, as the serial shows that it has.
     fn continues(
         &self,
-        attachment: Slot,
+        attachment: AttachmentSlot,
         granted: Modes,
         serial: Option<u64>,
         has_serial: bool,
     ) -> bool {
-        let Some(entry) = self.channels.attachment(attachment) else { return false };
-        let Some(channel) = self.channels.get(entry.channel) else { return false };
-        if entry.live {
+        let entry = self.connections.attachment(attachment);
+        let listener = self.delivery.listener(attachment);
+        let last_message = self.state.channel(entry.channel()).last_message();
+        let has_all = listener.message_mark() >= last_message;
+        if entry.is_active() {
             // What is sent on this transport arrives, unless it was held back.
-            return entry.message_place.is_some()
-                || !entry.granted.contains(Modes::SUBSCRIBE)
-                || entry.message_mark >= channel.last_message;
+            return listener.hears_messages()
+                || !entry.granted().contains(Modes::SUBSCRIBE)
+                || has_all;
         }
-        let was_here = !entry.granted.is_empty();
+        let was_here = !entry.granted().is_empty();
         if !was_here {
-            return serial.is_some_and(|serial| serial >= channel.last_message);
+            return serial.is_some_and(|serial| serial >= last_message);
         }
         if !granted.contains(Modes::SUBSCRIBE) {
             return true;
         }
         // All messages were sent to it, and it has those that were sent. Its serial alone does not
         // tell: presence and answers move it on, past messages that were held back.
-        entry.message_mark >= channel.last_message
-            && serial.map_or(!has_serial, |serial| serial >= channel.last_message)
+        has_all && serial.map_or(!has_serial, |serial| serial >= last_message)
     }
 
-    /// Takes an attachment's members out that cannot stay under what it is granted from now on, or
+    /// Removes an attachment's members that cannot stay under what it is granted from now on, or
     /// whose client attaches anew and does not know them. Who hears of them now is told. Tells
     /// whether all of them have left.
-    fn dismiss(&mut self, attachment: Slot, granted: Modes, anew: bool, out: &mut Outbox) -> bool {
-        let Some(entry) = self.channels.attachment(attachment) else { return true };
+    fn dismiss(
+        &mut self,
+        attachment: AttachmentSlot,
+        granted: Modes,
+        anew: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        let entry = self.connections.attachment(attachment);
         let cause = if !granted.contains(Modes::PRESENCE) {
             LeaveCause::RightLost
-        } else if anew && !entry.live {
+        } else if anew && !entry.is_active() {
             LeaveCause::Detached
         } else {
             return true;
         };
-        let channel = entry.channel;
+        let channel = entry.channel();
         let done = self.dismiss_all(attachment, cause, out);
-        self.tell_leaves(channel, out);
+        self.deliver_batch(channel, out);
         done
     }
 
-    /// Sets what an attachment may do, and takes it out of the audiences until it is woken up.
-    fn set_modes(&mut self, attachment: Slot, requested: Modes, granted: Modes, out: &mut Outbox) {
-        if let Some(entry) = self.channels.attachment(attachment).filter(|entry| entry.live) {
-            // It would not be told any more of what is gathered.
-            self.tell_pending(entry.channel, out);
+    /// Sets what an attachment may do, and takes it out of the audiences until it is activated.
+    fn set_modes(
+        &mut self,
+        attachment: AttachmentSlot,
+        requested: Modes,
+        granted: Modes,
+        out: &mut Outbox,
+    ) {
+        let entry = self.connections.attachment(attachment);
+        let (channel, active, before) = (entry.channel(), entry.is_active(), entry.granted());
+        if active {
+            // It would not be told any more of what is coalesced.
+            self.deliver_coalesced(channel, out);
         }
-        self.channels.part(attachment);
+        self.part(attachment);
         if !granted.contains(Modes::PRESENCE_SUBSCRIBE) {
             self.end_sync(attachment, out);
         }
-        self.stop_sync(attachment);
-        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        if entry.live {
-            channel.attached.count(entry.granted, false);
-            channel.attached.count(granted, true);
+        self.delivery.stop_sync(attachment);
+        if active {
+            let feed = self.delivery.feed_mut(channel);
+            feed.count(before, false);
+            feed.count(granted, true);
         }
-        entry.requested = requested;
-        entry.granted = granted;
+        self.connections.set_modes(attachment, requested, granted);
     }
 
-    fn set_metrics(&mut self, attachment: Slot, metrics: Metrics) {
-        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        let before = core::mem::replace(&mut entry.metrics, metrics);
-        match (before.is_empty(), metrics.is_empty()) {
-            (true, false) => channel.watchers.push(attachment),
-            (false, true) => channel.watchers.retain(|watcher| *watcher != attachment),
-            _ => {}
-        }
+    /// Takes an attachment out of the audiences.
+    pub(super) fn part(&mut self, attachment: AttachmentSlot) {
+        let channel = self.state.channel(self.connections.attachment(attachment).channel());
+        self.delivery.part(attachment, channel.last_presence(), channel.last_message());
     }
 
     /// The present transport attaches: the attachment counts, and hears what its modes allow.
-    fn wake_up(&mut self, attachment: Slot, out: &mut Outbox) {
-        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        let Some(connection) = self.connections.get(entry.connection) else { return };
-        let Some(transport) = connection.transport else { return };
-        let was_live = core::mem::replace(&mut entry.live, true);
-        if !was_live {
-            channel.attached.count(entry.granted, true);
+    fn activate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
+        let entry = self.connections.attachment(attachment);
+        let (slot, granted) = (entry.channel(), entry.granted());
+        let connection = self.connections.get(entry.connection());
+        let Some(transport) = connection.transport() else { return };
+        let congested = connection.is_congested();
+        let is_new = self.connections.set_active(attachment, true);
+        if is_new {
+            self.delivery.feed_mut(slot).count(granted, true);
         }
-        let slot = entry.channel;
-        if connection.congested {
+        if congested {
             // What one that was attached already has missed by now, it still has to be told.
-            if !was_live {
-                entry.presence_mark = channel.last_presence;
-                entry.message_mark = channel.last_message;
+            if is_new {
+                let channel = self.state.channel(slot);
+                let (presence, messages) = (channel.last_presence(), channel.last_message());
+                self.delivery.listener_mut(attachment).mark(presence, messages);
             }
         } else {
-            // What is gathered is older than this listener.
-            self.tell_pending(slot, out);
-            self.channels.join(attachment, transport);
+            // What is coalesced is older than this listener.
+            self.deliver_coalesced(slot, out);
+            self.delivery.join(attachment, granted, transport);
         }
         self.occupancy_changed(slot, out);
     }
 
-    /// The transport that attached is gone.
-    pub(super) fn set_asleep(&mut self, attachment: Slot, out: &mut Outbox) {
-        let Some((entry, channel)) = self.channels.both_mut(attachment) else { return };
-        let was_live = core::mem::replace(&mut entry.live, false);
-        if was_live {
-            channel.attached.count(entry.granted, false);
+    /// The transport that attached is gone, or detaches.
+    pub(super) fn deactivate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
+        let was_active = self.connections.set_active(attachment, false);
+        self.delivery.listener_mut(attachment).set_owed(false);
+        self.part(attachment);
+        self.delivery.stop_sync(attachment);
+        if was_active {
+            let entry = self.connections.attachment(attachment);
+            let (channel, granted) = (entry.channel(), entry.granted());
+            self.delivery.feed_mut(channel).count(granted, false);
+            self.occupancy_changed(channel, out);
         }
-        entry.owed = false;
-        let (slot, hears, syncs) = (entry.channel, entry.hears(), entry.sync.is_some());
-        if hears {
-            self.channels.part(attachment);
-        }
-        if syncs {
-            self.stop_sync(attachment);
-        }
-        if was_live {
-            self.occupancy_changed(slot, out);
+    }
+
+    /// Deactivates all attachments of a connection.
+    pub(super) fn deactivate_all(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        let mut next = self.connections.get(slot).first_attachment();
+        while let Some(attachment) = next {
+            next = self.connections.attachment(attachment).next();
+            self.deactivate(attachment, out);
         }
     }
 
     /// ATTACHED: what was granted, whether members follow (RTP1), and whether nothing was missed.
     pub(super) fn send_attached(
         &mut self,
-        attachment: Slot,
+        attachment: AttachmentSlot,
         resumed: bool,
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.channels.attachment(attachment) else { return };
-        let Some(channel) = self.channels.get(entry.channel) else { return };
-        let mut flags = Flags::from(entry.granted);
+        let entry = self.connections.attachment(attachment);
+        let channel = self.state.channel(entry.channel());
+        let mut flags = Flags::from(entry.granted());
         flags.set(Flags::RESUMED, resumed);
-        let syncs = entry.granted.contains(Modes::PRESENCE_SUBSCRIBE);
-        flags.set(Flags::HAS_PRESENCE, syncs && !channel.members.is_empty());
+        let syncs = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
+        flags.set(Flags::HAS_PRESENCE, syncs && !channel.members().is_empty());
         let frame = ProtocolMessage {
-            channel: Some(channel.name.clone()),
-            channel_serial: Some(stream::text(channel.last)),
+            channel: Some(channel.name().clone()),
+            channel_serial: Some(state::text(channel.last())),
             flags: Some(flags),
-            params: Some(entry.params.as_deref().cloned().unwrap_or_default()),
+            params: Some(entry.params()),
             error: error.map(Box::new),
             ..ProtocolMessage::new(Action::Attached)
         };
-        let slot = entry.connection;
-        self.reply(slot, frame, out);
+        self.reply(entry.connection(), frame, out);
     }
 
-    pub(super) fn detach(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    pub(super) fn detach(
+        &mut self,
+        slot: ConnectionSlot,
+        frame: ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         let name = frame.channel.clone().unwrap_or_default();
         if name.is_empty() {
             self.counters.protocol_errors += 1;
             return;
         }
-        let channel = self.channels.by_name(&name);
-        if let Some(attachment) = channel.and_then(|channel| self.channels.pair(slot, channel))
+        if let Some(attachment) = self.attachment(slot, &name)
             && !self.end_attachment(attachment, LeaveCause::Detached, out)
         {
             self.put_off(slot, frame);
@@ -308,8 +320,13 @@ impl Server {
     }
 
     /// Takes an attachment away, once its members have left. Tells whether they have.
-    fn end_attachment(&mut self, attachment: Slot, cause: LeaveCause, out: &mut Outbox) -> bool {
-        self.set_asleep(attachment, out);
+    fn end_attachment(
+        &mut self,
+        attachment: AttachmentSlot,
+        cause: LeaveCause,
+        out: &mut Outbox,
+    ) -> bool {
+        self.deactivate(attachment, out);
         let done = self.dismiss_all(attachment, cause, out);
         if done {
             self.drop_attachment(attachment, out);
@@ -318,53 +335,29 @@ impl Server {
     }
 
     /// Forgets an attachment that has no members.
-    pub(super) fn drop_attachment(&mut self, attachment: Slot, out: &mut Outbox) {
-        self.set_asleep(attachment, out);
-        self.set_metrics(attachment, Metrics::empty());
-        let Some(entry) = self.channels.detach(attachment) else { return };
-        match entry.previous.and_then(|slot| self.channels.attachment_mut(slot)) {
-            Some(previous) => previous.next = entry.next,
-            None => {
-                if let Some(connection) = self.connections.get_mut(entry.connection) {
-                    connection.first = entry.next;
-                }
-            }
-        }
-        if let Some(next) = entry.next.and_then(|slot| self.channels.attachment_mut(slot)) {
-            next.previous = entry.previous;
-        }
-        if let Some(connection) = self.connections.get_mut(entry.connection) {
-            connection.attachments = connection.attachments.saturating_sub(1);
-            if let Some(work) = connection.more.as_mut().and_then(|more| more.work.as_mut()) {
-                work.forget(attachment);
-            }
-        }
-        self.drop_channel_if_unused(entry.channel);
-    }
-
-    /// Forgets a channel that nothing is known of. Tells whether it did.
-    pub(super) fn drop_channel_if_unused(&mut self, channel: Slot) -> bool {
-        if self.channels.get(channel).is_none_or(|entry| !entry.is_unused()) {
-            return false;
-        }
-        self.channel_timers.cancel(channel.number());
-        self.channels.remove(channel);
-        true
+    pub(super) fn drop_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
+        self.deactivate(attachment, out);
+        let entry = self.connections.attachment(attachment);
+        let (connection, channel) = (entry.connection(), entry.channel());
+        self.forget_work_of(connection, attachment);
+        self.delivery.detach(attachment);
+        self.connections.detach(attachment);
+        self.close_channel_if_unused(channel);
     }
 
     /// A connection's capability has changed: each of its channels gets what it asked for as far as
     /// that is allowed now. A channel without any right left fails (RTL14); members whose right is
     /// lost leave. Tells whether all channels are done; if not, it goes on when it is called again.
-    pub(super) fn regrant(&mut self, slot: Slot, out: &mut Outbox) -> bool {
-        let Some(connection) = self.connections.get(slot) else { return true };
-        let capability = alloc::sync::Arc::clone(&connection.capability);
-        let mut next = connection.first;
+    pub(super) fn regrant(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
+        let connection = self.connections.get(slot);
+        let capability = Arc::clone(connection.capability());
+        let mut next = connection.first_attachment();
         while let Some(attachment) = next {
-            let Some(entry) = self.channels.attachment(attachment) else { break };
-            next = entry.next;
-            let Some(channel) = self.channels.get(entry.channel) else { break };
-            let (requested, before, live) = (entry.requested, entry.granted, entry.live);
-            let name = channel.name.clone();
+            let entry = self.connections.attachment(attachment);
+            next = entry.next();
+            let (requested, before, active) =
+                (entry.requested(), entry.granted(), entry.is_active());
+            let name = self.state.channel(entry.channel()).name().clone();
             let granted = requested & capability.on(&name).modes();
             if granted == before {
                 continue;
@@ -374,20 +367,20 @@ impl Server {
             }
             if granted.is_empty() {
                 self.drop_attachment(attachment, out);
-                if live {
+                if active {
                     let message = "The capability no longer allows this channel";
                     self.channel_error(slot, name, ErrorInfo::new(40160, 401, message), out);
                 }
                 continue;
             }
             let continues = self.continues(attachment, granted, None, false);
-            let believes = self.believes(attachment);
+            let stale = self.may_hold_stale_members(attachment);
             self.set_modes(attachment, requested, granted, out);
-            if live {
+            if active {
                 // Told by an ATTACHED that nobody asked for (RTL12).
-                self.wake_up(attachment, out);
+                self.activate(attachment, out);
                 self.send_attached(attachment, continues, None, out);
-                self.sync_for_client(attachment, believes);
+                self.sync_for_client(attachment, stale);
             }
         }
         true

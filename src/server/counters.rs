@@ -69,4 +69,7 @@ pub struct Counters {
     pub protocol_errors: u64,
     /// Mistakes of the host.
     pub misuse: u64,
+    /// Mistakes of the server itself: it came upon something that cannot be. Nobody was let in or
+    /// out by it, but it wants to be reported.
+    pub internal_errors: u64,
 }

@@ -1,10 +1,10 @@
 //! Connections come, come back, change their rights, and go.
 
-use super::connection::{Connection, Terms};
+use super::connections::{Connection, Terms};
+use super::state::ConnectionSlot;
 use super::{
     Capability, ConnectRequest, Identity, LeaveCause, Misuse, Outbox, Output, Server, Token, keys,
 };
-use crate::members::Slot;
 use crate::wire::{Action, ConnectionDetails, ErrorInfo, ProtocolMessage};
 use crate::{Instant, SmolStr, TransportId, UnixMillis};
 use alloc::boxed::Box;
@@ -94,15 +94,15 @@ impl Server {
         key: &str,
         identity: &Identity,
         out: &mut Outbox,
-    ) -> Result<Slot, ErrorInfo> {
+    ) -> Result<ConnectionSlot, ErrorInfo> {
         let no_good =
             || ErrorInfo::new(80018, 400, "Unable to resume the connection: the key is not valid");
         let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
         // Its deadlines count, though the budget may not be enough to work them off.
-        let found = self.connections.by_id(id).filter(|slot| !self.expire_now(*slot, out));
+        let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
-            let connection = self.connections.get(slot).ok_or_else(no_good)?;
-            if keys::same(&connection.proof, &proof) && connection.identity == *identity {
+            let connection = self.connections.get(slot);
+            if keys::same(connection.proof(), &proof) && connection.identity() == identity {
                 return Ok(slot);
             }
             return Err(no_good());
@@ -116,7 +116,7 @@ impl Server {
 
     fn resume(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         transport: TransportId,
         terms: Terms,
         key: SmolStr,
@@ -125,19 +125,17 @@ impl Server {
         self.counters.opened += 1;
         self.counters.resumed += 1;
         // A transport that is still open is displaced: no leave, and no word to its peer.
-        if let Some(old) = self.connections.get(slot).and_then(|c| c.transport) {
+        if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::Close { transport: old });
-            self.lose(old, out);
+            self.lose(slot, out);
         }
         let now = self.now.mono;
-        self.connections.bind(slot, transport);
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let changed = connection.capability != terms.capability;
+        let connection = self.connections.get_mut(slot);
+        let changed = *connection.capability() != terms.capability;
         connection.set_terms(terms);
-        connection.since = now;
-        connection.ping_at = now.after(connection.idle());
         // What is not attached again in time has no one who cares for it.
-        connection.grace_at = connection.first.map(|_| connection.grace_from(now));
+        connection.start_grace(now);
+        self.connections.bind(slot, transport, now);
         if changed {
             self.rights_changed(slot, out);
         }
@@ -153,23 +151,23 @@ impl Server {
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
-        if self.connections.len() >= self.config.limits.connections {
+        let no_room = || ErrorInfo::new(50003, 503, "The server has no room for more connections");
+        if self.state.connections() >= self.config.limits.connections {
             self.counters.limited += 1;
-            let error = ErrorInfo::new(50003, 503, "The server has no room for more connections");
-            self.refuse(transport, error, out);
+            self.refuse(transport, no_room(), out);
             return;
         }
         let mut id = self.keys.connection_id();
-        // Ids of synthesized leaves must not begin with a connection id (RTP2b1).
-        while self.connections.by_id(&id).is_some() || self.leave_ids.begin_with(&id) {
+        while self.state.by_id(&id).is_some() || self.state.reserves(&id) {
             id = self.keys.connection_id();
         }
         let proof = self.keys.proof(&id, &identity);
-        let mut connection = Connection::new(id, proof, identity, terms);
-        connection.since = self.now.mono;
-        connection.ping_at = self.now.mono.after(connection.idle());
-        let Some(slot) = self.connections.insert(connection) else { return };
-        self.connections.bind(slot, transport);
+        let Some(slot) = self.state.open_connection(id) else {
+            self.refuse(transport, no_room(), out);
+            return;
+        };
+        self.connections.insert(slot, Connection::new(proof, identity, terms));
+        self.connections.bind(slot, transport, self.now.mono);
         self.counters.opened += 1;
         self.counters.resume_failed += u64::from(error.is_some());
         self.send_connected(slot, None, error, out);
@@ -190,20 +188,19 @@ impl Server {
     /// (RTN24).
     fn send_connected(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         key: Option<SmolStr>,
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
         let config = &self.config;
-        let Some(connection) = self.connections.get(slot) else { return };
-        let Some(transport) = connection.transport else { return };
+        let connection = self.connections.get(slot);
+        let Some(transport) = connection.transport() else { return };
+        let id = self.state.connection(slot).id();
         let limits = &config.limits;
         let details = ConnectionDetails {
-            client_id: connection.identity.client_id().map(SmolStr::from),
-            connection_key: Some(
-                key.unwrap_or_else(|| keys::key(&connection.id, &connection.proof)),
-            ),
+            client_id: connection.identity().client_id().map(SmolStr::from),
+            connection_key: Some(key.unwrap_or_else(|| keys::key(id, connection.proof()))),
             max_message_size: Some(limits.message_size as u64),
             max_frame_size: Some(limits.frame_size as u64),
             max_inbound_rate: (limits.inbound.per_second > 0)
@@ -215,7 +212,7 @@ impl Server {
             ..ConnectionDetails::default()
         };
         let frame = ProtocolMessage {
-            connection_id: Some(connection.id.clone()),
+            connection_id: Some(id.clone()),
             connection_details: Some(Box::new(details)),
             error: error.map(Box::new),
             ..ProtocolMessage::new(Action::Connected)
@@ -223,59 +220,43 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
-    /// whether there was one of this number.
-    pub(super) fn lose(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
-        let Some(slot) = self.connections.unbind(transport) else { return false };
-        let mut grace = false;
-        let mut next = self.connections.get(slot).and_then(|c| c.first);
-        while let Some(attachment) = next {
-            let Some(entry) = self.channels.attachment(attachment) else { break };
-            next = entry.next;
-            grace |= entry.first_member.is_some();
-            self.set_asleep(attachment, out);
-        }
-        let now = self.now.mono;
-        let Some(connection) = self.connections.get_mut(slot) else { return true };
-        if connection.congested {
-            connection.congested = false;
-            self.counters.congested = self.counters.congested.saturating_sub(1);
-        }
-        connection.forget_transport();
-        connection.refused = 0;
-        connection.since = now;
-        connection.grace_at = grace.then(|| connection.grace_from(now));
+    /// The transport of a connection is gone: it waits to be resumed, its members for their grace.
+    pub(super) fn lose(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        let grace = self.state.connection(slot).has_members();
+        self.connections.unbind(slot, grace, self.now.mono);
+        self.deactivate_all(slot, out);
         self.arm(slot);
-        true
     }
 
     /// The client is done (RTN12a): its members leave at once. It is told once they have.
-    pub(super) fn close(&mut self, slot: Slot, out: &mut Outbox) {
-        let mut next = self.connections.get(slot).and_then(|connection| connection.first);
-        while let Some(attachment) = next {
-            next = self.channels.attachment(attachment).and_then(|entry| entry.next);
-            self.set_asleep(attachment, out);
-        }
+    pub(super) fn close(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        self.deactivate_all(slot, out);
         self.end(slot, LeaveCause::Closed, out);
     }
 
     /// Ends a connection, which cannot be resumed from now on: its members leave, as far as the
     /// budget goes; the rest is due at once. Then a transport that is still there is told CLOSED.
     /// Tells whether the connection is forgotten.
-    pub(super) fn end(&mut self, slot: Slot, cause: LeaveCause, out: &mut Outbox) -> bool {
-        while let Some(attachment) = self.connections.get(slot).and_then(|c| c.first) {
+    pub(super) fn end(
+        &mut self,
+        slot: ConnectionSlot,
+        cause: LeaveCause,
+        out: &mut Outbox,
+    ) -> bool {
+        while let Some(attachment) = self.connections.get(slot).first_attachment() {
             if !self.leave_all(attachment, cause, out) {
                 self.end_later(slot, cause);
                 return false;
             }
             self.drop_attachment(attachment, out);
         }
-        let transport = self.connections.get(slot).and_then(|c| c.transport);
-        if let Some(transport) = transport {
-            self.lose(transport, out);
+        let transport = self.connections.get(slot).transport();
+        if transport.is_some() {
+            self.lose(slot, out);
         }
-        self.timers.cancel(slot.number());
+        self.timers.cancel_connection(slot);
         self.connections.remove(slot);
+        self.state.close_connection(slot);
         if let Some(transport) = transport {
             self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
             out.push(Output::Close { transport });
@@ -284,8 +265,13 @@ impl Server {
     }
 
     /// The client has a new token (RTC8a): the host is asked what it is worth.
-    pub(super) fn auth_frame(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
-        let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
+    pub(super) fn auth_frame(
+        &mut self,
+        slot: ConnectionSlot,
+        frame: ProtocolMessage,
+        out: &mut Outbox,
+    ) {
+        let Some(transport) = self.connections.get(slot).transport() else { return };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
                 out.push(Output::Authenticate { transport, token: Token(token) });
@@ -300,7 +286,7 @@ impl Server {
     /// New rights (RTC8a1): told by CONNECTED, then applied to every channel.
     pub(super) fn authorized(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         identity: Identity,
         capability: Arc<Capability>,
         expires: Option<UnixMillis>,
@@ -308,15 +294,14 @@ impl Server {
     ) {
         let expires_at = expires.map(|time| self.deadline_of(time));
         let reauthorize_at = expires_at.map(|at| at - self.config.reauthorize_before);
-        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let connection = self.connections.get_mut(slot);
         let identity = identity.normal();
-        if identity != connection.identity && identity != Identity::Any {
+        if identity != *connection.identity() && identity != Identity::Any {
             let message = "The new credentials are of another client id";
             self.fail(slot, ErrorInfo::new(40102, 401, message), out);
             return;
         }
-        connection.capability = capability;
-        connection.set_expiry(expires_at, reauthorize_at);
+        connection.authorize(capability, expires_at, reauthorize_at);
         self.send_connected(slot, None, None, out);
         self.rights_changed(slot, out);
         self.arm(slot);
@@ -351,7 +336,7 @@ impl Server {
                 return;
             };
             draining.cursor = slot.number().checked_add(1);
-            if connection.transport.is_some() {
+            if connection.transport().is_some() {
                 draining.told += 1;
                 let error = ErrorInfo::new(50003, 503, "The server is about to stop");
                 self.disconnect(slot, error, out);

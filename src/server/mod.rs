@@ -43,56 +43,52 @@
 
 mod access;
 mod attach;
-mod channel;
-mod coalesce;
+mod bucket;
 mod config;
 mod congestion;
-mod connection;
+mod connections;
 mod counters;
+mod deadlines;
+mod delivery;
 mod departures;
-mod history;
 mod input;
 mod keys;
 mod lifecycle;
-mod limits;
+mod notify;
 mod occupancy;
 mod output;
 mod presence;
 mod publish;
 mod query;
 mod recipients;
-mod roster;
 mod send;
-mod stream;
-mod sync;
-mod tell;
+mod state;
+mod syncs;
+mod timers;
 mod unfinished;
 mod wheel;
 
 pub use access::{Capability, Identity, Operations};
 pub use config::{CoalesceRule, HistoryConfig, KeySecret, Limits, Rate, ServerConfig};
 pub use counters::Counters;
+pub use delivery::Occupancy;
 pub use input::{ConnectRequest, Input};
-pub use occupancy::Occupancy;
 pub use output::{LeaveCause, Misuse, Output, Position, ServerEvent, Token};
 pub use query::{
     Direction, HistoryPage, HistoryQuery, MAX_PAGE, ParsePositionError, PresencePage, PresenceQuery,
 };
 pub use recipients::Recipients;
 
-use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use crate::{Instant, Now, SmolStr, TransportId, Wake};
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use channel::Channels;
-use connection::Connections;
-use departures::LeaveIds;
+use connections::Connections;
+use delivery::Delivery;
 use keys::Keys;
 use lifecycle::Draining;
-use stream::Stream;
+use state::{ChannelSlot, ConnectionSlot, State};
+use timers::Timers;
 use unfinished::Unfinished;
-use wheel::Wheel;
 
 /// The outbox that a [`Server`] puts its outputs into.
 pub type Outbox = crate::Outbox<Output>;
@@ -105,21 +101,13 @@ pub struct Server {
     now: Now,
     counters: Counters,
     keys: Keys,
-    stream: Stream,
-    leave_ids: LeaveIds,
+    /// What is true, who is connected, who is told, and when to look again.
+    state: State,
     connections: Connections,
-    channels: Channels,
-    /// One timer for each connection, and one for each channel.
-    timers: Wheel,
-    channel_timers: Wheel,
-    /// Attachments whose sync is under way, in turn.
-    syncs: VecDeque<Slot>,
-    /// Channels with leaves that wait for the end of the step.
-    gathered: Vec<Slot>,
+    delivery: Delivery,
+    timers: Timers,
     /// The largest number that a transport ever had.
     highest_transport: Option<u64>,
-    /// Bytes of the histories of all channels.
-    history_bytes: usize,
     draining: Option<Draining>,
     /// What is left of the budget of this call.
     budget: usize,
@@ -135,19 +123,17 @@ impl Server {
         let mut keys = Keys::new(seed, config.key_secret);
         let node: alloc::string::String = config.node.chars().take(64).collect();
         let epoch = keys.random() >> 32;
+        let connections = Connections::new(keys.random());
+        let seed = keys.random();
+        let state = State::new(config.history, &node, epoch, config.first_serial, seed);
         Self {
             now: Now::default(),
             counters: Counters::default(),
-            stream: Stream::new(config.first_serial),
-            leave_ids: LeaveIds::new(&node, epoch),
-            connections: Connections::new(keys.random()),
-            channels: Channels::new(keys.random()),
-            timers: Wheel::new(),
-            channel_timers: Wheel::new(),
-            syncs: VecDeque::new(),
-            gathered: Vec::new(),
+            state,
+            connections,
+            delivery: Delivery::new(),
+            timers: Timers::new(),
             highest_transport: None,
-            history_bytes: 0,
             draining: None,
             budget: 0,
             unfinished: VecDeque::new(),
@@ -162,7 +148,7 @@ impl Server {
     #[must_use]
     pub fn with_hash_seed(mut self, seed: u64) -> Self {
         self.connections = Connections::new(seed);
-        self.channels = Channels::new(seed.rotate_left(17));
+        self.state.set_hash_seed(seed.rotate_left(17));
         self
     }
 
@@ -172,7 +158,7 @@ impl Server {
         self.budget = self.config.budget.max(1);
         self.fire_timers(out);
         self.apply(input, out);
-        self.tell_gathered(out);
+        self.deliver_batches(out);
         self.send_sync_pages(out);
         self.count_what_is_there();
         self.wake()
@@ -193,7 +179,7 @@ impl Server {
     /// How many timers run: at most one for each connection and one for each channel.
     #[must_use]
     pub const fn timers(&self) -> usize {
-        self.timers.armed() + self.channel_timers.armed()
+        self.timers.armed()
     }
 
     /// Some of the members of a channel (RSP3); none of a channel that nobody knows.
@@ -206,20 +192,11 @@ impl Server {
         channel: &str,
         query: &PresenceQuery,
     ) -> Result<PresencePage, ErrorInfo> {
-        let limit = history::check_limit(query.limit)?;
-        let slot = self.channels.by_name(channel);
-        let Some(entry) = slot.and_then(|slot| self.channels.get(slot)) else {
+        let limit = state::check_limit(query.limit)?;
+        let Some(channel) = self.state.by_name(channel) else {
             return Ok(PresencePage::default());
         };
-        let from = query.after.unwrap_or(0);
-        Ok(match &query.client_id {
-            Some(client_id) => {
-                let slots = entry.members.slots_of_client(client_id, from).into_iter();
-                let members = slots.filter_map(|slot| Some((slot, entry.members.get(slot)?)));
-                PresencePage::collect(members, query, limit)
-            }
-            None => PresencePage::collect(entry.members.iter_from(from), query, limit),
-        })
+        Ok(PresencePage::of(self.state.channel(channel).members(), query, limit))
     }
 
     /// Some of the presence events of a channel that memory holds (RSP4); none of a channel that
@@ -230,26 +207,24 @@ impl Server {
     /// 40003 if the limit is zero or above [`MAX_PAGE`], or a serial is malformed; 90008 if the
     /// events until that attach are no longer in memory.
     pub fn history(&self, channel: &str, query: &HistoryQuery) -> Result<HistoryPage, ErrorInfo> {
-        match self.channels.by_name(channel).and_then(|slot| self.channels.get(slot)) {
-            Some(entry) => entry.history.page(self.now.mono, query),
-            None => history::History::default().page(self.now.mono, query),
+        match self.state.by_name(channel) {
+            Some(channel) => self.state.channel(channel).history().page(self.now.mono, query),
+            None => state::History::default().page(self.now.mono, query),
         }
     }
 
     /// How many of each kind use a channel now; zeros for a channel that nobody knows.
     #[must_use]
     pub fn occupancy(&self, channel: &str) -> Occupancy {
-        let slot = self.channels.by_name(channel);
-        slot.and_then(|slot| self.channels.get(slot))
-            .map(channel::Channel::occupancy)
-            .unwrap_or_default()
+        let channel = self.state.by_name(channel);
+        channel.map(|channel| self.occupancy_of(channel)).unwrap_or_default()
     }
 
     /// The id of the connection that a transport serves.
     #[must_use]
     pub fn connection_id(&self, transport: TransportId) -> Option<&SmolStr> {
         let slot = self.connections.by_transport(transport)?;
-        self.connections.get(slot).map(|connection| &connection.id)
+        Some(self.state.connection(slot).id())
     }
 
     fn apply(&mut self, input: Input, out: &mut Outbox) {
@@ -271,8 +246,8 @@ impl Server {
                 self.heard(transport, out);
             }
             Input::Closed { transport } => {
-                if !self.lose(transport, out) {
-                    self.unknown(transport, out);
+                if let Some(slot) = self.known(transport, out) {
+                    self.lose(slot, out);
                 }
             }
             Input::Congested { transport } => {
@@ -309,7 +284,7 @@ impl Server {
 
     /// The connection of a transport. If there is none the host is told, unless the transport was
     /// closed a moment ago and what came from it was under way.
-    fn known(&mut self, transport: TransportId, out: &mut Outbox) -> Option<Slot> {
+    fn known(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
         let slot = self.connections.by_transport(transport);
         if slot.is_none() {
             self.unknown(transport, out);
@@ -325,9 +300,9 @@ impl Server {
     }
 
     /// The same, and notes that its peer is alive.
-    fn heard(&mut self, transport: TransportId, out: &mut Outbox) -> Option<Slot> {
+    fn heard(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
         let slot = self.known(transport, out)?;
-        self.connections.get_mut(slot)?.since = self.now.mono;
+        self.connections.get_mut(slot).heard(self.now.mono);
         Some(slot)
     }
 
@@ -336,7 +311,7 @@ impl Server {
         out.push(Output::Misuse(misuse));
     }
 
-    fn received(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    fn received(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         self.counters.frames_in += 1;
         if !self.admit(slot, &frame, out) {
             return;
@@ -349,7 +324,7 @@ impl Server {
     }
 
     /// Does what a frame asks for.
-    fn carry_out(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    fn carry_out(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         match frame.action {
             Action::Heartbeat => self.heartbeat(slot, frame, out),
             Action::Attach => self.attach(slot, frame, out),
@@ -369,41 +344,58 @@ impl Server {
         }
     }
 
-    fn heartbeat(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    fn heartbeat(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         let answer = ProtocolMessage { id: frame.id, ..ProtocolMessage::new(Action::Heartbeat) };
         self.reply(slot, answer, out);
     }
 
     fn count_what_is_there(&mut self) {
-        self.counters.connections = self.connections.len() as u64;
-        self.counters.transports = self.connections.transports() as u64;
-        self.counters.channels = self.channels.len() as u64;
-        self.counters.attachments = self.channels.attachments() as u64;
-        self.counters.member_bytes = self.channels.member_bytes as u64;
-        self.counters.history_bytes = self.history_bytes as u64;
+        let counters = &mut self.counters;
+        counters.connections = self.state.connections() as u64;
+        counters.transports = self.connections.transports() as u64;
+        counters.channels = self.state.channels() as u64;
+        counters.attachments = self.connections.attachments() as u64;
+        counters.members = self.state.members() as u64;
+        counters.member_bytes = self.state.member_bytes() as u64;
+        counters.history_bytes = self.state.history_bytes() as u64;
+        counters.syncs_running = self.delivery.syncs_running() as u64;
+        counters.congested = self.connections.congested() as u64;
+        let dangling =
+            self.state.dangling() + self.connections.dangling() + self.delivery.dangling();
+        counters.internal_errors = dangling as u64;
     }
 
     fn wake(&self) -> Wake {
-        if !self.syncs.is_empty() || !self.unfinished.is_empty() {
+        if self.delivery.is_syncing() || !self.unfinished.is_empty() {
             return Wake::at_opt(Some(self.now.mono));
         }
         let draining = self.draining.as_ref().and_then(Draining::next);
-        let timer = sooner(self.timers.next(), self.channel_timers.next());
-        Wake::at_opt(sooner(timer, draining))
+        Wake::at_opt(sooner(self.timers.next(), draining))
     }
 
-    fn arm(&mut self, slot: Slot) {
-        let ttl = self.config.connection_state_ttl;
-        if let Some(connection) = self.connections.get(slot) {
-            self.timers.arm(slot.number(), connection.deadline(ttl));
-        }
+    /// Arms the timer of a connection.
+    fn arm(&mut self, slot: ConnectionSlot) {
+        let deadline = self.connections.get(slot).deadline(self.config.connection_state_ttl);
+        self.timers.arm_connection(slot, deadline);
     }
 
-    fn arm_channel(&mut self, slot: Slot) {
-        match self.channels.get(slot).and_then(channel::Channel::deadline) {
-            Some(deadline) => self.channel_timers.arm(slot.number(), deadline),
-            None => self.channel_timers.cancel(slot.number()),
+    /// Arms the timer of a channel, if anything is to be waited for.
+    fn arm_channel(&mut self, slot: ChannelSlot) {
+        let history = self.state.channel(slot).history().deadline();
+        self.timers.set_channel(slot, sooner(history, self.delivery.feed(slot).deadline()));
+    }
+
+    /// Forgets a channel that nothing is known of. Tells whether it did.
+    fn close_channel_if_unused(&mut self, slot: ChannelSlot) -> bool {
+        if self.state.known_channel(slot).is_none_or(|channel| !channel.is_unused())
+            || !self.delivery.feed(slot).is_unused()
+        {
+            return false;
         }
+        self.timers.set_channel(slot, None);
+        self.delivery.close(slot);
+        self.state.close_channel(slot);
+        true
     }
 
     /// A deadline on the monotonic clock for a time on the wall clock.

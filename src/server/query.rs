@@ -3,7 +3,7 @@
 use super::Position;
 use crate::SmolStr;
 use crate::UnixMillis;
-use crate::members::{Member, Slot};
+use crate::members::{Member, MemberSet, Slot};
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 
@@ -42,9 +42,24 @@ pub struct PresencePage {
 }
 
 impl PresencePage {
-    /// The first `limit` of these members that are wanted. The place of the one that finds no room
-    /// is where the next page starts.
-    pub(super) fn collect<'a>(
+    /// At most `limit` members of a set. The place of the one that finds no room is where the next
+    /// page starts.
+    pub(super) fn of(members: &MemberSet, query: &PresenceQuery, limit: usize) -> Self {
+        let from = query.after.unwrap_or(0);
+        match &query.client_id {
+            Some(client_id) => {
+                let slots = members.slots_of_client(client_id, from).into_iter();
+                Self::collect(
+                    slots.filter_map(|slot| Some((slot, members.get(slot)?))),
+                    query,
+                    limit,
+                )
+            }
+            None => Self::collect(members.iter_from(from), query, limit),
+        }
+    }
+
+    fn collect<'a>(
         members: impl Iterator<Item = (Slot, Member<'a>)>,
         query: &PresenceQuery,
         limit: usize,

@@ -1,7 +1,7 @@
 //! What goes out: frames to one, frames to many, acknowledgements and errors.
 
+use super::state::ConnectionSlot;
 use super::{Outbox, Output, Recipients, Server};
-use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, Value};
 use crate::{SmolStr, TransportId};
 use alloc::boxed::Box;
@@ -34,19 +34,14 @@ impl Server {
 
     /// Sends a frame that answers one of the connection's own. While it is congested, only so many
     /// are sent; then the transport is given up.
-    pub(super) fn reply(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
-        let limit = self.config.limits.replies_while_congested;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(transport) = connection.transport else { return };
-        if connection.congested {
-            let more = connection.more.get_or_insert_default();
-            more.replies = more.replies.saturating_add(1);
-            if more.replies > limit {
-                self.counters.limited += 1;
-                let message = "Too many requests while not reading the answers";
-                self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
-                return;
-            }
+    pub(super) fn reply(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
+        let connection = self.connections.get_mut(slot);
+        let Some(transport) = connection.transport() else { return };
+        if connection.count_reply() > self.config.limits.replies_while_congested {
+            self.counters.limited += 1;
+            let message = "Too many requests while not reading the answers";
+            self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
+            return;
         }
         self.send_to(transport, frame, out);
     }
@@ -55,27 +50,16 @@ impl Server {
     /// follow each other are put together.
     pub(super) fn ack(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         serial: i64,
         res: Option<Box<Value>>,
         out: &mut Outbox,
     ) {
         self.counters.acks += 1;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if connection.congested && res.is_none() {
-            let more = connection.more.get_or_insert_default();
-            match &mut more.acks {
-                Some((first, count))
-                    if first.checked_add(i64::from(*count)) == Some(serial)
-                        && *count < u32::MAX =>
-                {
-                    *count += 1;
-                }
-                acks => {
-                    if let Some((first, count)) = acks.replace((serial, 1)) {
-                        self.reply(slot, ack_frame(first, count, None), out);
-                    }
-                }
+        let connection = self.connections.get_mut(slot);
+        if connection.is_congested() && res.is_none() {
+            if let Some((first, count)) = connection.hold_ack(serial) {
+                self.reply(slot, ack_frame(first, count, None), out);
             }
             return;
         }
@@ -85,15 +69,20 @@ impl Server {
     }
 
     /// Sends the acknowledgements that were put together.
-    pub(super) fn send_held_acks(&mut self, slot: Slot, out: &mut Outbox) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if let Some((first, count)) = connection.more.as_mut().and_then(|more| more.acks.take()) {
+    pub(super) fn send_held_acks(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if let Some((first, count)) = self.connections.get_mut(slot).take_acks() {
             self.reply(slot, ack_frame(first, count, None), out);
         }
     }
 
     /// Refuses a frame (RTN7a). It may be sent again: only accepted frames are remembered.
-    pub(super) fn nack(&mut self, slot: Slot, serial: i64, error: ErrorInfo, out: &mut Outbox) {
+    pub(super) fn nack(
+        &mut self,
+        slot: ConnectionSlot,
+        serial: i64,
+        error: ErrorInfo,
+        out: &mut Outbox,
+    ) {
         self.counters.nacks += 1;
         self.send_held_acks(slot, out);
         let frame = ProtocolMessage {
@@ -108,7 +97,7 @@ impl Server {
     /// Tells of an error of a channel (RTL14): the client takes it for failed.
     pub(super) fn channel_error(
         &mut self,
-        slot: Slot,
+        slot: ConnectionSlot,
         channel: SmolStr,
         error: ErrorInfo,
         out: &mut Outbox,
@@ -123,23 +112,29 @@ impl Server {
 
     /// Tells of an error that ends the connection as the client sees it (RTN15j), and closes the
     /// transport. Members stay for their grace.
-    pub(super) fn fail(&mut self, slot: Slot, error: ErrorInfo, out: &mut Outbox) {
+    pub(super) fn fail(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
         self.part_with(slot, Action::Error, error, out);
     }
 
     /// Asks the client to reconnect (RTN15h), and closes the transport. Members stay for their
     /// grace.
-    pub(super) fn disconnect(&mut self, slot: Slot, error: ErrorInfo, out: &mut Outbox) {
+    pub(super) fn disconnect(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
         self.part_with(slot, Action::Disconnected, error, out);
     }
 
-    fn part_with(&mut self, slot: Slot, action: Action, error: ErrorInfo, out: &mut Outbox) {
-        let Some(transport) = self.connections.get(slot).and_then(|c| c.transport) else { return };
+    fn part_with(
+        &mut self,
+        slot: ConnectionSlot,
+        action: Action,
+        error: ErrorInfo,
+        out: &mut Outbox,
+    ) {
+        let Some(transport) = self.connections.get(slot).transport() else { return };
         let frame =
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         out.push(Output::Close { transport });
-        self.lose(transport, out);
+        self.lose(slot, out);
     }
 }
 

@@ -3,9 +3,10 @@
 //! A client sees no difference but the time: the answer goes out when the last member has left, and
 //! the frames that follow wait for it, in order.
 
+use super::connections::AttachmentSlot;
+use super::state::{ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
-use crate::members::Slot;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use alloc::collections::VecDeque;
 
@@ -13,9 +14,9 @@ use alloc::collections::VecDeque;
 #[derive(Clone, Debug)]
 pub(super) enum Unfinished {
     /// The work of a connection.
-    Connection(Slot),
-    /// The host takes members out.
-    Kick(Kick),
+    Connection(ConnectionSlot),
+    /// The host removes members.
+    Kick(Removal),
 }
 
 /// What a connection has to finish, in this order.
@@ -23,7 +24,7 @@ pub(super) enum Unfinished {
 pub(super) struct Work {
     /// The attachment whose members are on their way out, and why. They go on leaving though the
     /// transport is lost.
-    leaving: Option<(Slot, LeaveCause)>,
+    leaving: Option<(AttachmentSlot, LeaveCause)>,
     /// The connection came back after its grace: members leave that the transport did not attach.
     expired: bool,
     /// The connection has ended, but for its members.
@@ -49,34 +50,18 @@ impl Work {
             self.ending.get_or_insert(LeaveCause::Closed);
         }
     }
-
-    /// An attachment is no more.
-    pub(super) fn forget(&mut self, attachment: Slot) {
-        self.leaving.take_if(|(leaving, _)| *leaving == attachment);
-    }
-}
-
-/// Members that the host takes out.
-#[derive(Clone, Debug)]
-pub(super) struct Kick {
-    channel: Slot,
-    client_id: Option<SmolStr>,
-    connection_id: Option<SmolStr>,
-    /// The slot to go on from.
-    from: u32,
 }
 
 impl Server {
     /// Whether frames of a connection have to wait.
-    pub(super) fn is_busy(&self, slot: Slot) -> bool {
-        let more = self.connections.get(slot).and_then(|connection| connection.more.as_ref());
-        more.is_some_and(|more| more.work.is_some())
+    pub(super) fn is_busy(&self, slot: ConnectionSlot) -> bool {
+        self.connections.get(slot).work().is_some()
     }
 
     /// Lets a frame wait behind what is unfinished.
-    pub(super) fn hold(&mut self, slot: Slot, frame: ProtocolMessage, out: &mut Outbox) {
+    pub(super) fn hold(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         let limit = self.config.limits.waiting_frames;
-        let Some(work) = self.work(slot) else { return };
+        let work = self.work(slot);
         if work.is_ending() {
             return;
         }
@@ -90,33 +75,26 @@ impl Server {
     }
 
     /// A frame cannot be finished in this call. It is carried out again.
-    pub(super) fn put_off(&mut self, slot: Slot, frame: ProtocolMessage) {
-        if let Some(work) = self.work(slot) {
-            work.frames.push_front(frame);
-            work.stalled = true;
-        }
+    pub(super) fn put_off(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
+        let work = self.work(slot);
+        work.frames.push_front(frame);
+        work.stalled = true;
     }
 
     /// The rest of a connection that has ended follows.
-    pub(super) fn end_later(&mut self, slot: Slot, cause: LeaveCause) {
-        if let Some(work) = self.work(slot) {
-            work.ending = Some(cause);
-        }
+    pub(super) fn end_later(&mut self, slot: ConnectionSlot, cause: LeaveCause) {
+        self.work(slot).ending = Some(cause);
     }
 
     /// The members of a connection whose grace is over leave before anything else happens to it.
-    pub(super) fn expire_later(&mut self, slot: Slot) {
-        if let Some(work) = self.work(slot) {
-            work.expired = true;
-        }
+    pub(super) fn expire_later(&mut self, slot: ConnectionSlot) {
+        self.work(slot).expired = true;
     }
 
     /// Applies new rights of a connection to its channels.
-    pub(super) fn rights_changed(&mut self, slot: Slot, out: &mut Outbox) {
-        if (self.is_busy(slot) || !self.regrant(slot, out))
-            && let Some(work) = self.work(slot)
-        {
-            work.regrant = true;
+    pub(super) fn rights_changed(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if self.is_busy(slot) || !self.regrant(slot, out) {
+            self.work(slot).regrant = true;
         }
     }
 
@@ -124,28 +102,32 @@ impl Server {
     /// follows.
     pub(super) fn dismiss_all(
         &mut self,
-        attachment: Slot,
+        attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
         let done = self.leave_all(attachment, cause, out);
-        if !done
-            && let Some(slot) = self.channels.attachment(attachment).map(|entry| entry.connection)
-            && let Some(work) = self.work(slot)
-        {
-            work.leaving = Some((attachment, cause));
+        if !done {
+            let slot = self.connections.attachment(attachment).connection();
+            self.work(slot).leaving = Some((attachment, cause));
         }
         done
     }
 
+    /// An attachment is no more, and has no members.
+    pub(super) fn forget_work_of(&mut self, slot: ConnectionSlot, attachment: AttachmentSlot) {
+        if self.is_busy(slot) {
+            self.work(slot).leaving.take_if(|(leaving, _)| *leaving == attachment);
+        }
+    }
+
     /// The work of a connection. One that had none gets its turn.
-    fn work(&mut self, slot: Slot) -> Option<&mut Work> {
-        let connection = self.connections.get_mut(slot)?;
-        let work = &mut connection.more.get_or_insert_default().work;
+    fn work(&mut self, slot: ConnectionSlot) -> &mut Work {
+        let work = self.connections.get_mut(slot).work_mut();
         if work.is_none() {
             self.unfinished.push_back(Unfinished::Connection(slot));
         }
-        Some(work.get_or_insert_default())
+        work.get_or_insert_default()
     }
 
     /// Goes on with what is unfinished, each in turn, as far as the budget goes.
@@ -159,7 +141,7 @@ impl Server {
             let Some(mut unfinished) = self.unfinished.pop_front() else { return };
             let done = match &mut unfinished {
                 Unfinished::Connection(slot) => self.work_off(*slot, out),
-                Unfinished::Kick(kick) => self.kick_some(kick, out),
+                Unfinished::Kick(kick) => self.go_on_kicking(kick, out),
             };
             if !done {
                 self.unfinished.push_back(unfinished);
@@ -168,51 +150,49 @@ impl Server {
     }
 
     /// Goes on with the work of a connection. Tells whether nothing is left.
-    fn work_off(&mut self, slot: Slot, out: &mut Outbox) -> bool {
+    fn work_off(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         loop {
-            let Some(connection) = self.connections.get_mut(slot) else { return true };
-            let Some(more) = &mut connection.more else { return true };
-            let Some(work) = &mut more.work else { return true };
+            // It may have ended by what it did.
+            if self.connections.known(slot).is_none_or(|connection| connection.work().is_none()) {
+                return true;
+            }
+            let is_over = self.budget == 0;
+            let work = self.work(slot);
             if let Some((attachment, cause)) = work.leaving {
                 if !self.leave_all(attachment, cause, out) {
                     return false;
                 }
-                if let Some(work) = self.work(slot) {
-                    work.leaving = None;
-                }
+                self.work(slot).leaving = None;
             } else if work.expired {
                 if !self.leave_unattached(slot, false, out) {
                     return false;
                 }
-                if let Some(work) = self.work(slot) {
-                    work.expired = false;
-                }
+                self.work(slot).expired = false;
             } else if let Some(cause) = work.ending {
                 return self.end(slot, cause, out);
             } else if core::mem::take(&mut work.regrant) {
                 if !self.regrant(slot, out) {
-                    if let Some(work) = self.work(slot) {
-                        work.regrant = true;
-                    }
+                    self.work(slot).regrant = true;
                     return false;
                 }
             } else if work.frames.is_empty() {
-                more.work = None;
+                *self.connections.get_mut(slot).work_mut() = None;
                 return true;
-            } else if self.budget == 0 {
+            } else if is_over {
                 return false;
             } else if let Some(frame) = work.frames.pop_front() {
                 work.stalled = false;
                 self.budget -= 1;
                 self.carry_out(slot, frame, out);
-                if self.work(slot).is_some_and(|work| work.stalled) {
+                let connection = self.connections.known(slot);
+                if connection.and_then(|c| c.work()).is_some_and(|work| work.stalled) {
                     return false;
                 }
             }
         }
     }
 
-    /// Takes out the members that the host named. They may enter again.
+    /// Removes the members that the host named. They may enter again.
     pub(super) fn kick(
         &mut self,
         channel: &str,
@@ -220,60 +200,30 @@ impl Server {
         connection_id: Option<SmolStr>,
         out: &mut Outbox,
     ) {
-        let Some(channel) = self.channels.by_name(channel) else { return };
-        let mut kick = Kick { channel, client_id, connection_id, from: 0 };
-        if let Some(entry) = self.channels.get_mut(channel) {
-            entry.kicks += 1;
-        }
-        if !self.kick_some(&mut kick, out) {
+        let kick = self.state.begin_kick(channel, client_id, connection_id);
+        if let Some(mut kick) = kick
+            && !self.go_on_kicking(&mut kick, out)
+        {
             self.unfinished.push_back(Unfinished::Kick(kick));
         }
     }
 
-    /// Whether members of a channel are being taken out, so that whoever wants to enter has to wait:
-    /// nobody who comes after the host has spoken is taken out.
+    /// Whether members of a channel are being removed, so that whoever wants to enter has to wait:
+    /// nobody who comes after the host has spoken is removed.
     pub(super) fn is_kicking(&self, channel: Option<&str>) -> bool {
         !self.unfinished.is_empty()
             && channel
-                .and_then(|name| self.channels.by_name(name))
-                .and_then(|slot| self.channels.get(slot))
-                .is_some_and(|channel| channel.kicks > 0)
+                .and_then(|name| self.state.by_name(name))
+                .is_some_and(|slot| self.state.channel(slot).is_kicking())
     }
 
     /// Goes on with a kick. Tells whether all have left.
-    fn kick_some(&mut self, kick: &mut Kick, out: &mut Outbox) -> bool {
-        while let Some((member, owner)) = self.next_to_kick(kick) {
-            if self.budget == 0 {
-                return false;
-            }
-            self.budget -= 1;
-            self.remove_member(owner, kick.channel, member, LeaveCause::Kicked, out);
+    fn go_on_kicking(&mut self, kick: &mut Removal, out: &mut Outbox) -> bool {
+        if !self.remove_members(kick, out) {
+            return false;
         }
-        if let Some(entry) = self.channels.get_mut(kick.channel) {
-            entry.kicks = entry.kicks.saturating_sub(1);
-        }
-        self.drop_channel_if_unused(kick.channel);
+        self.state.end_kick(kick);
+        self.close_channel_if_unused(kick.channel());
         true
-    }
-
-    /// The next member of a kick, and the connection that it belongs to.
-    fn next_to_kick(&self, kick: &mut Kick) -> Option<(Slot, Option<Slot>)> {
-        let entry = self.channels.get(kick.channel)?;
-        let member = match (&kick.client_id, &kick.connection_id) {
-            (Some(client_id), Some(connection_id)) => {
-                entry.members.find(client_id, connection_id)?
-            }
-            (Some(client_id), None) => entry.members.first_of(client_id)?,
-            (None, Some(connection_id)) => {
-                let connection = self.connections.by_id(connection_id)?;
-                let attachment = self.channels.pair(connection, kick.channel)?;
-                self.channels.attachment(attachment)?.first_member?
-            }
-            (None, None) => entry.members.next_from(kick.from)?.0,
-        };
-        kick.from = member.number();
-        let owner = entry.owner(member).map(|owner| owner.attachment);
-        let owner = owner.and_then(|attachment| self.channels.attachment(attachment));
-        Some((member, owner.map(|attachment| attachment.connection)))
     }
 }

@@ -1,38 +1,6 @@
-//! Rates and repeated frames: what is counted per connection and per channel.
+//! Repeated frames: which message serials of a connection have been accepted.
 
-use super::Rate;
-use crate::Instant;
 use smallvec::SmallVec;
-
-/// A token bucket in one number: the time, in microseconds, at which it is full again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
-    full_at: u64,
-}
-
-impl Bucket {
-    /// Takes `count` tokens if there are as many; otherwise none.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant, count: u32) -> bool {
-        if rate.per_second == 0 {
-            return true;
-        }
-        let now = now.as_millis().saturating_mul(1_000);
-        let cost = |tokens: u32| u64::from(tokens) * 1_000_000 / u64::from(rate.per_second);
-        let full_at = self.full_at.max(now).saturating_add(cost(count));
-        if full_at - now > cost(rate.burst) {
-            return false;
-        }
-        self.full_at = full_at;
-        true
-    }
-
-    /// When it has a token again.
-    pub(super) fn next(&self, rate: Rate) -> Instant {
-        let cost = |tokens: u32| u64::from(tokens) * 1_000_000 / u64::from(rate.per_second.max(1));
-        let at = self.full_at.saturating_add(cost(1)).saturating_sub(cost(rate.burst.max(1)));
-        Instant::from_millis(at.div_ceil(1_000))
-    }
-}
 
 /// Gaps among the accepted serials that are remembered.
 const GAPS: usize = 64;
@@ -41,7 +9,7 @@ const GAPS: usize = 64;
 /// for some gaps. Gaps come from refused frames, and from clients that retry in another order:
 /// what waits for its channel after a resume is overtaken by everything else.
 #[derive(Clone, Debug)]
-pub(super) struct Serials {
+pub(in crate::server) struct Serials {
     highest: i64,
     /// The first and the last of each gap, in order. Of too many the oldest is forgotten: its
     /// serials count as accepted.
@@ -56,12 +24,12 @@ impl Default for Serials {
 
 impl Serials {
     /// Whether a frame with this serial was accepted before.
-    pub(super) fn contains(&self, serial: i64) -> bool {
+    pub(in crate::server) fn contains(&self, serial: i64) -> bool {
         (0..=self.highest).contains(&serial) && self.gap_of(serial).is_none()
     }
 
     /// A frame with this serial, if it comes again, is to be carried out again.
-    pub(super) fn forget(&mut self, serial: i64) {
+    pub(in crate::server) fn forget(&mut self, serial: i64) {
         if !self.contains(serial) {
             return;
         }
@@ -91,7 +59,7 @@ impl Serials {
         self.add_gap(from, gap);
     }
 
-    pub(super) fn insert(&mut self, serial: i64) {
+    pub(in crate::server) fn insert(&mut self, serial: i64) {
         if serial > self.highest {
             let next = self.highest.saturating_add(1);
             self.highest = serial;
@@ -126,37 +94,6 @@ impl Serials {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let rate = Rate { per_second: 10, burst: 3 };
-        let mut bucket = Bucket::default();
-        let at = Instant::from_millis;
-        for _ in 0..3 {
-            assert!(bucket.take(rate, at(5), 1));
-        }
-        assert!(!bucket.take(rate, at(5), 1));
-        assert!(!bucket.take(rate, at(104), 1));
-        assert!(bucket.take(rate, at(105), 1));
-        assert!(!bucket.take(rate, at(105), 1));
-        assert!(bucket.take(rate, at(10_000), 3));
-        assert!(!bucket.take(rate, at(10_000), 1));
-        assert!(!bucket.take(rate, at(60_000), 4));
-        assert!(Bucket::default().take(Rate::UNLIMITED, at(0), u32::MAX));
-    }
-
-    #[test]
-    fn a_bucket_knows_when_it_has_a_token_again() {
-        for (per_second, burst) in [(1, 3), (10, 1), (7, 5), (1_000, 1)] {
-            let rate = Rate { per_second, burst };
-            let mut bucket = Bucket::default();
-            while bucket.take(rate, Instant::from_millis(5_000), 1) {}
-            let next = bucket.next(rate);
-            let before = Instant::from_millis(next.as_millis() - 1);
-            assert!(!bucket.clone().take(rate, before, 1), "{rate:?}");
-            assert!(bucket.take(rate, next, 1), "{rate:?}");
-        }
-    }
 
     #[test]
     fn rtn19a_accepted_serials_are_known_again_in_any_order() {

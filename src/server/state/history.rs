@@ -1,8 +1,9 @@
 //! The presence events of a channel that memory holds.
 
-use super::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
-use super::{HistoryConfig, Position, stream};
+use super::stream;
 use crate::Instant;
+use crate::server::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
+use crate::server::{HistoryConfig, Position};
 use crate::wire::{ErrorInfo, PresenceMessage};
 use alloc::collections::VecDeque;
 
@@ -10,7 +11,7 @@ use alloc::collections::VecDeque;
 const OVERHEAD: usize = 160;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(in crate::server) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
     /// The newest event that was forgotten.
@@ -35,7 +36,7 @@ impl Entry {
 
 impl History {
     /// Bytes of what is remembered, estimated.
-    pub(super) const fn bytes(&self) -> usize {
+    pub(in crate::server) const fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -67,9 +68,13 @@ impl History {
         }
     }
 
-    /// Forgets what is too old, as far as the budget goes, and one event at least. Tells when the
-    /// next one is.
-    pub(super) fn expire(&mut self, now: Instant, budget: &mut usize) -> Option<Instant> {
+    /// When the oldest event is to be forgotten.
+    pub(in crate::server) fn deadline(&self) -> Option<Instant> {
+        self.entries.front().map(|entry| entry.until)
+    }
+
+    /// Forgets what is too old, as far as the budget goes, and one event at least.
+    pub(super) fn expire(&mut self, now: Instant, budget: &mut usize) {
         *budget = (*budget).max(1);
         while *budget > 0 && self.entries.front().is_some_and(|entry| entry.until <= now) {
             *budget -= 1;
@@ -78,10 +83,9 @@ impl History {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
-        self.entries.front().map(|entry| entry.until)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::server) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -94,7 +98,7 @@ impl History {
 
     /// What happened after a position, each event with whether the member was present before it; if
     /// all of it is remembered, and there is room for it, in bytes, estimated. Takes the room.
-    pub(super) fn since(
+    pub(in crate::server) fn since(
         &self,
         serial: u64,
         room: &mut usize,
@@ -109,7 +113,7 @@ impl History {
     }
 
     /// A page. Events whose time is over do not show, even if they are not forgotten yet.
-    pub(super) fn page(
+    pub(in crate::server) fn page(
         &self,
         now: Instant,
         query: &HistoryQuery,
@@ -171,7 +175,7 @@ impl History {
 }
 
 /// A page's limit, if it is one.
-pub(super) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
+pub(in crate::server) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
     if (1..=MAX_PAGE).contains(&limit) {
         Ok(limit)
     } else {

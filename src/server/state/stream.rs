@@ -29,7 +29,7 @@ impl Stream {
 
 /// A position as `channelSerial`: 16 hexadecimal digits, so that the order of texts is that of
 /// numbers.
-pub(super) fn text(serial: u64) -> SmolStr {
+pub(in crate::server) fn text(serial: u64) -> SmolStr {
     let mut text = [0; 16];
     for (place, digit) in text.iter_mut().enumerate() {
         let nibble = (serial >> (60 - 4 * place)) as usize & 15;
@@ -39,14 +39,14 @@ pub(super) fn text(serial: u64) -> SmolStr {
 }
 
 /// The position of a `channelSerial`.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(in crate::server) fn parse(text: &str) -> Option<u64> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The serial of a page of a sync: sequence, colon, cursor; without a cursor it is the last page
 /// (RTP18b).
-pub(super) fn sync_serial(sequence: u64, cursor: Option<u32>) -> SmolStr {
+pub(in crate::server) fn sync_serial(sequence: u64, cursor: Option<u32>) -> SmolStr {
     let mut serial = SmolStrBuilder::new();
     serial.push_str(&text(sequence));
     serial.push(':');

@@ -1,4 +1,4 @@
-//! Presence events that are gathered for a while before they are told.
+//! Presence events that are coalesced before they are told.
 
 use crate::SmolStr;
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 /// The events of one channel within a window: at most one for each member.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
+pub(in crate::server) struct Coalesced {
     items: Vec<Option<Item>>,
     /// Where each member's event stands. Looked up, never iterated.
     places: HashMap<(SmolStr, SmolStr), usize, FixedState>,
@@ -22,8 +22,8 @@ struct Item {
     known: bool,
 }
 
-impl Pending {
-    pub(super) fn new(seed: u64) -> Self {
+impl Coalesced {
+    pub(in crate::server) fn new(seed: u64) -> Self {
         Self {
             items: Vec::new(),
             places: HashMap::with_hasher(FixedState::with_seed(seed)),
@@ -33,7 +33,7 @@ impl Pending {
 
     /// Whether it is time to tell them, at so many events in a frame. Members that came and went
     /// take room too.
-    pub(super) fn is_full(&self, frame: usize) -> bool {
+    pub(in crate::server) fn is_full(&self, frame: usize) -> bool {
         self.live >= frame || self.items.len() >= frame.saturating_mul(4)
     }
 
@@ -42,7 +42,7 @@ impl Pending {
     ///
     /// The last event of a member wins. A member that subscribers did not know and that is gone
     /// again is not told at all; one that they did not know and that changes still enters.
-    pub(super) fn add(&mut self, message: PresenceMessage, known: bool) -> u64 {
+    pub(in crate::server) fn add(&mut self, message: PresenceMessage, known: bool) -> u64 {
         let key = (
             message.client_id.clone().unwrap_or_default(),
             message.connection_id.clone().unwrap_or_default(),
@@ -75,7 +75,7 @@ impl Pending {
     }
 
     /// The events, in the order in which their members first appeared.
-    pub(super) fn into_messages(self) -> Vec<PresenceMessage> {
+    pub(in crate::server) fn into_messages(self) -> Vec<PresenceMessage> {
         self.items.into_iter().flatten().map(|item| item.message).collect()
     }
 }
@@ -88,7 +88,7 @@ mod tests {
 
     /// The events of one member within a window, and what is told of them.
     fn fold(known: bool, actions: &[PresenceAction]) -> Vec<(PresenceAction, Option<SmolStr>)> {
-        let mut pending = Pending::new(0);
+        let mut pending = Coalesced::new(0);
         let mut present = known;
         for (number, action) in actions.iter().enumerate() {
             let mut message = PresenceMessage::new(*action);

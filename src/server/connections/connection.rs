@@ -1,0 +1,393 @@
+//! A connection: its transport, its rights, its rates, and until when it is kept.
+
+use super::AttachmentSlot;
+use crate::server::bucket::Bucket;
+use crate::server::keys::Proof;
+use crate::server::unfinished::Work;
+use crate::server::{Capability, Identity, Rate, sooner};
+use crate::wire::Format;
+use crate::{Instant, TransportId};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+/// A connection, from CONNECTED until it is closed or can no longer be resumed.
+///
+/// In this order: when thousands are lost at once, and when their grace ends, it counts how many
+/// lines of memory each needs. What is looked at then comes first.
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub(in crate::server) struct Connection {
+    transport: Option<TransportId>,
+    /// When members leave whose channels are not attached: because the connection is lost, or
+    /// because it came back and did not attach them again.
+    grace_at: Option<Instant>,
+    /// When the peer was last heard; of a connection without a transport, when that was lost.
+    last_heard: Instant,
+    /// How long members stay after a loss, and the idle interval, in milliseconds.
+    remain: u32,
+    idle: u32,
+    /// What few connections have.
+    rare: Option<Box<Rare>>,
+    attachments: AttachmentList,
+    /// Frames above the inbound rate.
+    refused: u32,
+    congested: bool,
+    echo: bool,
+    heartbeats: bool,
+    /// The format in which pages are written, if the host takes bytes.
+    format: Option<Format>,
+    /// When the next ping is due.
+    ping_at: Instant,
+    inbound: Bucket,
+    syncs: Bucket,
+    proof: Proof,
+    identity: Identity,
+    capability: Arc<Capability>,
+}
+
+/// The attachments of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AttachmentList {
+    pub(super) first: Option<AttachmentSlot>,
+    pub(super) count: u32,
+}
+
+/// What few connections have, or have for a short time.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// When the client is asked for a new token, and when the old one expires.
+    reauthorize_at: Option<Instant>,
+    expires_at: Option<Instant>,
+    /// Acknowledgements that a congested transport is owed: the first serial and how many.
+    acks: Option<(i64, u32)>,
+    /// Frames sent in answer to its own while it is congested.
+    replies: u32,
+    /// When syncs are due that were asked for too early.
+    syncs_at: Option<Instant>,
+    /// What did not fit into the budget of a call.
+    work: Option<Box<Work>>,
+}
+
+/// What a new transport brings along.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Terms {
+    pub(in crate::server) capability: Arc<Capability>,
+    pub(in crate::server) echo: bool,
+    pub(in crate::server) heartbeats: bool,
+    pub(in crate::server) format: Option<Format>,
+    pub(in crate::server) remain: Duration,
+    pub(in crate::server) idle: Duration,
+    pub(in crate::server) expires_at: Option<Instant>,
+    pub(in crate::server) reauthorize_at: Option<Instant>,
+}
+
+/// What is due on a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Due {
+    /// The peer has been silent for too long.
+    Silent,
+    /// The token has expired.
+    Expired,
+    /// The client is to get a new token.
+    Reauthorize,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        let terms = Terms {
+            capability: Arc::new(Capability::none()),
+            echo: true,
+            heartbeats: false,
+            format: None,
+            remain: Duration::ZERO,
+            idle: Duration::ZERO,
+            expires_at: None,
+            reauthorize_at: None,
+        };
+        Self::new(Proof::default(), Identity::Anonymous, terms)
+    }
+}
+
+impl Connection {
+    pub(in crate::server) fn new(proof: Proof, identity: Identity, terms: Terms) -> Self {
+        let mut connection = Self {
+            proof,
+            identity,
+            capability: Arc::clone(&terms.capability),
+            transport: None,
+            attachments: AttachmentList::default(),
+            inbound: Bucket::default(),
+            syncs: Bucket::default(),
+            refused: 0,
+            echo: true,
+            heartbeats: false,
+            format: None,
+            congested: false,
+            remain: 0,
+            idle: 0,
+            last_heard: Instant::ZERO,
+            ping_at: Instant::ZERO,
+            grace_at: None,
+            rare: None,
+        };
+        connection.set_terms(terms);
+        connection
+    }
+
+    /// Sets what a new transport brings along.
+    pub(in crate::server) fn set_terms(&mut self, terms: Terms) {
+        self.capability = terms.capability;
+        self.echo = terms.echo;
+        self.heartbeats = terms.heartbeats;
+        self.format = terms.format;
+        self.remain = whole_millis(terms.remain);
+        self.idle = whole_millis(terms.idle);
+        self.set_expiry(terms.expires_at, terms.reauthorize_at);
+    }
+
+    fn set_expiry(&mut self, expires: Option<Instant>, reauthorize: Option<Instant>) {
+        if expires.is_some() || self.rare.is_some() {
+            let rare = self.rare();
+            rare.expires_at = expires;
+            rare.reauthorize_at = reauthorize;
+        }
+    }
+
+    /// Sets new rights and until when they last.
+    pub(in crate::server) fn authorize(
+        &mut self,
+        capability: Arc<Capability>,
+        expires: Option<Instant>,
+        reauthorize: Option<Instant>,
+    ) {
+        self.capability = capability;
+        self.set_expiry(expires, reauthorize);
+    }
+
+    pub(in crate::server) const fn transport(&self) -> Option<TransportId> {
+        self.transport
+    }
+
+    pub(in crate::server) const fn is_congested(&self) -> bool {
+        self.congested
+    }
+
+    /// Whether the publisher hears its own messages (RTN2b).
+    pub(in crate::server) const fn echo(&self) -> bool {
+        self.echo
+    }
+
+    /// Whether the client cannot see pings (RTN23b).
+    pub(in crate::server) const fn heartbeats(&self) -> bool {
+        self.heartbeats
+    }
+
+    pub(in crate::server) const fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    pub(in crate::server) const fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    pub(in crate::server) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(in crate::server) const fn capability(&self) -> &Arc<Capability> {
+        &self.capability
+    }
+
+    pub(in crate::server) const fn first_attachment(&self) -> Option<AttachmentSlot> {
+        self.attachments.first
+    }
+
+    /// How many channels it has attached.
+    pub(in crate::server) const fn attachments(&self) -> usize {
+        self.attachments.count as usize
+    }
+
+    pub(super) const fn attachments_mut(&mut self) -> &mut AttachmentList {
+        &mut self.attachments
+    }
+
+    pub(super) fn bind(&mut self, transport: TransportId, now: Instant) {
+        self.transport = Some(transport);
+        self.last_heard = now;
+        self.ping_at = now.after(self.idle());
+    }
+
+    /// Forgets what the transport had. Members that are on their way out go on leaving.
+    pub(super) fn unbind(&mut self, grace: bool, now: Instant) -> Option<TransportId> {
+        self.rare = self.rare.take().and_then(|rare| rare.work).map(|mut work| {
+            work.transport_lost();
+            Box::new(Rare { work: Some(work), ..Rare::default() })
+        });
+        self.refused = 0;
+        self.last_heard = now;
+        self.grace_at = grace.then(|| self.grace_from(now));
+        self.transport.take()
+    }
+
+    pub(super) fn set_congested(&mut self, congested: bool) -> bool {
+        if !congested && let Some(rare) = &mut self.rare {
+            rare.replies = 0;
+        }
+        core::mem::replace(&mut self.congested, congested) != congested
+    }
+
+    /// The peer gave a sign of life.
+    pub(in crate::server) const fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+    }
+
+    /// Members that the present transport does not attach in time leave.
+    pub(in crate::server) fn start_grace(&mut self, now: Instant) {
+        self.grace_at = self.attachments.first.map(|_| self.grace_from(now));
+    }
+
+    fn grace_from(&self, now: Instant) -> Instant {
+        now.after(self.remain.into())
+    }
+
+    pub(in crate::server) const fn end_grace(&mut self) {
+        self.grace_at = None;
+    }
+
+    /// Whether its grace is over.
+    pub(in crate::server) fn grace_is_over(&self, now: Instant) -> bool {
+        self.grace_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether a connection without a transport can no longer be resumed. `ttl` is for how long it
+    /// can.
+    pub(in crate::server) fn is_expired(&self, ttl: Duration, now: Instant) -> bool {
+        self.transport.is_none() && self.last_heard + ttl <= now
+    }
+
+    /// The idle interval, in milliseconds.
+    pub(in crate::server) fn idle(&self) -> u64 {
+        self.idle.into()
+    }
+
+    /// When a silent peer is given up (RTN23): after two idle intervals.
+    fn silent_at(&self) -> Instant {
+        self.last_heard.after(2 * self.idle())
+    }
+
+    /// What is due on its transport, beside pings. What is told once is due once.
+    pub(in crate::server) fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.silent_at() <= now {
+            return Some(Due::Silent);
+        }
+        let rare = self.rare.as_mut()?;
+        if rare.expires_at.is_some_and(|at| at <= now) {
+            return Some(Due::Expired);
+        }
+        rare.reauthorize_at.take_if(|at| *at <= now).map(|_| Due::Reauthorize)
+    }
+
+    /// Whether a ping is due. The next one is, an idle interval later.
+    pub(in crate::server) fn ping_is_due(&mut self, now: Instant) -> bool {
+        let due = self.ping_at <= now;
+        if due {
+            self.ping_at = now.after(self.idle());
+        }
+        due
+    }
+
+    /// When its timer must fire next. `ttl` is how long a lost connection can be resumed.
+    pub(in crate::server) fn deadline(&self, ttl: Duration) -> Instant {
+        let deadline = match self.transport {
+            Some(_) => self.ping_at.min(self.silent_at()),
+            None => self.last_heard + ttl,
+        };
+        let mut earlier = self.grace_at;
+        if let (Some(rare), Some(_)) = (&self.rare, self.transport) {
+            earlier = sooner(earlier, sooner(rare.expires_at, rare.reauthorize_at));
+            earlier = sooner(earlier, rare.syncs_at);
+        }
+        earlier.map_or(deadline, |earlier| deadline.min(earlier))
+    }
+
+    /// Takes a frame within the inbound rate; if it is above, tells how many have been.
+    pub(in crate::server) fn take_frame(&mut self, rate: Rate, now: Instant) -> Result<(), u32> {
+        if self.inbound.take(rate, now, 1) {
+            self.refused = self.refused.saturating_sub(1);
+            return Ok(());
+        }
+        self.refused = self.refused.saturating_add(1);
+        Err(self.refused)
+    }
+
+    /// Takes a sync within the rate; if it is above, tells when one is allowed again.
+    pub(in crate::server) fn take_sync(&mut self, rate: Rate, now: Instant) -> Result<(), Instant> {
+        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next(rate)) }
+    }
+
+    /// Syncs are due at this time.
+    pub(in crate::server) fn sync_at(&mut self, at: Instant) {
+        let rare = self.rare();
+        rare.syncs_at = sooner(rare.syncs_at, Some(at));
+    }
+
+    /// Whether syncs are due that were asked for too early.
+    pub(in crate::server) fn syncs_are_due(&mut self, now: Instant) -> bool {
+        let rare = self.rare.as_mut();
+        rare.and_then(|rare| rare.syncs_at.take_if(|at| *at <= now)).is_some()
+    }
+
+    /// Counts a frame that answers one of the client's own, and tells how many there were since it is
+    /// congested; none if it is not.
+    pub(in crate::server) fn count_reply(&mut self) -> u32 {
+        if !self.congested {
+            return 0;
+        }
+        let rare = self.rare();
+        rare.replies = rare.replies.saturating_add(1);
+        rare.replies
+    }
+
+    /// Keeps an acknowledgement for later, together with those that it follows. Tells which ones have
+    /// to be sent first: the first serial and how many.
+    pub(in crate::server) fn hold_ack(&mut self, serial: i64) -> Option<(i64, u32)> {
+        match &mut self.rare().acks {
+            Some((first, count))
+                if first.checked_add(i64::from(*count)) == Some(serial) && *count < u32::MAX =>
+            {
+                *count += 1;
+                None
+            }
+            acks => acks.replace((serial, 1)),
+        }
+    }
+
+    /// The acknowledgements that were kept: the first serial and how many.
+    pub(in crate::server) fn take_acks(&mut self) -> Option<(i64, u32)> {
+        self.rare.as_mut()?.acks.take()
+    }
+
+    /// What did not fit into the budget of a call.
+    pub(in crate::server) fn work(&self) -> Option<&Work> {
+        self.rare.as_ref()?.work.as_deref()
+    }
+
+    /// The same, to go on with it.
+    pub(in crate::server) fn work_mut(&mut self) -> &mut Option<Box<Work>> {
+        &mut self.rare().work
+    }
+
+    /// Whether it has ended but for members that still have to be removed.
+    pub(in crate::server) fn is_ending(&self) -> bool {
+        self.work().is_some_and(Work::is_ending)
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+fn whole_millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

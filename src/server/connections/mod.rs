@@ -1,0 +1,192 @@
+//! Who is connected here: transports, connections and their rights, attachments.
+
+mod attachment;
+mod connection;
+
+pub(super) use attachment::{Attachment, AttachmentSlot};
+pub(super) use connection::{Connection, Due, Terms};
+
+use super::state::{ChannelSlot, ConnectionSlot};
+use crate::lookup::{Lookup, fold};
+use crate::ring;
+use crate::slab::Arena;
+use crate::wire::{Modes, Params};
+use crate::{Instant, TransportId};
+use alloc::boxed::Box;
+use core::hash::BuildHasher;
+use foldhash::fast::FixedState;
+
+/// All connections and their attachments.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    connections: Arena<ConnectionSlot, Connection>,
+    transports: Lookup<ConnectionSlot>,
+    attachments: Arena<AttachmentSlot, Attachment>,
+    /// Attachments by connection and channel.
+    pairs: Lookup<AttachmentSlot>,
+    hasher: FixedState,
+    congested: usize,
+}
+
+impl Connections {
+    pub(super) fn new(hash_seed: u64) -> Self {
+        Self {
+            connections: Arena::new(),
+            transports: Lookup::new(),
+            attachments: Arena::new(),
+            pairs: Lookup::new(),
+            hasher: FixedState::with_seed(hash_seed),
+            congested: 0,
+        }
+    }
+
+    /// How often a key dangled.
+    pub(super) fn dangling(&self) -> usize {
+        self.connections.dangling() + self.attachments.dangling()
+    }
+
+    /// How many transports there are.
+    pub(super) fn transports(&self) -> usize {
+        self.transports.len()
+    }
+
+    /// How many attachments there are.
+    pub(super) const fn attachments(&self) -> usize {
+        self.attachments.len()
+    }
+
+    /// How many transports are congested.
+    pub(super) const fn congested(&self) -> usize {
+        self.congested
+    }
+
+    pub(super) fn get(&self, slot: ConnectionSlot) -> &Connection {
+        &self.connections[slot]
+    }
+
+    pub(super) fn get_mut(&mut self, slot: ConnectionSlot) -> &mut Connection {
+        &mut self.connections[slot]
+    }
+
+    /// A connection that may have ended.
+    pub(super) fn known(&self, slot: ConnectionSlot) -> Option<&Connection> {
+        self.connections.get(slot)
+    }
+
+    /// The first connection at or after a number.
+    pub(super) fn next_from(&self, number: u32) -> Option<(ConnectionSlot, &Connection)> {
+        self.connections.next_from(number)
+    }
+
+    pub(super) fn insert(&mut self, slot: ConnectionSlot, connection: Connection) {
+        self.connections.insert_at(slot, connection);
+    }
+
+    /// Forgets a connection that has no transport and no attachments.
+    pub(super) fn remove(&mut self, slot: ConnectionSlot) {
+        let connection = self.connections.remove(slot);
+        debug_assert!(connection.transport().is_none() && connection.first_attachment().is_none());
+    }
+
+    /// The connection that a transport serves.
+    pub(super) fn by_transport(&self, transport: TransportId) -> Option<ConnectionSlot> {
+        let hash = transport_hash(&self.hasher, transport);
+        self.transports.find(hash, |slot| self.connections[slot].transport() == Some(transport))
+    }
+
+    /// Gives a connection a transport.
+    pub(super) fn bind(&mut self, slot: ConnectionSlot, transport: TransportId, now: Instant) {
+        self.connections[slot].bind(transport, now);
+        self.transports.insert(transport_hash(&self.hasher, transport), slot);
+    }
+
+    /// Takes the transport from a connection: it waits to be resumed. `grace` is whether anything of
+    /// it ends when its grace is over.
+    pub(super) fn unbind(&mut self, slot: ConnectionSlot, grace: bool, now: Instant) {
+        let connection = &mut self.connections[slot];
+        if let Some(transport) = connection.unbind(grace, now) {
+            self.transports.remove(transport_hash(&self.hasher, transport), slot);
+        }
+        self.set_congested(slot, false);
+    }
+
+    /// Whether the host's queue for a connection's transport is long. Tells whether that is new.
+    pub(super) fn set_congested(&mut self, slot: ConnectionSlot, congested: bool) -> bool {
+        let changed = self.connections[slot].set_congested(congested);
+        if changed {
+            self.congested = if congested { self.congested + 1 } else { self.congested - 1 };
+        }
+        changed
+    }
+
+    pub(super) fn attachment(&self, slot: AttachmentSlot) -> &Attachment {
+        &self.attachments[slot]
+    }
+
+    /// The attachment of a connection to a channel.
+    pub(super) fn pair(
+        &self,
+        connection: ConnectionSlot,
+        channel: ChannelSlot,
+    ) -> Option<AttachmentSlot> {
+        self.pairs.find(self.pair_hash(connection, channel), |slot| {
+            let attachment = &self.attachments[slot];
+            attachment.connection() == connection && attachment.channel() == channel
+        })
+    }
+
+    /// Attaches a connection to a channel, with no modes yet. They are not attached so far.
+    pub(super) fn attach(
+        &mut self,
+        connection: ConnectionSlot,
+        channel: ChannelSlot,
+    ) -> Option<AttachmentSlot> {
+        let slot = self.attachments.insert(Attachment::new(connection, channel))?;
+        self.pairs.insert(self.pair_hash(connection, channel), slot);
+        let list = self.connections[connection].attachments_mut();
+        list.count = list.count.saturating_add(1);
+        ring::push_front(&mut self.attachments, &mut list.first, slot);
+        Some(slot)
+    }
+
+    /// Forgets an attachment.
+    pub(super) fn detach(&mut self, slot: AttachmentSlot) {
+        let attachment = &self.attachments[slot];
+        let (connection, channel) = (attachment.connection(), attachment.channel());
+        let list = self.connections[connection].attachments_mut();
+        list.count = list.count.saturating_sub(1);
+        ring::remove(&mut self.attachments, &mut list.first, slot);
+        self.attachments.remove(slot);
+        self.pairs.remove(self.pair_hash(connection, channel), slot);
+    }
+
+    /// Sets what a client asked for, and what it was granted.
+    pub(super) fn set_modes(&mut self, slot: AttachmentSlot, requested: Modes, granted: Modes) {
+        let attachment = &mut self.attachments[slot];
+        attachment.requested = requested;
+        attachment.granted = granted;
+    }
+
+    pub(super) fn set_params(&mut self, slot: AttachmentSlot, params: Params) {
+        self.attachments[slot].params = (!params.is_empty()).then(|| Box::new(params));
+    }
+
+    /// Sets whether the present transport attached a channel. Tells whether that is new.
+    pub(super) fn set_active(&mut self, slot: AttachmentSlot, active: bool) -> bool {
+        core::mem::replace(&mut self.attachments[slot].active, active) != active
+    }
+
+    fn pair_hash(&self, connection: ConnectionSlot, channel: ChannelSlot) -> u32 {
+        fold(self.hasher.hash_one((connection, channel)))
+    }
+}
+
+/// Transports that follow each other have neighbouring places, for hosts count them: when many are
+/// lost at once, as they are when a network is, each finds its place in the cache.
+fn transport_hash(hasher: &FixedState, TransportId(number): TransportId) -> u32 {
+    const RUN: u32 = 6;
+    let run = fold(hasher.hash_one(number >> RUN)) << RUN;
+    let place = (number & ((1 << RUN) - 1)) as u32;
+    // The table tells neighbours apart by the highest bits.
+    (run | place) ^ place << (u32::BITS - RUN)
+}

@@ -1,0 +1,125 @@
+//! How far an attachment is with what it is told.
+
+use super::{Metrics, Sync};
+use crate::Instant;
+use crate::members::Slot;
+use crate::server::Rate;
+use crate::server::bucket::Bucket;
+use crate::server::state::ChannelSlot;
+
+/// What an attachment is told, and how far it is.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Listener {
+    pub(super) channel: ChannelSlot,
+    /// Which figures of the occupancy it wants.
+    pub(super) metrics: Metrics,
+    /// Its places in the two audiences.
+    pub(super) presence_place: Option<u32>,
+    pub(super) message_place: Option<u32>,
+    /// Where the channel stood when it was taken out of the audiences; of presence 0 if something
+    /// was coalesced then, which nobody had been told.
+    pub(super) presence_mark: u64,
+    pub(super) message_mark: u64,
+    /// The sync that is under way.
+    pub(super) sync: Option<Sync>,
+    /// Whether it stands in the queue of syncs.
+    pub(super) queued: bool,
+    /// Whether a sync is owed, which the client asked for too early.
+    pub(super) owed: bool,
+    syncs: Bucket,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self::new(ChannelSlot::from_number(u32::MAX))
+    }
+}
+
+impl Listener {
+    pub(super) fn new(channel: ChannelSlot) -> Self {
+        Self {
+            channel,
+            metrics: Metrics::empty(),
+            presence_place: None,
+            message_place: None,
+            presence_mark: 0,
+            message_mark: 0,
+            sync: None,
+            queued: false,
+            owed: false,
+            syncs: Bucket::default(),
+        }
+    }
+
+    pub(in crate::server) const fn metrics(&self) -> Metrics {
+        self.metrics
+    }
+
+    /// Whether presence events, as they are broadcast, go to it.
+    pub(in crate::server) const fn hears_presence(&self) -> bool {
+        self.presence_place.is_some()
+    }
+
+    /// Whether messages go to it.
+    pub(in crate::server) const fn hears_messages(&self) -> bool {
+        self.message_place.is_some()
+    }
+
+    pub(in crate::server) const fn is_in_audience(&self) -> bool {
+        self.hears_presence() || self.hears_messages()
+    }
+
+    /// Up to where it knows the presence events of the channel: those that were told before it was
+    /// taken out of the audience. 0 if some of them were coalesced then.
+    pub(in crate::server) const fn presence_mark(&self) -> u64 {
+        self.presence_mark
+    }
+
+    /// The same of messages.
+    pub(in crate::server) const fn message_mark(&self) -> u64 {
+        self.message_mark
+    }
+
+    /// What was told so far it need not be told.
+    pub(in crate::server) const fn mark(&mut self, presence: u64, messages: u64) {
+        self.presence_mark = presence;
+        self.message_mark = messages;
+    }
+
+    /// The sync that is under way.
+    pub(in crate::server) const fn sync(&self) -> Option<Sync> {
+        self.sync
+    }
+
+    /// The sync that is under way, to go on with it.
+    pub(in crate::server) const fn sync_mut(&mut self) -> Option<&mut Sync> {
+        self.sync.as_mut()
+    }
+
+    /// Whether it waits for members: a sync is under way or owed.
+    pub(in crate::server) const fn awaits_sync(&self) -> bool {
+        self.sync.is_some() || self.owed
+    }
+
+    /// Whether a sync is owed.
+    pub(in crate::server) const fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Sets whether a sync is owed, and tells whether one was.
+    pub(in crate::server) const fn set_owed(&mut self, owed: bool) -> bool {
+        core::mem::replace(&mut self.owed, owed)
+    }
+
+    /// Takes a sync within the rate; if it is above, tells when one is allowed again.
+    pub(in crate::server) fn take_sync(&mut self, rate: Rate, now: Instant) -> Result<(), Instant> {
+        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next(rate)) }
+    }
+
+    /// A member of its own has gone, which `next` followed.
+    pub(in crate::server) fn passes_over(&mut self, member: Slot, next: Option<Slot>) {
+        if let Some(sync) = &mut self.sync {
+            sync.passes_over(member, next);
+        }
+    }
+}

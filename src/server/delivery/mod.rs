@@ -1,0 +1,220 @@
+//! Who is told: audiences, syncs, events that are coalesced, occupancy.
+
+mod audience;
+mod coalesce;
+mod feed;
+mod listener;
+mod occupancy;
+mod sync;
+
+pub(super) use coalesce::Coalesced;
+pub(super) use feed::Feed;
+pub(super) use listener::Listener;
+pub(super) use occupancy::Metrics;
+pub use occupancy::Occupancy;
+pub(super) use sync::{Cursor, Page, Sync};
+
+use super::connections::AttachmentSlot;
+use super::state::ChannelSlot;
+use crate::TransportId;
+use crate::slab::Arena;
+use crate::wire::Modes;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What is on its way to subscribers, and how far each of them is.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    feeds: Arena<ChannelSlot, Feed>,
+    listeners: Arena<AttachmentSlot, Listener>,
+    /// Attachments whose sync is under way, in turn.
+    syncs: VecDeque<AttachmentSlot>,
+    syncs_running: usize,
+    /// Channels with leaves that wait for the end of the step.
+    batches: Vec<ChannelSlot>,
+}
+
+impl Delivery {
+    pub(super) fn new() -> Self {
+        Self {
+            feeds: Arena::new(),
+            listeners: Arena::new(),
+            syncs: VecDeque::new(),
+            syncs_running: 0,
+            batches: Vec::new(),
+        }
+    }
+
+    /// How often a key dangled.
+    pub(super) fn dangling(&self) -> usize {
+        self.feeds.dangling() + self.listeners.dangling()
+    }
+
+    /// How many syncs are not finished.
+    pub(super) const fn syncs_running(&self) -> usize {
+        self.syncs_running
+    }
+
+    pub(super) fn feed(&self, channel: ChannelSlot) -> &Feed {
+        &self.feeds[channel]
+    }
+
+    pub(super) fn feed_mut(&mut self, channel: ChannelSlot) -> &mut Feed {
+        &mut self.feeds[channel]
+    }
+
+    /// A channel has been made. Its events are coalesced within `window`, if there is one.
+    pub(super) fn open(&mut self, channel: ChannelSlot, window: Option<Duration>) {
+        self.feeds.insert_at(channel, Feed::new(window));
+    }
+
+    /// A channel is forgotten.
+    pub(super) fn close(&mut self, channel: ChannelSlot) {
+        self.feeds.remove(channel);
+    }
+
+    pub(super) fn listener(&self, attachment: AttachmentSlot) -> &Listener {
+        &self.listeners[attachment]
+    }
+
+    pub(super) fn listener_mut(&mut self, attachment: AttachmentSlot) -> &mut Listener {
+        &mut self.listeners[attachment]
+    }
+
+    /// A connection has been attached to a channel.
+    pub(super) fn attach(&mut self, attachment: AttachmentSlot, channel: ChannelSlot) {
+        self.listeners.insert_at(attachment, Listener::new(channel));
+        self.feeds[channel].attachments += 1;
+    }
+
+    /// An attachment, which is in no audience and has no sync, is forgotten.
+    pub(super) fn detach(&mut self, attachment: AttachmentSlot) {
+        self.set_metrics(attachment, Metrics::empty());
+        let listener = self.listeners.remove(attachment);
+        debug_assert!(!listener.is_in_audience() && listener.sync.is_none());
+        let attachments = &mut self.feeds[listener.channel].attachments;
+        *attachments = attachments.saturating_sub(1);
+    }
+
+    /// Sets which figures of the occupancy an attachment wants.
+    pub(super) fn set_metrics(&mut self, attachment: AttachmentSlot, metrics: Metrics) {
+        let listener = &mut self.listeners[attachment];
+        let before = core::mem::replace(&mut listener.metrics, metrics);
+        let watchers = &mut self.feeds[listener.channel].watchers;
+        match (before.is_empty(), metrics.is_empty()) {
+            (true, false) => watchers.push(attachment),
+            (false, true) => watchers.retain(|watcher| *watcher != attachment),
+            _ => {}
+        }
+    }
+
+    /// Puts an attachment into the audiences that its modes give it.
+    pub(super) fn join(
+        &mut self,
+        attachment: AttachmentSlot,
+        granted: Modes,
+        transport: TransportId,
+    ) {
+        let listener = &mut self.listeners[attachment];
+        let feed = &mut self.feeds[listener.channel];
+        if granted.contains(Modes::PRESENCE_SUBSCRIBE) && listener.presence_place.is_none() {
+            listener.presence_place = feed.presence.add(transport, attachment);
+        }
+        if granted.contains(Modes::SUBSCRIBE) && listener.message_place.is_none() {
+            listener.message_place = feed.messages.add(transport, attachment);
+        }
+    }
+
+    /// Takes an attachment out of the audiences and marks where the channel stands: the positions of
+    /// its last presence event and of its last message.
+    pub(super) fn part(&mut self, attachment: AttachmentSlot, presence: u64, messages: u64) {
+        let listener = &mut self.listeners[attachment];
+        if !listener.is_in_audience() {
+            return;
+        }
+        let feed = &mut self.feeds[listener.channel];
+        let places = (listener.presence_place.take(), listener.message_place.take());
+        if places.0.is_some() {
+            // What is coalesced is not told to it any more, so it has missed that.
+            listener.presence_mark = if feed.pending.is_some() { 0 } else { presence };
+        }
+        if places.1.is_some() {
+            listener.message_mark = messages;
+        }
+        let moved = places.0.and_then(|place| feed.presence.remove(place));
+        let moved_too = places.1.and_then(|place| feed.messages.remove(place));
+        if let Some(moved) = moved {
+            self.listeners[moved].presence_place = places.0;
+        }
+        if let Some(moved) = moved_too {
+            self.listeners[moved].message_place = places.1;
+        }
+    }
+
+    /// Starts a sync, in place of one that is under way (RTP18a). `sequence` is its position.
+    pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, sequence: u64, from: Cursor) {
+        let sync = Sync { sequence, next: from, again: false };
+        let running = self.listeners[attachment].sync.replace(sync).is_some();
+        self.syncs_running += usize::from(!running);
+        self.queue_sync(attachment);
+    }
+
+    /// Gives up a sync that is under way.
+    pub(super) fn stop_sync(&mut self, attachment: AttachmentSlot) {
+        if self.listeners[attachment].sync.take().is_some() {
+            self.syncs_running -= 1;
+        }
+    }
+
+    /// The sync of an attachment, if it has one, gets its turn.
+    pub(super) fn queue_sync(&mut self, attachment: AttachmentSlot) {
+        let listener = &mut self.listeners[attachment];
+        if listener.sync.is_some() && !core::mem::replace(&mut listener.queued, true) {
+            self.syncs.push_back(attachment);
+        }
+    }
+
+    /// The attachment whose sync has its turn.
+    pub(super) fn next_sync(&mut self) -> Option<AttachmentSlot> {
+        let attachment = self.syncs.pop_front()?;
+        // It may have been detached meanwhile, and its slot be another's.
+        self.listeners.get_mut(attachment)?.queued = false;
+        Some(attachment)
+    }
+
+    /// Whether syncs have to go on at once.
+    pub(super) fn is_syncing(&self) -> bool {
+        !self.syncs.is_empty()
+    }
+
+    /// A leave that the server made up waits for the end of the step. Tells how many wait now.
+    pub(super) fn add_leave(
+        &mut self,
+        channel: ChannelSlot,
+        leave: crate::wire::PresenceMessage,
+        room: usize,
+    ) -> usize {
+        let leaves = &mut self.feeds[channel].leaves;
+        match leaves.len() {
+            0 => self.batches.push(channel),
+            BURST => leaves.reserve(room.saturating_sub(BURST)),
+            _ => {}
+        }
+        leaves.push(leave);
+        leaves.len()
+    }
+
+    /// The channels with leaves that waited for the end of the step.
+    pub(super) fn take_batches(&mut self) -> Vec<ChannelSlot> {
+        core::mem::take(&mut self.batches)
+    }
+
+    /// Whether leaves wait for the end of the step.
+    pub(super) const fn has_batches(&self) -> bool {
+        !self.batches.is_empty()
+    }
+}
+
+/// Leaves in one frame from which on room is made for as many as there can be.
+const BURST: usize = 4;

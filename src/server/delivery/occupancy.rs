@@ -1,0 +1,105 @@
+//! How many use a channel.
+
+use crate::wire::{Map, Modes, Value};
+
+/// How many of each kind use a channel (CHM2). Attachments count while their connection has a
+/// transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Occupancy {
+    /// Attachments.
+    pub connections: u32,
+    /// Attachments that may publish.
+    pub publishers: u32,
+    /// Attachments that receive messages.
+    pub subscribers: u32,
+    /// Attachments that may enter.
+    pub presence_connections: u32,
+    /// Attachments that receive presence events.
+    pub presence_subscribers: u32,
+    /// Members.
+    pub presence_members: u32,
+}
+
+bitflags::bitflags! {
+    /// Which figures someone asked for.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(in crate::server) struct Metrics: u8 {
+        const CONNECTIONS = 1;
+        const PUBLISHERS = 1 << 1;
+        const SUBSCRIBERS = 1 << 2;
+        const PRESENCE_CONNECTIONS = 1 << 3;
+        const PRESENCE_SUBSCRIBERS = 1 << 4;
+        const PRESENCE_MEMBERS = 1 << 5;
+    }
+}
+
+impl Metrics {
+    /// What the value of the channel parameter `occupancy` asks for: `metrics`, or `metrics.` and
+    /// the name of one figure; several with commas between them.
+    pub(in crate::server) fn from_param(value: &str) -> Self {
+        let mut metrics = Self::empty();
+        for part in value.split(',') {
+            metrics |= match part.trim() {
+                "metrics" | "metrics.all" => Self::all(),
+                "metrics.connections" => Self::CONNECTIONS,
+                "metrics.publishers" => Self::PUBLISHERS,
+                "metrics.subscribers" => Self::SUBSCRIBERS,
+                "metrics.presenceConnections" => Self::PRESENCE_CONNECTIONS,
+                "metrics.presenceSubscribers" => Self::PRESENCE_SUBSCRIBERS,
+                "metrics.presenceMembers" => Self::PRESENCE_MEMBERS,
+                _ => Self::empty(),
+            };
+        }
+        metrics
+    }
+}
+
+impl Occupancy {
+    /// Counts an attachment with these modes in or out.
+    pub(super) fn count(&mut self, modes: Modes, comes: bool) {
+        let change = |number: &mut u32| {
+            *number = if comes { number.saturating_add(1) } else { number.saturating_sub(1) };
+        };
+        change(&mut self.connections);
+        for (mode, number) in [
+            (Modes::PUBLISH, &mut self.publishers),
+            (Modes::SUBSCRIBE, &mut self.subscribers),
+            (Modes::PRESENCE, &mut self.presence_connections),
+            (Modes::PRESENCE_SUBSCRIBE, &mut self.presence_subscribers),
+        ] {
+            if modes.contains(mode) {
+                change(number);
+            }
+        }
+    }
+
+    const fn figures(&self) -> [(Metrics, &'static str, u32); 6] {
+        [
+            (Metrics::CONNECTIONS, "connections", self.connections),
+            (Metrics::PUBLISHERS, "publishers", self.publishers),
+            (Metrics::SUBSCRIBERS, "subscribers", self.subscribers),
+            (Metrics::PRESENCE_CONNECTIONS, "presenceConnections", self.presence_connections),
+            (Metrics::PRESENCE_MEMBERS, "presenceMembers", self.presence_members),
+            (Metrics::PRESENCE_SUBSCRIBERS, "presenceSubscribers", self.presence_subscribers),
+        ]
+    }
+
+    /// Whether a figure went to or from zero.
+    pub(super) fn turned(&self, other: &Self) -> bool {
+        self.figures().iter().zip(other.figures()).any(|(a, b)| (a.2 == 0) != (b.2 == 0))
+    }
+
+    /// The figures as the data of an occupancy event.
+    pub(in crate::server) fn to_value(self, metrics: Metrics) -> Value {
+        let mut figures = Map::new();
+        for (metric, name, number) in self.figures() {
+            if metrics.contains(metric) {
+                figures.insert(name, Value::Int(number.into()));
+            }
+        }
+        let mut map = Map::new();
+        map.insert("metrics", Value::Object(figures));
+        Value::Object(map)
+    }
+}

@@ -1,0 +1,187 @@
+//! Presence events on their way to subscribers and to the host: at once, at the end of a step, or
+//! after a window.
+
+use super::connections::AttachmentSlot;
+use super::state::{self, Change, ChannelSlot, ConnectionSlot, Kind};
+use super::{Outbox, Output, Recipients, Server, ServerEvent};
+use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
+use alloc::vec::Vec;
+
+impl Server {
+    /// What follows from every change of a member set, whatever made it, beside its delivery to
+    /// subscribers.
+    pub(super) fn follow(&mut self, channel: ChannelSlot, change: &Change, out: &mut Outbox) {
+        if let Kind::Left { member, next, .. } = change.kind
+            && self.delivery.syncs_running() > 0
+            && let Some(attachment) = self.connections.pair(change.connection, channel)
+        {
+            self.delivery.listener_mut(attachment).passes_over(member, next);
+        }
+        if change.begins_history {
+            self.arm_channel(channel);
+        }
+        if !self.config.events {
+            return;
+        }
+        let channel = self.state.channel(channel).name().clone();
+        let (name, position) = (channel.clone(), change.position);
+        let message = change.message.clone();
+        out.push(Output::Event(match change.kind {
+            Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
+            Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
+            Kind::Left { cause, .. } => {
+                ServerEvent::MemberLeft { channel, position, message, cause }
+            }
+        }));
+        if change.edge {
+            out.push(Output::Event(match change.kind {
+                Kind::Left { .. } => ServerEvent::ChannelVacant { channel: name },
+                _ => ServerEvent::ChannelOccupied { channel: name },
+            }));
+        }
+    }
+
+    /// Delivers the leaves that waited for the end of the step.
+    #[inline]
+    pub(super) fn deliver_batches(&mut self, out: &mut Outbox) {
+        if self.delivery.has_batches() {
+            self.deliver_all_batches(out);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver_all_batches(&mut self, out: &mut Outbox) {
+        for channel in self.delivery.take_batches() {
+            // It stands there twice if its leaves took more than a frame.
+            if self.state.known_channel(channel).is_some() {
+                self.deliver_batch(channel, out);
+                self.close_channel_if_unused(channel);
+            }
+        }
+    }
+
+    /// Delivers the leaves of one channel that wait.
+    pub(super) fn deliver_batch(&mut self, channel: ChannelSlot, out: &mut Outbox) {
+        let mut leaves = self.delivery.feed_mut(channel).take_leaves();
+        if leaves.is_empty() {
+            return;
+        }
+        let (serial, id) = self.state.end_batch(channel);
+        let feed = self.delivery.feed(channel);
+        if feed.coalesces() {
+            for leave in leaves {
+                self.coalesce(channel, leave, true, out);
+            }
+            return;
+        }
+        let to = Recipients::new(feed.presence().share(), None, None);
+        self.counters.presence_events += leaves.len() as u64;
+        let mut frame = self.presence_frame_out(channel, Some(serial));
+        // What follows from the frame stands there alone (TP3a, TP3g).
+        frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
+        for leave in &mut leaves {
+            leave.id = None;
+            leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
+        }
+        frame.id = Some(id);
+        frame.presence = leaves.into();
+        self.broadcast(to, frame, out);
+    }
+
+    /// Whether a connection is notified of its own member by a frame of its own (RTP17a): it is not in
+    /// the audience. A subscriber that was taken out of it for a while, because it is congested, hears
+    /// by the sync that follows; but of a leave no sync would tell it, if it gives the mode for syncs
+    /// up before it reads again.
+    pub(super) fn is_notified_directly(
+        &self,
+        attachment: AttachmentSlot,
+        action: PresenceAction,
+    ) -> bool {
+        let entry = self.connections.attachment(attachment);
+        let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
+        let congested = self.connections.get(entry.connection()).is_congested();
+        let by_sync = congested && subscribes && action != PresenceAction::Leave;
+        !self.delivery.listener(attachment).hears_presence() && !by_sync
+    }
+
+    /// Notifies a connection of its own members. The frames move the channel's serial on if nothing of
+    /// the channel was held back.
+    pub(super) fn notify_directly(
+        &mut self,
+        slot: ConnectionSlot,
+        channel: ChannelSlot,
+        serial: u64,
+        messages: Vec<PresenceMessage>,
+        out: &mut Outbox,
+    ) {
+        let serial = (!self.connections.get(slot).is_congested()).then_some(serial);
+        for frame in self.presence_frames(channel, serial, messages) {
+            self.reply(slot, frame, out);
+        }
+    }
+
+    /// PRESENCE frames of a channel with these items, so many in each as one may have.
+    pub(super) fn presence_frames(
+        &self,
+        channel: ChannelSlot,
+        serial: Option<u64>,
+        messages: Vec<PresenceMessage>,
+    ) -> Vec<ProtocolMessage> {
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let mut messages = messages.into_iter().peekable();
+        let mut frames = Vec::new();
+        while let Some(first) = messages.peek() {
+            let mut frame = self.presence_frame_out(channel, serial);
+            frame.timestamp = first.timestamp;
+            frame.presence = messages.by_ref().take(per_frame).collect();
+            frames.push(frame);
+        }
+        frames
+    }
+
+    /// A PRESENCE frame of a channel, without items; with a position it moves the channel's serial
+    /// on (RTL15b).
+    pub(super) fn presence_frame_out(
+        &self,
+        channel: ChannelSlot,
+        serial: Option<u64>,
+    ) -> ProtocolMessage {
+        ProtocolMessage {
+            channel: Some(self.state.channel(channel).name().clone()),
+            channel_serial: serial.map(state::text),
+            ..ProtocolMessage::new(Action::Presence)
+        }
+    }
+
+    /// Adds an event to those of a channel that are coalesced. `known` is whether the member was
+    /// present before it.
+    pub(super) fn coalesce(
+        &mut self,
+        channel: ChannelSlot,
+        message: PresenceMessage,
+        known: bool,
+        out: &mut Outbox,
+    ) {
+        let keys = &mut self.keys;
+        let feed = self.delivery.feed_mut(channel);
+        let replaced = feed.coalesce(message, known, self.now.mono, || keys.random());
+        self.counters.coalesced += replaced;
+        if feed.is_full(self.config.items_per_broadcast.max(1)) {
+            self.deliver_coalesced(channel, out);
+        } else {
+            self.arm_channel(channel);
+        }
+    }
+
+    /// Delivers the events of a channel that are coalesced.
+    pub(super) fn deliver_coalesced(&mut self, channel: ChannelSlot, out: &mut Outbox) {
+        let Some(messages) = self.delivery.feed_mut(channel).take_coalesced() else { return };
+        let serial = self.state.channel(channel).last();
+        let to = self.delivery.feed(channel).presence().share();
+        self.arm_channel(channel);
+        self.counters.presence_events += messages.len() as u64;
+        for frame in self.presence_frames(channel, Some(serial), messages) {
+            self.broadcast(Recipients::new(to.clone(), None, None), frame, out);
+        }
+    }
+}

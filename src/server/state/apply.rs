@@ -1,0 +1,252 @@
+//! A client's frame changes a member set.
+
+use super::channel::Channel;
+use super::connection::Connection;
+use super::stream::Stream;
+use super::{ChannelSlot, ConnectionSlot, State, adjusted};
+use crate::members::{Slot, Version};
+use crate::server::{HistoryConfig, LeaveCause, Position};
+use crate::wire::{Items, PresenceAction, PresenceMessage};
+use crate::{Now, SmolStr};
+use smol_str::SmolStrBuilder;
+
+/// What a client wants of a member set: a PRESENCE frame whose rights, identity and size have been
+/// checked. Items are complete but for what [`State::apply`] gives them: id, connection id, timestamp.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct PresenceRecord {
+    pub(in crate::server) connection_id: SmolStr,
+    pub(in crate::server) channel: SmolStr,
+    pub(in crate::server) msg_serial: i64,
+    pub(in crate::server) items: Items<PresenceMessage>,
+}
+
+/// A change of a member set.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Change {
+    pub(in crate::server) kind: Kind,
+    /// The connection that the member belongs to.
+    pub(in crate::server) connection: ConnectionSlot,
+    pub(in crate::server) position: Position,
+    /// What the member says, complete but for the id of a leave that the server made up.
+    pub(in crate::server) message: PresenceMessage,
+    /// Whether the channel has had no member before, or has none any more.
+    pub(in crate::server) edge: bool,
+    /// Whether it is the only event that the channel's history has.
+    pub(in crate::server) begins_history: bool,
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Kind {
+    /// A member has come.
+    Entered,
+    /// A member says something else of itself.
+    Updated,
+    /// A member has gone.
+    Left {
+        /// Why.
+        cause: LeaveCause,
+        /// Its slot, and the member of the same connection that followed it.
+        member: Slot,
+        next: Option<Slot>,
+    },
+}
+
+impl Kind {
+    /// Whether the member was present before.
+    pub(in crate::server) const fn was_present(self) -> bool {
+        !matches!(self, Self::Entered)
+    }
+}
+
+/// What a frame has changed.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Applied {
+    pub(in crate::server) channel: ChannelSlot,
+    pub(in crate::server) connection: ConnectionSlot,
+    pub(in crate::server) msg_serial: i64,
+    /// Whether a frame with this message serial had been accepted before (RTN19a).
+    pub(in crate::server) repeated: bool,
+    /// The position of the changes; `None` if there are none.
+    pub(in crate::server) serial: Option<u64>,
+    /// The changes, each with its item's place in the frame if its id follows from that (TP3a).
+    pub(in crate::server) changes: Items<(Change, Option<usize>)>,
+    /// Members that entered again with the id that they had (RTP17g).
+    pub(in crate::server) reentries: u64,
+}
+
+impl State {
+    /// Applies a client's frame. `None` if its channel or its connection is no more.
+    ///
+    /// Two mechanisms against repetition are apart from each other. Of a frame whose message serial
+    /// was accepted before only those items still count that are newer than the member that is
+    /// present. And a member that is present and enters with an id that it has had changes nothing
+    /// (RTP17g). There is no memory of ids: once the member is gone, it enters anew, by a frame that
+    /// was accepted before as well if it names what the member said last.
+    pub(in crate::server) fn apply(&mut self, at: Now, record: PresenceRecord) -> Option<Applied> {
+        let channel = self.by_name(&record.channel)?;
+        let slot = self.by_id(&record.connection_id)?;
+        let entry = &mut self.channels[channel];
+        let connection = &mut self.connections[slot];
+        let msg_serial = record.msg_serial;
+        let (members, bytes) = (entry.members().len(), entry.bytes());
+        let history_bytes = entry.history().bytes();
+        let mut step = Step {
+            at,
+            slot,
+            first: connection.first_member(channel),
+            stream: &mut self.stream,
+            history: &self.history,
+            others: self.history_bytes.saturating_sub(history_bytes),
+            applied: Applied {
+                channel,
+                connection: slot,
+                msg_serial,
+                repeated: connection.accepted(msg_serial),
+                serial: None,
+                changes: Items::new(),
+                reentries: 0,
+            },
+        };
+        let first = step.first;
+        for (index, item) in record.items.into_iter().enumerate() {
+            step.item(entry, connection, index, item);
+        }
+        if step.first != first {
+            connection.set_first_member(channel, step.first);
+        }
+        connection.serials.insert(msg_serial);
+        connection.bytes = adjusted(connection.bytes, bytes, entry.bytes());
+        let applied = step.applied;
+        self.members = adjusted(self.members, members, entry.members().len());
+        self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
+        self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
+        Some(applied)
+    }
+}
+
+/// A frame under way.
+struct Step<'a> {
+    at: Now,
+    slot: ConnectionSlot,
+    /// The first of the connection's members on the channel.
+    first: Option<Slot>,
+    stream: &'a mut Stream,
+    history: &'a HistoryConfig,
+    /// Bytes of the histories of other channels.
+    others: usize,
+    applied: Applied,
+}
+
+impl Step<'_> {
+    fn item(
+        &mut self,
+        channel: &mut Channel,
+        connection: &mut Connection,
+        index: usize,
+        item: PresenceMessage,
+    ) {
+        let Some(client_id) = &item.client_id else { return };
+        let (stamp, msg_serial) = (self.at.wall, self.applied.msg_serial);
+        let own = (msg_serial, i64::try_from(index).unwrap_or(i64::MAX));
+        // A re-entry names the message that it repeats (RTP17g). An id that is not of an earlier
+        // frame of this connection is passed over.
+        let named = item.id.as_deref().and_then(|id| {
+            let version = Version::new(Some(id), connection.id(), stamp);
+            version.sequence.filter(|(serial, _)| *serial < msg_serial)
+        });
+        let incoming = Version { sequence: named.or(Some(own)), timestamp: stamp };
+        let place = channel.locate(client_id, connection.id());
+        let stored = place.ok().and_then(|slot| channel.members().get(slot));
+        if let Some(stored) = stored
+            && !incoming.is_newer_than(&stored.version())
+        {
+            self.applied.reentries += u64::from(!self.applied.repeated);
+            return;
+        }
+        // A forgotten serial is that of the last that was told of a member which was taken out: a
+        // re-entry that names it keeps the id. One that names an older message is told under an id
+        // of its own: its client never heard of the last, and who did, and missed the leave, would
+        // never believe what bears an older id (RTP2b2).
+        let last = named.filter(|(serial, _)| !connection.accepted(*serial));
+        if stored.is_none()
+            && (item.action == PresenceAction::Leave || (self.applied.repeated && last.is_none()))
+        {
+            // RTP10d: leaving while not present is no error. And what was applied before and is
+            // gone since must not come back.
+            return;
+        }
+        let kept = if stored.is_some() { named } else { last };
+        if let Some((serial, _)) = kept {
+            // It holds again.
+            connection.serials.insert(serial);
+        }
+        let sequence = kept.unwrap_or(own);
+        let enters = stored.is_none();
+        let mut message = PresenceMessage {
+            id: Some(message_id(connection.id(), sequence)),
+            connection_id: Some(connection.id().clone()),
+            timestamp: Some(if enters { stamp.max(connection.left_at) } else { stamp }),
+            ..item
+        };
+        let kind = match place {
+            Ok(member) if message.action == PresenceAction::Leave => {
+                let Some((last, next)) = channel.take_out(member, &mut self.first) else { return };
+                carry_over(&mut message, last);
+                Kind::Left { cause: LeaveCause::Left, member, next }
+            }
+            place => {
+                if channel.put(place, self.slot, &mut self.first, &message).is_none() {
+                    return;
+                }
+                if enters { Kind::Entered } else { Kind::Updated }
+            }
+        };
+        let members = channel.members().len();
+        let edge = match kind {
+            Kind::Entered => members == 1,
+            Kind::Updated => false,
+            Kind::Left { .. } => members == 0,
+        };
+        let position = self.next_position(channel);
+        let (history, now) = (self.history, self.at.mono);
+        let begins_history = channel.remember(history, self.others, now, position, &message, kind);
+        let connection = self.slot;
+        let change = Change { kind, connection, position, message, edge, begins_history };
+        self.applied.changes.push((change, (sequence == own).then_some(index)));
+    }
+
+    /// The position of the next change; the frame gets its own with the first.
+    fn next_position(&mut self, channel: &mut Channel) -> Position {
+        let serial = match self.applied.serial {
+            Some(serial) => serial,
+            None => {
+                let serial = self.stream.next(self.at.wall);
+                channel.presence_at(serial);
+                *self.applied.serial.insert(serial)
+            }
+        };
+        Position { serial, index: u32::try_from(self.applied.changes.len()).unwrap_or(u32::MAX) }
+    }
+}
+
+/// RTP8e: a leave without data carries the last data.
+fn carry_over(leave: &mut PresenceMessage, last: PresenceMessage) {
+    if leave.data.is_none() {
+        leave.data = last.data;
+        leave.encoding = last.encoding;
+    }
+    if leave.extras.is_none() {
+        leave.extras = last.extras;
+    }
+}
+
+fn message_id(connection_id: &str, (msg_serial, index): (i64, i64)) -> SmolStr {
+    let mut id = SmolStrBuilder::new();
+    id.push_str(connection_id);
+    id.push(':');
+    id.push_str(itoa::Buffer::new().format(msg_serial));
+    id.push(':');
+    id.push_str(itoa::Buffer::new().format(index));
+    id.finish()
+}

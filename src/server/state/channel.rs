@@ -1,0 +1,272 @@
+//! What is true of a channel: its members, whose they are, its positions and its history.
+
+use super::history::History;
+use super::{ConnectionSlot, Kind, adjusted};
+use crate::members::{MemberSet, Place, Slot};
+use crate::ring::{self, Links, Nodes};
+use crate::server::{HistoryConfig, Position};
+use crate::wire::PresenceMessage;
+use crate::{Instant, SmolStr};
+use alloc::vec::Vec;
+
+/// A channel.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Channel {
+    name: SmolStr,
+    members: MemberSet,
+    owners: Owners,
+    /// Bytes of the members.
+    bytes: usize,
+    /// The position of the last frame, and of the last of each kind.
+    last: u64,
+    last_presence: u64,
+    last_message: u64,
+    history: History,
+    /// The frame that gathers members which are removed in the present step.
+    batch: Option<Batch>,
+    /// Removals by the host that are under way. Nobody enters or changes until they are over.
+    pub(super) kicks: u32,
+}
+
+/// A frame of leaves.
+#[derive(Clone, Debug)]
+struct Batch {
+    id: SmolStr,
+    serial: u64,
+    leaves: u32,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self::new(SmolStr::default(), 0, 0)
+    }
+}
+
+impl Channel {
+    pub(super) fn new(name: SmolStr, serial: u64, seed: u64) -> Self {
+        Self {
+            name,
+            members: MemberSet::new(seed),
+            owners: Owners::default(),
+            bytes: 0,
+            last: serial,
+            last_presence: serial,
+            last_message: serial,
+            history: History::default(),
+            batch: None,
+            kicks: 0,
+        }
+    }
+
+    pub(in crate::server) const fn name(&self) -> &SmolStr {
+        &self.name
+    }
+
+    pub(in crate::server) const fn members(&self) -> &MemberSet {
+        &self.members
+    }
+
+    /// Bytes of its members.
+    pub(in crate::server) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(in crate::server) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(super) const fn history_mut(&mut self) -> &mut History {
+        &mut self.history
+    }
+
+    /// The position of its last frame.
+    pub(in crate::server) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The position of its last presence event.
+    pub(in crate::server) const fn last_presence(&self) -> u64 {
+        self.last_presence
+    }
+
+    /// The position of its last message.
+    pub(in crate::server) const fn last_message(&self) -> u64 {
+        self.last_message
+    }
+
+    pub(super) const fn presence_at(&mut self, serial: u64) {
+        self.last = serial;
+        self.last_presence = serial;
+    }
+
+    pub(super) const fn message_at(&mut self, serial: u64) {
+        self.last = serial;
+        self.last_message = serial;
+    }
+
+    /// Whether the host removes members right now.
+    pub(in crate::server) const fn is_kicking(&self) -> bool {
+        self.kicks > 0
+    }
+
+    /// Whether nothing is known of it.
+    pub(in crate::server) fn is_unused(&self) -> bool {
+        self.kicks == 0
+            && self.batch.is_none()
+            && self.members.is_empty()
+            && self.history.is_empty()
+    }
+
+    /// The connection that a member belongs to.
+    pub(in crate::server) fn owner(&self, member: Slot) -> Option<ConnectionSlot> {
+        self.owners.get(member).map(|owner| owner.connection)
+    }
+
+    /// Bytes that a member counts for.
+    pub(in crate::server) fn bytes_of(&self, member: Slot) -> usize {
+        self.owners.get(member).map_or(0, |owner| owner.bytes as usize)
+    }
+
+    /// The members of one connection, the newest first, from one of them on.
+    pub(in crate::server) fn own_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
+        core::iter::successors(first, |member| self.owners.get(*member)?.links.next())
+    }
+
+    /// Where a member stands, or where it would.
+    pub(in crate::server) fn locate(
+        &self,
+        client_id: &SmolStr,
+        connection_id: &SmolStr,
+    ) -> Result<Slot, Place> {
+        self.members.locate(client_id, connection_id)
+    }
+
+    /// Puts a member in, or replaces what it says of itself, where [`locate`](Self::locate) said.
+    /// `first` is the first of the connection's members, as it was and as it is from here on.
+    pub(super) fn put(
+        &mut self,
+        place: Result<Slot, Place>,
+        connection: ConnectionSlot,
+        first: &mut Option<Slot>,
+        message: &PresenceMessage,
+    ) -> Option<Slot> {
+        let is_new = place.is_err();
+        let slot = self.members.put_at(place, message)?;
+        if is_new {
+            self.owners.add(slot, connection);
+            ring::push_front(&mut self.owners, first, slot);
+        }
+        self.count_bytes(slot, u32::try_from(message.size()).unwrap_or(u32::MAX));
+        Some(slot)
+    }
+
+    /// Takes a member out. Tells what it said of itself, as a LEAVE, and which member of the same
+    /// connection followed it.
+    pub(super) fn take_out(
+        &mut self,
+        member: Slot,
+        first: &mut Option<Slot>,
+    ) -> Option<(PresenceMessage, Option<Slot>)> {
+        let message = self.members.take_out(member)?;
+        self.count_bytes(member, 0);
+        let next = self.owners.get(member).and_then(|owner| owner.links.next());
+        ring::remove(&mut self.owners, first, member);
+        if self.members.is_empty() {
+            self.owners = Owners::default();
+        }
+        Some((message, next))
+    }
+
+    /// Sets what a member counts for.
+    fn count_bytes(&mut self, member: Slot, bytes: u32) {
+        if let Some(owner) = self.owners.get_mut(member) {
+            let before = core::mem::replace(&mut owner.bytes, bytes);
+            self.bytes = adjusted(self.bytes, before as usize, bytes as usize);
+        }
+    }
+
+    /// Remembers an event, if events are remembered. `others` is how many bytes other channels
+    /// remember. Tells whether it is the only one.
+    pub(super) fn remember(
+        &mut self,
+        config: &HistoryConfig,
+        others: usize,
+        now: Instant,
+        position: Position,
+        message: &PresenceMessage,
+        kind: Kind,
+    ) -> bool {
+        if !config.keeps() {
+            self.history.pass_over(position);
+            return false;
+        }
+        let was_empty = self.history.is_empty();
+        self.history.push(config, others, now, position, message, kind.was_present());
+        was_empty && !self.history.is_empty()
+    }
+
+    /// The position and the place of the next leave that the server makes up. The first of a frame
+    /// gives it its position and its id.
+    pub(super) fn next_in_batch(&mut self, frame: impl FnOnce() -> (u64, SmolStr)) -> (u64, u32) {
+        let batch = match &mut self.batch {
+            Some(batch) => batch,
+            None => {
+                let (serial, id) = frame();
+                (self.last, self.last_presence) = (serial, serial);
+                self.batch.insert(Batch { id, serial, leaves: 0 })
+            }
+        };
+        let place = batch.leaves;
+        batch.leaves = batch.leaves.saturating_add(1);
+        (batch.serial, place)
+    }
+
+    /// The id of the frame that gathers leaves.
+    pub(in crate::server) fn batch_id(&self) -> &str {
+        self.batch.as_ref().map_or("", |batch| &batch.id)
+    }
+
+    pub(super) fn end_batch(&mut self) -> (u64, SmolStr) {
+        self.batch.take().map_or_else(Default::default, |batch| (batch.serial, batch.id))
+    }
+}
+
+/// Beside the members' slots: whose they are.
+#[derive(Clone, Debug, Default)]
+struct Owners(Vec<Owner>);
+
+/// Whose a member is, what it counts for, and its neighbours among the members of the same
+/// connection.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    connection: ConnectionSlot,
+    bytes: u32,
+    links: Links<Slot>,
+}
+
+impl Owners {
+    fn get(&self, member: Slot) -> Option<&Owner> {
+        self.0.get(member.number() as usize)
+    }
+
+    fn get_mut(&mut self, member: Slot) -> Option<&mut Owner> {
+        self.0.get_mut(member.number() as usize)
+    }
+
+    /// Makes room for a new member.
+    fn add(&mut self, member: Slot, connection: ConnectionSlot) {
+        let index = member.number() as usize;
+        let owner = Owner { connection, bytes: 0, links: Links::default() };
+        if index >= self.0.len() {
+            self.0.resize(index + 1, owner);
+        } else if let Some(place) = self.0.get_mut(index) {
+            *place = owner;
+        }
+    }
+}
+
+impl Nodes<Slot> for Owners {
+    fn links(&mut self, member: Slot) -> Option<&mut Links<Slot>> {
+        self.get_mut(member).map(|owner| &mut owner.links)
+    }
+}

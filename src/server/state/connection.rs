@@ -1,0 +1,84 @@
+//! What is true of a connection: what of it was accepted, and which members it has.
+
+use super::ChannelSlot;
+use super::serials::Serials;
+use crate::members::Slot;
+use crate::{SmolStr, UnixMillis};
+use smallvec::SmallVec;
+
+/// A connection, whoever serves it.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Connection {
+    id: SmolStr,
+    /// Bytes of its members on all channels.
+    pub(super) bytes: usize,
+    /// The latest timestamp of a leave that the server made up for one of its members. One that
+    /// enters again is not stamped earlier, though the wall clock be set back: clients compare the
+    /// two by time (RTP2b1).
+    pub(super) left_at: UnixMillis,
+    pub(super) serials: Serials,
+    /// The channels on which it has members, and the first of them on each.
+    members: SmallVec<[(ChannelSlot, Slot); 1]>,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new(SmolStr::default())
+    }
+}
+
+impl Connection {
+    pub(super) fn new(id: SmolStr) -> Self {
+        Self {
+            id,
+            bytes: 0,
+            left_at: UnixMillis::from_millis(i64::MIN),
+            serials: Serials::default(),
+            members: SmallVec::new(),
+        }
+    }
+
+    pub(in crate::server) const fn id(&self) -> &SmolStr {
+        &self.id
+    }
+
+    /// Bytes of its members on all channels.
+    pub(in crate::server) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a frame with this message serial was accepted before (RTN19a).
+    pub(in crate::server) fn accepted(&self, msg_serial: i64) -> bool {
+        self.serials.contains(msg_serial)
+    }
+
+    pub(in crate::server) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// The first of its members on a channel.
+    pub(super) fn first_member(&self, channel: ChannelSlot) -> Option<Slot> {
+        let found = self.members.iter().find(|(held, _)| *held == channel);
+        found.map(|(_, first)| *first)
+    }
+
+    /// Sets the first of its members on a channel; `None` if it has none there any more.
+    pub(super) fn set_first_member(&mut self, channel: ChannelSlot, first: Option<Slot>) {
+        let place = self.members.iter().position(|(held, _)| *held == channel);
+        match (place, first) {
+            (Some(place), Some(first)) => {
+                if let Some(held) = self.members.get_mut(place) {
+                    held.1 = first;
+                }
+            }
+            (Some(place), None) => {
+                self.members.swap_remove(place);
+                if self.members.is_empty() {
+                    self.members.shrink_to_fit();
+                }
+            }
+            (None, Some(first)) => self.members.push((channel, first)),
+            (None, None) => {}
+        }
+    }
+}

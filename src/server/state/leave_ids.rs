@@ -1,0 +1,45 @@
+//! Ids of frames with leaves that the server makes up.
+
+use crate::SmolStr;
+use smol_str::SmolStrBuilder;
+
+/// Unique among all nodes and runs, and never of the form that begins with a connection id (RTP2b1).
+#[derive(Clone, Debug)]
+pub(super) struct LeaveIds {
+    prefix: SmolStr,
+    made: u64,
+}
+
+impl LeaveIds {
+    pub(super) fn new(node: &str, epoch: u64) -> Self {
+        Self { prefix: alloc::format!("{node}:{epoch:08x}").into(), made: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> SmolStr {
+        self.made += 1;
+        let mut id = SmolStrBuilder::new();
+        id.push_str(&self.prefix);
+        id.push(':');
+        id.push_str(itoa::Buffer::new().format(self.made));
+        id.finish()
+    }
+
+    /// Whether the ids begin with this text.
+    pub(super) fn begin_with(&self, text: &str) -> bool {
+        self.prefix.starts_with(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rtp2b1_what_the_ids_of_leaves_begin_with_is_known() {
+        let mut ids = LeaveIds::new("node", 7);
+        let id = ids.next();
+        assert!(["n", "node", "node:0000"].iter().all(|text| id.starts_with(text)));
+        assert!(["n", "node", "node:0000"].iter().all(|text| ids.begin_with(text)));
+        assert!(!ids.begin_with("ode") && !ids.begin_with(&id));
+    }
+}

@@ -1,0 +1,231 @@
+//! What is true: who is present on each channel, what happened there, and which frames of each
+//! connection have been accepted.
+//!
+//! There is one way to change a member set, [`State::apply`] and its counterpart for members that
+//! are removed, [`State::remove_next`]. Both take names, and read no clock, no configuration and no
+//! transport: the same records, applied in the same order, make the same sets.
+
+mod apply;
+mod channel;
+mod connection;
+mod history;
+mod leave_ids;
+mod removal;
+mod serials;
+mod stream;
+
+pub(super) use apply::{Applied, Change, Kind, PresenceRecord};
+pub(super) use channel::Channel;
+pub(super) use connection::Connection;
+pub(super) use history::{History, check_limit};
+pub(super) use removal::Removal;
+pub(super) use stream::{parse, sync_serial, text};
+
+use super::HistoryConfig;
+use crate::lookup::{Lookup, fold};
+use crate::members::Slot;
+use crate::slab::Arena;
+use crate::{Instant, Now, SmolStr};
+use core::hash::BuildHasher;
+use foldhash::fast::FixedState;
+use leave_ids::LeaveIds;
+use stream::Stream;
+
+crate::slab::keys! {
+    /// A channel. The other parts keep what they know of it under the same key.
+    pub(super) struct ChannelSlot;
+    /// A connection. The other parts keep what they know of it under the same key.
+    pub(super) struct ConnectionSlot;
+}
+
+/// Member sets, histories and positions of all channels.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    channels: Arena<ChannelSlot, Channel>,
+    names: Lookup<ChannelSlot>,
+    connections: Arena<ConnectionSlot, Connection>,
+    ids: Lookup<ConnectionSlot>,
+    hasher: FixedState,
+    stream: Stream,
+    leave_ids: LeaveIds,
+    history: HistoryConfig,
+    /// Sums over all channels.
+    members: usize,
+    member_bytes: usize,
+    history_bytes: usize,
+}
+
+impl State {
+    /// `node` and `epoch` are what the ids of leaves begin with; positions are above `first`.
+    pub(super) fn new(
+        history: HistoryConfig,
+        node: &str,
+        epoch: u64,
+        first: u64,
+        hash_seed: u64,
+    ) -> Self {
+        Self {
+            channels: Arena::new(),
+            names: Lookup::new(),
+            connections: Arena::new(),
+            ids: Lookup::new(),
+            hasher: FixedState::with_seed(hash_seed),
+            stream: Stream::new(first),
+            leave_ids: LeaveIds::new(node, epoch),
+            history,
+            members: 0,
+            member_bytes: 0,
+            history_bytes: 0,
+        }
+    }
+
+    /// The same with another seed for the hash tables; before anything is in them.
+    pub(super) fn set_hash_seed(&mut self, seed: u64) {
+        self.hasher = FixedState::with_seed(seed);
+    }
+
+    /// How often a key dangled.
+    pub(super) fn dangling(&self) -> usize {
+        self.channels.dangling() + self.connections.dangling()
+    }
+
+    pub(super) const fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) const fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Members of all channels.
+    pub(super) const fn members(&self) -> usize {
+        self.members
+    }
+
+    /// Bytes of the members of all channels.
+    pub(super) const fn member_bytes(&self) -> usize {
+        self.member_bytes
+    }
+
+    /// Bytes of the histories of all channels, estimated.
+    pub(super) const fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
+    /// The channel with this name.
+    pub(super) fn by_name(&self, name: &str) -> Option<ChannelSlot> {
+        let hash = fold(self.hasher.hash_one(name));
+        self.names.find(hash, |slot| self.channels[slot].name() == name)
+    }
+
+    pub(super) fn channel(&self, slot: ChannelSlot) -> &Channel {
+        &self.channels[slot]
+    }
+
+    /// A channel that may have been forgotten.
+    pub(super) fn known_channel(&self, slot: ChannelSlot) -> Option<&Channel> {
+        self.channels.get(slot)
+    }
+
+    /// Makes a channel. `seed` is for the hash tables of its members.
+    pub(super) fn open_channel(
+        &mut self,
+        at: Now,
+        name: &SmolStr,
+        seed: u64,
+    ) -> Option<ChannelSlot> {
+        let serial = self.stream.next(at.wall);
+        let slot = self.channels.insert(Channel::new(name.clone(), serial, seed))?;
+        self.names.insert(fold(self.hasher.hash_one(name.as_str())), slot);
+        Some(slot)
+    }
+
+    /// Forgets a channel that nothing is known of.
+    pub(super) fn close_channel(&mut self, slot: ChannelSlot) {
+        let channel = self.channels.remove(slot);
+        self.names.remove(fold(self.hasher.hash_one(channel.name().as_str())), slot);
+    }
+
+    /// The connection with this id.
+    pub(super) fn by_id(&self, id: &str) -> Option<ConnectionSlot> {
+        let hash = fold(self.hasher.hash_one(id));
+        self.ids.find(hash, |slot| self.connections[slot].id() == id)
+    }
+
+    pub(super) fn connection(&self, slot: ConnectionSlot) -> &Connection {
+        &self.connections[slot]
+    }
+
+    /// A connection begins. No other has its id.
+    pub(super) fn open_connection(&mut self, id: SmolStr) -> Option<ConnectionSlot> {
+        let hash = fold(self.hasher.hash_one(id.as_str()));
+        let slot = self.connections.insert(Connection::new(id))?;
+        self.ids.insert(hash, slot);
+        Some(slot)
+    }
+
+    /// A connection, which has no members any more, ends.
+    pub(super) fn close_connection(&mut self, slot: ConnectionSlot) {
+        let connection = self.connections.remove(slot);
+        debug_assert!(!connection.has_members(), "{} has members", connection.id());
+        self.ids.remove(fold(self.hasher.hash_one(connection.id().as_str())), slot);
+    }
+
+    /// A frame that changes no member has been accepted.
+    pub(super) fn accept(&mut self, connection: ConnectionSlot, msg_serial: i64) {
+        self.connections[connection].serials.insert(msg_serial);
+    }
+
+    /// Whether an id must not be given to a connection, since ids of leaves begin with it (RTP2b1).
+    pub(super) fn reserves(&self, id: &str) -> bool {
+        self.leave_ids.begin_with(id)
+    }
+
+    /// The position of a frame that belongs to no channel's stream, such as a sync.
+    pub(super) fn next_serial(&mut self, at: Now) -> u64 {
+        self.stream.next(at.wall)
+    }
+
+    /// The position of messages, which move their channel on if it is known.
+    pub(super) fn next_message(&mut self, at: Now, channel: Option<ChannelSlot>) -> u64 {
+        let serial = self.stream.next(at.wall);
+        if let Some(channel) = channel {
+            self.channels[channel].message_at(serial);
+        }
+        serial
+    }
+
+    /// Forgets events whose retention is over, as far as the budget goes.
+    pub(super) fn expire_history(
+        &mut self,
+        channel: ChannelSlot,
+        now: Instant,
+        budget: &mut usize,
+    ) {
+        let history = self.channels[channel].history_mut();
+        let before = history.bytes();
+        history.expire(now, budget);
+        let after = history.bytes();
+        self.history_bytes = adjusted(self.history_bytes, before, after);
+    }
+
+    /// The first of a connection's members on a channel; the others follow by
+    /// [`Channel::own_from`].
+    pub(super) fn first_member(
+        &self,
+        connection: ConnectionSlot,
+        channel: ChannelSlot,
+    ) -> Option<Slot> {
+        self.connections[connection].first_member(channel)
+    }
+
+    /// Ends the frame that gathers removed members: its position and id.
+    pub(super) fn end_batch(&mut self, channel: ChannelSlot) -> (u64, SmolStr) {
+        self.channels[channel].end_batch()
+    }
+}
+
+/// A sum when one part of it has changed.
+pub(super) const fn adjusted(sum: usize, before: usize, after: usize) -> usize {
+    sum.saturating_add(after).saturating_sub(before)
+}

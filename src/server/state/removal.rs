@@ -1,0 +1,152 @@
+//! Members are removed: by the authority, not by a frame of their client.
+
+use super::{Change, ChannelSlot, ConnectionSlot, Kind, State, adjusted};
+use crate::members::Slot;
+use crate::server::{LeaveCause, Position};
+use crate::wire::inherited_id;
+use crate::{Now, SmolStr, UnixMillis};
+
+/// Members of a channel that have to leave. They can be more than one call may remove, so they are
+/// removed one by one.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Removal {
+    channel: ChannelSlot,
+    whom: Whom,
+    cause: LeaveCause,
+    /// The slot to go on from.
+    from: u32,
+}
+
+/// Which members.
+#[derive(Clone, Debug)]
+pub(in crate::server) enum Whom {
+    /// Those of a connection.
+    Connection(ConnectionSlot),
+    /// Those of a client id.
+    Client(SmolStr),
+    /// The one of a client id and a connection id.
+    Member(SmolStr, SmolStr),
+    /// All.
+    All,
+    /// None: the connection is not known.
+    Nobody,
+}
+
+impl Removal {
+    /// The members of a connection leave.
+    pub(in crate::server) const fn of(
+        connection: ConnectionSlot,
+        channel: ChannelSlot,
+        cause: LeaveCause,
+    ) -> Self {
+        Self { channel, whom: Whom::Connection(connection), cause, from: 0 }
+    }
+
+    pub(in crate::server) const fn channel(&self) -> ChannelSlot {
+        self.channel
+    }
+
+    pub(in crate::server) const fn cause(&self) -> LeaveCause {
+        self.cause
+    }
+}
+
+impl State {
+    /// The host removes members of a channel: of a client id, of a connection id, of both, or all.
+    /// Until [`end_kick`](Self::end_kick) nobody enters. `None` if the channel is not known.
+    pub(in crate::server) fn begin_kick(
+        &mut self,
+        channel: &str,
+        client_id: Option<SmolStr>,
+        connection_id: Option<SmolStr>,
+    ) -> Option<Removal> {
+        let channel = self.by_name(channel)?;
+        let whom = match (client_id, connection_id) {
+            (Some(client_id), Some(connection_id)) => Whom::Member(client_id, connection_id),
+            (Some(client_id), None) => Whom::Client(client_id),
+            (None, Some(id)) => self.by_id(&id).map_or(Whom::Nobody, Whom::Connection),
+            (None, None) => Whom::All,
+        };
+        self.channels[channel].kicks += 1;
+        Some(Removal { channel, whom, cause: LeaveCause::Kicked, from: 0 })
+    }
+
+    /// All members that the host named have left.
+    pub(in crate::server) fn end_kick(&mut self, removal: &Removal) {
+        let kicks = &mut self.channels[removal.channel].kicks;
+        *kicks = kicks.saturating_sub(1);
+    }
+
+    /// Whether nobody is left to be removed.
+    pub(in crate::server) fn is_done(&self, removal: &Removal) -> bool {
+        self.next_to_remove(removal).is_none()
+    }
+
+    fn next_to_remove(&self, removal: &Removal) -> Option<Slot> {
+        let members = self.channels[removal.channel].members();
+        match &removal.whom {
+            // It may have ended since.
+            Whom::Connection(connection) => {
+                self.connections.get(*connection)?.first_member(removal.channel)
+            }
+            Whom::Client(client_id) => members.first_of(client_id),
+            Whom::Member(client_id, connection_id) => members.find(client_id, connection_id),
+            Whom::All => members.next_from(removal.from).map(|(member, _)| member),
+            Whom::Nobody => None,
+        }
+    }
+
+    /// Removes the next member, and makes up its leave. That has its place in a frame with the others
+    /// that leave the channel in this step, until [`end_batch`](Self::end_batch). `None` if nobody is
+    /// left.
+    pub(in crate::server) fn remove_next(
+        &mut self,
+        at: Now,
+        removal: &mut Removal,
+    ) -> Option<Change> {
+        let member = self.next_to_remove(removal)?;
+        removal.from = member.number();
+        let (channel, cause) = (removal.channel, removal.cause);
+        let entry = &mut self.channels[channel];
+        let connection = entry.owner(member)?;
+        let owner = &mut self.connections[connection];
+        let version = entry.members().get(member)?.version();
+        let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
+        let mut first = owner.first_member(channel);
+        let (mut message, next) = entry.take_out(member, &mut first)?;
+        owner.set_first_member(channel, first);
+        if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked)
+            && let Some((serial, _)) = version.sequence
+        {
+            // The client may never have had the answer to the frame that set the member (RTN19a).
+            // When it retries it, it must not be told that all is well while the member is gone.
+            owner.serials.forget(serial);
+        }
+        // Later than what it ends, though the wall clock stand still or have been set back: at a tie
+        // the incoming message wins (RTP2b1a), so that a page of a sync which is late would bring
+        // the member back.
+        let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
+        let timestamp = at.wall.max(later);
+        message.timestamp = Some(timestamp);
+        owner.left_at = owner.left_at.max(timestamp);
+        owner.bytes = adjusted(owner.bytes, bytes, entry.bytes());
+        let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
+        let (serial, index) = entry.next_in_batch(|| {
+            let id = ids.next();
+            (stream.next(at.wall), id)
+        });
+        let position = Position { serial, index };
+        let kind = Kind::Left { cause, member, next };
+        if self.history.keeps() {
+            message.id = Some(inherited_id(entry.batch_id(), index as usize));
+        }
+        let others = self.history_bytes.saturating_sub(history_bytes);
+        let begins_history =
+            entry.remember(&self.history, others, at.mono, position, &message, kind);
+        self.members = self.members.saturating_sub(1);
+        self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
+        self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
+        let edge = entry.members().is_empty();
+        Some(Change { kind, connection, position, message, edge, begins_history })
+    }
+}
