@@ -57,17 +57,20 @@ impl<K: Key> Lookup<K> {
         entry.map(|entry| entry.key = by).is_some()
     }
 
-    /// Takes a key out. Gives the memory of a burst back once most of it is free; amortised O(1).
-    pub(crate) fn remove(&mut self, hash: u32, key: K) {
-        if let Ok(entry) = self.table.find_entry(widen(hash), |entry| entry.key == key) {
-            entry.remove();
-        }
+    /// Takes a key out. Tells whether it was there. Gives the memory of a burst back once most of it
+    /// is free; amortised O(1).
+    pub(crate) fn remove(&mut self, hash: u32, key: K) -> bool {
+        let Ok(entry) = self.table.find_entry(widen(hash), |entry| entry.key == key) else {
+            return false;
+        };
+        entry.remove();
         let (len, capacity) = (self.table.len(), self.table.capacity());
         if len == 0 {
             self.table = HashTable::new();
         } else if capacity > 64 && len < capacity / 8 {
             self.table.shrink_to(len * 2, full_hash);
         }
+        true
     }
 }
 

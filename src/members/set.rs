@@ -244,15 +244,15 @@ impl MemberSet {
     pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
         let record = self.records.get(slot)?;
         let client_hash = self.client_hash(&record.client_id);
-        if self.firsts.find(client_hash, |first| first == slot).is_some() {
-            let mut first = Some(slot);
-            ring::remove(&mut self.records, &mut first, slot);
-            match first {
-                Some(first) => {
-                    self.firsts.replace(client_hash, slot, first);
-                    self.promote(first);
-                }
-                None => self.firsts.remove(client_hash, slot),
+        let next = record.links.next();
+        let was_first = match next {
+            Some(next) => self.firsts.replace(client_hash, slot, next),
+            None => self.firsts.remove(client_hash, slot),
+        };
+        if was_first {
+            if let Some(next) = next {
+                ring::remove(&mut self.records, &mut Some(slot), slot);
+                self.promote(next);
             }
         } else {
             let key_hash = self.key_hash(&record.client_id, &record.connection_id);

@@ -230,7 +230,7 @@ impl Server {
         let connection = self.connections.get(entry.connection());
         let Some(transport) = connection.transport() else { return };
         let congested = connection.is_congested();
-        let is_new = self.connections.set_active(attachment, true);
+        let is_new = self.connections.activate(attachment);
         if is_new {
             self.delivery.feed_mut(slot).count(granted, true);
         }
@@ -251,16 +251,11 @@ impl Server {
 
     /// The transport that attached is gone, or detaches.
     pub(super) fn deactivate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
-        let was_active = self.connections.set_active(attachment, false);
-        self.delivery.listener_mut(attachment).set_owed(false);
-        self.part(attachment);
-        self.delivery.stop_sync(attachment);
-        if was_active {
-            let entry = self.connections.attachment(attachment);
-            let (channel, granted) = (entry.channel(), entry.granted());
-            self.delivery.feed_mut(channel).count(granted, false);
-            self.occupancy_changed(channel, out);
-        }
+        let Some((slot, granted)) = self.connections.deactivate(attachment) else { return };
+        let channel = self.state.channel(slot);
+        let (presence, messages) = (channel.last_presence(), channel.last_message());
+        self.delivery.deactivate(attachment, granted, presence, messages);
+        self.occupancy_changed(slot, out);
     }
 
     /// Deactivates all attachments of a connection.

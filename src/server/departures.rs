@@ -2,9 +2,9 @@
 //! ends or loses a right, when the host says so.
 
 use super::connections::AttachmentSlot;
-use super::state::{Change, ChannelSlot, ConnectionSlot, Removal};
+use super::state::{ChannelSlot, ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
-use crate::wire::{PresenceAction, inherited_id};
+use crate::wire::PresenceAction;
 
 impl Server {
     /// The grace of a connection is over: members leave the channels that its present transport,
@@ -57,57 +57,63 @@ impl Server {
         self.remove_members(&mut removal, out)
     }
 
-    /// Removes members as far as the budget goes. Tells whether all are gone.
+    /// Removes members as far as the budget goes. Their leaves wait for the end of the step. Tells
+    /// whether all are gone.
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
-        let mut changed = false;
+        let listens = owner_may_listen(removal.cause());
+        // Most leaves go out in their frame and nowhere else, and their ids follow from its own.
+        let with_id = self.config.events || listens || self.delivery.feed(channel).coalesces();
+        let per_frame = self.config.items_per_broadcast.max(1);
+        let mut removed = 0;
         let done = loop {
             if self.budget == 0 {
                 break self.state.is_done(removal);
             }
-            let Some(change) = self.state.remove_next(self.now, removal) else { break true };
+            let Some((change, owner, more)) = self.state.remove_next(self.now, removal, with_id)
+            else {
+                break true;
+            };
             self.budget -= 1;
-            changed = true;
-            self.member_removed(channel, change, removal.cause(), out);
+            removed += 1;
+            if listens {
+                self.notify_owner(owner, channel, change.position.serial, out);
+            }
+            self.follow(channel, owner, &change, None, out);
+            let waiting = self.state.channel(channel).leaves().len();
+            if waiting == 1 {
+                self.delivery.add_batch(channel);
+            }
+            if waiting >= per_frame {
+                self.deliver_batch(channel, out);
+            }
+            if !more {
+                break true;
+            }
         };
-        if changed {
+        if removed > 0 {
+            let by_grace = removal.cause() == LeaveCause::GraceEnded;
+            self.counters.grace_leaves += if by_grace { removed } else { 0 };
             self.occupancy_changed(channel, out);
         }
         done
     }
 
-    /// What follows when a member has been removed. Its leave waits for the end of the step.
-    fn member_removed(
+    /// Notifies a connection of the last leave on a channel, which is that of its member, whatever
+    /// its modes (RTP17a).
+    fn notify_owner(
         &mut self,
+        owner: ConnectionSlot,
         channel: ChannelSlot,
-        mut change: Change,
-        cause: LeaveCause,
+        serial: u64,
         out: &mut Outbox,
     ) {
-        self.counters.grace_leaves += u64::from(cause == LeaveCause::GraceEnded);
-        // Most leaves go out in their frame and nowhere else, and their ids follow from its own.
-        let listens = owner_may_listen(cause);
-        if change.message.id.is_none()
-            && (self.config.events || listens || self.delivery.feed(channel).coalesces())
-        {
-            let frame = self.state.channel(channel).batch_id();
-            change.message.id = Some(inherited_id(frame, change.position.index as usize));
-        }
-        let connection = change.connection;
-        if listens
-            && let Some(attachment) = self.connections.pair(connection, channel)
+        if let Some(attachment) = self.connections.pair(owner, channel)
             && self.connections.attachment(attachment).is_active()
             && self.is_notified_directly(attachment, PresenceAction::Leave)
         {
-            // RTP17a: a connection hears of its own members though it has no mode for it.
-            let leave = alloc::vec![change.message.clone()];
-            self.notify_directly(connection, channel, change.position.serial, leave, out);
-        }
-        self.follow(channel, &change, out);
-        let per_frame = self.config.items_per_broadcast.max(1);
-        let room = per_frame.min(self.state.channel(channel).members().len() + 1);
-        if self.delivery.add_leave(channel, change.message, room) >= per_frame {
-            self.deliver_batch(channel, out);
+            let leave = self.state.channel(channel).leaves().last().cloned();
+            self.notify_directly(owner, channel, serial, leave.into_iter().collect(), out);
         }
     }
 }

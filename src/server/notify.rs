@@ -9,11 +9,19 @@ use alloc::vec::Vec;
 
 impl Server {
     /// What follows from every change of a member set, whatever made it, beside its delivery to
-    /// subscribers.
-    pub(super) fn follow(&mut self, channel: ChannelSlot, change: &Change, out: &mut Outbox) {
+    /// subscribers. `said` is what the member says; of a member that the server removed it is the
+    /// last leave of the channel.
+    pub(super) fn follow(
+        &mut self,
+        channel: ChannelSlot,
+        owner: ConnectionSlot,
+        change: &Change,
+        said: Option<&PresenceMessage>,
+        out: &mut Outbox,
+    ) {
         if let Kind::Left { member, next, .. } = change.kind
             && self.delivery.syncs_running() > 0
-            && let Some(attachment) = self.connections.pair(change.connection, channel)
+            && let Some(attachment) = self.connections.pair(owner, channel)
         {
             self.delivery.listener_mut(attachment).passes_over(member, next);
         }
@@ -23,9 +31,11 @@ impl Server {
         if !self.config.events {
             return;
         }
-        let channel = self.state.channel(channel).name().clone();
-        let (name, position) = (channel.clone(), change.position);
-        let message = change.message.clone();
+        let state = self.state.channel(channel);
+        let Some(message) = said.or_else(|| state.leaves().last()).cloned() else { return };
+        let channel = state.name().clone();
+        let edge = change.edge.then(|| channel.clone());
+        let position = change.position;
         out.push(Output::Event(match change.kind {
             Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
             Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
@@ -33,10 +43,10 @@ impl Server {
                 ServerEvent::MemberLeft { channel, position, message, cause }
             }
         }));
-        if change.edge {
+        if let Some(channel) = edge {
             out.push(Output::Event(match change.kind {
-                Kind::Left { .. } => ServerEvent::ChannelVacant { channel: name },
-                _ => ServerEvent::ChannelOccupied { channel: name },
+                Kind::Left { .. } => ServerEvent::ChannelVacant { channel },
+                _ => ServerEvent::ChannelOccupied { channel },
             }));
         }
     }
@@ -62,11 +72,8 @@ impl Server {
 
     /// Delivers the leaves of one channel that wait.
     pub(super) fn deliver_batch(&mut self, channel: ChannelSlot, out: &mut Outbox) {
-        let mut leaves = self.delivery.feed_mut(channel).take_leaves();
-        if leaves.is_empty() {
-            return;
-        }
-        let (serial, id) = self.state.end_batch(channel);
+        let Some(batch) = self.state.end_batch(channel) else { return };
+        let mut leaves = batch.leaves;
         let feed = self.delivery.feed(channel);
         if feed.coalesces() {
             for leave in leaves {
@@ -76,14 +83,14 @@ impl Server {
         }
         let to = Recipients::new(feed.presence().share(), None, None);
         self.counters.presence_events += leaves.len() as u64;
-        let mut frame = self.presence_frame_out(channel, Some(serial));
+        let mut frame = self.presence_frame_out(channel, Some(batch.serial));
         // What follows from the frame stands there alone (TP3a, TP3g).
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
         for leave in &mut leaves {
             leave.id = None;
             leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
         }
-        frame.id = Some(id);
+        frame.id = Some(batch.id);
         frame.presence = leaves.into();
         self.broadcast(to, frame, out);
     }

@@ -2,10 +2,10 @@
 
 use super::attach::check_name;
 use super::connections::AttachmentSlot;
-use super::state::{Applied, Change, ChannelSlot, ConnectionSlot, PresenceRecord, adjusted};
+use super::state::{Applied, ChannelSlot, ConnectionSlot, PresenceRecord, adjusted};
 use super::{Identity, Outbox, Recipients, Server};
+use crate::SmolStr;
 use crate::wire::{ErrorInfo, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value};
-use crate::{SmolStr, UnixMillis};
 use alloc::boxed::Box;
 use smol_str::SmolStrBuilder;
 
@@ -24,9 +24,9 @@ impl Server {
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let repeated = self.state.connection(slot).accepted(msg_serial);
         match self.check_presence(slot, frame) {
-            Ok((attachment, record)) => {
-                if let Some(applied) = self.state.apply(self.now, record) {
-                    self.changed(attachment, applied, out);
+            Ok((attachment, mut record)) => {
+                if let Some(applied) = self.state.apply(self.now, &mut record) {
+                    self.changed(attachment, &applied, record, out);
                 }
             }
             Err(_) if repeated => {}
@@ -151,32 +151,39 @@ impl Server {
     }
 
     /// What follows when a frame has been applied: events for the host, and delivery.
-    fn changed(&mut self, attachment: AttachmentSlot, applied: Applied, out: &mut Outbox) {
+    fn changed(
+        &mut self,
+        attachment: AttachmentSlot,
+        applied: &Applied,
+        record: PresenceRecord,
+        out: &mut Outbox,
+    ) {
         self.counters.reentries += applied.reentries;
         let Some(serial) = applied.serial else { return };
-        let channel = applied.channel;
-        for (change, _) in &applied.changes {
-            self.follow(channel, change, out);
+        let (channel, owner) = (applied.channel, applied.connection);
+        for ((change, _), message) in applied.changes.iter().zip(&record.items) {
+            self.follow(channel, owner, change, Some(message), out);
         }
         if self.delivery.feed(channel).coalesces() {
             // Events are counted when they are delivered.
-            self.deliver_own(attachment, &applied, serial, out);
-            for (change, _) in applied.changes {
-                self.coalesce(channel, change.message, change.kind.was_present(), out);
+            self.deliver_own(attachment, applied, &record, serial, out);
+            for ((change, _), message) in applied.changes.iter().zip(record.items) {
+                self.coalesce(channel, message, change.kind.was_present(), out);
             }
         } else {
             self.counters.presence_events += applied.changes.len() as u64;
-            self.deliver_at_once(attachment, applied, serial, out);
+            self.deliver_at_once(attachment, applied, record, serial, out);
         }
         self.occupancy_changed(channel, out);
     }
 
-    /// Tells subscribers, and the member's own connection whatever its modes (RTP17a). What the
+    /// Notifies subscribers, and the member's own connection whatever its modes (RTP17a). What the
     /// items have in common stands in the frame alone.
     fn deliver_at_once(
         &mut self,
         attachment: AttachmentSlot,
-        applied: Applied,
+        applied: &Applied,
+        mut record: PresenceRecord,
         serial: u64,
         out: &mut Outbox,
     ) {
@@ -186,56 +193,52 @@ impl Server {
         let apart = !self.delivery.listener(attachment).hears_presence();
         let own = connection.transport().filter(|_| apart && !connection.is_congested());
         if own.is_none() && apart {
-            self.deliver_own(attachment, &applied, serial, out);
+            self.deliver_own(attachment, applied, &record, serial, out);
         }
         let audience = self.delivery.feed(applied.channel).presence().share();
         let to = Recipients::new(audience, own, None);
-        let connection_id = self.state.connection(applied.connection).id();
         let mut head = self.presence_frame_out(applied.channel, Some(serial));
-        head.connection_id = Some(connection_id.clone());
         head.timestamp = Some(stamp);
-        head.id = Some(frame_id(connection_id, applied.msg_serial));
-        if applied.changes.len() <= per_frame {
-            let items = applied.changes.into_iter().enumerate();
-            head.presence = items.map(|item| shorten(item, stamp)).collect();
+        head.id = Some(frame_id(&record.connection_id, record.msg_serial));
+        head.connection_id = Some(record.connection_id);
+        for (place, ((_, derived), item)) in
+            applied.changes.iter().zip(&mut record.items).enumerate()
+        {
+            item.connection_id = None;
+            item.timestamp = item.timestamp.filter(|timestamp| *timestamp != stamp);
+            if *derived == Some(place % per_frame) {
+                item.id = None;
+            }
+        }
+        if record.items.len() <= per_frame {
+            head.presence = record.items;
             self.broadcast(to, head, out);
             return;
         }
-        let mut changes = applied.changes.into_iter().peekable();
-        while changes.peek().is_some() {
+        let mut items = record.items.into_iter().peekable();
+        while items.peek().is_some() {
             let mut frame = head.clone();
-            let items = changes.by_ref().take(per_frame).enumerate();
-            frame.presence = items.map(|item| shorten(item, stamp)).collect();
+            frame.presence = items.by_ref().take(per_frame).collect();
             self.broadcast(to.clone(), frame, out);
         }
     }
 
-    /// Tells the member's own connection alone, if no broadcast reaches it.
+    /// Notifies the member's own connection alone, if no broadcast reaches it.
     fn deliver_own(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
+        record: &PresenceRecord,
         serial: u64,
         out: &mut Outbox,
     ) {
-        let messages = applied.changes.iter().map(|(change, _)| &change.message);
+        let messages = record.items.iter();
         let messages = messages
             .filter(|message| self.is_notified_directly(attachment, message.action))
             .cloned()
             .collect();
         self.notify_directly(applied.connection, applied.channel, serial, messages, out);
     }
-}
-
-/// The item at a place of a frame, without what follows from the frame.
-fn shorten(
-    (place, (change, derived)): (usize, (Change, Option<usize>)),
-    stamp: UnixMillis,
-) -> PresenceMessage {
-    let message = change.message;
-    let id = if derived == Some(place) { None } else { message.id };
-    let timestamp = message.timestamp.filter(|timestamp| *timestamp != stamp);
-    PresenceMessage { id, connection_id: None, timestamp, ..message }
 }
 
 fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {

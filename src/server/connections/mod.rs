@@ -104,10 +104,12 @@ impl Connections {
     /// it ends when its grace is over.
     pub(super) fn unbind(&mut self, slot: ConnectionSlot, grace: bool, now: Instant) {
         let connection = &mut self.connections[slot];
+        if connection.set_congested(false) {
+            self.congested -= 1;
+        }
         if let Some(transport) = connection.unbind(grace, now) {
             self.transports.remove(transport_hash(&self.hasher, transport), slot);
         }
-        self.set_congested(slot, false);
     }
 
     /// Whether the host's queue for a connection's transport is long. Tells whether that is new.
@@ -171,9 +173,17 @@ impl Connections {
         self.attachments[slot].params = (!params.is_empty()).then(|| Box::new(params));
     }
 
-    /// Sets whether the present transport attached a channel. Tells whether that is new.
-    pub(super) fn set_active(&mut self, slot: AttachmentSlot, active: bool) -> bool {
-        core::mem::replace(&mut self.attachments[slot].active, active) != active
+    /// The present transport attaches a channel. Tells whether that is new.
+    pub(super) fn activate(&mut self, slot: AttachmentSlot) -> bool {
+        !core::mem::replace(&mut self.attachments[slot].active, true)
+    }
+
+    /// The transport that attached a channel is gone, or detaches. Tells the channel and what was
+    /// granted, if the attachment was active.
+    pub(super) fn deactivate(&mut self, slot: AttachmentSlot) -> Option<(ChannelSlot, Modes)> {
+        let attachment = &mut self.attachments[slot];
+        let was_active = core::mem::replace(&mut attachment.active, false);
+        was_active.then_some((attachment.channel(), attachment.granted))
     }
 
     fn pair_hash(&self, connection: ConnectionSlot, channel: ChannelSlot) -> u32 {

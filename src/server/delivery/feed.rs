@@ -31,9 +31,6 @@ pub(in crate::server) struct Feed {
     window: Option<Duration>,
     pub(super) pending: Option<Box<Coalesced>>,
     window_at: Option<Instant>,
-    /// Leaves that wait for the end of the present step, to be told in one frame. Their ids follow
-    /// from that of the frame, unless they are written out.
-    pub(super) leaves: Vec<PresenceMessage>,
 }
 
 impl Feed {
@@ -58,7 +55,7 @@ impl Feed {
 
     /// Whether nobody is attached and nothing is on its way.
     pub(in crate::server) fn is_unused(&self) -> bool {
-        self.attachments == 0 && self.leaves.is_empty() && self.pending.is_none()
+        self.attachments == 0 && self.pending.is_none()
     }
 
     /// When its timer must fire next.
@@ -154,10 +151,5 @@ impl Feed {
     pub(in crate::server) fn take_coalesced(&mut self) -> Option<Vec<PresenceMessage>> {
         self.window_at = None;
         self.pending.take().map(|pending| pending.into_messages())
-    }
-
-    /// The leaves that waited for the end of the step.
-    pub(in crate::server) fn take_leaves(&mut self) -> Vec<PresenceMessage> {
-        core::mem::take(&mut self.leaves)
     }
 }

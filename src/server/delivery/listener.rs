@@ -1,10 +1,11 @@
 //! How far an attachment is with what it is told.
 
-use super::{Metrics, Sync};
+use super::{Feed, Metrics, Sync};
 use crate::Instant;
 use crate::members::Slot;
 use crate::server::Rate;
 use crate::server::bucket::Bucket;
+use crate::server::connections::AttachmentSlot;
 use crate::server::state::ChannelSlot;
 
 /// What an attachment is told, and how far it is.
@@ -67,6 +68,29 @@ impl Listener {
 
     pub(in crate::server) const fn is_in_audience(&self) -> bool {
         self.hears_presence() || self.hears_messages()
+    }
+
+    /// Takes it out of the audiences of its feed, and marks where the channel stands. Tells who has
+    /// moved to which place of each.
+    pub(super) fn part(
+        &mut self,
+        feed: &mut Feed,
+        presence: u64,
+        messages: u64,
+    ) -> [Option<(AttachmentSlot, u32)>; 2] {
+        let places = [self.presence_place.take(), self.message_place.take()];
+        let [in_presence, in_messages] = places;
+        if in_presence.is_some() {
+            // What is coalesced is not told to it any more, so it has missed that.
+            self.presence_mark = if feed.pending.is_some() { 0 } else { presence };
+        }
+        if in_messages.is_some() {
+            self.message_mark = messages;
+        }
+        [
+            in_presence.and_then(|place| Some((feed.presence.remove(place)?, place))),
+            in_messages.and_then(|place| Some((feed.messages.remove(place)?, place))),
+        ]
     }
 
     /// Up to where it knows the presence events of the channel: those that were told before it was

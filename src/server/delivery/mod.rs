@@ -130,25 +130,37 @@ impl Delivery {
     /// its last presence event and of its last message.
     pub(super) fn part(&mut self, attachment: AttachmentSlot, presence: u64, messages: u64) {
         let listener = &mut self.listeners[attachment];
-        if !listener.is_in_audience() {
-            return;
-        }
         let feed = &mut self.feeds[listener.channel];
-        let places = (listener.presence_place.take(), listener.message_place.take());
-        if places.0.is_some() {
-            // What is coalesced is not told to it any more, so it has missed that.
-            listener.presence_mark = if feed.pending.is_some() { 0 } else { presence };
+        let moved = listener.part(feed, presence, messages);
+        self.set_places(moved);
+    }
+
+    /// The same of one that is no longer active: it is not counted, and its sync is given up.
+    pub(super) fn deactivate(
+        &mut self,
+        attachment: AttachmentSlot,
+        granted: Modes,
+        presence: u64,
+        messages: u64,
+    ) {
+        let listener = &mut self.listeners[attachment];
+        let feed = &mut self.feeds[listener.channel];
+        feed.count(granted, false);
+        listener.owed = false;
+        if listener.sync.take().is_some() {
+            self.syncs_running -= 1;
         }
-        if places.1.is_some() {
-            listener.message_mark = messages;
+        let moved = listener.part(feed, presence, messages);
+        self.set_places(moved);
+    }
+
+    /// Attachments have moved within their audiences.
+    fn set_places(&mut self, [presence, messages]: [Option<(AttachmentSlot, u32)>; 2]) {
+        if let Some((moved, place)) = presence {
+            self.listeners[moved].presence_place = Some(place);
         }
-        let moved = places.0.and_then(|place| feed.presence.remove(place));
-        let moved_too = places.1.and_then(|place| feed.messages.remove(place));
-        if let Some(moved) = moved {
-            self.listeners[moved].presence_place = places.0;
-        }
-        if let Some(moved) = moved_too {
-            self.listeners[moved].message_place = places.1;
+        if let Some((moved, place)) = messages {
+            self.listeners[moved].message_place = Some(place);
         }
     }
 
@@ -188,21 +200,9 @@ impl Delivery {
         !self.syncs.is_empty()
     }
 
-    /// A leave that the server made up waits for the end of the step. Tells how many wait now.
-    pub(super) fn add_leave(
-        &mut self,
-        channel: ChannelSlot,
-        leave: crate::wire::PresenceMessage,
-        room: usize,
-    ) -> usize {
-        let leaves = &mut self.feeds[channel].leaves;
-        match leaves.len() {
-            0 => self.batches.push(channel),
-            BURST => leaves.reserve(room.saturating_sub(BURST)),
-            _ => {}
-        }
-        leaves.push(leave);
-        leaves.len()
+    /// A channel has leaves that wait for the end of the step.
+    pub(super) fn add_batch(&mut self, channel: ChannelSlot) {
+        self.batches.push(channel);
     }
 
     /// The channels with leaves that waited for the end of the step.
@@ -215,6 +215,3 @@ impl Delivery {
         !self.batches.is_empty()
     }
 }
-
-/// Leaves in one frame from which on room is made for as many as there can be.
-const BURST: usize = 4;

@@ -8,10 +8,11 @@ use crate::members::{Slot, Version};
 use crate::server::{HistoryConfig, LeaveCause, Position};
 use crate::wire::{Items, PresenceAction, PresenceMessage};
 use crate::{Now, SmolStr};
+use smallvec::SmallVec;
 use smol_str::SmolStrBuilder;
 
 /// What a client wants of a member set: a PRESENCE frame whose rights, identity and size have been
-/// checked. Items are complete but for what [`State::apply`] gives them: id, connection id, timestamp.
+/// checked. Items lack what [`State::apply`] gives them: id, connection id, timestamp.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct PresenceRecord {
     pub(in crate::server) connection_id: SmolStr,
@@ -20,15 +21,11 @@ pub(in crate::server) struct PresenceRecord {
     pub(in crate::server) items: Items<PresenceMessage>,
 }
 
-/// A change of a member set.
-#[derive(Clone, Debug)]
+/// A change of a member set. What the member says stands beside it.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Change {
     pub(in crate::server) kind: Kind,
-    /// The connection that the member belongs to.
-    pub(in crate::server) connection: ConnectionSlot,
     pub(in crate::server) position: Position,
-    /// What the member says, complete but for the id of a leave that the server made up.
-    pub(in crate::server) message: PresenceMessage,
     /// Whether the channel has had no member before, or has none any more.
     pub(in crate::server) edge: bool,
     /// Whether it is the only event that the channel's history has.
@@ -64,60 +61,61 @@ impl Kind {
 pub(in crate::server) struct Applied {
     pub(in crate::server) channel: ChannelSlot,
     pub(in crate::server) connection: ConnectionSlot,
-    pub(in crate::server) msg_serial: i64,
-    /// Whether a frame with this message serial had been accepted before (RTN19a).
-    pub(in crate::server) repeated: bool,
     /// The position of the changes; `None` if there are none.
     pub(in crate::server) serial: Option<u64>,
-    /// The changes, each with its item's place in the frame if its id follows from that (TP3a).
-    pub(in crate::server) changes: Items<(Change, Option<usize>)>,
+    /// The changes, each with its item's place in the client's frame if its id follows from that
+    /// (TP3a).
+    pub(in crate::server) changes: SmallVec<[(Change, Option<usize>); 1]>,
     /// Members that entered again with the id that they had (RTP17g).
     pub(in crate::server) reentries: u64,
 }
 
 impl State {
-    /// Applies a client's frame. `None` if its channel or its connection is no more.
+    /// Applies a client's frame. Its items are completed; those that change nothing are dropped.
+    /// `None` if its channel or its connection is no more.
     ///
     /// Two mechanisms against repetition are apart from each other. Of a frame whose message serial
     /// was accepted before only those items still count that are newer than the member that is
     /// present. And a member that is present and enters with an id that it has had changes nothing
     /// (RTP17g). There is no memory of ids: once the member is gone, it enters anew, by a frame that
     /// was accepted before as well if it names what the member said last.
-    pub(in crate::server) fn apply(&mut self, at: Now, record: PresenceRecord) -> Option<Applied> {
+    pub(in crate::server) fn apply(
+        &mut self,
+        at: Now,
+        record: &mut PresenceRecord,
+    ) -> Option<Applied> {
         let channel = self.by_name(&record.channel)?;
         let slot = self.by_id(&record.connection_id)?;
         let entry = &mut self.channels[channel];
         let connection = &mut self.connections[slot];
-        let msg_serial = record.msg_serial;
         let (members, bytes) = (entry.members().len(), entry.bytes());
         let history_bytes = entry.history().bytes();
+        let first = connection.first_member(channel);
         let mut step = Step {
             at,
             slot,
-            first: connection.first_member(channel),
+            msg_serial: record.msg_serial,
+            repeated: connection.accepted(record.msg_serial),
+            index: 0,
+            first,
             stream: &mut self.stream,
             history: &self.history,
             others: self.history_bytes.saturating_sub(history_bytes),
             applied: Applied {
                 channel,
                 connection: slot,
-                msg_serial,
-                repeated: connection.accepted(msg_serial),
                 serial: None,
-                changes: Items::new(),
+                changes: SmallVec::new(),
                 reentries: 0,
             },
         };
-        let first = step.first;
-        for (index, item) in record.items.into_iter().enumerate() {
-            step.item(entry, connection, index, item);
+        record.items.retain(|item| step.item(entry, connection, item).is_some());
+        let (now_first, applied) = (step.first, step.applied);
+        if now_first != first {
+            connection.set_first_member(channel, now_first);
         }
-        if step.first != first {
-            connection.set_first_member(channel, step.first);
-        }
-        connection.serials.insert(msg_serial);
+        connection.serials.insert(record.msg_serial);
         connection.bytes = adjusted(connection.bytes, bytes, entry.bytes());
-        let applied = step.applied;
         self.members = adjusted(self.members, members, entry.members().len());
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
@@ -129,6 +127,11 @@ impl State {
 struct Step<'a> {
     at: Now,
     slot: ConnectionSlot,
+    msg_serial: i64,
+    /// Whether a frame with this message serial had been accepted before (RTN19a).
+    repeated: bool,
+    /// The place of the next item in the client's frame.
+    index: usize,
     /// The first of the connection's members on the channel.
     first: Option<Slot>,
     stream: &'a mut Stream,
@@ -139,21 +142,23 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Applies one item, and completes it. `None` if it changes nothing.
     fn item(
         &mut self,
         channel: &mut Channel,
         connection: &mut Connection,
-        index: usize,
-        item: PresenceMessage,
-    ) {
-        let Some(client_id) = &item.client_id else { return };
-        let (stamp, msg_serial) = (self.at.wall, self.applied.msg_serial);
-        let own = (msg_serial, i64::try_from(index).unwrap_or(i64::MAX));
+        item: &mut PresenceMessage,
+    ) -> Option<()> {
+        let index = self.index;
+        self.index += 1;
+        let client_id = item.client_id.as_ref()?;
+        let stamp = self.at.wall;
+        let own = (self.msg_serial, i64::try_from(index).unwrap_or(i64::MAX));
         // A re-entry names the message that it repeats (RTP17g). An id that is not of an earlier
         // frame of this connection is passed over.
         let named = item.id.as_deref().and_then(|id| {
             let version = Version::new(Some(id), connection.id(), stamp);
-            version.sequence.filter(|(serial, _)| *serial < msg_serial)
+            version.sequence.filter(|(serial, _)| *serial < self.msg_serial)
         });
         let incoming = Version { sequence: named.or(Some(own)), timestamp: stamp };
         let place = channel.locate(client_id, connection.id());
@@ -161,44 +166,37 @@ impl Step<'_> {
         if let Some(stored) = stored
             && !incoming.is_newer_than(&stored.version())
         {
-            self.applied.reentries += u64::from(!self.applied.repeated);
-            return;
+            self.applied.reentries += u64::from(!self.repeated);
+            return None;
         }
-        // A forgotten serial is that of the last that was told of a member which was taken out: a
-        // re-entry that names it keeps the id. One that names an older message is told under an id
-        // of its own: its client never heard of the last, and who did, and missed the leave, would
-        // never believe what bears an older id (RTP2b2).
+        // A forgotten serial is that of the last event of a member which was removed: a re-entry that
+        // names it keeps the id. One that names an older message is delivered under an id of its own:
+        // its client never heard of the last, and who did, and missed the leave, would never believe
+        // what bears an older id (RTP2b2).
         let last = named.filter(|(serial, _)| !connection.accepted(*serial));
-        if stored.is_none()
-            && (item.action == PresenceAction::Leave || (self.applied.repeated && last.is_none()))
-        {
+        let enters = stored.is_none();
+        if enters && (item.action == PresenceAction::Leave || (self.repeated && last.is_none())) {
             // RTP10d: leaving while not present is no error. And what was applied before and is
             // gone since must not come back.
-            return;
+            return None;
         }
-        let kept = if stored.is_some() { named } else { last };
+        let kept = if enters { last } else { named };
         if let Some((serial, _)) = kept {
             // It holds again.
             connection.serials.insert(serial);
         }
         let sequence = kept.unwrap_or(own);
-        let enters = stored.is_none();
-        let mut message = PresenceMessage {
-            id: Some(message_id(connection.id(), sequence)),
-            connection_id: Some(connection.id().clone()),
-            timestamp: Some(if enters { stamp.max(connection.left_at) } else { stamp }),
-            ..item
-        };
+        item.id = Some(message_id(connection.id(), sequence));
+        item.connection_id = Some(connection.id().clone());
+        item.timestamp = Some(if enters { stamp.max(connection.left_at) } else { stamp });
         let kind = match place {
-            Ok(member) if message.action == PresenceAction::Leave => {
-                let Some((last, next)) = channel.take_out(member, &mut self.first) else { return };
-                carry_over(&mut message, last);
+            Ok(member) if item.action == PresenceAction::Leave => {
+                let (last, next) = channel.take_out(member, &mut self.first)?;
+                carry_over(item, last);
                 Kind::Left { cause: LeaveCause::Left, member, next }
             }
             place => {
-                if channel.put(place, self.slot, &mut self.first, &message).is_none() {
-                    return;
-                }
+                channel.put(place, self.slot, &mut self.first, item)?;
                 if enters { Kind::Entered } else { Kind::Updated }
             }
         };
@@ -210,10 +208,10 @@ impl Step<'_> {
         };
         let position = self.next_position(channel);
         let (history, now) = (self.history, self.at.mono);
-        let begins_history = channel.remember(history, self.others, now, position, &message, kind);
-        let connection = self.slot;
-        let change = Change { kind, connection, position, message, edge, begins_history };
+        let begins_history = channel.remember(history, self.others, now, position, item, kind);
+        let change = Change { kind, position, edge, begins_history };
         self.applied.changes.push((change, (sequence == own).then_some(index)));
+        Some(())
     }
 
     /// The position of the next change; the frame gets its own with the first.

@@ -28,12 +28,13 @@ pub(in crate::server) struct Channel {
     pub(super) kicks: u32,
 }
 
-/// A frame of leaves.
+/// A frame of leaves that the server makes up. Their ids follow from that of the frame, unless they
+/// are written out.
 #[derive(Clone, Debug)]
-struct Batch {
-    id: SmolStr,
-    serial: u64,
-    leaves: u32,
+pub(in crate::server) struct Batch {
+    pub(in crate::server) serial: u64,
+    pub(in crate::server) id: SmolStr,
+    pub(in crate::server) leaves: Vec<PresenceMessage>,
 }
 
 impl Default for Channel {
@@ -205,29 +206,30 @@ impl Channel {
         was_empty && !self.history.is_empty()
     }
 
-    /// The position and the place of the next leave that the server makes up. The first of a frame
+    /// The frame that gathers the leaves that the server makes up in this step. The first of them
     /// gives it its position and its id.
-    pub(super) fn next_in_batch(&mut self, frame: impl FnOnce() -> (u64, SmolStr)) -> (u64, u32) {
-        let batch = match &mut self.batch {
-            Some(batch) => batch,
-            None => {
-                let (serial, id) = frame();
-                (self.last, self.last_presence) = (serial, serial);
-                self.batch.insert(Batch { id, serial, leaves: 0 })
-            }
-        };
-        let place = batch.leaves;
-        batch.leaves = batch.leaves.saturating_add(1);
-        (batch.serial, place)
+    pub(super) fn batch(&mut self, start: impl FnOnce() -> (u64, SmolStr)) -> &mut Batch {
+        self.batch.get_or_insert_with(|| {
+            let (serial, id) = start();
+            (self.last, self.last_presence) = (serial, serial);
+            Batch { serial, id, leaves: Vec::new() }
+        })
     }
 
-    /// The id of the frame that gathers leaves.
-    pub(in crate::server) fn batch_id(&self) -> &str {
-        self.batch.as_ref().map_or("", |batch| &batch.id)
+    /// Adds a leave to the frame that has been started.
+    pub(super) fn add_leave(&mut self, leave: PresenceMessage) {
+        if let Some(batch) = &mut self.batch {
+            batch.leaves.push(leave);
+        }
     }
 
-    pub(super) fn end_batch(&mut self) -> (u64, SmolStr) {
-        self.batch.take().map_or_else(Default::default, |batch| (batch.serial, batch.id))
+    /// The leaves that wait for the end of the step.
+    pub(in crate::server) fn leaves(&self) -> &[PresenceMessage] {
+        self.batch.as_ref().map_or(&[], |batch| &batch.leaves)
+    }
+
+    pub(super) const fn end_batch(&mut self) -> Option<Batch> {
+        self.batch.take()
     }
 }
 

@@ -73,8 +73,8 @@ impl Connection {
             }
             (Some(place), None) => {
                 self.members.swap_remove(place);
-                if self.members.is_empty() {
-                    self.members.shrink_to_fit();
+                if self.members.is_empty() && self.members.spilled() {
+                    self.members = SmallVec::new();
                 }
             }
             (None, Some(first)) => self.members.push((channel, first)),

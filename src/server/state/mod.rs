@@ -15,6 +15,7 @@ mod serials;
 mod stream;
 
 pub(super) use apply::{Applied, Change, Kind, PresenceRecord};
+use channel::Batch;
 pub(super) use channel::Channel;
 pub(super) use connection::Connection;
 pub(super) use history::{History, check_limit};
@@ -219,8 +220,8 @@ impl State {
         self.connections[connection].first_member(channel)
     }
 
-    /// Ends the frame that gathers removed members: its position and id.
-    pub(super) fn end_batch(&mut self, channel: ChannelSlot) -> (u64, SmolStr) {
+    /// The leaves of a channel that wait for the end of the step, if there are any.
+    pub(super) fn end_batch(&mut self, channel: ChannelSlot) -> Option<Batch> {
         self.channels[channel].end_batch()
     }
 }

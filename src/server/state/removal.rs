@@ -96,25 +96,30 @@ impl State {
         }
     }
 
-    /// Removes the next member, and makes up its leave. That has its place in a frame with the others
-    /// that leave the channel in this step, until [`end_batch`](Self::end_batch). `None` if nobody is
-    /// left.
+    /// Removes the next member, and makes up its leave, which is the last of
+    /// [`Channel::leaves`](super::Channel::leaves) until [`end_batch`](Self::end_batch). It has an id
+    /// if `with_id` says so, or the history needs it. Tells the connection too, and whether others may
+    /// follow. `None` if nobody is left.
     pub(in crate::server) fn remove_next(
         &mut self,
         at: Now,
         removal: &mut Removal,
-    ) -> Option<Change> {
+        with_id: bool,
+    ) -> Option<(Change, ConnectionSlot, bool)> {
         let member = self.next_to_remove(removal)?;
         removal.from = member.number();
-        let (channel, cause) = (removal.channel, removal.cause);
-        let entry = &mut self.channels[channel];
+        let cause = removal.cause;
+        let entry = &mut self.channels[removal.channel];
         let connection = entry.owner(member)?;
         let owner = &mut self.connections[connection];
         let version = entry.members().get(member)?.version();
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
-        let mut first = owner.first_member(channel);
-        let (mut message, next) = entry.take_out(member, &mut first)?;
-        owner.set_first_member(channel, first);
+        let first = owner.first_member(removal.channel);
+        let mut now_first = first;
+        let (mut message, next) = entry.take_out(member, &mut now_first)?;
+        if now_first != first {
+            owner.set_first_member(removal.channel, now_first);
+        }
         if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked)
             && let Some((serial, _)) = version.sequence
         {
@@ -130,23 +135,32 @@ impl State {
         message.timestamp = Some(timestamp);
         owner.left_at = owner.left_at.max(timestamp);
         owner.bytes = adjusted(owner.bytes, bytes, entry.bytes());
+        let edge = entry.members().is_empty();
+        let rest = entry.members().len();
         let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
-        let (serial, index) = entry.next_in_batch(|| {
-            let id = ids.next();
-            (stream.next(at.wall), id)
-        });
-        let position = Position { serial, index };
-        let kind = Kind::Left { cause, member, next };
-        if self.history.keeps() {
-            message.id = Some(inherited_id(entry.batch_id(), index as usize));
+        let batch = entry.batch(|| (stream.next(at.wall), ids.next()));
+        let place = batch.leaves.len();
+        if with_id || self.history.keeps() {
+            message.id = Some(inherited_id(&batch.id, place));
         }
+        if place == BURST {
+            batch.leaves.reserve(rest.min(ROOM));
+        }
+        let position =
+            Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
+        let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
         let begins_history =
             entry.remember(&self.history, others, at.mono, position, &message, kind);
+        entry.add_leave(message);
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
-        let edge = entry.members().is_empty();
-        Some(Change { kind, connection, position, message, edge, begins_history })
+        let more = now_first.is_some() || !matches!(removal.whom, Whom::Connection(_));
+        Some((Change { kind, position, edge, begins_history }, connection, more))
     }
 }
+
+/// Leaves in one frame from which on room is made for those that may follow, and for how many.
+const BURST: usize = 4;
+const ROOM: usize = 200;
