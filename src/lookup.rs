@@ -57,20 +57,28 @@ impl<K: Key> Lookup<K> {
         entry.map(|entry| entry.key = by).is_some()
     }
 
-    /// Takes a key out. Tells whether it was there. Gives the memory of a burst back once most of it
-    /// is free; amortised O(1).
+    /// Takes a key out. Tells whether it was there.
     pub(crate) fn remove(&mut self, hash: u32, key: K) -> bool {
-        let Ok(entry) = self.table.find_entry(widen(hash), |entry| entry.key == key) else {
-            return false;
-        };
-        entry.remove();
+        self.take(hash, |found| found == key).is_some()
+    }
+
+    /// Takes the key of this hash out that is the one. Gives the memory of a burst back once most of
+    /// it is free; amortised O(1).
+    #[inline]
+    pub(crate) fn take(&mut self, hash: u32, is: impl Fn(K) -> bool) -> Option<K> {
+        let found = self.table.find_entry(widen(hash), |entry| entry.hash == hash && is(entry.key));
+        let (Entry { key, .. }, _) = found.ok()?.remove();
+        self.shrink();
+        Some(key)
+    }
+
+    fn shrink(&mut self) {
         let (len, capacity) = (self.table.len(), self.table.capacity());
         if len == 0 {
             self.table = HashTable::new();
         } else if capacity > 64 && len < capacity / 8 {
             self.table.shrink_to(len * 2, full_hash);
         }
-        true
     }
 }
 
@@ -86,7 +94,8 @@ mod tests {
         // Few hashes, so that many keys share one.
         let hash = |number: u32| number % 7;
         (0..1_000).for_each(|number| lookup.insert(hash(number), key(number)));
-        (0..1_000).step_by(2).for_each(|number| lookup.remove(hash(number), key(number)));
+        (0..1_000).step_by(2).for_each(|number| assert!(lookup.remove(hash(number), key(number))));
+        assert!(!lookup.remove(hash(2), key(2)));
         for number in 0..1_000 {
             let found = lookup.find(hash(number), |found| found == key(number));
             assert_eq!(found, (number % 2 == 1).then(|| key(number)));

@@ -4,23 +4,47 @@
 //! both ends are at hand; the last points at nothing.
 
 use crate::slab::{Cell, Key, Slab};
+use core::marker::PhantomData;
 
 /// The neighbours of a value in its list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Links<K> {
-    next: Option<K>,
-    previous: Option<K>,
+    next: Link<K>,
+    previous: Link<K>,
 }
+
+/// A key, or none: its number plus one, so that it takes no more room than a key.
+#[derive(Clone, Copy, Debug)]
+struct Link<K>(u32, PhantomData<K>);
 
 impl<K> Default for Links<K> {
     fn default() -> Self {
-        Self { next: None, previous: None }
+        let none = || Link(0, PhantomData);
+        Self { next: none(), previous: none() }
     }
 }
 
-impl<K: Copy> Links<K> {
-    pub(crate) const fn next(&self) -> Option<K> {
-        self.next
+impl<K: Key> Links<K> {
+    fn new(next: Option<K>, previous: Option<K>) -> Self {
+        Self { next: Link::to(next), previous: Link::to(previous) }
+    }
+
+    pub(crate) fn next(&self) -> Option<K> {
+        self.next.get()
+    }
+}
+
+impl<K: Key> Link<K> {
+    fn to(key: Option<K>) -> Self {
+        Self(key.map_or(0, |key| key.number().wrapping_add(1)), PhantomData)
+    }
+
+    fn get(self) -> Option<K> {
+        self.0.checked_sub(1).map(K::from_number)
+    }
+
+    fn replace(&mut self, key: K) -> Option<K> {
+        core::mem::replace(self, Self::to(Some(key))).get()
     }
 }
 
@@ -51,7 +75,7 @@ pub(crate) fn push_front<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K
         None => Some(key),
     };
     if let Some(links) = nodes.links(key) {
-        *links = Links { next, previous: last };
+        *links = Links::new(next, last);
     }
 }
 
@@ -60,25 +84,26 @@ pub(crate) fn push_back<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>
     let Some(head) = *first else { return push_front(nodes, first, key) };
     let last = nodes.links(head).and_then(|links| links.previous.replace(key));
     if let Some(links) = last.and_then(|last| nodes.links(last)) {
-        links.next = Some(key);
+        links.next = Link::to(Some(key));
     }
     if let Some(links) = nodes.links(key) {
-        *links = Links { next: None, previous: last };
+        *links = Links::new(None, last);
     }
 }
 
 /// Takes a value out of its list.
 pub(crate) fn remove<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
     let Some(links) = nodes.links(key) else { return };
-    let Links { next, previous } = core::mem::take(links);
+    let links = core::mem::take(links);
+    let (next, previous) = (links.next.get(), links.previous.get());
     if *first == Some(key) {
         *first = next;
     } else if let Some(links) = previous.and_then(|previous| nodes.links(previous)) {
-        links.next = next;
+        links.next = Link::to(next);
     }
     // Behind the last comes the first again, which points at the last.
     if let Some(links) = next.or(*first).and_then(|after| nodes.links(after)) {
-        links.previous = previous;
+        links.previous = Link::to(previous);
     }
 }
 
@@ -122,7 +147,7 @@ mod tests {
                 let forwards = core::iter::successors(first, |key| nodes.get(*key)?.next());
                 let forwards: Vec<_> = forwards.collect();
                 proptest::prop_assert_eq!(&forwards, &model.iter().copied().collect::<Vec<_>>());
-                let last = first.and_then(|first| nodes.get(first)).and_then(|links| links.previous);
+                let last = first.and_then(|first| nodes.get(first)).and_then(|links| links.previous.get());
                 proptest::prop_assert_eq!(last, model.back().copied());
             }
         }

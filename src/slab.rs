@@ -17,38 +17,19 @@ pub(crate) trait Key: Copy + Eq + core::fmt::Debug {
     fn number(self) -> u32;
 }
 
-/// Defines key types. The number is stored plus one, so that an absent key takes no more room.
+/// Defines key types.
 macro_rules! keys {
     ($($(#[$doc:meta])* $visibility:vis struct $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        $visibility struct $name(core::num::NonZeroU32);
-
-        impl $name {
-            /// The key with this number; whether anything is stored under it is for the owner to
-            /// say.
-            #[must_use]
-            $visibility const fn from_number(number: u32) -> Self {
-                match core::num::NonZeroU32::new(number.wrapping_add(1)) {
-                    Some(number) => Self(number),
-                    // Nothing is ever stored under so large a number.
-                    None => Self(core::num::NonZeroU32::MAX),
-                }
-            }
-
-            /// The number: dense, from 0, so that an array beside the owner can be indexed by it.
-            #[must_use]
-            $visibility const fn number(self) -> u32 {
-                self.0.get() - 1
-            }
-        }
+        $visibility struct $name(u32);
 
         impl $crate::slab::Key for $name {
             fn from_number(number: u32) -> Self {
-                Self::from_number(number)
+                Self(number)
             }
             fn number(self) -> u32 {
-                self.number()
+                self.0
             }
         }
     )*};

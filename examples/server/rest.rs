@@ -282,7 +282,7 @@ async fn history(
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let counters = app.ask(|server| *server.counters()).await;
+    let counters = app.ask(|server| server.counters()).await;
     let counters = counters.map_err(|error| Accept(Format::Json).problem(error))?;
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     Ok((content_type, metrics::text(&counters)).into_response())

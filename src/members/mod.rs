@@ -21,3 +21,17 @@ crate::slab::keys! {
     /// The number of a member in its set: stable while the member is present, then used again.
     pub struct Slot;
 }
+
+impl Slot {
+    /// The slot with this number; whether a member is in it is for the set to say.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number: dense, from 0, so that an array beside the set can be indexed by it.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}

@@ -1,6 +1,6 @@
 //! What a server counts.
 
-/// Figures of a server, kept up to date by every call of `handle`; reading them costs nothing.
+/// Figures of a server; reading them costs next to nothing.
 ///
 /// The first group says what is there now; the second only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -76,7 +76,7 @@ impl Server {
             Some(Due::Silent) => {
                 self.counters.silent += 1;
                 out.push(Output::Close { transport });
-                self.lose(slot, out);
+                self.lose(transport, out);
                 return;
             }
             Some(Due::Expired) => {

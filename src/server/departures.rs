@@ -2,7 +2,7 @@
 //! ends or loses a right, when the host says so.
 
 use super::connections::AttachmentSlot;
-use super::state::{ChannelSlot, ConnectionSlot, Removal};
+use super::state::{Batch, ChannelSlot, ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
 use crate::wire::PresenceAction;
 
@@ -62,16 +62,13 @@ impl Server {
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
         let listens = owner_may_listen(removal.cause());
-        // Most leaves go out in their frame and nowhere else, and their ids follow from its own.
-        let with_id = self.config.events || listens || self.delivery.feed(channel).coalesces();
         let per_frame = self.config.items_per_broadcast.max(1);
         let mut removed = 0;
         let done = loop {
             if self.budget == 0 {
                 break self.state.is_done(removal);
             }
-            let Some((change, owner, more)) = self.state.remove_next(self.now, removal, with_id)
-            else {
+            let Some((change, owner, more)) = self.state.remove_next(self.now, removal) else {
                 break true;
             };
             self.budget -= 1;
@@ -79,8 +76,8 @@ impl Server {
             if listens {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
-            self.follow(channel, owner, &change, None, out);
-            let waiting = self.state.channel(channel).leaves().len();
+            self.follow(channel, owner, &change, out);
+            let waiting = change.position.index as usize + 1;
             if waiting == 1 {
                 self.delivery.add_batch(channel);
             }
@@ -112,7 +109,7 @@ impl Server {
             && self.connections.attachment(attachment).is_active()
             && self.is_notified_directly(attachment, PresenceAction::Leave)
         {
-            let leave = self.state.channel(channel).leaves().last().cloned();
+            let leave = self.state.channel(channel).batch().and_then(Batch::last);
             self.notify_directly(owner, channel, serial, leave.into_iter().collect(), out);
         }
     }

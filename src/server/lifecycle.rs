@@ -5,6 +5,7 @@ use super::state::ConnectionSlot;
 use super::{
     Capability, ConnectRequest, Identity, LeaveCause, Misuse, Outbox, Output, Server, Token, keys,
 };
+use crate::slab::Key;
 use crate::wire::{Action, ConnectionDetails, ErrorInfo, ProtocolMessage};
 use crate::{Instant, SmolStr, TransportId, UnixMillis};
 use alloc::boxed::Box;
@@ -127,14 +128,18 @@ impl Server {
         // A transport that is still open is displaced: no leave, and no word to its peer.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::Close { transport: old });
-            self.lose(slot, out);
+            self.lose(old, out);
         }
         let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
         let changed = *connection.capability() != terms.capability;
         connection.set_terms(terms);
-        // What is not attached again in time has no one who cares for it.
-        connection.start_grace(now);
+        if connection.first_attachment().is_some() {
+            // What is not attached again in time has no one who cares for it.
+            connection.start_grace(now);
+        } else {
+            connection.end_grace();
+        }
         self.connections.bind(slot, transport, now);
         if changed {
             self.rights_changed(slot, out);
@@ -220,12 +225,17 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// The transport of a connection is gone: it waits to be resumed, its members for their grace.
-    pub(super) fn lose(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
-        let grace = self.state.connection(slot).has_members();
-        self.connections.unbind(slot, grace, self.now.mono);
+    /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
+    /// whether there was one of this number.
+    pub(super) fn lose(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
+        let now = self.now.mono;
+        let Some(slot) = self.connections.unbind(transport, now) else { return false };
+        if self.state.connection(slot).has_members() {
+            self.connections.get_mut(slot).start_grace(now);
+        }
         self.deactivate_all(slot, out);
         self.arm(slot);
+        true
     }
 
     /// The client is done (RTN12a): its members leave at once. It is told once they have.
@@ -251,8 +261,8 @@ impl Server {
             self.drop_attachment(attachment, out);
         }
         let transport = self.connections.get(slot).transport();
-        if transport.is_some() {
-            self.lose(slot, out);
+        if let Some(transport) = transport {
+            self.lose(transport, out);
         }
         self.timers.cancel_connection(slot);
         self.connections.remove(slot);

@@ -125,7 +125,8 @@ impl Server {
         let epoch = keys.random() >> 32;
         let connections = Connections::new(keys.random());
         let seed = keys.random();
-        let state = State::new(config.history, &node, epoch, config.first_serial, seed);
+        let state =
+            State::new(config.history, config.events, &node, epoch, config.first_serial, seed);
         Self {
             now: Now::default(),
             counters: Counters::default(),
@@ -160,7 +161,6 @@ impl Server {
         self.apply(input, out);
         self.deliver_batches(out);
         self.send_sync_pages(out);
-        self.count_what_is_there();
         self.wake()
     }
 
@@ -170,10 +170,24 @@ impl Server {
         &self.config
     }
 
-    /// What the server counted.
+    /// What there is now, and what the server has counted.
     #[must_use]
-    pub const fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        let dangling =
+            self.state.dangling() + self.connections.dangling() + self.delivery.dangling();
+        Counters {
+            connections: self.state.connections() as u64,
+            transports: self.connections.transports() as u64,
+            channels: self.state.channels() as u64,
+            attachments: self.connections.attachments() as u64,
+            members: self.state.members() as u64,
+            member_bytes: self.state.member_bytes() as u64,
+            history_bytes: self.state.history_bytes() as u64,
+            syncs_running: self.delivery.syncs_running() as u64,
+            congested: self.connections.congested() as u64,
+            internal_errors: dangling as u64,
+            ..self.counters
+        }
     }
 
     /// How many timers run: at most one for each connection and one for each channel.
@@ -246,8 +260,8 @@ impl Server {
                 self.heard(transport, out);
             }
             Input::Closed { transport } => {
-                if let Some(slot) = self.known(transport, out) {
-                    self.lose(slot, out);
+                if !self.lose(transport, out) {
+                    self.unknown(transport, out);
                 }
             }
             Input::Congested { transport } => {
@@ -347,22 +361,6 @@ impl Server {
     fn heartbeat(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         let answer = ProtocolMessage { id: frame.id, ..ProtocolMessage::new(Action::Heartbeat) };
         self.reply(slot, answer, out);
-    }
-
-    fn count_what_is_there(&mut self) {
-        let counters = &mut self.counters;
-        counters.connections = self.state.connections() as u64;
-        counters.transports = self.connections.transports() as u64;
-        counters.channels = self.state.channels() as u64;
-        counters.attachments = self.connections.attachments() as u64;
-        counters.members = self.state.members() as u64;
-        counters.member_bytes = self.state.member_bytes() as u64;
-        counters.history_bytes = self.state.history_bytes() as u64;
-        counters.syncs_running = self.delivery.syncs_running() as u64;
-        counters.congested = self.connections.congested() as u64;
-        let dangling =
-            self.state.dangling() + self.connections.dangling() + self.delivery.dangling();
-        counters.internal_errors = dangling as u64;
     }
 
     fn wake(&self) -> Wake {

@@ -4,19 +4,18 @@
 use super::connections::AttachmentSlot;
 use super::state::{self, Change, ChannelSlot, ConnectionSlot, Kind};
 use super::{Outbox, Output, Recipients, Server, ServerEvent};
-use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
+use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage, inherited_id};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Server {
     /// What follows from every change of a member set, whatever made it, beside its delivery to
-    /// subscribers. `said` is what the member says; of a member that the server removed it is the
-    /// last leave of the channel.
+    /// subscribers.
     pub(super) fn follow(
         &mut self,
         channel: ChannelSlot,
         owner: ConnectionSlot,
         change: &Change,
-        said: Option<&PresenceMessage>,
         out: &mut Outbox,
     ) {
         if let Kind::Left { member, next, .. } = change.kind
@@ -28,22 +27,22 @@ impl Server {
         if change.begins_history {
             self.arm_channel(channel);
         }
-        if !self.config.events {
-            return;
-        }
-        let state = self.state.channel(channel);
-        let Some(message) = said.or_else(|| state.leaves().last()).cloned() else { return };
-        let channel = state.name().clone();
-        let edge = change.edge.then(|| channel.clone());
+        let (true, Some(message)) = (self.config.events, &change.message) else { return };
+        let message = Arc::clone(message);
+        let channel = self.state.channel(channel).name();
         let position = change.position;
-        out.push(Output::Event(match change.kind {
-            Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
-            Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
-            Kind::Left { cause, .. } => {
-                ServerEvent::MemberLeft { channel, position, message, cause }
-            }
-        }));
-        if let Some(channel) = edge {
+        out.push_with(|| {
+            let channel = channel.clone();
+            Output::Event(match change.kind {
+                Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
+                Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
+                Kind::Left { cause, .. } => {
+                    ServerEvent::MemberLeft { channel, position, message, cause }
+                }
+            })
+        });
+        if change.edge {
+            let channel = channel.clone();
             out.push(Output::Event(match change.kind {
                 Kind::Left { .. } => ServerEvent::ChannelVacant { channel },
                 _ => ServerEvent::ChannelOccupied { channel },
@@ -73,21 +72,21 @@ impl Server {
     /// Delivers the leaves of one channel that wait.
     pub(super) fn deliver_batch(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let Some(batch) = self.state.end_batch(channel) else { return };
-        let mut leaves = batch.leaves;
         let feed = self.delivery.feed(channel);
         if feed.coalesces() {
-            for leave in leaves {
+            for (place, mut leave) in batch.leaves.into_iter().enumerate() {
+                leave.id = Some(inherited_id(&batch.id, place));
                 self.coalesce(channel, leave, true, out);
             }
             return;
         }
+        let mut leaves = batch.leaves;
         let to = Recipients::new(feed.presence().share(), None, None);
         self.counters.presence_events += leaves.len() as u64;
         let mut frame = self.presence_frame_out(channel, Some(batch.serial));
         // What follows from the frame stands there alone (TP3a, TP3g).
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
         for leave in &mut leaves {
-            leave.id = None;
             leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
         }
         frame.id = Some(batch.id);

@@ -3,6 +3,7 @@
 use super::Recipients;
 use crate::wire::{PresenceMessage, ProtocolMessage};
 use crate::{SmolStr, TransportId};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// What a server wants its host to do, or to know. In total order; each stands for itself.
@@ -85,7 +86,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// Id, client id, connection id, data, time; action ENTER or UPDATE, as it was told.
-        message: PresenceMessage,
+        message: Arc<PresenceMessage>,
     },
     /// A member that was there and says something else of itself.
     MemberUpdated {
@@ -94,7 +95,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// What it says now; action ENTER or UPDATE, as it was told.
-        message: PresenceMessage,
+        message: Arc<PresenceMessage>,
     },
     /// A member that is gone.
     MemberLeft {
@@ -103,7 +104,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// The leave, with the member's last data.
-        message: PresenceMessage,
+        message: Arc<PresenceMessage>,
         /// Why.
         cause: LeaveCause,
     },

@@ -134,7 +134,7 @@ impl Server {
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         out.push(Output::Close { transport });
-        self.lose(slot, out);
+        self.lose(transport, out);
     }
 }
 

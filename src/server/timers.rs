@@ -4,6 +4,7 @@ use super::sooner;
 use super::state::{ChannelSlot, ConnectionSlot};
 use super::wheel::Wheel;
 use crate::Instant;
+use crate::slab::Key;
 
 /// Moves between the levels of a wheel that cost as much as one expiry.
 const MOVES: usize = 8;

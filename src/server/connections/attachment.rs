@@ -2,6 +2,7 @@
 
 use crate::ring::{Linked, Links};
 use crate::server::state::{ChannelSlot, ConnectionSlot};
+use crate::slab::Key;
 use crate::wire::{Modes, Params};
 use alloc::boxed::Box;
 
@@ -60,7 +61,7 @@ impl Attachment {
     }
 
     /// The next attachment of the same connection.
-    pub(in crate::server) const fn next(&self) -> Option<AttachmentSlot> {
+    pub(in crate::server) fn next(&self) -> Option<AttachmentSlot> {
         self.links.next()
     }
 

@@ -219,15 +219,15 @@ impl Connection {
     }
 
     /// Forgets what the transport had. Members that are on their way out go on leaving.
-    pub(super) fn unbind(&mut self, grace: bool, now: Instant) -> Option<TransportId> {
+    pub(super) fn unbind(&mut self, now: Instant) {
         self.rare = self.rare.take().and_then(|rare| rare.work).map(|mut work| {
             work.transport_lost();
             Box::new(Rare { work: Some(work), ..Rare::default() })
         });
         self.refused = 0;
         self.last_heard = now;
-        self.grace_at = grace.then(|| self.grace_from(now));
-        self.transport.take()
+        self.transport = None;
+        self.grace_at = None;
     }
 
     pub(super) fn set_congested(&mut self, congested: bool) -> bool {
@@ -242,13 +242,9 @@ impl Connection {
         self.last_heard = now;
     }
 
-    /// Members that the present transport does not attach in time leave.
+    /// From now on members leave after the grace period whose channels are not attached.
     pub(in crate::server) fn start_grace(&mut self, now: Instant) {
-        self.grace_at = self.attachments.first.map(|_| self.grace_from(now));
-    }
-
-    fn grace_from(&self, now: Instant) -> Instant {
-        now.after(self.remain.into())
+        self.grace_at = Some(now.after(self.remain.into()));
     }
 
     pub(in crate::server) const fn end_grace(&mut self) {

@@ -100,16 +100,23 @@ impl Connections {
         self.transports.insert(transport_hash(&self.hasher, transport), slot);
     }
 
-    /// Takes the transport from a connection: it waits to be resumed. `grace` is whether anything of
-    /// it ends when its grace is over.
-    pub(super) fn unbind(&mut self, slot: ConnectionSlot, grace: bool, now: Instant) {
+    /// Takes a transport from its connection, and tells which one that is. What the connection had for
+    /// it is forgotten.
+    pub(super) fn unbind(
+        &mut self,
+        transport: TransportId,
+        now: Instant,
+    ) -> Option<ConnectionSlot> {
+        let hash = transport_hash(&self.hasher, transport);
+        let connections = &self.connections;
+        let is = |slot| connections[slot].transport() == Some(transport);
+        let slot = self.transports.take(hash, is)?;
         let connection = &mut self.connections[slot];
         if connection.set_congested(false) {
             self.congested -= 1;
         }
-        if let Some(transport) = connection.unbind(grace, now) {
-            self.transports.remove(transport_hash(&self.hasher, transport), slot);
-        }
+        connection.unbind(now);
+        Some(slot)
     }
 
     /// Whether the host's queue for a connection's transport is long. Tells whether that is new.

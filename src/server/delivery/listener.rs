@@ -7,6 +7,7 @@ use crate::server::Rate;
 use crate::server::bucket::Bucket;
 use crate::server::connections::AttachmentSlot;
 use crate::server::state::ChannelSlot;
+use crate::slab::Key;
 
 /// What an attachment is told, and how far it is.
 #[derive(Clone, Debug)]

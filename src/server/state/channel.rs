@@ -5,8 +5,9 @@ use super::{ConnectionSlot, Kind, adjusted};
 use crate::members::{MemberSet, Place, Slot};
 use crate::ring::{self, Links, Nodes};
 use crate::server::{HistoryConfig, Position};
-use crate::wire::PresenceMessage;
+use crate::wire::{PresenceMessage, inherited_id};
 use crate::{Instant, SmolStr};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A channel.
@@ -28,13 +29,25 @@ pub(in crate::server) struct Channel {
     pub(super) kicks: u32,
 }
 
-/// A frame of leaves that the server makes up. Their ids follow from that of the frame, unless they
-/// are written out.
+/// A frame of leaves that the server makes up. Their ids follow from that of the frame.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Batch {
     pub(in crate::server) serial: u64,
     pub(in crate::server) id: SmolStr,
     pub(in crate::server) leaves: Vec<PresenceMessage>,
+}
+
+impl Batch {
+    /// The id of the leave at a place.
+    pub(in crate::server) fn id_of(&self, place: usize) -> SmolStr {
+        inherited_id(&self.id, place)
+    }
+
+    /// The last leave, complete.
+    pub(in crate::server) fn last(&self) -> Option<PresenceMessage> {
+        let id = self.id_of(self.leaves.len().checked_sub(1)?);
+        Some(PresenceMessage { id: Some(id), ..self.leaves.last()?.clone() })
+    }
 }
 
 impl Default for Channel {
@@ -194,21 +207,22 @@ impl Channel {
         others: usize,
         now: Instant,
         position: Position,
-        message: &PresenceMessage,
+        message: Option<&Arc<PresenceMessage>>,
         kind: Kind,
     ) -> bool {
-        if !config.keeps() {
+        let (true, Some(message)) = (config.keeps(), message) else {
             self.history.pass_over(position);
             return false;
-        }
+        };
         let was_empty = self.history.is_empty();
+        let message = Arc::clone(message);
         self.history.push(config, others, now, position, message, kind.was_present());
         was_empty && !self.history.is_empty()
     }
 
     /// The frame that gathers the leaves that the server makes up in this step. The first of them
     /// gives it its position and its id.
-    pub(super) fn batch(&mut self, start: impl FnOnce() -> (u64, SmolStr)) -> &mut Batch {
+    pub(super) fn start_batch(&mut self, start: impl FnOnce() -> (u64, SmolStr)) -> &mut Batch {
         self.batch.get_or_insert_with(|| {
             let (serial, id) = start();
             (self.last, self.last_presence) = (serial, serial);
@@ -216,16 +230,9 @@ impl Channel {
         })
     }
 
-    /// Adds a leave to the frame that has been started.
-    pub(super) fn add_leave(&mut self, leave: PresenceMessage) {
-        if let Some(batch) = &mut self.batch {
-            batch.leaves.push(leave);
-        }
-    }
-
-    /// The leaves that wait for the end of the step.
-    pub(in crate::server) fn leaves(&self) -> &[PresenceMessage] {
-        self.batch.as_ref().map_or(&[], |batch| &batch.leaves)
+    /// The frame of leaves that waits for the end of the step.
+    pub(in crate::server) const fn batch(&self) -> Option<&Batch> {
+        self.batch.as_ref()
     }
 
     pub(super) const fn end_batch(&mut self) -> Option<Batch> {

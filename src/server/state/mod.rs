@@ -15,8 +15,7 @@ mod serials;
 mod stream;
 
 pub(super) use apply::{Applied, Change, Kind, PresenceRecord};
-use channel::Batch;
-pub(super) use channel::Channel;
+pub(super) use channel::{Batch, Channel};
 pub(super) use connection::Connection;
 pub(super) use history::{History, check_limit};
 pub(super) use removal::Removal;
@@ -50,6 +49,8 @@ pub(super) struct State {
     stream: Stream,
     leave_ids: LeaveIds,
     history: HistoryConfig,
+    /// Whether anybody keeps what members say: the history, or the host.
+    keeps: bool,
     /// Sums over all channels.
     members: usize,
     member_bytes: usize,
@@ -58,8 +59,10 @@ pub(super) struct State {
 
 impl State {
     /// `node` and `epoch` are what the ids of leaves begin with; positions are above `first`.
+    /// `events` is whether the host keeps what members say.
     pub(super) fn new(
         history: HistoryConfig,
+        events: bool,
         node: &str,
         epoch: u64,
         first: u64,
@@ -73,6 +76,7 @@ impl State {
             hasher: FixedState::with_seed(hash_seed),
             stream: Stream::new(first),
             leave_ids: LeaveIds::new(node, epoch),
+            keeps: events || history.keeps(),
             history,
             members: 0,
             member_bytes: 0,

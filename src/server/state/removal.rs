@@ -3,8 +3,8 @@
 use super::{Change, ChannelSlot, ConnectionSlot, Kind, State, adjusted};
 use crate::members::Slot;
 use crate::server::{LeaveCause, Position};
-use crate::wire::inherited_id;
 use crate::{Now, SmolStr, UnixMillis};
+use alloc::sync::Arc;
 
 /// Members of a channel that have to leave. They can be more than one call may remove, so they are
 /// removed one by one.
@@ -96,15 +96,13 @@ impl State {
         }
     }
 
-    /// Removes the next member, and makes up its leave, which is the last of
-    /// [`Channel::leaves`](super::Channel::leaves) until [`end_batch`](Self::end_batch). It has an id
-    /// if `with_id` says so, or the history needs it. Tells the connection too, and whether others may
-    /// follow. `None` if nobody is left.
+    /// Removes the next member, and makes up its leave. Until [`end_batch`](Self::end_batch) it is the
+    /// last of [`Channel::batch`](super::Channel::batch), without an id, which follows from its frame.
+    /// Tells the connection too, and whether others may follow. `None` if nobody is left.
     pub(in crate::server) fn remove_next(
         &mut self,
         at: Now,
         removal: &mut Removal,
-        with_id: bool,
     ) -> Option<(Change, ConnectionSlot, bool)> {
         let member = self.next_to_remove(removal)?;
         removal.from = member.number();
@@ -138,26 +136,29 @@ impl State {
         let edge = entry.members().is_empty();
         let rest = entry.members().len();
         let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
-        let batch = entry.batch(|| (stream.next(at.wall), ids.next()));
+        let batch = entry.start_batch(|| (stream.next(at.wall), ids.next()));
         let place = batch.leaves.len();
-        if with_id || self.history.keeps() {
-            message.id = Some(inherited_id(&batch.id, place));
-        }
         if place == BURST {
             batch.leaves.reserve(rest.min(ROOM));
         }
+        let kept = self.keeps.then(|| {
+            let mut message = message.clone();
+            message.id = Some(batch.id_of(place));
+            Arc::new(message)
+        });
+        batch.leaves.push(message);
         let position =
             Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
         let begins_history =
-            entry.remember(&self.history, others, at.mono, position, &message, kind);
-        entry.add_leave(message);
+            entry.remember(&self.history, others, at.mono, position, kept.as_ref(), kind);
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
         let more = now_first.is_some() || !matches!(removal.whom, Whom::Connection(_));
-        Some((Change { kind, position, edge, begins_history }, connection, more))
+        let change = Change { kind, position, edge, begins_history, message: kept };
+        Some((change, connection, more))
     }
 }
 
