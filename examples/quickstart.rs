@@ -189,12 +189,9 @@ impl Host {
     }
 
     fn server_wants(&mut self, output: server::Output) {
-        match output {
-            server::Output::Send { transport, frame } => self.send(transport, frame),
-            server::Output::Broadcast { to, frame } => {
-                to.iter().for_each(|transport| self.send(transport, frame.clone()));
-            }
-            _ => {}
+        // The others are pings, closings, events for the host.
+        if let server::Output::Send { to, frame } = output {
+            to.iter().for_each(|transport| self.send(transport, frame.to_message()));
         }
     }
 

@@ -71,17 +71,12 @@
 //!             let _wake = server.handle(now, input, from_server);
 //!         }
 //!         for output in take(from_server) {
-//!             // With one client, a broadcast can only be for it.
-//!             let (transport, frame) = match output {
-//!                 server::Output::Send { transport, frame } => (transport, frame),
-//!                 server::Output::Broadcast { to, frame } => match to.iter().next() {
-//!                     Some(transport) => (transport, frame),
-//!                     None => continue,
-//!                 },
-//!                 _ => continue,
-//!             };
-//!             let input = client::Input::Received { transport, frame };
-//!             let _wake = client.handle(now, input, from_client);
+//!             let server::Output::Send { to, frame } = output else { continue };
+//!             for transport in to.iter() {
+//!                 let frame = frame.to_message();
+//!                 let input = client::Input::Received { transport, frame };
+//!                 let _wake = client.handle(now, input, from_client);
+//!             }
 //!         }
 //!     }
 //!     heard
@@ -177,8 +172,8 @@
 //! 2. It reads the parameter `format`, which says how both sides write frames:
 //!    [`Format::from_name`](wire::Format::from_name), JSON if it is absent.
 //! 3. It gives the transport a number, says `Open`, and from then on hands in what comes.
-//! 4. It sends `Broadcast`s to all of its recipients, encoded once for each format
-//!    ([`OncePerFormat`](wire::OncePerFormat)), and `Ping`s; each pong is an `Activity`.
+//! 4. It sends a frame to all of its recipients, encoded once for each format
+//!    ([`server::Frame::encode`]), and `Ping`s; each pong is an `Activity`.
 //! 5. It answers `Authenticate` when a client brings a new token.
 //!
 //! # Time

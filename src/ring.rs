@@ -58,7 +58,7 @@ pub(crate) trait Nodes<K> {
     fn links(&mut self, key: K) -> Option<&mut Links<K>>;
 }
 
-impl<K: Key, C: Cell> Nodes<K> for Slab<K, C>
+impl<K: Key, C: Cell + Clone> Nodes<K> for Slab<K, C>
 where
     C::Value: Linked<K>,
 {

@@ -2,6 +2,7 @@
 
 use crate::ring::{Linked, Links, Nodes};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
@@ -80,11 +81,62 @@ impl<T> Cell for Option<T> {
 
 #[derive(Clone, Debug)]
 struct Chunk<C> {
+    /// The cells; none while they are shared.
     cells: Vec<C>,
+    /// The cells while snapshots share them, or have shared them. They are copied, or taken back, when
+    /// one changes.
+    shared: Option<Arc<Vec<C>>>,
     /// A bit for each cell.
     occupied: u64,
     /// Whether the slab's list of chunks with room names this one.
     listed: bool,
+}
+
+impl<C: Clone> Chunk<C> {
+    const fn new(cells: Vec<C>, listed: bool) -> Self {
+        Self { cells, shared: None, occupied: 0, listed }
+    }
+
+    fn cells(&self) -> &[C] {
+        self.shared.as_ref().map_or(&self.cells, |shared| shared)
+    }
+
+    #[inline]
+    fn cell(&self, cell: usize) -> Option<&C> {
+        match self.cells.get(cell) {
+            None => self.shared_cell(cell),
+            found => found,
+        }
+    }
+
+    fn shared_cell(&self, cell: usize) -> Option<&C> {
+        self.shared.as_ref()?.get(cell)
+    }
+
+    /// The cells, to change the one with this number.
+    #[inline]
+    fn cells_mut(&mut self, cell: usize) -> &mut Vec<C> {
+        if cell >= self.cells.len() {
+            self.take_back();
+        }
+        &mut self.cells
+    }
+
+    #[inline(never)]
+    fn take_back(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            self.cells = Arc::try_unwrap(shared).unwrap_or_else(|shared| {
+                let mut cells = Vec::with_capacity(shared.capacity());
+                cells.extend_from_slice(&shared);
+                cells
+            });
+        }
+    }
+
+    fn share(&mut self) -> Arc<Vec<C>> {
+        let cells = &mut self.cells;
+        Arc::clone(self.shared.get_or_insert_with(|| Arc::new(core::mem::take(cells))))
+    }
 }
 
 impl<C> Chunk<C> {
@@ -108,7 +160,7 @@ pub(crate) struct Slab<K, C> {
     keys: PhantomData<K>,
 }
 
-impl<K: Key, C: Cell> Slab<K, C> {
+impl<K: Key, C: Cell + Clone> Slab<K, C> {
     pub(crate) const fn new() -> Self {
         Self { chunks: Vec::new(), open: Vec::new(), len: 0, keys: PhantomData }
     }
@@ -120,14 +172,14 @@ impl<K: Key, C: Cell> Slab<K, C> {
     pub(crate) fn get(&self, key: K) -> Option<&C::Value> {
         let (at, cell) = place(key);
         let chunk = self.chunks.get(at)?;
-        chunk.cells.get(cell)?.get(chunk.is_occupied(cell))
+        chunk.cell(cell)?.get(chunk.is_occupied(cell))
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut C::Value> {
         let (at, cell) = place(key);
         let chunk = self.chunks.get_mut(at)?;
         let occupied = chunk.is_occupied(cell);
-        chunk.cells.get_mut(cell)?.get_mut(occupied)
+        chunk.cells_mut(cell).get_mut(cell)?.get_mut(occupied)
     }
 
     /// `None` if all keys are taken (four thousand million).
@@ -136,6 +188,9 @@ impl<K: Key, C: Cell> Slab<K, C> {
         let chunk = self.chunks.get_mut(at)?;
         let cell = chunk.room()?;
         let key = u32::try_from(at * CHUNK + cell).ok().map(K::from_number)?;
+        if chunk.shared.is_some() {
+            chunk.take_back();
+        }
         match chunk.cells.get_mut(cell) {
             Some(free) => *free = C::of(value),
             None => chunk.cells.push(C::of(value)),
@@ -149,17 +204,18 @@ impl<K: Key, C: Cell> Slab<K, C> {
     fn insert_at(&mut self, key: K, value: C::Value) {
         let (at, cell) = place(key);
         while self.chunks.len() <= at {
-            self.chunks.push(Chunk { cells: Vec::new(), occupied: 0, listed: true });
+            self.chunks.push(Chunk::new(Vec::new(), true));
         }
         let Some(chunk) = self.chunks.get_mut(at) else { return };
-        if chunk.cells.len() <= cell {
+        let cells = chunk.cells_mut(cell);
+        if cells.len() <= cell {
             // A small set stays small; a large one takes whole chunks.
             if at > 0 {
-                chunk.cells.reserve_exact(CHUNK - chunk.cells.len());
+                cells.reserve_exact(CHUNK - cells.len());
             }
-            chunk.cells.resize_with(cell + 1, C::empty);
+            cells.resize_with(cell + 1, C::empty);
         }
-        if let Some(free) = chunk.cells.get_mut(cell) {
+        if let Some(free) = cells.get_mut(cell) {
             *free = C::of(value);
             chunk.occupied |= 1 << cell;
             self.len += 1;
@@ -169,7 +225,7 @@ impl<K: Key, C: Cell> Slab<K, C> {
     pub(crate) fn remove(&mut self, key: K) -> Option<C::Value> {
         let (at, cell) = place(key);
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
-        let value = chunk.cells.get_mut(cell)?.take()?;
+        let value = chunk.cells_mut(cell).get_mut(cell)?.take()?;
         chunk.occupied &= !(1 << cell);
         self.len -= 1;
         if !chunk.listed {
@@ -197,7 +253,7 @@ impl<K: Key, C: Cell> Slab<K, C> {
         let (at, skip) = place_of(from);
         let chunks = self.chunks.get(at..).unwrap_or_default();
         let (cells, occupied) = match chunks.first() {
-            Some(chunk) => (chunk.cells.as_slice(), chunk.occupied >> skip << skip),
+            Some(chunk) => (chunk.cells(), chunk.occupied >> skip << skip),
             None => (Default::default(), 0),
         };
         let start = from - skip as u32;
@@ -206,6 +262,44 @@ impl<K: Key, C: Cell> Slab<K, C> {
 
     pub(crate) fn iter(&self) -> Iter<'_, K, C> {
         self.iter_from(0)
+    }
+
+    /// A snapshot of the values at and after the number `from`, in the order of keys, as far as `takes`
+    /// says; and where it stopped, if it did before the end. They are shared, not copied.
+    pub(crate) fn snapshot(
+        &mut self,
+        from: u32,
+        mut takes: impl FnMut(K, &C::Value) -> bool,
+    ) -> (Snapshot<C>, Option<K>) {
+        let mut snapshot = Snapshot { chunks: Vec::new(), len: 0 };
+        let (at, mut skip) = place_of(from);
+        for (number, chunk) in self.chunks.iter_mut().enumerate().skip(at) {
+            let mut left = chunk.occupied >> skip << skip;
+            skip = 0;
+            let (mut taken, mut stop) = (0u64, None);
+            while left != 0 {
+                let cell = left.trailing_zeros();
+                left &= left - 1;
+                let key = K::from_number((number * CHUNK) as u32 + cell);
+                let value = chunk.cell(cell as usize).and_then(|value| value.get(true));
+                match value.map(|value| takes(key, value)) {
+                    Some(true) => taken |= 1 << cell,
+                    Some(false) => {
+                        stop = Some(key);
+                        break;
+                    }
+                    None => {}
+                }
+            }
+            if taken != 0 {
+                snapshot.len += taken.count_ones() as usize;
+                snapshot.chunks.push((chunk.share(), taken));
+            }
+            if stop.is_some() {
+                return (snapshot, stop);
+            }
+        }
+        (snapshot, None)
     }
 
     fn chunk_with_room(&mut self) -> Option<usize> {
@@ -223,8 +317,7 @@ impl<K: Key, C: Cell> Slab<K, C> {
             }
             // A small set stays small; a large one takes whole chunks.
             let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
-            let cells = Vec::with_capacity(capacity);
-            self.chunks.push(Chunk { cells, occupied: 0, listed: false });
+            self.chunks.push(Chunk::new(Vec::with_capacity(capacity), false));
         }
         Some(self.chunks.len() - 1)
     }
@@ -240,7 +333,7 @@ pub(crate) struct Arena<K, T> {
     dangling: AtomicUsize,
 }
 
-impl<K: Key, T: Default> Arena<K, T> {
+impl<K: Key, T: Clone + Default> Arena<K, T> {
     pub(crate) fn new() -> Self {
         Self { slab: Slab::new(), stray: Box::default(), dangling: AtomicUsize::new(0) }
     }
@@ -289,12 +382,21 @@ impl<K: Key, T: Default> Arena<K, T> {
 }
 
 #[cold]
+#[inline(never)]
 fn missing(dangling: &AtomicUsize, key: impl Key) {
     debug_assert!(false, "{key:?} dangles");
     dangling.store(dangling.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-impl<K: Key, T: Linked<K> + Default> Nodes<K> for Arena<K, T> {
+/// What one dangling key put into the stray value must not show under another.
+#[cold]
+#[inline(never)]
+fn afresh<T: Default>(stray: &mut T) -> &mut T {
+    *stray = T::default();
+    stray
+}
+
+impl<K: Key, T: Linked<K> + Clone + Default> Nodes<K> for Arena<K, T> {
     fn links(&mut self, key: K) -> Option<&mut Links<K>> {
         Some(self[key].links())
     }
@@ -307,7 +409,7 @@ impl<K: Key, T: Clone> Clone for Arena<K, T> {
     }
 }
 
-impl<K: Key, T: Default> Index<K> for Arena<K, T> {
+impl<K: Key, T: Clone + Default> Index<K> for Arena<K, T> {
     type Output = T;
 
     #[inline]
@@ -320,17 +422,61 @@ impl<K: Key, T: Default> Index<K> for Arena<K, T> {
     }
 }
 
-impl<K: Key, T: Default> IndexMut<K> for Arena<K, T> {
+impl<K: Key, T: Clone + Default> IndexMut<K> for Arena<K, T> {
     #[inline]
     fn index_mut(&mut self, key: K) -> &mut T {
         if let Some(value) = self.slab.get_mut(key) {
             return value;
         }
         missing(&self.dangling, key);
-        self.stray = Box::default();
-        &mut self.stray
+        afresh(&mut self.stray)
     }
 }
+
+/// Some values of a slab as they were.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot<C> {
+    /// The cells of chunks, and which of them.
+    chunks: Vec<(Arc<Vec<C>>, u64)>,
+    len: usize,
+}
+
+impl<C: Cell> Snapshot<C> {
+    pub(crate) fn iter(&self) -> SnapshotIter<'_, C> {
+        SnapshotIter { chunks: self.chunks.iter(), cells: &[], taken: 0, left: self.len }
+    }
+}
+
+/// The values of a [`Snapshot`], in the order of keys.
+#[derive(Debug)]
+pub(crate) struct SnapshotIter<'a, C> {
+    chunks: core::slice::Iter<'a, (Arc<Vec<C>>, u64)>,
+    cells: &'a [C],
+    taken: u64,
+    left: usize,
+}
+
+impl<'a, C: Cell> Iterator for SnapshotIter<'a, C> {
+    type Item = &'a C::Value;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.taken == 0 {
+            let (cells, taken) = self.chunks.next()?;
+            (self.cells, self.taken) = (cells, *taken);
+        }
+        let cell = self.taken.trailing_zeros();
+        self.taken &= self.taken - 1;
+        self.left -= 1;
+        self.cells.get(cell as usize)?.get(true)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<C: Cell> ExactSizeIterator for SnapshotIter<'_, C> {}
 
 /// What is in a slab, in the order of keys.
 #[derive(Debug)]
@@ -345,7 +491,7 @@ pub(crate) struct Iter<'a, K, C> {
     keys: PhantomData<K>,
 }
 
-impl<'a, K: Key, C: Cell> Iterator for Iter<'a, K, C> {
+impl<'a, K: Key, C: Cell + Clone> Iterator for Iter<'a, K, C> {
     type Item = (K, &'a C::Value);
 
     #[inline]
@@ -353,7 +499,7 @@ impl<'a, K: Key, C: Cell> Iterator for Iter<'a, K, C> {
         while self.occupied == 0 {
             self.chunks.next()?;
             let chunk = self.chunks.as_slice().first()?;
-            (self.cells, self.occupied) = (&chunk.cells, chunk.occupied);
+            (self.cells, self.occupied) = (chunk.cells(), chunk.occupied);
             self.start = self.start.wrapping_add(CHUNK as u32);
         }
         let cell = self.occupied.trailing_zeros();
@@ -400,6 +546,33 @@ mod tests {
         }
         assert_eq!(seen, (0..10).chain(290..300).collect::<Vec<_>>());
         assert_eq!(slab.iter().map(|(_, &value)| value).collect::<Vec<_>>(), seen);
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was_and_is_copied_only_where_it_changes() {
+        let mut slab = Slab::<Slot, Option<u32>>::new();
+        let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
+        slab.remove(slots[70]);
+        let (snapshot, stopped) = slab.snapshot(60, |_, value| *value < 200);
+        assert_eq!(stopped, Some(slots[200]));
+        for slot in &slots[60..130] {
+            if let Some(value) = slab.get_mut(*slot) {
+                *value += 1_000;
+            }
+        }
+        slab.remove(slots[60]);
+        slab.insert(5);
+        let expected: Vec<u32> = (60..200).filter(|n| *n != 70).collect();
+        assert_eq!(snapshot.iter().copied().collect::<Vec<_>>(), expected);
+        assert_eq!(snapshot.iter().len(), 139);
+        // The chunk that did not change is shared still; the others are not.
+        let shared: Vec<usize> =
+            snapshot.chunks.iter().map(|(c, _)| Arc::strong_count(c)).collect();
+        assert_eq!(shared, [1, 1, 1, 2]);
+        assert_eq!(slab.get(slots[61]), Some(&1_061));
+        drop(snapshot);
+        let (all, stopped) = slab.snapshot(0, |_, _| true);
+        assert_eq!((all.iter().count(), stopped), (slab.len(), None));
     }
 
     #[test]

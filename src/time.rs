@@ -115,3 +115,11 @@ impl Now {
         Self { mono: Instant(millis), wall: UnixMillis(millis.cast_signed()) }
     }
 }
+
+/// The earlier of two deadlines.
+pub(crate) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

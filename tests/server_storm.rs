@@ -65,16 +65,16 @@ fn change(action: PresenceAction, serial: i64) -> ProtocolMessage {
 
 fn leaves(outputs: &[Output]) -> usize {
     let items = outputs.iter().filter_map(|output| match output {
-        Output::Broadcast { frame, .. } => Some(&frame.presence),
+        Output::Send { frame, .. } => Some(&frame.head().presence),
         _ => None,
     });
     items.flatten().filter(|item| item.action == PresenceAction::Leave).count()
 }
 
 fn is_acknowledged(outputs: &[Output]) -> bool {
-    outputs
-        .iter()
-        .any(|output| matches!(output, Output::Send { frame, .. } if frame.action == Action::Ack))
+    outputs.iter().any(
+        |output| matches!(output, Output::Send { frame, .. } if frame.head().action == Action::Ack),
+    )
 }
 
 #[test]

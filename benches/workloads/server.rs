@@ -3,6 +3,7 @@
 use crate::FORMATS;
 use crate::frames::{CHANNEL, Input as Given, checksum};
 use crate::measure::{Line, measure};
+use bytes::Bytes;
 use core::cell::RefCell;
 use core::hint::black_box;
 use presence_proto::server::{
@@ -113,12 +114,11 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
             let host = &mut *host.borrow_mut();
             // The one before has gone.
             host.handle(host.now, Input::Closed { transport: newcomer });
-            let mut request = host.request(n, None);
-            request.format = Some(format);
+            let request = host.request(n, None);
             host.handle(host.now, Input::Open { transport: newcomer, request });
             host.out.drain();
         },
-        |()| host.borrow_mut().pages_for(newcomer),
+        |()| host.borrow_mut().pages_for(newcomer, format),
         |_, pages| check_pages(given, format, pages),
     );
     let ops = n as u64;
@@ -306,9 +306,9 @@ impl Host {
             }
             for output in host.out.drain() {
                 if let Output::Send { frame, .. } = output
-                    && frame.action == Action::Attached
+                    && frame.head().action == Action::Attached
                 {
-                    host.serial = frame.channel_serial;
+                    host.serial.clone_from(&frame.head().channel_serial);
                 }
             }
         }
@@ -387,13 +387,17 @@ impl Host {
 
     /// Attaches and takes the pages, as bytes.
     #[inline(never)]
-    fn pages_for(&mut self, newcomer: TransportId) -> Vec<Vec<u8>> {
+    fn pages_for(&mut self, newcomer: TransportId, format: Format) -> Vec<Vec<u8>> {
         let mut pages = Vec::new();
         let mut due = self.attach(newcomer);
         loop {
             for output in self.out.drain() {
-                if let Output::SendEncoded { bytes, .. } = output {
-                    pages.push(bytes);
+                if let Output::Send { frame, .. } = output
+                    && frame.head().action == Action::Sync
+                {
+                    let mut page = Vec::new();
+                    frame.encode_into(format, &mut page);
+                    pages.push(page);
                 }
             }
             if !due {
@@ -438,9 +442,9 @@ impl Host {
     fn take_keys(&mut self) {
         for output in self.out.drain() {
             if let Output::Send { frame, .. } = output
-                && let Some(details) = frame.connection_details
+                && let Some(details) = &frame.head().connection_details
             {
-                self.keys.push(details.connection_key.expect("a key"));
+                self.keys.push(details.connection_key.clone().expect("a key"));
             }
         }
     }
@@ -448,9 +452,9 @@ impl Host {
     fn count_resumed(&mut self) {
         for output in self.out.drain() {
             if let Output::Send { frame, .. } = output
-                && frame.action == Action::Connected
+                && frame.head().action == Action::Connected
             {
-                assert!(frame.error.is_none());
+                assert!(frame.head().error.is_none());
                 self.resumed += 1;
             }
         }
@@ -459,8 +463,8 @@ impl Host {
     /// Sends what waits; each payload is lent to the one who sends it.
     fn deliver(&mut self, format: Format) {
         for output in self.out.drain() {
-            if let Output::Broadcast { to, frame } = output {
-                self.sink.count_leaves(&frame, to.len());
+            if let Output::Send { to, frame } = output {
+                self.sink.count_leaves(frame.head(), to.len());
                 self.sink.buffer.clear();
                 frame.encode_into(format, &mut self.sink.buffer);
                 let buffer = core::mem::take(&mut self.sink.buffer);
@@ -472,10 +476,10 @@ impl Host {
         }
     }
 
-    fn enqueue(&mut self, format: Format, queue: &mut VecDeque<(TransportId, Arc<[u8]>)>) {
+    fn enqueue(&mut self, format: Format, queue: &mut VecDeque<(TransportId, Bytes)>) {
         for output in self.out.drain() {
-            if let Output::Broadcast { to, frame } = output {
-                let payload: Arc<[u8]> = frame.encode(format).into();
+            if let Output::Send { to, mut frame } = output {
+                let payload = frame.encode(format);
                 queue.extend(to.iter().map(|transport| (transport, payload.clone())));
             }
         }

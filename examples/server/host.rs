@@ -12,11 +12,14 @@ use crate::{
     link::{Link, Pushed},
     store::{Record, Store},
 };
-use axum::extract::ws::{Message, Utf8Bytes};
+use axum::{
+    body::Bytes,
+    extract::ws::{Message, Utf8Bytes},
+};
 use presence_proto::{
     Outbox, SmolStr, TransportId, Wake,
     server::{ConnectRequest, Input, Output, Server, ServerEvent},
-    wire::{Format, OncePerFormat, ProtocolMessage},
+    wire::{Format, ProtocolMessage},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -183,27 +186,18 @@ impl Core {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send { transport, frame } => {
-                let Some(link) = self.links.get_mut(&transport) else { return };
-                link.note(&frame);
-                if let Some(message) = encode(&frame, link.format()) {
-                    self.push(transport, message);
-                }
-            }
-            Output::SendEncoded { transport, bytes } => {
-                let Some(link) = self.links.get(&transport) else { return };
-                if let Some(message) = message(link.format(), bytes) {
-                    self.push(transport, message);
-                }
-            }
-            Output::Broadcast { to, frame } => {
-                let mut once = OncePerFormat::new(&frame);
+            Output::Send { to, mut frame } => {
+                // Text is looked at once, not for each recipient.
+                let mut made: Option<(Format, Message)> = None;
                 for transport in to.iter() {
-                    let Some(format) = self.links.get(&transport).map(Link::format) else {
-                        continue;
-                    };
-                    let message = once.get(format, |bytes| message(format, bytes));
-                    if let Some(message) = message.clone() {
+                    let Some(link) = self.links.get_mut(&transport) else { continue };
+                    link.note(frame.head());
+                    let format = link.format();
+                    made = made.filter(|(made, _)| *made == format).or_else(|| {
+                        message(format, frame.encode(format)).map(|message| (format, message))
+                    });
+                    if let Some((_, message)) = &made {
+                        let message = message.clone();
                         self.push(transport, message);
                     }
                 }
@@ -250,13 +244,13 @@ impl Core {
 }
 
 pub(crate) fn encode(frame: &ProtocolMessage, format: Format) -> Option<Message> {
-    message(format, frame.encode(format))
+    message(format, frame.encode(format).into())
 }
 
-fn message(format: Format, bytes: Vec<u8>) -> Option<Message> {
+fn message(format: Format, bytes: Bytes) -> Option<Message> {
     match format {
         Format::Json => Utf8Bytes::try_from(bytes).ok().map(Message::Text),
-        Format::MessagePack => Some(Message::Binary(bytes.into())),
+        Format::MessagePack => Some(Message::Binary(bytes)),
     }
 }
 

@@ -55,12 +55,11 @@ pub(crate) async fn serve(
     socket: WebSocket,
     transport: TransportId,
     format: Format,
-    mut request: ConnectRequest,
+    request: ConnectRequest,
     core: Handle,
     sizes: Sizes,
     untold: TaskTrackerToken,
 ) {
-    request.format = Some(format);
     let (mut sink, mut stream) = socket.split();
     let (link, waiting) = link::queue(format, sizes.send_queue);
     core.open(transport, link, request);

@@ -306,7 +306,7 @@ impl MemberSnapshot {
 }
 
 /// A member as it is told in a sync.
-impl Item for &Member<'_> {
+impl Item for Member<'_> {
     #[inline(always)]
     fn action(&self) -> PresenceAction {
         PresenceAction::Present

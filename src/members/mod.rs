@@ -14,7 +14,7 @@ mod sync;
 pub(crate) use incoming::Incoming;
 pub use member::{Member, MemberSnapshot};
 pub use newness::Version;
-pub(crate) use set::Place;
+pub(crate) use set::{MemberPage, Place};
 pub use set::{MemberSet, Members, MembersOfClient};
 
 crate::slab::keys! {

@@ -6,7 +6,7 @@ use super::member::{Member, Record};
 use crate::SmolStr;
 use crate::lookup::{Lookup, fold};
 use crate::ring;
-use crate::slab::{self, Slab};
+use crate::slab::{self, Slab, Snapshot};
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -133,6 +133,20 @@ impl MemberSet {
         slots.retain(|slot| self.records.get(*slot).is_some_and(|record| !record.absent));
         slots.sort_unstable();
         slots
+    }
+
+    /// A snapshot of the present members at and after a slot number, in slot order, as far as `takes`
+    /// says; and the slot of the first that it did not take. The members are shared with the set, not
+    /// copied.
+    pub(crate) fn snapshot(
+        &mut self,
+        from: u32,
+        mut takes: impl FnMut(Slot, Member<'_>) -> bool,
+    ) -> (MemberPage, Option<Slot>) {
+        debug_assert_eq!(self.absent, 0, "an authority marks nobody absent");
+        let takes = |slot, record: &Record| takes(slot, Member { record });
+        let (records, stopped) = self.records.snapshot(from, takes);
+        (MemberPage { records }, stopped)
     }
 
     /// Puts a member in, or replaces what it says of itself, and tells its slot. No newness is
@@ -304,6 +318,19 @@ impl<'a> IntoIterator for &'a MemberSet {
 
 fn hash_key(hasher: &FixedState, client_id: &str, connection_id: &str) -> u32 {
     fold(hasher.hash_one((client_id, connection_id)))
+}
+
+/// Members as they were.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberPage {
+    records: Snapshot<Record>,
+}
+
+impl MemberPage {
+    /// The members, in slot order.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Member<'_>> {
+        self.records.iter().map(|record| Member { record })
+    }
 }
 
 /// The present members of a [`MemberSet`], in slot order.

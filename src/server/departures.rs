@@ -76,7 +76,7 @@ impl Server {
             if listens {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
-            self.follow(channel, owner, &change, out);
+            self.follow(channel, owner, &change, None, out);
             let waiting = change.position.index as usize + 1;
             if waiting == 1 {
                 self.delivery.add_batch(channel);

@@ -1,7 +1,7 @@
 //! Everything that can happen to a server.
 
 use super::{Capability, Identity};
-use crate::wire::{ErrorInfo, Format, ProtocolMessage};
+use crate::wire::{ErrorInfo, ProtocolMessage};
 use crate::{SmolStr, TransportId, UnixMillis};
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -141,10 +141,6 @@ pub struct ConnectRequest {
     /// [`max_idle_interval`](super::ServerConfig::max_idle_interval); `None` for
     /// [`idle_interval`](super::ServerConfig::idle_interval).
     pub heartbeat_interval: Option<Duration>,
-    /// The format that it speaks, from a host that carries out
-    /// [`Output::SendEncoded`](super::Output::SendEncoded): pages of syncs are then written as
-    /// bytes, straight from the member set, at about half the cost. `None`: everything is a frame.
-    pub format: Option<Format>,
 }
 
 impl core::fmt::Debug for ConnectRequest {
@@ -160,7 +156,6 @@ impl core::fmt::Debug for ConnectRequest {
             .field("heartbeats", &self.heartbeats)
             .field("remain_present_for", &self.remain_present_for)
             .field("heartbeat_interval", &self.heartbeat_interval)
-            .field("format", &self.format)
             .finish()
     }
 }
@@ -179,7 +174,6 @@ impl ConnectRequest {
             heartbeats: false,
             remain_present_for: None,
             heartbeat_interval: None,
-            format: None,
         }
     }
 

@@ -79,7 +79,6 @@ impl Server {
             capability: Arc::clone(&request.capability),
             echo: request.echo,
             heartbeats: request.heartbeats,
-            format: request.format,
             remain,
             // A peer that is never silent for long enough would be asked for signs all the time.
             idle: idle.max(Duration::from_millis(1)),

@@ -51,6 +51,7 @@ mod counters;
 mod deadlines;
 mod delivery;
 mod departures;
+mod frame;
 mod input;
 mod keys;
 mod lifecycle;
@@ -72,6 +73,7 @@ pub use access::{Capability, Identity, Operations};
 pub use config::{CoalesceRule, HistoryConfig, KeySecret, Limits, Rate, ServerConfig};
 pub use counters::Counters;
 pub use delivery::Occupancy;
+pub use frame::Frame;
 pub use input::{ConnectRequest, Input};
 pub use output::{LeaveCause, Misuse, Output, Position, ServerEvent, Token};
 pub use query::{
@@ -79,6 +81,7 @@ pub use query::{
 };
 pub use recipients::Recipients;
 
+use crate::time::sooner;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use crate::{Instant, Now, SmolStr, TransportId, Wake};
 use alloc::collections::VecDeque;
@@ -400,13 +403,5 @@ impl Server {
     fn deadline_of(&self, time: crate::UnixMillis) -> Instant {
         let left = time.as_millis().saturating_sub(self.now.wall.as_millis());
         self.now.mono + core::time::Duration::from_millis(u64::try_from(left).unwrap_or(0))
-    }
-}
-
-/// The earlier of two deadlines.
-fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

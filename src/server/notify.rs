@@ -5,17 +5,18 @@ use super::connections::AttachmentSlot;
 use super::state::{self, Change, ChannelSlot, ConnectionSlot, Kind};
 use super::{Outbox, Output, Recipients, Server, ServerEvent};
 use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage, inherited_id};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Server {
     /// What follows from every change of a member set, whatever made it, beside its delivery to
-    /// subscribers.
+    /// subscribers. `message` is what the member says; of one that the server removed it is the last
+    /// leave of the channel.
     pub(super) fn follow(
         &mut self,
         channel: ChannelSlot,
         owner: ConnectionSlot,
         change: &Change,
+        message: Option<&PresenceMessage>,
         out: &mut Outbox,
     ) {
         if let Kind::Left { member, next, .. } = change.kind
@@ -27,12 +28,16 @@ impl Server {
         if change.begins_history {
             self.arm_channel(channel);
         }
-        let (true, Some(message)) = (self.config.events, &change.message) else { return };
-        let message = Arc::clone(message);
-        let channel = self.state.channel(channel).name();
+        if !self.config.events {
+            return;
+        }
+        let state = self.state.channel(channel);
+        let last = || state.batch().and_then(|batch| batch.leaves.last());
+        let Some(message) = message.or_else(last) else { return };
+        let channel = state.name();
         let position = change.position;
         out.push_with(|| {
-            let channel = channel.clone();
+            let (channel, message) = (channel.clone(), message.clone());
             Output::Event(match change.kind {
                 Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
                 Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
@@ -75,7 +80,7 @@ impl Server {
         let feed = self.delivery.feed(channel);
         if feed.coalesces() {
             for (place, mut leave) in batch.leaves.into_iter().enumerate() {
-                leave.id = Some(inherited_id(&batch.id, place));
+                leave.id = leave.id.or_else(|| Some(inherited_id(&batch.id, place)));
                 self.coalesce(channel, leave, true, out);
             }
             return;
@@ -87,6 +92,7 @@ impl Server {
         // What follows from the frame stands there alone (TP3a, TP3g).
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
         for leave in &mut leaves {
+            leave.id = None;
             leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
         }
         frame.id = Some(batch.id);

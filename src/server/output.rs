@@ -1,39 +1,23 @@
 //! Everything that a server wants done.
 
-use super::Recipients;
-use crate::wire::{PresenceMessage, ProtocolMessage};
+use super::{Frame, Recipients};
+use crate::wire::PresenceMessage;
 use crate::{SmolStr, TransportId};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 /// What a server wants its host to do, or to know. In total order; each stands for itself.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most are frames, and a box would be an allocation for each"
+)]
 pub enum Output {
-    /// Send a frame.
+    /// Send a frame, to one transport or to many. It is encoded at most once per format.
     Send {
-        /// On which transport.
-        transport: TransportId,
-        /// The frame.
-        frame: ProtocolMessage,
-    },
-    /// Send a frame that is encoded already, in the format that
-    /// [`ConnectRequest::format`](super::ConnectRequest::format) said: a page of members, which has
-    /// no more bytes than [`sync_page_bytes`](super::ServerConfig::sync_page_bytes), about, if it
-    /// has more than one member (RTP18).
-    SendEncoded {
-        /// On which transport.
-        transport: TransportId,
-        /// The frame's bytes.
-        bytes: Vec<u8>,
-    },
-    /// Send one frame to many: encode it once per format, with
-    /// [`OncePerFormat`](crate::wire::OncePerFormat).
-    Broadcast {
         /// On which transports. A snapshot: later changes do not reach it.
         to: Recipients,
         /// The frame.
-        frame: ProtocolMessage,
+        frame: Frame,
     },
     /// Send a ping of the transport itself (of the WebSocket), and tell the pong by
     /// `Input::Activity`.
@@ -86,7 +70,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// Id, client id, connection id, data, time; action ENTER or UPDATE, as it was told.
-        message: Arc<PresenceMessage>,
+        message: PresenceMessage,
     },
     /// A member that was there and says something else of itself.
     MemberUpdated {
@@ -95,7 +79,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// What it says now; action ENTER or UPDATE, as it was told.
-        message: Arc<PresenceMessage>,
+        message: PresenceMessage,
     },
     /// A member that is gone.
     MemberLeft {
@@ -104,7 +88,7 @@ pub enum ServerEvent {
         /// Where in the stream.
         position: Position,
         /// The leave, with the member's last data.
-        message: Arc<PresenceMessage>,
+        message: PresenceMessage,
         /// Why.
         cause: LeaveCause,
     },

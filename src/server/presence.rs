@@ -161,8 +161,8 @@ impl Server {
         self.counters.reentries += applied.reentries;
         let Some(serial) = applied.serial else { return };
         let (channel, owner) = (applied.channel, applied.connection);
-        for (change, _) in &applied.changes {
-            self.follow(channel, owner, change, out);
+        for ((change, _), message) in applied.changes.iter().zip(&record.items) {
+            self.follow(channel, owner, change, Some(message), out);
         }
         if self.delivery.feed(channel).coalesces() {
             // Events are counted when they are delivered.

@@ -21,14 +21,14 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.count_frame(1);
-        out.push(Output::Send { transport, frame });
+        out.push(Output::Send { to: Recipients::one(transport), frame: frame.into() });
     }
 
     /// Sends a frame to many, if there is anybody.
     pub(super) fn broadcast(&mut self, to: Recipients, frame: ProtocolMessage, out: &mut Outbox) {
         if !to.is_empty() {
             self.count_frame(to.len());
-            out.push(Output::Broadcast { to, frame });
+            out.push(Output::Send { to, frame: frame.into() });
         }
     }
 

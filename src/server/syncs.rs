@@ -4,10 +4,11 @@
 //! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
 
 use super::connections::AttachmentSlot;
-use super::delivery::{Cursor, Page};
-use super::state::{self, ConnectionSlot};
-use super::{Outbox, Output, Server};
-use crate::wire::{Action, Modes, ProtocolMessage};
+use super::delivery::{Cursor, Room};
+use super::state::{self, ChannelSlot, ConnectionSlot};
+use super::{Frame, Outbox, Output, Recipients, Server};
+use crate::members::Slot;
+use crate::wire::{Action, Modes, PresenceAction, ProtocolMessage};
 
 impl Server {
     /// Starts a sync, in place of one that is under way (RTP18a). The pages come at the end of this
@@ -137,36 +138,23 @@ impl Server {
             // It goes on when the transport can take it.
             return false;
         };
-        let format = connection.format();
         // What is coalesced is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.deliver_coalesced(slot, out);
-        let (members, bytes) = (self.config.sync_page_members, self.config.sync_page_bytes);
-        let channel = self.state.channel(slot);
-        let page = Page::new(channel, sync.next(), members, bytes);
-        let action = match sync.next() {
-            Cursor::All(_) => Action::Sync,
-            Cursor::Own(_) => Action::Presence,
-        };
-        if page.is_empty() && action == Action::Presence {
-            // Those that were left to tell have gone.
-            self.delivery.stop_sync(attachment);
-            return false;
-        }
-        let mut frame = ProtocolMessage {
-            channel: Some(channel.name().clone()),
-            channel_serial: page.serial(sync.next(), sync.sequence()),
-            ..ProtocolMessage::new(action)
-        };
-        let next = page.next();
-        let output = match format {
-            Some(format) => Output::SendEncoded { transport, bytes: page.encode(&frame, format) },
-            None => {
-                frame.presence = page.messages();
-                Output::Send { transport, frame }
+        let room = Room::new(self.config.sync_page_members, self.config.sync_page_bytes);
+        let (frame, next) = match sync.next() {
+            Cursor::All(from) => self.sync_page(slot, from, sync.sequence(), room),
+            Cursor::Own(first) => {
+                let (frame, next) = self.own_page(slot, first, room);
+                if frame.head().presence.is_empty() {
+                    // Those that were left to tell have gone.
+                    self.delivery.stop_sync(attachment);
+                    return false;
+                }
+                (frame, next)
             }
         };
-        out.push(output);
+        out.push(Output::Send { to: Recipients::one(transport), frame });
         self.count_frame(1);
         if let Some(next) = next {
             if let Some(sync) = self.delivery.listener_mut(attachment).sync_mut() {
@@ -179,5 +167,43 @@ impl Server {
             self.start_sync(attachment, true);
         }
         false
+    }
+
+    /// A page of a sync, and where the next one starts.
+    fn sync_page(
+        &mut self,
+        channel: ChannelSlot,
+        from: u32,
+        sequence: u64,
+        mut room: Room,
+    ) -> (Frame, Option<Cursor>) {
+        let (page, next) = self.state.page(channel, from, |bytes| room.takes(bytes));
+        let next = next.map(|slot| slot.number());
+        let head = ProtocolMessage {
+            channel: Some(self.state.channel(channel).name().clone()),
+            channel_serial: Some(state::sync_serial(sequence, next)),
+            ..ProtocolMessage::new(Action::Sync)
+        };
+        (Frame::with_members(head, page, room.size()), next.map(Cursor::All))
+    }
+
+    /// A page of a connection's own members, and where the next one starts.
+    fn own_page(
+        &self,
+        channel: ChannelSlot,
+        first: Option<Slot>,
+        mut room: Room,
+    ) -> (Frame, Option<Cursor>) {
+        let mut frame = self.presence_frame_out(channel, None);
+        let channel = self.state.channel(channel);
+        for slot in channel.own_from(first) {
+            if !room.takes(channel.bytes_of(slot)) {
+                return (frame.into(), Some(Cursor::Own(Some(slot))));
+            }
+            let member = channel.members().get(slot);
+            let member = member.map(|member| member.to_message(PresenceAction::Present));
+            frame.presence.extend(member);
+        }
+        (frame.into(), None)
     }
 }

@@ -1,10 +1,10 @@
 //! Timers: one for each connection, and one for each channel.
 
-use super::sooner;
 use super::state::{ChannelSlot, ConnectionSlot};
 use super::wheel::Wheel;
 use crate::Instant;
 use crate::slab::Key;
+use crate::time::sooner;
 
 /// Moves between the levels of a wheel that cost as much as one expiry.
 const MOVES: usize = 8;

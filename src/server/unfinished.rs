@@ -3,12 +3,11 @@
 //! A client sees no difference but the time: the answer goes out when the last member has left, and
 //! the frames that follow wait for it, in order.
 
-use super::connections::AttachmentSlot;
+use super::connections::{AttachmentSlot, Work};
 use super::state::{ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
-use alloc::collections::VecDeque;
+use crate::wire::{ErrorInfo, ProtocolMessage};
 
 /// What is unfinished.
 #[derive(Clone, Debug)]
@@ -17,39 +16,6 @@ pub(super) enum Unfinished {
     Connection(ConnectionSlot),
     /// The host removes members.
     Kick(Removal),
-}
-
-/// What a connection has to finish, in this order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Work {
-    /// The attachment whose members are on their way out, and why. They go on leaving though the
-    /// transport is lost.
-    leaving: Option<(AttachmentSlot, LeaveCause)>,
-    /// The connection came back after its grace: members leave that the transport did not attach.
-    expired: bool,
-    /// The connection has ended, but for its members.
-    ending: Option<LeaveCause>,
-    /// Its rights have changed.
-    regrant: bool,
-    /// Frames that wait. The first may have been begun; it is carried out again.
-    frames: VecDeque<ProtocolMessage>,
-    /// Whether the first frame still cannot be finished.
-    stalled: bool,
-}
-
-impl Work {
-    pub(super) const fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
-    /// The frames that wait are lost with their transport: the client has no answer, and sends again
-    /// what it still wants (RTN19). It may have closed the connection and gone, though.
-    pub(super) fn transport_lost(&mut self) {
-        let closes = self.frames.drain(..).any(|frame| frame.action == Action::Close);
-        if closes {
-            self.ending.get_or_insert(LeaveCause::Closed);
-        }
-    }
 }
 
 impl Server {

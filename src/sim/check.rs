@@ -153,16 +153,21 @@ impl Checker {
         }
         // A transport that takes a connection over from another one displaces it without a loss.
         for output in outputs {
-            if let server::Output::Send { transport, frame } = output
-                && frame.action == Action::Connected
-                && let Some(id) = &frame.connection_id
+            if let server::Output::Send { to, frame } = output
+                && let head = frame.head()
+                && head.action == Action::Connected
+                && let (Some(transport), Some(id)) = (to.iter().next(), &head.connection_id)
             {
-                self.connected(world, *transport, id, &mut displaced);
+                self.connected(world, transport, id, &mut displaced);
             }
         }
         for output in outputs {
             match output {
-                server::Output::Send { transport, frame } => self.answer(*transport, frame)?,
+                server::Output::Send { to, frame } => {
+                    for transport in to.iter() {
+                        self.answer(transport, frame.head())?;
+                    }
+                }
                 server::Output::Close { transport } => {
                     if let Some(id) = self.transports.remove(transport)
                         && !displaced.contains(transport)

@@ -368,16 +368,13 @@ impl ServerDriver {
 
     fn output(&mut self, output: server::Output) {
         match output {
-            server::Output::Send { transport, frame } => {
-                let open = self.open.contains(&transport);
-                assert!(open, "a frame for a closed transport {transport:?}: {frame:?}");
-                let details = frame.connection_details;
-                self.keys.extend(details.and_then(|details| details.connection_key));
-            }
-            server::Output::Broadcast { to, .. } => {
+            server::Output::Send { to, frame } => {
                 for transport in to.iter() {
-                    assert!(self.open.contains(&transport), "a broadcast to a closed transport");
+                    let open = self.open.contains(&transport);
+                    assert!(open, "a frame for a closed transport {transport:?}: {frame:?}");
                 }
+                let details = frame.into_message().connection_details;
+                self.keys.extend(details.and_then(|details| details.connection_key));
             }
             server::Output::Close { transport } => {
                 assert!(self.open.remove(&transport), "it closes what is not open");

@@ -381,15 +381,9 @@ impl World {
 
     fn server_output(&mut self, output: server::Output) {
         match output {
-            server::Output::Send { transport, frame } => self.send_down(transport, &frame),
-            server::Output::SendEncoded { transport, bytes } => {
-                self.packet_down(transport, |format| {
-                    Packet::Bytes(format.unwrap_or(Format::Json), bytes)
-                });
-            }
-            server::Output::Broadcast { to, frame } => {
+            server::Output::Send { to, mut frame } => {
                 for transport in to.iter() {
-                    self.send_down(transport, &frame);
+                    self.send_down(transport, &mut frame);
                 }
             }
             server::Output::Ping { transport } => {
@@ -409,15 +403,7 @@ impl World {
         }
     }
 
-    fn send_down(&mut self, transport: TransportId, frame: &ProtocolMessage) {
-        self.packet_down(transport, |format| Packet::frame(frame.clone(), format));
-    }
-
-    fn packet_down(
-        &mut self,
-        transport: TransportId,
-        packet: impl FnOnce(Option<Format>) -> Packet,
-    ) {
+    fn send_down(&mut self, transport: TransportId, frame: &mut server::Frame) {
         let now = self.now;
         let limit = self.queue_limit;
         let Some(link) = self.links.get_mut(&transport.0) else { return };
@@ -425,7 +411,11 @@ impl World {
             return;
         }
         let Some(peer) = self.clients.get(link.client) else { return };
-        link.down.send(now + peer.latency.down, packet(peer.format));
+        let packet = match peer.format {
+            Some(format) => Packet::Bytes(format, frame.encode(format).into()),
+            None => Packet::Frame(Box::new(frame.to_message())),
+        };
+        link.down.send(now + peer.latency.down, packet);
         if link.down.stalled && !link.congested && link.down.len() >= limit {
             link.congested = true;
             self.trace.line(now, format_args!("server < queue to {} is full", peer.name));
@@ -475,8 +465,7 @@ impl World {
                 let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 let (identity, capability) = (peer.identity.clone(), peer.capability.clone());
                 match ConnectRequest::from_params(identity, capability, params) {
-                    Ok(mut request) => {
-                        request.format = peer.format;
+                    Ok(request) => {
                         link.server_end = End::Open;
                         self.server_input(server::Input::Open { transport, request });
                     }

@@ -55,7 +55,7 @@ pub use action::{Action, PresenceAction};
 #[cfg(feature = "sim")]
 pub(crate) use msgpack::decode_by_rmp;
 
-pub use codec::{DecodeError, DecodeErrorKind, DecodeLimits, OncePerFormat};
+pub use codec::{DecodeError, DecodeErrorKind, DecodeLimits};
 pub use data::Data;
 pub use details::{AuthDetails, ConnectionDetails};
 pub use encoding::EncodingError;

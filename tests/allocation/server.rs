@@ -48,13 +48,11 @@ impl Host {
         let wake = self.server.handle(Now::from_millis(self.now), input, &mut self.out);
         self.due = wake.at().map(|at| at.as_millis());
         for output in self.out.drain() {
-            match output {
-                Output::Send { .. } | Output::SendEncoded { .. } => self.frames += 1,
-                Output::Broadcast { to, .. } => {
-                    self.frames += 1;
+            if let Output::Send { to, frame } = output {
+                self.frames += 1;
+                if frame.head().action == Action::Presence {
                     self.deliveries += to.len();
                 }
-                _ => {}
             }
         }
     }

@@ -8,8 +8,8 @@ use super::{decode, frame_line, presence_line};
 use core::fmt::Write as _;
 use core::time::Duration;
 use presence_proto::server::{
-    Capability, ConnectRequest, HistoryPage, HistoryQuery, Identity, Input, LeaveCause, Operations,
-    Outbox, Output, Position, PresenceQuery, Server, ServerConfig, ServerEvent,
+    Capability, ConnectRequest, Frame, HistoryPage, HistoryQuery, Identity, Input, LeaveCause,
+    Operations, Outbox, Output, Position, PresenceQuery, Server, ServerConfig, ServerEvent,
 };
 use presence_proto::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Instant, Now, TransportId, UnixMillis, Wake};
@@ -52,6 +52,8 @@ pub(crate) struct Rig {
 /// What came of one call, or of several.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Came {
+    /// Pages of syncs, as they came.
+    pub(crate) pages: Vec<Frame>,
     /// Frames, with the transport that each went to.
     pub(crate) sent: Vec<(u64, ProtocolMessage)>,
     pub(crate) events: Vec<ServerEvent>,
@@ -343,7 +345,9 @@ impl Rig {
     // ---- The copy
 
     fn learn(&mut self, output: &Output) {
-        if let Output::Send { transport, frame } = output
+        if let Output::Send { to, frame } = output
+            && let frame = frame.head()
+            && let Some(transport) = to.iter().next()
             && let (Some(id), Some(details)) = (&frame.connection_id, &frame.connection_details)
         {
             let key = details.connection_key.clone().unwrap_or_default();
@@ -352,7 +356,8 @@ impl Rig {
                 self.ids.push(id.to_string());
             }
         }
-        if let Output::Send { frame, .. } | Output::Broadcast { frame, .. } = output
+        if let Output::Send { frame, .. } = output
+            && let frame = frame.head()
             && frame.action == Action::Presence
             && self.first_presence.is_none()
         {
@@ -470,12 +475,9 @@ impl Rig {
 
     fn output_line(&self, output: &Output) -> String {
         match output {
-            Output::Send { transport, frame } => {
-                format!("{} > {}", transport.0, frame_line(frame))
-            }
-            Output::Broadcast { to, frame } => {
+            Output::Send { to, frame } => {
                 let to: Vec<String> = to.iter().map(|id| id.0.to_string()).collect();
-                format!("{} > {}", to.join(" "), frame_line(frame))
+                format!("{} > {}", to.join(" "), frame_line(&frame.to_message()))
             }
             Output::Ping { .. } => String::new(),
             Output::Close { transport } => format!("{} > close", transport.0),
@@ -501,13 +503,13 @@ impl Rig {
 impl Came {
     fn take(&mut self, output: Output) {
         match output {
-            Output::Send { transport, frame } => {
-                self.frames += 1;
-                self.sent.push((transport.0, frame));
-            }
-            Output::Broadcast { to, frame } => {
+            Output::Send { to, frame } => {
                 self.frames += 1;
                 assert_eq!(to.len(), to.iter().count());
+                if frame.head().action == Action::Sync {
+                    self.pages.push(frame.clone());
+                }
+                let frame = frame.into_message();
                 self.sent.extend(to.iter().map(|to| (to.0, frame.clone())));
             }
             Output::Ping { transport } => self.pings.push(transport.0),
@@ -518,6 +520,7 @@ impl Came {
     }
 
     pub(crate) fn add(&mut self, other: Self) {
+        self.pages.extend(other.pages);
         self.sent.extend(other.sent);
         self.events.extend(other.events);
         self.pings.extend(other.pings);

@@ -289,8 +289,8 @@ impl World {
             let outputs: Vec<_> = self.out.drain().collect();
             for output in outputs {
                 match output {
-                    Output::Send { transport, frame } => self.down(transport, frame),
-                    Output::Broadcast { to, frame } => {
+                    Output::Send { to, frame } => {
+                        let frame = frame.into_message();
                         for transport in to.iter() {
                             self.down(transport, frame.clone());
                         }

@@ -130,7 +130,6 @@ impl Host {
         let identity = Identity::Client(client_id.into());
         let mut request = ConnectRequest::new(identity, Arc::new(Capability::all()));
         request.resume = resume;
-        request.format = Some(Format::MessagePack);
         self.handle(Input::Open { transport: TransportId(n), request });
     }
 
@@ -169,22 +168,14 @@ impl Host {
         for output in self.out.drain() {
             self.buffer.clear();
             match output {
-                Output::Send { frame, .. } => {
-                    if let Some(details) = &frame.connection_details {
+                Output::Send { to, frame } => {
+                    if let Some(details) = &frame.head().connection_details {
                         self.keys.extend(details.connection_key.clone());
                     }
                     frame.encode_into(Format::MessagePack, &mut self.buffer);
-                    self.sent += 1;
-                    if frame.action == Action::Attached {
-                        self.serial = frame.channel_serial;
+                    if frame.head().action == Action::Attached {
+                        self.serial.clone_from(&frame.head().channel_serial);
                     }
-                }
-                Output::SendEncoded { bytes, .. } => {
-                    self.sent += 1;
-                    black_box(bytes);
-                }
-                Output::Broadcast { to, frame } => {
-                    frame.encode_into(Format::MessagePack, &mut self.buffer);
                     for transport in to.iter() {
                         self.sent += u64::from(black_box(transport) != TransportId(u64::MAX));
                     }

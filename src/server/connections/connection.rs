@@ -1,11 +1,10 @@
 //! A connection: its transport, its rights, its rates, and until when it is kept.
 
-use super::AttachmentSlot;
+use super::{AttachmentSlot, Work};
 use crate::server::bucket::Bucket;
 use crate::server::keys::Proof;
-use crate::server::unfinished::Work;
-use crate::server::{Capability, Identity, Rate, sooner};
-use crate::wire::Format;
+use crate::server::{Capability, Identity, Rate};
+use crate::time::sooner;
 use crate::{Instant, TransportId};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -35,8 +34,6 @@ pub(in crate::server) struct Connection {
     congested: bool,
     echo: bool,
     heartbeats: bool,
-    /// The format in which pages are written, if the host takes bytes.
-    format: Option<Format>,
     /// When the next ping is due.
     ping_at: Instant,
     inbound: Bucket,
@@ -75,7 +72,6 @@ pub(in crate::server) struct Terms {
     pub(in crate::server) capability: Arc<Capability>,
     pub(in crate::server) echo: bool,
     pub(in crate::server) heartbeats: bool,
-    pub(in crate::server) format: Option<Format>,
     pub(in crate::server) remain: Duration,
     pub(in crate::server) idle: Duration,
     pub(in crate::server) expires_at: Option<Instant>,
@@ -99,7 +95,6 @@ impl Default for Connection {
             capability: Arc::new(Capability::none()),
             echo: true,
             heartbeats: false,
-            format: None,
             remain: Duration::ZERO,
             idle: Duration::ZERO,
             expires_at: None,
@@ -122,7 +117,6 @@ impl Connection {
             refused: 0,
             echo: true,
             heartbeats: false,
-            format: None,
             congested: false,
             remain: 0,
             idle: 0,
@@ -140,7 +134,6 @@ impl Connection {
         self.capability = terms.capability;
         self.echo = terms.echo;
         self.heartbeats = terms.heartbeats;
-        self.format = terms.format;
         self.remain = whole_millis(terms.remain);
         self.idle = whole_millis(terms.idle);
         self.set_expiry(terms.expires_at, terms.reauthorize_at);
@@ -181,10 +174,6 @@ impl Connection {
     /// Whether the client cannot see pings (RTN23b).
     pub(in crate::server) const fn heartbeats(&self) -> bool {
         self.heartbeats
-    }
-
-    pub(in crate::server) const fn format(&self) -> Option<Format> {
-        self.format
     }
 
     pub(in crate::server) const fn proof(&self) -> &Proof {

@@ -2,9 +2,11 @@
 
 mod attachment;
 mod connection;
+mod work;
 
 pub(super) use attachment::{Attachment, AttachmentSlot};
 pub(super) use connection::{Connection, Due, Terms};
+pub(super) use work::Work;
 
 use super::state::{ChannelSlot, ConnectionSlot};
 use crate::lookup::{Lookup, fold};
@@ -60,10 +62,12 @@ impl Connections {
         self.congested
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: ConnectionSlot) -> &Connection {
         &self.connections[slot]
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: ConnectionSlot) -> &mut Connection {
         &mut self.connections[slot]
     }
@@ -128,6 +132,7 @@ impl Connections {
         changed
     }
 
+    #[inline]
     pub(super) fn attachment(&self, slot: AttachmentSlot) -> &Attachment {
         &self.attachments[slot]
     }

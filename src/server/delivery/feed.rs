@@ -3,9 +3,10 @@
 use super::audience::Audience;
 use super::{Coalesced, Occupancy};
 use crate::Instant;
+use crate::server::Rate;
 use crate::server::bucket::Bucket;
 use crate::server::connections::AttachmentSlot;
-use crate::server::{Rate, sooner};
+use crate::time::sooner;
 use crate::wire::{Modes, PresenceMessage};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

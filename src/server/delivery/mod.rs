@@ -12,7 +12,7 @@ pub(super) use feed::Feed;
 pub(super) use listener::Listener;
 pub(super) use occupancy::Metrics;
 pub use occupancy::Occupancy;
-pub(super) use sync::{Cursor, Page, Sync};
+pub(super) use sync::{Cursor, Room, Sync};
 
 use super::connections::AttachmentSlot;
 use super::state::ChannelSlot;
@@ -56,10 +56,12 @@ impl Delivery {
         self.syncs_running
     }
 
+    #[inline]
     pub(super) fn feed(&self, channel: ChannelSlot) -> &Feed {
         &self.feeds[channel]
     }
 
+    #[inline]
     pub(super) fn feed_mut(&mut self, channel: ChannelSlot) -> &mut Feed {
         &mut self.feeds[channel]
     }
@@ -74,10 +76,12 @@ impl Delivery {
         self.feeds.remove(channel);
     }
 
+    #[inline]
     pub(super) fn listener(&self, attachment: AttachmentSlot) -> &Listener {
         &self.listeners[attachment]
     }
 
+    #[inline]
     pub(super) fn listener_mut(&mut self, attachment: AttachmentSlot) -> &mut Listener {
         &mut self.listeners[attachment]
     }

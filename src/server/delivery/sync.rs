@@ -1,10 +1,6 @@
-//! How far a sync is, and its pages.
+//! How far a sync is, and how much goes into a page.
 
-use crate::SmolStr;
-use crate::members::{Member, Slot};
-use crate::server::state::{Channel, sync_serial};
-use crate::wire::{Format, Items, PresenceAction, PresenceMessage, ProtocolMessage};
-use alloc::vec::Vec;
+use crate::members::Slot;
 
 /// Bytes of a member in a page beside its data, roughly.
 const OVERHEAD: usize = 120;
@@ -63,90 +59,34 @@ impl Sync {
     }
 }
 
-/// A page of a sync: members, where they are kept.
-pub(in crate::server) struct Page<'a> {
-    /// The most members and, once there is one, the most bytes.
-    limit: usize,
+/// Says which members go into a page: so many at most and, once there is one, so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Room {
+    members: usize,
     bytes: usize,
+    taken: usize,
     size: usize,
-    members: Vec<Member<'a>>,
-    next: Option<Cursor>,
 }
 
-impl<'a> Page<'a> {
-    /// The members of a channel from a cursor on, as far as a page goes.
-    pub(in crate::server) fn new(
-        channel: &'a Channel,
-        from: Cursor,
-        limit: usize,
-        bytes: usize,
-    ) -> Self {
-        let limit = limit.max(1);
-        let mut page = Self { limit, bytes, size: 0, members: Vec::new(), next: None };
-        page.next = match from {
-            Cursor::All(from) => page.fill_from(channel, from).map(Cursor::All),
-            Cursor::Own(first) => {
-                page.fill_with_own(channel, first).map(|next| Cursor::Own(Some(next)))
-            }
-        };
-        page
+impl Room {
+    /// Room for so many members and so many bytes.
+    pub(in crate::server) fn new(members: usize, bytes: usize) -> Self {
+        Self { members: members.max(1), bytes, taken: 0, size: 0 }
     }
 
-    /// Where the next page starts; `None` if this is the last.
-    pub(in crate::server) const fn next(&self) -> Option<Cursor> {
-        self.next
-    }
-
-    pub(in crate::server) const fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// Its serial in a sync of this sequence (RTP18b); none of a page of own members.
-    pub(in crate::server) fn serial(&self, from: Cursor, sequence: u64) -> Option<SmolStr> {
-        match (from, self.next) {
-            (Cursor::All(_), Some(Cursor::All(next))) => Some(sync_serial(sequence, Some(next))),
-            (Cursor::All(_), _) => Some(sync_serial(sequence, None)),
-            (Cursor::Own(_), _) => None,
-        }
-    }
-
-    /// Adds a member of so many bytes if there is room for it.
-    fn takes(&mut self, member: Member<'a>, bytes: usize) -> bool {
+    /// Takes a member with so many bytes of data, if there is room for it.
+    pub(in crate::server) const fn takes(&mut self, bytes: usize) -> bool {
         let size = self.size.saturating_add(bytes + OVERHEAD);
-        let is_empty = self.members.is_empty();
-        if self.members.len() >= self.limit || (size > self.bytes && !is_empty) {
+        if self.taken >= self.members || (size > self.bytes && self.taken > 0) {
             return false;
         }
         self.size = size;
-        self.members.push(member);
+        self.taken += 1;
         true
     }
 
-    /// Takes the members of a channel from a slot on, and tells where the next page starts.
-    fn fill_from(&mut self, channel: &'a Channel, from: u32) -> Option<u32> {
-        self.members.reserve(self.limit.min(channel.members().len()));
-        let mut rest = channel.members().iter_from(from);
-        let rest = rest.find(|(slot, member)| !self.takes(*member, channel.bytes_of(*slot)));
-        rest.map(|(slot, _)| slot.number())
-    }
-
-    /// The same with those of one connection.
-    fn fill_with_own(&mut self, channel: &'a Channel, first: Option<Slot>) -> Option<Slot> {
-        channel.own_from(first).find(|slot| {
-            let member = channel.members().get(*slot);
-            member.is_some_and(|member| !self.takes(member, channel.bytes_of(*slot)))
-        })
-    }
-
-    pub(in crate::server) fn messages(&self) -> Items<PresenceMessage> {
-        self.members.iter().map(|member| member.to_message(PresenceAction::Present)).collect()
-    }
-
-    /// The bytes of a frame with these members.
-    pub(in crate::server) fn encode(&self, head: &ProtocolMessage, format: Format) -> Vec<u8> {
-        // The size is that of JSON, nearly.
-        let mut bytes = Vec::with_capacity(self.size.saturating_add(OVERHEAD));
-        head.encode_with(format, self.members.iter(), &mut bytes);
-        bytes
+    /// The bytes of a frame with what was taken, roughly.
+    pub(in crate::server) const fn size(&self) -> usize {
+        self.size.saturating_add(OVERHEAD)
     }
 }

@@ -8,7 +8,6 @@ use crate::members::{Slot, Version};
 use crate::server::{HistoryConfig, LeaveCause, Position};
 use crate::wire::{Items, PresenceAction, PresenceMessage};
 use crate::{Now, SmolStr};
-use alloc::sync::Arc;
 use smallvec::SmallVec;
 use smol_str::SmolStrBuilder;
 
@@ -22,8 +21,8 @@ pub(in crate::server) struct PresenceRecord {
     pub(in crate::server) items: Items<PresenceMessage>,
 }
 
-/// A change of a member set.
-#[derive(Clone, Debug)]
+/// A change of a member set. What the member says stands beside it.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Change {
     pub(in crate::server) kind: Kind,
     pub(in crate::server) position: Position,
@@ -31,8 +30,6 @@ pub(in crate::server) struct Change {
     pub(in crate::server) edge: bool,
     /// Whether it is the only event that the channel's history has.
     pub(in crate::server) begins_history: bool,
-    /// What the member said, if anybody keeps it: the history, or the host.
-    pub(in crate::server) message: Option<Arc<PresenceMessage>>,
 }
 
 /// What has changed.
@@ -103,7 +100,6 @@ impl State {
             first,
             stream: &mut self.stream,
             history: &self.history,
-            keeps: self.keeps,
             others: self.history_bytes.saturating_sub(history_bytes),
             applied: Applied {
                 channel,
@@ -140,8 +136,6 @@ struct Step<'a> {
     first: Option<Slot>,
     stream: &'a mut Stream,
     history: &'a HistoryConfig,
-    /// Whether anybody keeps what members say.
-    keeps: bool,
     /// Bytes of the histories of other channels.
     others: usize,
     applied: Applied,
@@ -214,10 +208,8 @@ impl Step<'_> {
         };
         let position = self.next_position(channel);
         let (history, now) = (self.history, self.at.mono);
-        let message = self.keeps.then(|| Arc::new(item.clone()));
-        let begins_history =
-            channel.remember(history, self.others, now, position, message.as_ref(), kind);
-        let change = Change { kind, position, edge, begins_history, message };
+        let begins_history = channel.remember(history, self.others, now, position, item, kind);
+        let change = Change { kind, position, edge, begins_history };
         self.applied.changes.push((change, (sequence == own).then_some(index)));
         Some(())
     }

@@ -2,12 +2,11 @@
 
 use super::history::History;
 use super::{ConnectionSlot, Kind, adjusted};
-use crate::members::{MemberSet, Place, Slot};
+use crate::members::{MemberPage, MemberSet, Place, Slot};
 use crate::ring::{self, Links, Nodes};
 use crate::server::{HistoryConfig, Position};
 use crate::wire::{PresenceMessage, inherited_id};
 use crate::{Instant, SmolStr};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A channel.
@@ -29,7 +28,8 @@ pub(in crate::server) struct Channel {
     pub(super) kicks: u32,
 }
 
-/// A frame of leaves that the server makes up. Their ids follow from that of the frame.
+/// A frame of leaves that the server makes up. Their ids, if they have any, follow from that of the
+/// frame.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Batch {
     pub(in crate::server) serial: u64,
@@ -45,8 +45,9 @@ impl Batch {
 
     /// The last leave, complete.
     pub(in crate::server) fn last(&self) -> Option<PresenceMessage> {
-        let id = self.id_of(self.leaves.len().checked_sub(1)?);
-        Some(PresenceMessage { id: Some(id), ..self.leaves.last()?.clone() })
+        let mut leave = self.leaves.last()?.clone();
+        leave.id = leave.id.or_else(|| Some(self.id_of(self.leaves.len() - 1)));
+        Some(leave)
     }
 }
 
@@ -141,6 +142,18 @@ impl Channel {
         self.owners.get(member).map_or(0, |owner| owner.bytes as usize)
     }
 
+    /// A page of its members, from a slot on, as far as `takes` says of the bytes of each; and where
+    /// the next one starts.
+    pub(super) fn page(
+        &mut self,
+        from: u32,
+        mut takes: impl FnMut(usize) -> bool,
+    ) -> (MemberPage, Option<Slot>) {
+        let owners = &self.owners;
+        let bytes = |slot| owners.get(slot).map_or(0, |owner| owner.bytes as usize);
+        self.members.snapshot(from, |slot, _| takes(bytes(slot)))
+    }
+
     /// The members of one connection, the newest first, from one of them on.
     pub(in crate::server) fn own_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
         core::iter::successors(first, |member| self.owners.get(*member)?.links.next())
@@ -207,15 +220,14 @@ impl Channel {
         others: usize,
         now: Instant,
         position: Position,
-        message: Option<&Arc<PresenceMessage>>,
+        message: &PresenceMessage,
         kind: Kind,
     ) -> bool {
-        let (true, Some(message)) = (config.keeps(), message) else {
+        if !config.keeps() {
             self.history.pass_over(position);
             return false;
-        };
+        }
         let was_empty = self.history.is_empty();
-        let message = Arc::clone(message);
         self.history.push(config, others, now, position, message, kind.was_present());
         was_empty && !self.history.is_empty()
     }
@@ -228,6 +240,13 @@ impl Channel {
             (self.last, self.last_presence) = (serial, serial);
             Batch { serial, id, leaves: Vec::new() }
         })
+    }
+
+    /// Adds a leave to the frame that has been started.
+    pub(super) fn add_leave(&mut self, leave: PresenceMessage) {
+        if let Some(batch) = &mut self.batch {
+            batch.leaves.push(leave);
+        }
     }
 
     /// The frame of leaves that waits for the end of the step.

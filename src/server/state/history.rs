@@ -6,7 +6,6 @@ use crate::server::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
 use crate::server::{HistoryConfig, Position};
 use crate::wire::{ErrorInfo, PresenceMessage};
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 
 /// What an entry costs beside its data, roughly.
 const OVERHEAD: usize = 160;
@@ -24,7 +23,7 @@ struct Entry {
     position: Position,
     /// When it is to be forgotten.
     until: Instant,
-    message: Arc<PresenceMessage>,
+    message: PresenceMessage,
     /// Whether the member was present before.
     known: bool,
 }
@@ -54,11 +53,11 @@ impl History {
         others: usize,
         now: Instant,
         position: Position,
-        message: Arc<PresenceMessage>,
+        message: &PresenceMessage,
         known: bool,
     ) {
         let until = now + config.retention;
-        let entry = Entry { position, until, message, known };
+        let entry = Entry { position, until, message: message.clone(), known };
         self.bytes += entry.size();
         self.entries.push_back(entry);
         let room = config.bytes.min(config.total_bytes.saturating_sub(others));
@@ -110,7 +109,7 @@ impl History {
         let from = self.entries.partition_point(|entry| entry.position.serial <= serial);
         let events = self.entries.range(from..);
         *room = events.clone().try_fold(*room, |room, entry| room.checked_sub(entry.size()))?;
-        Some(events.map(|entry| (&*entry.message, entry.known)))
+        Some(events.map(|entry| (&entry.message, entry.known)))
     }
 
     /// A page. Events whose time is over do not show, even if they are not forgotten yet.
@@ -140,7 +139,7 @@ impl History {
                 page.next = page.items.last().map(|(position, _)| *position);
                 return false;
             }
-            page.items.push((entry.position, PresenceMessage::clone(&entry.message)));
+            page.items.push((entry.position, entry.message.clone()));
             true
         };
         match query.direction {

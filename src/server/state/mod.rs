@@ -23,7 +23,7 @@ pub(super) use stream::{parse, sync_serial, text};
 
 use super::HistoryConfig;
 use crate::lookup::{Lookup, fold};
-use crate::members::Slot;
+use crate::members::{MemberPage, Slot};
 use crate::slab::Arena;
 use crate::{Instant, Now, SmolStr};
 use core::hash::BuildHasher;
@@ -123,6 +123,7 @@ impl State {
         self.names.find(hash, |slot| self.channels[slot].name() == name)
     }
 
+    #[inline]
     pub(super) fn channel(&self, slot: ChannelSlot) -> &Channel {
         &self.channels[slot]
     }
@@ -157,6 +158,7 @@ impl State {
         self.ids.find(hash, |slot| self.connections[slot].id() == id)
     }
 
+    #[inline]
     pub(super) fn connection(&self, slot: ConnectionSlot) -> &Connection {
         &self.connections[slot]
     }
@@ -212,6 +214,17 @@ impl State {
         history.expire(now, budget);
         let after = history.bytes();
         self.history_bytes = adjusted(self.history_bytes, before, after);
+    }
+
+    /// A page of the members of a channel, from a slot on, as far as `takes` says of the bytes of
+    /// each; and the slot where the next one starts. The members are shared, not copied.
+    pub(super) fn page(
+        &mut self,
+        channel: ChannelSlot,
+        from: u32,
+        takes: impl FnMut(usize) -> bool,
+    ) -> (MemberPage, Option<Slot>) {
+        self.channels[channel].page(from, takes)
     }
 
     /// The first of a connection's members on a channel; the others follow by

@@ -4,7 +4,6 @@ use super::{Change, ChannelSlot, ConnectionSlot, Kind, State, adjusted};
 use crate::members::Slot;
 use crate::server::{LeaveCause, Position};
 use crate::{Now, SmolStr, UnixMillis};
-use alloc::sync::Arc;
 
 /// Members of a channel that have to leave. They can be more than one call may remove, so they are
 /// removed one by one.
@@ -97,7 +96,7 @@ impl State {
     }
 
     /// Removes the next member, and makes up its leave. Until [`end_batch`](Self::end_batch) it is the
-    /// last of [`Channel::batch`](super::Channel::batch), without an id, which follows from its frame.
+    /// last of [`Channel::batch`](super::Channel::batch), with an id if anybody keeps it.
     /// Tells the connection too, and whether others may follow. `None` if nobody is left.
     pub(in crate::server) fn remove_next(
         &mut self,
@@ -141,24 +140,21 @@ impl State {
         if place == BURST {
             batch.leaves.reserve(rest.min(ROOM));
         }
-        let kept = self.keeps.then(|| {
-            let mut message = message.clone();
+        if self.keeps {
             message.id = Some(batch.id_of(place));
-            Arc::new(message)
-        });
-        batch.leaves.push(message);
+        }
         let position =
             Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
         let begins_history =
-            entry.remember(&self.history, others, at.mono, position, kept.as_ref(), kind);
+            entry.remember(&self.history, others, at.mono, position, &message, kind);
+        entry.add_leave(message);
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
         let more = now_first.is_some() || !matches!(removal.whom, Whom::Connection(_));
-        let change = Change { kind, position, edge, begins_history, message: kept };
-        Some((change, connection, more))
+        Some((Change { kind, position, edge, begins_history }, connection, more))
     }
 }
 
