@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rig::server::{CHANNEL, Rig, event};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use core::time::Duration;
 
 /// What happens between two pages.
 #[derive(Clone, Copy, Debug)]
