@@ -27,7 +27,7 @@ macro_rules! keys {
             /// The key with this number; whether anything is stored under it is for the owner to
             /// say.
             #[must_use]
-            pub const fn from_number(number: u32) -> Self {
+            $visibility const fn from_number(number: u32) -> Self {
                 match core::num::NonZeroU32::new(number.wrapping_add(1)) {
                     Some(number) => Self(number),
                     // Nothing is ever stored under so large a number.
@@ -37,7 +37,7 @@ macro_rules! keys {
 
             /// The number: dense, from 0, so that an array beside the owner can be indexed by it.
             #[must_use]
-            pub const fn number(self) -> u32 {
+            $visibility const fn number(self) -> u32 {
                 self.0.get() - 1
             }
         }
@@ -248,11 +248,13 @@ impl<K: Key, T: Default> Arena<K, T> {
     }
 
     /// A value that may be gone.
+    #[allow(dead_code, reason = "the server's")]
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         self.slab.get(key)
     }
 
     /// The same, to be changed.
+    #[allow(dead_code, reason = "the server's")]
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.slab.get_mut(key)
     }
@@ -269,6 +271,10 @@ impl<K: Key, T: Default> Arena<K, T> {
     /// The first value at or after the number `from`, with its key.
     pub(crate) fn next_from(&self, from: u32) -> Option<(K, &T)> {
         self.slab.next_from(from)
+    }
+
+    pub(crate) fn iter(&self) -> Iter<'_, K, Option<T>> {
+        self.slab.iter()
     }
 }
 
@@ -305,7 +311,7 @@ impl<K: Key, T: Default> IndexMut<K> for Arena<K, T> {
             return value;
         }
         missing(&self.dangling, key);
-        self.stray = Box::default();
+        *self.stray = T::default();
         &mut self.stray
     }
 }
