@@ -446,6 +446,10 @@ impl Checker {
         let (Some(app), Some(peer)) = (self.apps.get(&number), world.clients.get(number)) else {
             return Ok(());
         };
+        let errors = peer.core.internal_errors();
+        if errors > 0 {
+            return Err(format!("client {number} counts {errors} internal errors"));
+        }
         for (channel, fold) in &app.folds {
             fold.compare(&peer.core, channel)
                 .map_err(|what| format!("client {number}, {channel}: {what}"))?;

@@ -170,6 +170,7 @@ impl ClientDriver {
 
     fn call(&mut self, input: client::Input) {
         self.wake = self.core.handle(self.now(), input, &mut self.out);
+        assert_eq!(self.core.internal_errors(), 0);
         for output in self.out.drain() {
             match output {
                 Output::OpenTransport { transport, .. } => self.transports.push(transport),
