@@ -1,4 +1,4 @@
-//! How the modules of the library lie on each other: none imports what imports it.
+//! Rules that the sources of the library keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,6 +26,28 @@ fn no_module_imports_what_imports_it() {
     }
 }
 
+/// A number says nothing to who reads it, and two places that mean the same code would have to
+/// agree on it by themselves.
+#[test]
+fn error_codes_are_written_by_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    PARTS.iter().for_each(|part| list(&root.join(part), &mut files));
+    let numbers = files.iter().filter(|file| {
+        let text = without_tests(file).replace([' ', '\n'], "");
+        let makes = ["ErrorInfo::new(", "Self::new("].map(|new| text.split(new).skip(1));
+        let mut arguments = makes.into_iter().flatten();
+        arguments.any(|arguments| arguments.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+
+    let codes = fs::read_to_string(root.join("wire/codes.rs")).expect("the codes can be read");
+    let codes: Vec<u32> =
+        codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
+    assert!(codes.len() > 30, "the codes are found");
+    assert!(codes.is_sorted_by(|a, b| a < b), "each code stands once and in its place: {codes:?}");
+}
+
 /// The modules of a part, each with those that it imports by their own paths. What a part's own
 /// `mod.rs` re-exports is not counted: it is the part's face to the rest.
 fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
@@ -40,9 +62,7 @@ fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let imports = files.iter().filter(|file| modules.contains(&module_of(&root, file)));
     let imports = imports.map(|file| {
         let module = module_of(&root, file);
-        let text = fs::read_to_string(file).expect("a source file can be read");
-        // What tests import is built upon nothing else.
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let text = without_tests(file);
         let parent = module.rsplit_once('/').map_or("", |(parent, _)| parent);
         let named = |path: &str| {
             let path = path.replace("::", "/");
@@ -70,6 +90,12 @@ fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
         (module.clone(), all)
     });
     imports.collect()
+}
+
+/// What tests import is built upon nothing else.
+fn without_tests(file: &Path) -> String {
+    let text = fs::read_to_string(file).expect("a source file can be read");
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) {

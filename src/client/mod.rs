@@ -24,7 +24,7 @@
 //! # How operations end
 //!
 //! Each with exactly one [`Output::Done`]. The error of one that fails is what the server said, if it
-//! said something, or else one of these.
+//! said something, or else one of these ([`codes`](crate::wire::codes) has their names).
 //!
 //! | code | why |
 //! |---|---|

@@ -75,12 +75,7 @@ impl Channel {
     ) {
         let channel = self.name.clone();
         let client_id = client_id.clone();
-        let reason = ErrorInfo::new(
-            91004,
-            400,
-            smol_str::format_smolstr!("member {client_id} could not be entered again"),
-        )
-        .with_cause(error.clone());
+        let reason = errors::reentry_failed(&client_id).with_cause(error.clone());
         cx.out.push(Output::Channel {
             channel: channel.clone(),
             change: ChannelStateChange {

@@ -6,7 +6,7 @@ use super::record::{Call, Half};
 use super::trace::{Frame, Trace};
 use crate::client::{self, Client, ClientOptions};
 use crate::server::{self, Capability, ConnectRequest, Identity, Server, ServerConfig};
-use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage, codes};
 use crate::{Instant, Now, SmolStr, TransportId, UnixMillis, Wake};
 use alloc::{
     boxed::Box, collections::BTreeMap, collections::VecDeque, format, string::String, sync::Arc,
@@ -497,7 +497,7 @@ impl World {
             }
             Packet::Garbage => {
                 self.trace.line(self.now, format_args!("{name} > server garbage"));
-                let error = ErrorInfo::new(40000, 400, "not a frame");
+                let error = ErrorInfo::new(codes::BAD_REQUEST, 400, "not a frame");
                 self.server_input(server::Input::Undecodable { transport, error });
             }
             Packet::Close => {
