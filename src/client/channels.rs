@@ -171,7 +171,7 @@ mod tests {
     fn a_key_that_dangles_is_a_bug_and_is_counted() {
         let (mut channels, keys) = channels(&["a", "b"]);
         channels.act(keys[0], |channel| channel.gone = true);
-        let dangles = std::panic::AssertUnwindSafe(|| {
+        let dangles = core::panic::AssertUnwindSafe(|| {
             channels.act(keys[0], |channel| channel.deadline = Some(Instant::from_millis(1)));
         });
         let failed = std::panic::catch_unwind(dangles).is_err();

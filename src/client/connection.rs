@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_cause_in_a_state_that_it_cannot_come_in_is_a_bug_and_is_counted() {
         let mut connection = Connection::new(&ClientOptions::default());
-        let lost = std::panic::AssertUnwindSafe(|| connection.advance(Cause::Lost));
+        let lost = core::panic::AssertUnwindSafe(|| connection.advance(Cause::Lost));
         let failed = std::panic::catch_unwind(lost).is_err();
         assert_eq!(failed, cfg!(debug_assertions));
         assert_eq!(connection.missteps, usize::from(!failed));

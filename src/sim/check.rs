@@ -409,11 +409,12 @@ impl Checker {
                     fold.hear(message)
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
                 }
-                client::Output::Connection(change)
+                client::Output::Connection(change) => {
                     if change.previous == ConnectionState::Connected
-                        && let Some(peer) = world.clients.get(number) =>
-                {
-                    app.doubt_unheard(&peer.core);
+                        && let Some(peer) = world.clients.get(number)
+                    {
+                        app.doubt_unheard(&peer.core);
+                    }
                 }
                 client::Output::Channel { channel, change } => app.channel(channel, change.event),
                 client::Output::Warning(client::Warning::ReentryFailed {
