@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 /// What makes a channel change its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,8 +300,26 @@ impl Channel {
 
     // ---- What the server says
 
+    /// A frame about the channel has come, which is not an ERROR.
+    pub(super) fn received(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+        match frame.action {
+            Action::Presence | Action::Sync => self.receive_presence(cx, frame),
+            Action::Attached => self.attached(cx, frame),
+            Action::Detached => self.detached(cx, frame.error.take().map(|error| *error)),
+            // RTL17
+            _ if self.state == S::Attached => {
+                if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
+                    self.advance(&mut frame.channel_serial.clone());
+                }
+                let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
+                cx.out.push(Output::Frame(Box::new(frame)));
+            }
+            _ => {}
+        }
+    }
+
     /// ATTACHED has come (RTL4c, RTL12, RTL5k).
-    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+    fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         let was_attached = self.state == S::Attached;
         match next_state(self.state, Cause::Attached) {
             _ if was_attached || self.state == S::Attaching => {}
@@ -371,7 +389,7 @@ impl Channel {
     }
 
     /// DETACHED has come (RTL5d, RTL13).
-    pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
+    fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         match self.state {
             S::Detaching => {
                 self.step(cx, Cause::Detached, error);
@@ -401,7 +419,7 @@ impl Channel {
 
     /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
     /// to be.
-    pub(super) fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+    fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
             return;
         }
@@ -413,7 +431,7 @@ impl Channel {
 
     /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
     /// with the frame.
-    pub(super) fn advance(&mut self, serial: &mut Option<SmolStr>) {
+    fn advance(&mut self, serial: &mut Option<SmolStr>) {
         if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
             core::mem::swap(&mut self.channel_serial, serial);
         }

@@ -24,11 +24,18 @@ pub(super) struct Channels {
     names: BTreeMap<SmolStr, ChannelKey>,
     /// The deadlines of all channels, earliest first.
     deadlines: BTreeSet<(Instant, ChannelKey)>,
+    /// The earliest of them, which is asked for far more often than it changes.
+    next: Option<Instant>,
 }
 
 impl Channels {
     pub(super) fn new() -> Self {
-        Self { entries: Arena::new(), names: BTreeMap::new(), deadlines: BTreeSet::new() }
+        Self {
+            entries: Arena::new(),
+            names: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,16 +83,23 @@ impl Channels {
     pub(super) fn act(&mut self, key: ChannelKey, act: impl FnOnce(&mut Channel)) {
         let Entry { channel, indexed } = &mut self.entries[key];
         act(channel);
-        let deadline = channel.deadline.filter(|_| !channel.gone);
-        if deadline != *indexed {
-            if let Some(old) = *indexed {
-                self.deadlines.remove(&(old, key));
-            }
-            if let Some(new) = deadline {
-                self.deadlines.insert((new, key));
-            }
-            *indexed = deadline;
+        if channel.gone || channel.deadline != *indexed {
+            self.settle(key);
         }
+    }
+
+    #[cold]
+    fn settle(&mut self, key: ChannelKey) {
+        let Entry { channel, indexed } = &mut self.entries[key];
+        let deadline = channel.deadline.filter(|_| !channel.gone);
+        if let Some(old) = *indexed {
+            self.deadlines.remove(&(old, key));
+        }
+        if let Some(new) = deadline {
+            self.deadlines.insert((new, key));
+        }
+        *indexed = deadline;
+        self.next = first(&self.deadlines);
         if channel.gone {
             self.names.remove(&channel.name);
             self.entries.remove(key);
@@ -102,15 +116,16 @@ impl Channels {
     }
 
     /// The earliest deadline of a channel.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
+        self.next
     }
 
     /// The channel whose deadline is the earliest one, if it is due at or before `now`. It is then
     /// no longer indexed: the channel is to be called.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<ChannelKey> {
-        self.next_deadline().filter(|&at| at <= now)?;
+        self.next.filter(|&at| at <= now)?;
         let (_, key) = self.deadlines.pop_first()?;
+        self.next = first(&self.deadlines);
         self.entries[key].indexed = None;
         Some(key)
     }
@@ -119,6 +134,10 @@ impl Channels {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
         self.entries.iter().map(|(_, entry)| &entry.channel)
     }
+}
+
+fn first(deadlines: &BTreeSet<(Instant, ChannelKey)>) -> Option<Instant> {
+    deadlines.first().map(|&(at, _)| at)
 }
 
 #[cfg(test)]

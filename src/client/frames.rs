@@ -11,7 +11,6 @@ use super::{
 };
 use crate::TransportId;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
-use alloc::boxed::Box;
 
 impl Client {
     /// Takes in a frame of the present transport, and takes out of it what it needs.
@@ -22,8 +21,6 @@ impl Client {
         out: &mut Outbox,
     ) {
         self.active();
-        let established =
-            matches!(self.connection.state, ConnectionState::Connected | ConnectionState::Closing);
         match frame.action {
             Action::Connected => self.connected(transport, frame, out),
             Action::Disconnected => {
@@ -53,7 +50,10 @@ impl Client {
             }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
             Action::Auth => self.auth_asked(out),
-            _ if !established => {}
+            _ if !matches!(
+                self.connection.state,
+                ConnectionState::Connected | ConnectionState::Closing
+            ) => {}
             Action::Ack => self.settle(frame, None, out),
             Action::Nack => {
                 let error = frame.error.as_deref().cloned().unwrap_or_else(errors::message_lost);
@@ -286,20 +286,7 @@ impl Client {
         let Some(key) = named_channel(frame).and_then(|name| self.channels.key(name)) else {
             return;
         };
-        self.with_channel(key, out, |channel, cx| match frame.action {
-            Action::Presence | Action::Sync => channel.receive_presence(cx, frame),
-            Action::Attached => channel.attached(cx, frame),
-            Action::Detached => channel.detached(cx, frame.error.take().map(|error| *error)),
-            // RTL17
-            _ if channel.state == ChannelState::Attached => {
-                if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    channel.advance(&mut frame.channel_serial.clone());
-                }
-                let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
-                cx.out.push(Output::Frame(Box::new(frame)));
-            }
-            _ => {}
-        });
+        self.with_channel(key, out, |channel, cx| channel.received(cx, frame));
     }
 }
 

@@ -204,56 +204,42 @@ impl Client {
     ///
     /// Timers that are due at or before `now` fire first. Time that steps back counts as time
     /// that stands still.
-    pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
+    pub fn handle(&mut self, now: Now, mut input: Input, out: &mut Outbox) -> Wake {
         if now.mono >= self.clock.mono {
             self.clock.mono = now.mono;
         }
         self.clock.wall = now.wall;
-        for _ in 0..self.options.limits.budget.max(1) {
-            if !self.fire_next(out) {
+        let mut fired = 0;
+        while let Some(at) = self.next_deadline()
+            && at <= self.clock.mono
+        {
+            self.fire_due(at, out);
+            fired += 1;
+            if fired >= self.options.limits.budget {
                 break;
             }
         }
-        self.apply(input, out);
+        // A frame is large, and most inputs are frames: it is lent, not moved.
+        match &mut input {
+            Input::Received { transport, frame } => {
+                if self.is_current(*transport, out) {
+                    self.received(*transport, frame, out);
+                }
+            }
+            _ => self.apply(input, out),
+        }
         Wake::at_opt(self.next_deadline())
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        match (self.timers.next_deadline(), self.channels.next_deadline()) {
-            (Some(timer), Some(channel)) => Some(timer.min(channel)),
-            (timer, channel) => timer.or(channel),
-        }
-    }
-
-    /// Fires what is due first, if anything is. Of what is due together, the connection's timers
-    /// come first.
-    fn fire_next(&mut self, out: &mut Outbox) -> bool {
-        let now = self.clock.mono;
-        let first = self.next_deadline().map_or(now, |next| next.min(now));
-        if let Some(timer) = self.timers.pop_due(first) {
-            self.fire(timer, out);
-        } else if let Some(key) = self.channels.pop_due(first) {
-            self.with_channel(key, out, Channel::timer);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// A frame is large, and most inputs are frames: it is lent, not moved.
-    #[inline]
-    fn apply(&mut self, mut input: Input, out: &mut Outbox) {
+    /// Applies an input that is no frame.
+    fn apply(&mut self, input: Input, out: &mut Outbox) {
         if let Some(op) = input.op()
             && !self.admit(op, out)
         {
             return;
         }
         match input {
-            Input::Received { transport, ref mut frame } => {
-                if self.is_current(transport, out) {
-                    self.received(transport, frame, out);
-                }
-            }
+            Input::Received { .. } => self.connection.misstep("a frame that was not lent"),
             Input::TransportActivity { transport } => {
                 if self.is_current(transport, out) {
                     self.active();
@@ -316,14 +302,35 @@ impl Client {
         }
     }
 
+    fn next_deadline(&self) -> Option<Instant> {
+        match (self.timers.next_deadline(), self.channels.next_deadline()) {
+            (Some(timer), Some(channel)) => Some(timer.min(channel)),
+            (timer, channel) => timer.or(channel),
+        }
+    }
+
+    /// Fires what is due at the earliest deadline, `at`. Of what is due together, the connection's
+    /// timers come first.
+    fn fire_due(&mut self, at: Instant, out: &mut Outbox) {
+        if let Some(timer) = self.timers.pop_due(at) {
+            self.fire(timer, out);
+        } else if let Some(key) = self.channels.pop_due(at) {
+            self.with_channel(key, out, Channel::timer);
+        } else {
+            self.connection.misstep("a deadline that is nobody's");
+        }
+    }
+
     /// Whether a transport is the one in use. Others have been given up; what they still bring
     /// is dropped.
     fn is_current(&self, transport: TransportId, out: &mut Outbox) -> bool {
+        if self.connection.transport == Some(transport) {
+            return true;
+        }
         if !self.connection.was_asked_for(transport) {
             out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
-            return false;
         }
-        self.connection.transport == Some(transport)
+        false
     }
 
     fn fire(&mut self, timer: Timer, out: &mut Outbox) {

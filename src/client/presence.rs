@@ -68,6 +68,8 @@ impl Presence {
     // ---- What the server says
 
     /// Takes in a PRESENCE or a SYNC.
+    // Apart from what other frames do: its loop then has the registers to itself.
+    #[inline(never)]
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: &mut ProtocolMessage) {
         let last_page = frame.action == Action::Sync
             && self.page(frame.channel_serial.as_deref().unwrap_or_default());

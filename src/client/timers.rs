@@ -2,8 +2,8 @@
 
 use crate::Instant;
 
-/// What the connection waits for. Of those due together, the first in this order fires first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What the connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The end of `connectionStateTtl` (RTN14e).
     StateTtl,
@@ -26,8 +26,11 @@ pub(super) struct Timers {
     idle: Option<Instant>,
     ping: Option<Instant>,
     /// The earliest of them, which is asked for far more often than it changes.
-    next: Option<(Instant, Timer)>,
+    next: Option<Instant>,
 }
+
+/// Of those due together, the first in this order fires first.
+const ALL: [Timer; 5] = [Timer::StateTtl, Timer::Request, Timer::Retry, Timer::Idle, Timer::Ping];
 
 impl Timers {
     pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
@@ -50,14 +53,8 @@ impl Timers {
 
     fn set(&mut self, timer: Timer, at: Option<Instant>) {
         *self.deadline(timer) = at;
-        let all = [
-            (self.state_ttl, Timer::StateTtl),
-            (self.request, Timer::Request),
-            (self.retry, Timer::Retry),
-            (self.idle, Timer::Idle),
-            (self.ping, Timer::Ping),
-        ];
-        self.next = all.into_iter().filter_map(|(at, timer)| Some((at?, timer))).min();
+        let all = [self.state_ttl, self.request, self.retry, self.idle, self.ping];
+        self.next = all.into_iter().flatten().min();
     }
 
     pub(super) const fn state_ttl_is_armed(&self) -> bool {
@@ -65,13 +62,14 @@ impl Timers {
     }
 
     /// The earliest deadline.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.next.map(|(at, _)| at)
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
+        self.next
     }
 
     /// Takes out the timer that is due first at or before `now`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let (_, timer) = self.next.filter(|&(at, _)| at <= now)?;
+        let next = self.next.filter(|&at| at <= now)?;
+        let timer = ALL.into_iter().find(|&timer| *self.deadline(timer) == Some(next))?;
         self.cancel(timer);
         Some(timer)
     }
