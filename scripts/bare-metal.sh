@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
 
 for target in thumbv7em-none-eabi wasm32-unknown-unknown; do
-  for features in "" json,msgpack; do
+  for features in "" client,json client,server,json,msgpack; do
     echo "bare-metal: library for $target, features: ${features:-none}"
     bare_cargo build --quiet --lib --locked --target "$target" \
       --no-default-features --features "$features"

@@ -237,12 +237,19 @@
 //!
 //! | feature | default | what |
 //! |---|---|---|
+//! | `client` | yes | the client half |
+//! | `server` | yes | the server half, with the cryptography of its connection keys |
 //! | `json` | yes | the JSON codec |
 //! | `msgpack` | yes | the MessagePack codec |
-//! | `sim` | no | `sim`: a fake clock, a simulated network, a reference model, trace replay |
+//! | `sim` | no | `sim`: a fake clock, a simulated network, a reference model, trace replay; needs both halves and both codecs |
 //!
-//! Without default features the crate needs `alloc` and nothing else, and frames can be written but
-//! not read. There is no feature `std`: with it nothing would be different.
+//! A program that is one half takes that half alone and the codec that it uses: a client in a
+//! browser has `default-features = false, features = ["client", "json"]`, and compiles no
+//! cryptography.
+//!
+//! Without default features the crate has [`wire`] and [`members`], needs `alloc` and nothing else,
+//! and frames can be written but not read. There is no feature `std`: with it nothing would be
+//! different.
 //!
 //! # What is left to the host
 //!
@@ -273,6 +280,15 @@
 //!   a connection that came back, is of a client that detached meanwhile: its members leave (RTL5l).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(feature = "client", feature = "server")),
+    allow(
+        dead_code,
+        unused_imports,
+        rustdoc::broken_intra_doc_links,
+        reason = "the shared modules have what either half needs, and the documentation is of both"
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -286,8 +302,10 @@ mod slab;
 mod time;
 mod wake;
 
+#[cfg(feature = "client")]
 pub mod client;
 pub mod members;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "sim")]
 pub mod sim;

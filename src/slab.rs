@@ -379,6 +379,10 @@ impl<K: Key, T: Clone + Default> Arena<K, T> {
     pub(crate) fn next_from(&self, from: u32) -> Option<(K, &T)> {
         self.slab.next_from(from)
     }
+
+    pub(crate) fn iter(&self) -> Iter<'_, K, Option<T>> {
+        self.slab.iter()
+    }
 }
 
 #[cold]

@@ -1,6 +1,5 @@
 //! A channel: its states, and the requests of the application on them (RTL).
 
-use super::channels::Slot;
 use super::cx::Cx;
 use super::presence::Presence;
 use super::retry;
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 /// What makes a channel change its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +124,6 @@ enum Request {
 /// A channel.
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
-    pub(super) slot: Slot,
     pub(super) name: SmolStr,
     pub(super) state: ChannelState,
     /// RTL24.
@@ -151,16 +149,22 @@ pub(super) struct Channel {
     was_detached: bool,
     /// Attempts since the last ATTACHED, for the back-off (RTB1).
     attempts: u32,
-    deadline: Option<Instant>,
+    /// When the channel wants to be called by [`timer`](Self::timer).
+    pub(super) deadline: Option<Instant>,
     /// Released and detached: to be removed.
     pub(super) gone: bool,
     pub(super) presence: Presence,
 }
 
+impl Default for Channel {
+    fn default() -> Self {
+        Self::new(SmolStr::default(), 0)
+    }
+}
+
 impl Channel {
-    pub(super) fn new(slot: Slot, name: SmolStr, hash_seed: u64) -> Self {
+    pub(super) fn new(name: SmolStr, hash_seed: u64) -> Self {
         Self {
-            slot,
             name,
             state: ChannelState::Initialized,
             error_reason: None,
@@ -296,8 +300,26 @@ impl Channel {
 
     // ---- What the server says
 
+    /// A frame about the channel has come, which is not an ERROR.
+    pub(super) fn received(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+        match frame.action {
+            Action::Presence | Action::Sync => self.receive_presence(cx, frame),
+            Action::Attached => self.attached(cx, frame),
+            Action::Detached => self.detached(cx, frame.error.take().map(|error| *error)),
+            // RTL17
+            _ if self.state == S::Attached => {
+                if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
+                    self.advance(&mut frame.channel_serial.clone());
+                }
+                let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
+                cx.out.push(Output::Frame(Box::new(frame)));
+            }
+            _ => {}
+        }
+    }
+
     /// ATTACHED has come (RTL4c, RTL12, RTL5k).
-    pub(super) fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+    fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         let was_attached = self.state == S::Attached;
         match next_state(self.state, Cause::Attached) {
             _ if was_attached || self.state == S::Attaching => {}
@@ -330,7 +352,7 @@ impl Channel {
         self.modes = Some(flags.modes());
         self.params = frame.params.take().unwrap_or_default();
         let reason = frame.error.take().map(|error| *error);
-        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        self.deadline = None;
         self.attempts = 0;
         self.error_reason.clone_from(&reason);
         let previous = self.state;
@@ -367,7 +389,7 @@ impl Channel {
     }
 
     /// DETACHED has come (RTL5d, RTL13).
-    pub(super) fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
+    fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         match self.state {
             S::Detaching => {
                 self.step(cx, Cause::Detached, error);
@@ -397,7 +419,7 @@ impl Channel {
 
     /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
     /// to be.
-    pub(super) fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
+    fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
             return;
         }
@@ -409,7 +431,7 @@ impl Channel {
 
     /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
     /// with the frame.
-    pub(super) fn advance(&mut self, serial: &mut Option<SmolStr>) {
+    fn advance(&mut self, serial: &mut Option<SmolStr>) {
         if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
             core::mem::swap(&mut self.channel_serial, serial);
         }
@@ -433,15 +455,15 @@ impl Channel {
     /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
     /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
     /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
-    pub(super) fn stop_retrying(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn stop_retrying(&mut self) {
         if self.state == S::Suspended {
-            cx.timers.set_channel(self.slot, &mut self.deadline, None);
+            self.deadline = None;
         }
     }
 
     /// The connection has come to an end of some kind (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
-        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        self.deadline = None;
         let was_detaching = self.state == S::Detaching;
         if next_state(self.state, cause).is_none() {
             return;
@@ -457,7 +479,7 @@ impl Channel {
         self.forget();
     }
 
-    /// The channel's timer is due.
+    /// The channel's deadline has passed.
     pub(super) fn timer(&mut self, cx: &mut Cx<'_>) {
         self.deadline = None;
         match self.state {
@@ -489,21 +511,17 @@ impl Channel {
         }
     }
 
-    /// The channel is about to be removed.
-    pub(super) fn forget_timer(&mut self, timers: &mut super::timers::Timers) {
-        timers.set_channel(self.slot, &mut self.deadline, None);
-    }
-
     // ---- Helpers
 
     /// Changes the state as the table says, and tells. The rest of the channel follows.
     fn step(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
+        // An ERROR for a channel that has failed changes nothing, say.
         let Some(next) = next_state(self.state, cause) else { return };
         let previous = core::mem::replace(&mut self.state, next);
         if reason.is_some() {
             self.error_reason.clone_from(&reason);
         }
-        cx.timers.set_channel(self.slot, &mut self.deadline, None);
+        self.deadline = None;
         cx.out.push(Output::Channel {
             channel: self.name.clone(),
             change: ChannelStateChange {
@@ -542,8 +560,7 @@ impl Channel {
             self.attempts = self.attempts.saturating_add(1);
             let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
             let delay = retry::delay(cx.options.channel_retry_timeout, self.attempts, jitter);
-            let at = cx.now.mono + delay;
-            cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+            self.deadline = Some(cx.now.mono + delay);
         }
         self.settle(cx, &Err(error));
     }
@@ -631,8 +648,7 @@ impl Channel {
     /// RTL4f, RTL5f: a request has its time from the first frame on.
     fn expect_answer(&mut self, cx: &mut Cx<'_>) {
         if self.deadline.is_none() {
-            let at = cx.now.mono + cx.options.realtime_request_timeout;
-            cx.timers.set_channel(self.slot, &mut self.deadline, Some(at));
+            self.deadline = Some(cx.now.mono + cx.options.realtime_request_timeout);
         }
     }
 }

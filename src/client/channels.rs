@@ -1,88 +1,201 @@
-//! The channels of a client, by name and by slot (RTS).
+//! The channels of a client, by name and by key, and when each wants to be called (RTS).
 
 use super::channel::Channel;
-use crate::SmolStr;
-use alloc::{collections::BTreeMap, vec::Vec};
+use crate::slab::{Arena, Key, keys};
+use crate::{Instant, SmolStr};
+use alloc::collections::{BTreeMap, BTreeSet};
 
-/// The number of a channel inside of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Slot(u32);
+keys! {
+    /// The key of a channel in its client.
+    pub(super) struct ChannelKey;
+}
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    channel: Channel,
+    /// The channel's deadline as it stands in the index.
+    indexed: Option<Instant>,
+}
 
 /// The channels that a client knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Channels {
-    slots: Vec<Option<Channel>>,
-    free: Vec<Slot>,
-    names: BTreeMap<SmolStr, Slot>,
+    entries: Arena<ChannelKey, Entry>,
+    names: BTreeMap<SmolStr, ChannelKey>,
+    /// The deadlines of all channels, earliest first.
+    deadlines: BTreeSet<(Instant, ChannelKey)>,
+    /// The earliest of them, which is asked for far more often than it changes.
+    next: Option<Instant>,
 }
 
 impl Channels {
-    pub(super) fn len(&self) -> usize {
-        self.names.len()
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Arena::new(),
+            names: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next: None,
+        }
     }
 
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How often a key was used whose channel is gone: a bug of this crate.
+    pub(super) fn dangling(&self) -> usize {
+        self.entries.dangling()
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<ChannelKey> {
         self.names.get(name).copied()
     }
 
+    pub(super) fn get(&self, key: ChannelKey) -> &Channel {
+        &self.entries[key].channel
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Channel> {
-        self.get(*self.names.get(name)?)
-    }
-
-    pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut Channel> {
-        let slot = *self.names.get(name)?;
-        self.get_mut(slot)
-    }
-
-    pub(super) fn get(&self, slot: Slot) -> Option<&Channel> {
-        self.slots.get(slot.0 as usize)?.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Channel> {
-        self.slots.get_mut(slot.0 as usize)?.as_mut()
+        self.key(name).map(|key| self.get(key))
     }
 
     /// The channel of this name, made by `make` if it is not known yet; `None` if there would be
     /// more than `limit`.
-    pub(super) fn get_or_insert(
+    pub(super) fn open(
         &mut self,
         name: &SmolStr,
         limit: usize,
-        make: impl FnOnce(Slot) -> Channel,
-    ) -> Option<&mut Channel> {
-        if let Some(&slot) = self.names.get(name) {
-            return self.get_mut(slot);
+        make: impl FnOnce() -> Channel,
+    ) -> Option<ChannelKey> {
+        if let Some(key) = self.key(name) {
+            return Some(key);
         }
-        if self.names.len() >= limit {
+        if self.len() >= limit {
             return None;
         }
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let slot = Slot(u32::try_from(self.slots.len()).ok()?);
-                self.slots.push(None);
-                slot
-            }
-        };
-        self.names.insert(name.clone(), slot);
-        let place = self.slots.get_mut(slot.0 as usize)?;
-        Some(place.insert(make(slot)))
+        let key = self.entries.insert(Entry { channel: make(), indexed: None })?;
+        self.names.insert(name.clone(), key);
+        Some(key)
     }
 
-    pub(super) fn remove(&mut self, slot: Slot) -> Option<Channel> {
-        let channel = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.names.remove(&channel.name);
-        self.free.push(slot);
-        Some(channel)
+    /// Acts on a channel: the only way to change one. Afterwards its deadline is indexed, and a
+    /// channel that is released and detached is removed.
+    pub(super) fn act(&mut self, key: ChannelKey, act: impl FnOnce(&mut Channel)) {
+        let Entry { channel, indexed } = &mut self.entries[key];
+        act(channel);
+        if channel.gone || channel.deadline != *indexed {
+            self.settle(key);
+        }
     }
 
-    /// All channels, in slot order.
+    #[cold]
+    fn settle(&mut self, key: ChannelKey) {
+        let Entry { channel, indexed } = &mut self.entries[key];
+        let deadline = channel.deadline.filter(|_| !channel.gone);
+        if let Some(old) = *indexed {
+            self.deadlines.remove(&(old, key));
+        }
+        if let Some(new) = deadline {
+            self.deadlines.insert((new, key));
+        }
+        *indexed = deadline;
+        self.next = first(&self.deadlines);
+        if channel.gone {
+            self.names.remove(&channel.name);
+            self.entries.remove(key);
+        }
+    }
+
+    /// Acts on every channel, in the order of keys.
+    pub(super) fn act_on_all(&mut self, mut act: impl FnMut(&mut Channel)) {
+        let mut from = 0;
+        while let Some((key, _)) = self.entries.next_from(from) {
+            from = key.number() + 1;
+            self.act(key, &mut act);
+        }
+    }
+
+    /// The earliest deadline of a channel.
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// The channel whose deadline is the earliest one, if it is due at or before `now`. It is then
+    /// no longer indexed: the channel is to be called.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<ChannelKey> {
+        self.next.filter(|&at| at <= now)?;
+        let (_, key) = self.deadlines.pop_first()?;
+        self.next = first(&self.deadlines);
+        self.entries[key].indexed = None;
+        Some(key)
+    }
+
+    /// All channels, in the order of keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Channel> {
-        self.slots.iter().flatten()
+        self.entries.iter().map(|(_, entry)| &entry.channel)
+    }
+}
+
+fn first(deadlines: &BTreeSet<(Instant, ChannelKey)>) -> Option<Instant> {
+    deadlines.first().map(|&(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn channels(names: &[&str]) -> (Channels, Vec<ChannelKey>) {
+        let mut channels = Channels::new();
+        let keys = names.iter().map(|name| {
+            let name = SmolStr::from(*name);
+            channels.open(&name, names.len(), || Channel::new(name.clone(), 0))
+        });
+        let keys = keys.collect::<Option<_>>().expect("there is room");
+        (channels, keys)
     }
 
-    /// All channels, in slot order.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
-        self.slots.iter_mut().flatten()
+    #[test]
+    fn deadlines_are_popped_in_order_and_once() {
+        let (mut channels, keys) = channels(&["a", "b", "c"]);
+        for (&key, millis) in keys.iter().zip([30, 10, 20]) {
+            channels.act(key, |channel| channel.deadline = Some(Instant::from_millis(millis)));
+        }
+        channels.act(keys[2], |channel| channel.deadline = None);
+        assert_eq!(channels.next_deadline(), Some(Instant::from_millis(10)));
+        assert_eq!(channels.pop_due(Instant::from_millis(9)), None);
+        for key in [keys[1], keys[0]] {
+            assert_eq!(channels.pop_due(Instant::from_millis(99)), Some(key));
+            channels.act(key, |channel| channel.deadline = None);
+        }
+        assert_eq!(channels.pop_due(Instant::from_millis(99)), None);
+    }
+
+    #[test]
+    fn rts4_of_a_released_channel_neither_its_name_nor_its_deadline_is_left() {
+        let (mut channels, keys) = channels(&["a", "b"]);
+        channels.act(keys[0], |channel| {
+            channel.deadline = Some(Instant::from_millis(10));
+        });
+        channels.act(keys[0], |channel| channel.gone = true);
+        assert_eq!((channels.len(), channels.key("a")), (1, None));
+        assert_eq!(channels.next_deadline(), None);
+        assert_eq!(channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(channels.dangling(), 0);
+    }
+
+    /// A key that the client itself stored always leads to a channel. If one does not, tests fail;
+    /// in production it is counted, and no other channel is touched.
+    #[test]
+    fn a_key_that_dangles_is_a_bug_and_is_counted() {
+        let (mut channels, keys) = channels(&["a", "b"]);
+        channels.act(keys[0], |channel| channel.gone = true);
+        let dangles = core::panic::AssertUnwindSafe(|| {
+            channels.act(keys[0], |channel| channel.deadline = Some(Instant::from_millis(1)));
+        });
+        let failed = std::panic::catch_unwind(dangles).is_err();
+        assert_eq!(failed, cfg!(debug_assertions));
+        assert_eq!(channels.dangling(), usize::from(!failed));
+        assert_eq!(channels.find("b").map(|channel| channel.deadline), Some(None));
     }
 }

@@ -5,6 +5,7 @@ use super::{ClientOptions, ConnectionState};
 use crate::wire::{ConnectionDetails, ErrorInfo, Params};
 use crate::{OpId, SmolStr, TransportId};
 use alloc::vec::Vec;
+use core::fmt::Debug;
 use core::time::Duration;
 
 /// What makes a connection change its state.
@@ -113,6 +114,8 @@ pub(super) struct Connection {
     pub(super) token_wanted: Option<TokenUse>,
     /// Operations that wait for the server to accept new credentials (RTC8a3).
     pub(super) authorizing: Vec<OpId>,
+    /// How often something came in a state that it cannot come in: a bug of this crate.
+    pub(super) missteps: usize,
 }
 
 impl Connection {
@@ -137,7 +140,30 @@ impl Connection {
             token_renewed: false,
             token_wanted: None,
             authorizing: Vec::new(),
+            missteps: 0,
         }
+    }
+
+    /// Changes the state as the table says, and returns the previous one; `None` if the cause
+    /// changes nothing. The channels follow before anybody is told (RTL3d1).
+    pub(super) fn step(&mut self, cause: Cause) -> Option<ConnectionState> {
+        let next = next_state(self.state, cause)?;
+        Some(core::mem::replace(&mut self.state, next))
+    }
+
+    /// The same of a cause that comes only in states that it changes.
+    pub(super) fn advance(&mut self, cause: Cause) -> ConnectionState {
+        self.step(cause).unwrap_or_else(|| {
+            self.misstep(cause);
+            self.state
+        })
+    }
+
+    /// Something has come in a state that it cannot come in.
+    #[cold]
+    pub(super) fn misstep(&mut self, what: impl Debug) {
+        debug_assert!(false, "{what:?} in {}", self.state);
+        self.missteps = self.missteps.saturating_add(1);
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -172,6 +198,7 @@ impl Connection {
 
     /// Takes over what CONNECTED tells (RTN15e, RTN21, RTN24).
     pub(super) fn adopt(&mut self, details: Option<&ConnectionDetails>) {
+        // A server need not say anything new.
         let Some(details) = details else { return };
         if details.client_id.is_some() {
             self.client_id.clone_from(&details.client_id);
@@ -263,5 +290,17 @@ mod tests {
             assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");
             assert!(TRANSITIONS.iter().any(|&(from, ..)| from == state), "{state}");
         }
+    }
+
+    /// The rest of the client relies on where a cause can come. If it is wrong, tests fail; in
+    /// production it is counted and changes nothing.
+    #[test]
+    fn a_cause_in_a_state_that_it_cannot_come_in_is_a_bug_and_is_counted() {
+        let mut connection = Connection::new(&ClientOptions::default());
+        let lost = core::panic::AssertUnwindSafe(|| connection.advance(Cause::Lost));
+        let failed = std::panic::catch_unwind(lost).is_err();
+        assert_eq!(failed, cfg!(debug_assertions));
+        assert_eq!(connection.missteps, usize::from(!failed));
+        assert_eq!(connection.state, S::Initialized);
     }
 }

@@ -3,10 +3,9 @@
 use super::connection::Connection;
 use super::operations::{Operations, Origin};
 use super::retry::Rng;
-use super::timers::Timers;
 use super::{ClientOptions, Outbox, Outcome, Output, Warning, errors};
-use crate::wire::{ErrorInfo, Items, ProtocolMessage};
-use crate::{Now, OpId};
+use crate::wire::{ErrorInfo, ProtocolMessage};
+use crate::{Now, OpId, TransportId};
 use alloc::boxed::Box;
 
 /// The rest of the client, as its channels see it.
@@ -15,7 +14,6 @@ pub(super) struct Cx<'a> {
     pub(super) options: &'a ClientOptions,
     pub(super) connection: &'a Connection,
     pub(super) operations: &'a mut Operations,
-    pub(super) timers: &'a mut Timers,
     pub(super) rng: &'a mut Rng,
     pub(super) out: &'a mut Outbox,
 }
@@ -44,18 +42,14 @@ impl Cx<'_> {
         true
     }
 
-    /// Sends a frame under the next message serial.
-    pub(super) fn transmit(&mut self, frame: Box<ProtocolMessage>, origins: Items<Origin>) {
-        if let Some(transport) = self.connection.established() {
-            self.operations.transmit(transport, frame, origins, self.out);
-        } else {
-            debug_assert!(false, "transmit without a connection");
-            for origin in origins {
-                if let Origin::App(op) = origin {
-                    self.fail(op, errors::disconnected());
-                }
-            }
-        }
+    /// Sends a frame under the next message serial, on the transport of the connection.
+    pub(super) fn transmit(
+        &mut self,
+        transport: TransportId,
+        frame: Box<ProtocolMessage>,
+        origin: Origin,
+    ) {
+        self.operations.transmit(transport, frame, origin, self.out);
     }
 
     /// Why the connection is not there: its own reason, or one after its state (RTL4b, RTN7e).

@@ -1,23 +1,28 @@
 //! What the server sends, for the connection or on to a channel.
 
+use super::channels::ChannelKey;
 use super::connection::Cause;
 use super::operations::{InFlight, Origin};
+use super::presence::Held;
 use super::timers::Timer;
 use super::{
     ChannelState, Client, ConnectionEvent, ConnectionState, ConnectionStateChange, Outbox, Outcome,
     Output, errors,
 };
+use crate::TransportId;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
-use alloc::boxed::Box;
 
 impl Client {
     /// Takes in a frame of the present transport, and takes out of it what it needs.
-    pub(super) fn received(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
+    pub(super) fn received(
+        &mut self,
+        transport: TransportId,
+        frame: &mut ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         self.active();
-        let established =
-            matches!(self.connection.state, ConnectionState::Connected | ConnectionState::Closing);
         match frame.action {
-            Action::Connected => self.connected(frame, out),
+            Action::Connected => self.connected(transport, frame, out),
             Action::Disconnected => {
                 let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
                 self.let_go(error, out);
@@ -33,8 +38,9 @@ impl Client {
             }
             Action::Error if named_channel(frame).is_some() => {
                 let error = frame.error.take().map(|error| *error);
-                if let Some(slot) = named_channel(frame).and_then(|name| self.channels.slot(name)) {
-                    self.with_channel(slot, out, |channel, cx| channel.failed(cx, error));
+                // An error of a channel that the client does not know changes nothing.
+                if let Some(key) = named_channel(frame).and_then(|name| self.channels.key(name)) {
+                    self.with_channel(key, out, |channel, cx| channel.failed(cx, error));
                 }
             }
             Action::Error => {
@@ -44,7 +50,10 @@ impl Client {
             }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
             Action::Auth => self.auth_asked(out),
-            _ if !established => {}
+            _ if !matches!(
+                self.connection.state,
+                ConnectionState::Connected | ConnectionState::Closing
+            ) => {}
             Action::Ack => self.settle(frame, None, out),
             Action::Nack => {
                 let error = frame.error.as_deref().cloned().unwrap_or_else(errors::message_lost);
@@ -66,7 +75,7 @@ impl Client {
 
     // ---- The connection
 
-    fn connected(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
+    fn connected(&mut self, transport: TransportId, frame: &mut ProtocolMessage, out: &mut Outbox) {
         let details = frame.connection_details.as_deref();
         let told = details.and_then(|details| details.client_id.as_deref());
         // RSA15
@@ -79,16 +88,25 @@ impl Client {
         }
         match self.connection.state {
             // RTN12f
-            ConnectionState::Closing if !self.connection.close_sent => self.send_close(out),
-            ConnectionState::Connecting => self.established(frame, out),
-            ConnectionState::Connected => self.told_again(frame, out),
-            _ => {}
+            ConnectionState::Closing if !self.connection.close_sent => {
+                self.send_close(transport, out);
+            }
+            // It has crossed CLOSE.
+            ConnectionState::Closing => {}
+            ConnectionState::Connecting => self.established(transport, frame, out),
+            ConnectionState::Connected => self.told_again(transport, frame, out),
+            _ => self.connection.misstep(Cause::Connected),
         }
     }
 
     /// An attempt has succeeded (RTN15c6, RTN15c7, RTN16).
-    fn established(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
-        let Some(previous) = self.step(Cause::Connected) else { return };
+    fn established(
+        &mut self,
+        transport: TransportId,
+        frame: &mut ProtocolMessage,
+        out: &mut Outbox,
+    ) {
+        let previous = self.connection.advance(Cause::Connected);
         let reason = frame.error.take().map(|error| *error);
         self.timers.cancel(Timer::Request);
         self.timers.cancel(Timer::StateTtl);
@@ -103,13 +121,18 @@ impl Client {
         self.connection.token_renewed = false;
         self.connection.error_reason.clone_from(&reason);
         self.active();
-        self.go_on(resumed, out);
+        self.go_on(transport, resumed, out);
         self.announce(previous, reason, None, out);
         self.authorized(out);
     }
 
     /// CONNECTED on a connection that is (RTN24, RTC8a1).
-    fn told_again(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
+    fn told_again(
+        &mut self,
+        transport: TransportId,
+        frame: &mut ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         let reason = frame.error.take().map(|error| *error);
         let same = frame.connection_id.is_none() || self.connection.id == frame.connection_id;
         self.connection.adopt(frame.connection_details.as_deref());
@@ -119,7 +142,7 @@ impl Client {
         if !same {
             // No server should do that; what a new connection means holds all the same.
             self.connection.id = frame.connection_id.take();
-            self.go_on(false, out);
+            self.go_on(transport, false, out);
         }
         out.push(Output::Connection(ConnectionStateChange {
             previous: ConnectionState::Connected,
@@ -138,44 +161,51 @@ impl Client {
     }
 
     /// There is a connection: channels attach again, and what waited is sent (RTL3d, RTN19).
-    fn go_on(&mut self, resumed: bool, out: &mut Outbox) {
+    fn go_on(&mut self, transport: TransportId, resumed: bool, out: &mut Outbox) {
         if !resumed {
             // RTN15c7. A first connection has sent nothing yet.
             self.operations.next_serial = 0;
         }
         self.with_channels(out, |channel, cx| channel.connected(cx));
-        let Some(transport) = self.connection.established() else {
-            debug_assert!(false, "CONNECTED without a transport");
-            return;
-        };
         let in_flight = core::mem::take(&mut self.operations.in_flight);
         for message in in_flight {
-            // RTL3d2: presence waits until its channel is attached again.
-            if message.is_presence()
-                && let Some(name) = &message.frame.channel
-                && let Some(channel) = self.channels.find_mut(name)
-                && channel.state == ChannelState::Attaching
-            {
-                channel.presence.hold(message, resumed);
-            } else if message.is_reentry() {
-                // Nor is it made anew: the channel is on its way out, or is gone.
-                self.message_ended(message, Some(&errors::disconnected()), out);
-            } else if resumed {
+            match (self.attaching_channel_of(&message), message) {
+                // It is made anew when the channel is attached.
+                (Some(_), InFlight { origin: Origin::Reentry(_), .. }) => {}
+                (Some(key), InFlight { serial, origin: Origin::App(ops), frame }) => {
+                    // RTL3d2: presence waits until its channel is attached again.
+                    let message = Held { serial, ops, frame };
+                    self.with_channel(key, out, |channel, _| {
+                        channel.presence.hold(message, resumed);
+                    });
+                }
+                (None, message @ InFlight { origin: Origin::Reentry(_), .. }) => {
+                    // Nor is it made anew: the channel is on its way out, or is gone.
+                    self.message_ended(message, Some(&errors::disconnected()), out);
+                }
                 // RTN19a2
-                self.operations.transmit_again(transport, message, out);
-            } else {
-                self.operations.transmit(transport, message.frame, message.origins, out);
+                (None, message) if resumed => {
+                    self.operations.transmit_again(transport, message, out);
+                }
+                (None, InFlight { origin, frame, .. }) => {
+                    self.operations.transmit(transport, frame, origin, out);
+                }
             }
         }
         if !resumed {
-            for channel in self.channels.iter_mut() {
-                channel.presence.lose_serials();
-            }
+            self.with_channels(out, |channel, _| channel.presence.lose_serials());
         }
         while let Some((op, frame)) = self.operations.queue.pop_front() {
-            self.operations.transmit(transport, frame, one(Origin::App(op)), out);
+            self.operations.transmit(transport, frame, Origin::App(one(op)), out);
         }
         self.send_pings(out);
+    }
+
+    /// The channel of a presence message, if it is about to be attached.
+    fn attaching_channel_of(&self, message: &InFlight) -> Option<ChannelKey> {
+        let name = message.frame.channel.as_deref().filter(|_| message.is_presence())?;
+        let attaching = |key: &ChannelKey| self.channels.get(*key).state == ChannelState::Attaching;
+        self.channels.key(name).filter(attaching)
     }
 
     /// DISCONNECTED: the server is about to close the transport (RTN15h).
@@ -210,6 +240,7 @@ impl Client {
 
     /// ACK or NACK (RTN7a, RTN7b).
     fn settle(&mut self, frame: &ProtocolMessage, error: Option<&ErrorInfo>, out: &mut Outbox) {
+        // Without a serial it is about no message.
         let Some(first) = frame.msg_serial else { return };
         let count = frame.count.unwrap_or(1);
         for (message, skipped) in self.operations.settle(first, count) {
@@ -228,16 +259,18 @@ impl Client {
         error: Option<&ErrorInfo>,
         out: &mut Outbox,
     ) {
-        for origin in message.origins {
-            match (origin, error) {
-                (Origin::App(op), None) => self.operations.finish(op, Ok(Outcome::Done), out),
-                (Origin::App(op), Some(error)) => {
-                    self.operations.finish(op, Err(error.clone()), out);
+        match message.origin {
+            Origin::App(ops) => {
+                for op in ops {
+                    let result = error.map_or(Ok(Outcome::Done), |error| Err(error.clone()));
+                    self.operations.finish(op, result, out);
                 }
-                (Origin::Reentry(_), None) => {}
-                (Origin::Reentry(client_id), Some(error)) => {
-                    let name = message.frame.channel.as_deref().unwrap_or_default();
-                    self.with_named(name, out, |channel, cx| {
+            }
+            Origin::Reentry(client_id) => {
+                // The channel may have been released meanwhile.
+                let name = message.frame.channel.as_deref().unwrap_or_default();
+                if let (Some(error), Some(key)) = (error, self.channels.key(name)) {
+                    self.with_channel(key, out, |channel, cx| {
                         channel.reentry_failed(cx, &client_id, error.clone());
                     });
                 }
@@ -248,23 +281,12 @@ impl Client {
     // ---- Channels
 
     fn channel_frame(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
-        let Some(slot) = named_channel(frame).and_then(|name| self.channels.slot(name)) else {
+        // What is said of a channel that the client does not know is said to nobody: one that was
+        // released, say.
+        let Some(key) = named_channel(frame).and_then(|name| self.channels.key(name)) else {
             return;
         };
-        self.with_channel(slot, out, |channel, cx| match frame.action {
-            Action::Presence | Action::Sync => channel.receive_presence(cx, frame),
-            Action::Attached => channel.attached(cx, frame),
-            Action::Detached => channel.detached(cx, frame.error.take().map(|error| *error)),
-            // RTL17
-            _ if channel.state == ChannelState::Attached => {
-                if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    channel.advance(&mut frame.channel_serial.clone());
-                }
-                let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
-                cx.out.push(Output::Frame(Box::new(frame)));
-            }
-            _ => {}
-        });
+        self.with_channel(key, out, |channel, cx| channel.received(cx, frame));
     }
 }
 

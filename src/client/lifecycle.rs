@@ -1,10 +1,11 @@
 //! What becomes of the connection: attempts, loss, suspension, the end (RTN11–RTN16, RTN20).
 
-use super::channel::Cause as ChannelCause;
+use super::channel::{Cause as ChannelCause, Channel};
 use super::connection::Cause;
 use super::recovery::RecoveryKey;
 use super::timers::Timer;
-use super::{Client, ConnectionState, Outbox, Output, Warning, channel, errors, retry};
+use super::{Client, ConnectionState, Outbox, Output, Warning, errors, retry};
+use crate::TransportId;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -36,18 +37,19 @@ impl Client {
 
     /// RTN12.
     pub(super) fn close(&mut self, out: &mut Outbox) {
-        let Some(previous) = self.step(Cause::Close) else { return };
+        // There may be nothing to close.
+        let Some(previous) = self.connection.step(Cause::Close) else { return };
         self.timers.cancel(Timer::Retry);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
         self.connection.forget_id();
-        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
+        self.with_channels(out, |channel, _| channel.stop_retrying());
         self.announce(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
-        match previous {
-            ConnectionState::Connected => self.send_close(out),
+        match (previous, self.connection.transport) {
+            (ConnectionState::Connected, Some(transport)) => self.send_close(transport, out),
             // RTN12f: what becomes of the attempt decides.
-            ConnectionState::Connecting if self.connection.transport.is_some() => {
+            (ConnectionState::Connecting, Some(_)) => {
                 self.timers.arm(Timer::Request, self.request_deadline());
             }
             // RTN12d
@@ -56,12 +58,10 @@ impl Client {
     }
 
     /// RTN12a. CLOSED is waited for, but not for ever (RTN12b).
-    pub(super) fn send_close(&mut self, out: &mut Outbox) {
+    pub(super) fn send_close(&mut self, transport: TransportId, out: &mut Outbox) {
         self.connection.close_sent = true;
-        if let Some(transport) = self.connection.transport {
-            let frame = Box::new(ProtocolMessage::new(Action::Close));
-            out.push(Output::Send { transport, frame });
-        }
+        let frame = Box::new(ProtocolMessage::new(Action::Close));
+        out.push(Output::Send { transport, frame });
         self.timers.arm(Timer::Request, self.request_deadline());
     }
 
@@ -91,9 +91,9 @@ impl Client {
 
     /// To CONNECTING, and a transport is asked for.
     pub(super) fn attempt(&mut self, cause: Cause, out: &mut Outbox) {
-        let Some(previous) = self.step(cause) else { return };
+        let previous = self.connection.advance(cause);
         self.timers.cancel(Timer::Retry);
-        if !self.connection.late && !self.timers.is_armed(Timer::StateTtl) {
+        if !self.connection.late && !self.timers.state_ttl_is_armed() {
             self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
         }
         self.announce(previous, None, None, out);
@@ -132,7 +132,7 @@ impl Client {
             }
             // RTN12c, RTN12f
             ConnectionState::Closing => self.given_up_closing(error, out),
-            _ => {}
+            _ => self.connection.misstep(Cause::Lost),
         }
     }
 
@@ -159,19 +159,19 @@ impl Client {
         delay: Option<Duration>,
         out: &mut Outbox,
     ) {
-        let Some(previous) = self.step(cause) else { return };
+        let previous = self.connection.advance(cause);
         self.connection.error_reason = Some(error.clone());
         if let Some(delay) = delay {
             self.timers.arm(Timer::Retry, self.clock.mono + delay);
         }
-        self.with_channels(out, |channel, cx| channel.stop_retrying(cx));
+        self.with_channels(out, |channel, _| channel.stop_retrying());
         if !self.options.queue_messages {
             // RTN7d
             self.fail_in_flight(error, out);
             self.with_channels(out, |channel, cx| channel.presence.fail_queue(cx, error));
         }
         self.announce(previous, Some(error.clone()), delay, out);
-        if !self.timers.is_armed(Timer::StateTtl) {
+        if !self.timers.state_ttl_is_armed() {
             self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
         }
     }
@@ -186,7 +186,7 @@ impl Client {
 
     /// RTN14e: the client tries less often, and channels and operations do not wait any longer.
     fn suspended(&mut self, cause: Cause, error: ErrorInfo, out: &mut Outbox) {
-        let Some(previous) = self.step(cause) else { return };
+        let previous = self.connection.advance(cause);
         self.connection.late = true;
         self.connection.error_reason = Some(error.clone());
         self.timers.cancel(Timer::StateTtl);
@@ -199,7 +199,9 @@ impl Client {
 
     /// RTN14g, RTN15j.
     pub(super) fn fail(&mut self, error: ErrorInfo, out: &mut Outbox) {
-        let Some(previous) = self.step(Cause::Fatal) else { return };
+        // RSA4d comes whenever the host answers: where no connection is there or tried, it changes
+        // nothing.
+        let Some(previous) = self.connection.step(Cause::Fatal) else { return };
         self.close_transport(out);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
@@ -211,7 +213,7 @@ impl Client {
 
     /// RTN12.
     pub(super) fn closed(&mut self, reason: Option<ErrorInfo>, out: &mut Outbox) {
-        let Some(previous) = self.step(Cause::Ended) else { return };
+        let previous = self.connection.advance(Cause::Ended);
         self.close_transport(out);
         self.timers.cancel(Timer::Request);
         self.connection.forget(&self.options);
@@ -228,7 +230,7 @@ impl Client {
     }
 
     /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
-    fn end_channels(&mut self, cause: channel::Cause, error: &ErrorInfo, out: &mut Outbox) {
+    fn end_channels(&mut self, cause: ChannelCause, error: &ErrorInfo, out: &mut Outbox) {
         self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_in_flight(error, out);
         while let Some((op, _)) = self.operations.queue.pop_front() {
@@ -272,7 +274,7 @@ impl Client {
             }
             // RTN12b
             ConnectionState::Closing => self.given_up_closing(errors::timed_out(), out),
-            _ => {}
+            _ => self.connection.misstep(Timer::Request),
         }
     }
 
@@ -290,6 +292,7 @@ impl Client {
                 self.close_transport(out);
                 self.attempt_failed(error, out);
             }
+            // There is no transport that could be lost, or the end is near anyway.
             _ => {}
         }
     }
@@ -304,6 +307,7 @@ impl Client {
                 self.close_transport(out);
                 self.open_transport(out);
             }
+            // There is a connection, or none is wanted.
             _ => {}
         }
     }
@@ -313,11 +317,11 @@ impl Client {
         self.operations.next_serial = key.msg_serial;
         let (limit, hash_seed) = (self.options.limits.channels, self.hash_seed);
         for (name, serial) in &key.channel_serials {
-            let channel = self.channels.get_or_insert(name, limit, |slot| {
-                channel::Channel::new(slot, name.clone(), hash_seed)
-            });
-            if let Some(channel) = channel {
-                channel.channel_serial = Some(serial.clone());
+            let make = || Channel::new(name.clone(), hash_seed);
+            // A key may name more channels than the options allow.
+            if let Some(key) = self.channels.open(name, limit, make) {
+                let serial = Some(serial.clone());
+                self.channels.act(key, |channel| channel.channel_serial = serial);
             }
         }
         self.connection.recover = Some(key);

@@ -24,7 +24,7 @@
 //! # How operations end
 //!
 //! Each with exactly one [`Output::Done`]. The error of one that fails is what the server said, if it
-//! said something, or else one of these.
+//! said something, or else one of these ([`codes`](crate::wire::codes) has their names).
 //!
 //! | code | why |
 //! |---|---|
@@ -110,6 +110,7 @@ mod operations;
 mod options;
 mod output;
 mod own_members;
+mod pings;
 mod presence;
 mod presence_ops;
 mod recovery;
@@ -127,17 +128,17 @@ pub use state::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState};
 pub use view::{ChannelView, ConnectionView};
 
 use crate::wire::ErrorInfo;
-use crate::{Now, OpId, SmolStr, TransportId, Wake};
-use alloc::collections::VecDeque;
-use channel::Channel;
-use channels::{Channels, Slot};
+use crate::{Instant, Now, TransportId, Wake};
+use channel::{Channel, Waiting};
+use channels::{ChannelKey, Channels};
 use connection::Connection;
 use core::time::Duration;
 use cx::Cx;
 use operations::Operations;
+use pings::Pings;
 use recovery::RecoveryKey;
 use retry::Rng;
-use timers::{Due, Timer, Timers};
+use timers::{Timer, Timers};
 
 /// Where a client puts its outputs.
 pub type Outbox = crate::Outbox<Output>;
@@ -149,22 +150,13 @@ pub struct Client {
     connection: Connection,
     channels: Channels,
     operations: Operations,
-    pings: VecDeque<Ping>,
+    pings: Pings,
     timers: Timers,
     rng: Rng,
     hash_seed: u64,
     clock: Now,
     /// What is wrong with the options has been said.
     options_warned: bool,
-}
-
-/// A ping that has no answer yet.
-#[derive(Clone, Debug)]
-struct Ping {
-    op: OpId,
-    id: SmolStr,
-    /// When it was sent; not yet, if there was no connection (RTN13d).
-    sent: Option<crate::Instant>,
 }
 
 impl Client {
@@ -176,9 +168,9 @@ impl Client {
         let recover = options.recover.as_deref().and_then(RecoveryKey::parse);
         let mut client = Self {
             connection: Connection::new(&options),
-            channels: Channels::default(),
+            channels: Channels::new(),
             operations: Operations::default(),
-            pings: VecDeque::new(),
+            pings: Pings::default(),
             timers: Timers::default(),
             hash_seed: rng.next(),
             rng,
@@ -217,26 +209,37 @@ impl Client {
             self.clock.mono = now.mono;
         }
         self.clock.wall = now.wall;
-        for _ in 0..self.options.limits.budget.max(1) {
-            match self.timers.pop(self.clock.mono) {
-                Some(Due::Connection(timer)) => self.fire(timer, out),
-                Some(Due::Channel(slot)) => self.with_channel(slot, out, Channel::timer),
-                None => break,
+        let mut fired = 0;
+        while let Some(at) = self.next_deadline()
+            && at <= self.clock.mono
+        {
+            self.fire_due(at, out);
+            fired += 1;
+            if fired >= self.options.limits.budget {
+                break;
             }
         }
         // A frame is large, and most inputs are frames: it is lent, not moved.
-        if let Input::Received { transport, frame } = &mut input {
-            if self.is_current(*transport, out) {
-                self.received(frame, out);
+        match &mut input {
+            Input::Received { transport, frame } => {
+                if self.is_current(*transport, out) {
+                    self.received(*transport, frame, out);
+                }
             }
-        } else {
-            self.apply(input, out);
+            _ => self.apply(input, out),
         }
-        Wake::at_opt(self.timers.next())
+        Wake::at_opt(self.next_deadline())
     }
 
+    /// Applies an input that is no frame.
     fn apply(&mut self, input: Input, out: &mut Outbox) {
+        if let Some(op) = input.op()
+            && !self.admit(op, out)
+        {
+            return;
+        }
         match input {
+            Input::Received { .. } => self.connection.misstep("a frame that was not lent"),
             Input::TransportActivity { transport } => {
                 if self.is_current(transport, out) {
                     self.active();
@@ -259,18 +262,75 @@ impl Client {
             Input::NetworkLost => self.network_lost(out),
             Input::NetworkAvailable => self.network_available(out),
             Input::Token(result) => self.token(result, out),
-            operation => self.operate(operation, out),
+            Input::Unsubscribe { channel, subscription } => {
+                self.unsubscribe(channel, subscription, out);
+            }
+            Input::Ping { op } => self.ping(op, out),
+            Input::Authorize { op, token } => self.authorize(op, token, out),
+            Input::Send { op, frame } => self.send_for_application(op, frame, out),
+            Input::Attach { op, channel } => {
+                self.on_channel(op, &channel, out, |channel, cx| {
+                    channel.attach(cx, Waiting::Op(op));
+                });
+            }
+            Input::SetOptions { op, channel, options } => {
+                self.on_channel(op, &channel, out, |channel, cx| {
+                    channel.set_options(cx, op, options);
+                });
+            }
+            Input::Presence { op, channel, change } => {
+                self.on_channel(op, &channel, out, |channel, cx| {
+                    channel.change_presence(cx, op, change);
+                });
+            }
+            Input::Get { op, channel, params } => {
+                self.on_channel(op, &channel, out, |channel, cx| channel.get(cx, op, params));
+            }
+            Input::Subscribe { op, channel, subscription, actions } => {
+                self.on_channel(op, &channel, out, |channel, cx| {
+                    channel.subscribe(cx, op, subscription, &actions);
+                });
+            }
+            Input::Detach { op, channel } => {
+                self.off_channel(op, &channel, out, |channel, cx| {
+                    channel.detach(cx, Waiting::Op(op));
+                });
+            }
+            Input::Release { op, channel } => {
+                self.off_channel(op, &channel, out, |channel, cx| channel.release(cx, op));
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        match (self.timers.next_deadline(), self.channels.next_deadline()) {
+            (Some(timer), Some(channel)) => Some(timer.min(channel)),
+            (timer, channel) => timer.or(channel),
+        }
+    }
+
+    /// Fires what is due at the earliest deadline, `at`. Of what is due together, the connection's
+    /// timers come first.
+    fn fire_due(&mut self, at: Instant, out: &mut Outbox) {
+        if let Some(timer) = self.timers.pop_due(at) {
+            self.fire(timer, out);
+        } else if let Some(key) = self.channels.pop_due(at) {
+            self.with_channel(key, out, Channel::timer);
+        } else {
+            self.connection.misstep("a deadline that is nobody's");
         }
     }
 
     /// Whether a transport is the one in use. Others have been given up; what they still bring
     /// is dropped.
     fn is_current(&self, transport: TransportId, out: &mut Outbox) -> bool {
+        if self.connection.transport == Some(transport) {
+            return true;
+        }
         if !self.connection.was_asked_for(transport) {
             out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
-            return false;
         }
-        self.connection.transport == Some(transport)
+        false
     }
 
     fn fire(&mut self, timer: Timer, out: &mut Outbox) {
@@ -289,7 +349,7 @@ impl Client {
         }
     }
 
-    fn request_deadline(&self) -> crate::Instant {
+    fn request_deadline(&self) -> Instant {
         self.clock.mono + self.options.realtime_request_timeout
     }
 
@@ -297,54 +357,18 @@ impl Client {
 
     fn with_channel(
         &mut self,
-        slot: Slot,
+        key: ChannelKey,
         out: &mut Outbox,
         act: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
         let (channels, mut cx) = self.split(out);
-        if let Some(channel) = channels.get_mut(slot) {
-            act(channel, &mut cx);
-            if channel.gone {
-                self.remove(slot);
-            }
-        }
+        channels.act(key, |channel| act(channel, &mut cx));
     }
 
-    fn with_named(
-        &mut self,
-        name: &str,
-        out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
-    ) -> bool {
-        let (channels, mut cx) = self.split(out);
-        let Some(channel) = channels.find_mut(name) else { return false };
-        act(channel, &mut cx);
-        if channel.gone {
-            let slot = channel.slot;
-            self.remove(slot);
-        }
-        true
-    }
-
-    /// Acts on every channel, in slot order.
+    /// Acts on every channel, in the order of keys.
     fn with_channels(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut Channel, &mut Cx<'_>)) {
         let (channels, mut cx) = self.split(out);
-        let mut gone = alloc::vec::Vec::new();
-        for channel in channels.iter_mut() {
-            act(channel, &mut cx);
-            if channel.gone {
-                gone.push(channel.slot);
-            }
-        }
-        for slot in gone {
-            self.remove(slot);
-        }
-    }
-
-    fn remove(&mut self, slot: Slot) {
-        if let Some(mut channel) = self.channels.remove(slot) {
-            channel.forget_timer(&mut self.timers);
-        }
+        channels.act_on_all(|channel| act(channel, &mut cx));
     }
 
     fn split<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
@@ -353,7 +377,6 @@ impl Client {
             options: &self.options,
             connection: &self.connection,
             operations: &mut self.operations,
-            timers: &mut self.timers,
             rng: &mut self.rng,
             out,
         };
@@ -361,13 +384,6 @@ impl Client {
     }
 
     // ---- Connection events
-
-    /// Changes the state as the table says. The channels follow before anybody is told (RTL3d1):
-    /// see [`announce`](Self::announce).
-    fn step(&mut self, cause: connection::Cause) -> Option<ConnectionState> {
-        let next = connection::next_state(self.connection.state, cause)?;
-        Some(core::mem::replace(&mut self.connection.state, next))
-    }
 
     fn announce(
         &self,

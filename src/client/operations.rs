@@ -5,12 +5,14 @@ use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 use crate::{OpId, SmolStr, TransportId};
 use alloc::{boxed::Box, collections::VecDeque};
 
-/// Whose a message is, or a part of it.
+/// Whose a message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The application's.
-    App(OpId),
-    /// The client's own: a member of this client id is entered again (RTP17i).
+    /// The application's: one operation for each presence message in the frame, or one for a frame
+    /// of another kind.
+    App(Items<OpId>),
+    /// The client's own: a member of this client id is entered again (RTP17i). The message is about
+    /// nothing else.
     Reentry(SmolStr),
 }
 
@@ -18,8 +20,7 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
     pub(super) serial: i64,
-    /// One for each presence message in the frame; one for a frame of another kind.
-    pub(super) origins: Items<Origin>,
+    pub(super) origin: Origin,
     pub(super) frame: Box<ProtocolMessage>,
 }
 
@@ -28,9 +29,9 @@ impl InFlight {
         self.frame.action == Action::Presence
     }
 
-    /// Whether a member is entered again by it. Such a message is about nothing else.
-    pub(super) fn is_reentry(&self) -> bool {
-        self.origins.iter().all(|origin| matches!(origin, Origin::Reentry(_)))
+    /// Whether a member is entered again by it.
+    pub(super) const fn is_reentry(&self) -> bool {
+        matches!(self.origin, Origin::Reentry(_))
     }
 }
 
@@ -45,6 +46,8 @@ pub(super) struct Operations {
     pub(super) queue: VecDeque<(OpId, Box<ProtocolMessage>)>,
     /// How many operations of the application have no outcome yet.
     pub(super) open: usize,
+    /// How many outcomes came that no operation was open for: a bug of this crate.
+    pub(super) unmatched: usize,
 }
 
 impl Operations {
@@ -55,7 +58,13 @@ impl Operations {
         result: Result<Outcome, ErrorInfo>,
         out: &mut Outbox,
     ) {
-        self.open = self.open.saturating_sub(1);
+        match self.open.checked_sub(1) {
+            Some(open) => self.open = open,
+            None => {
+                debug_assert!(false, "{op:?} ends, and none was open");
+                self.unmatched = self.unmatched.saturating_add(1);
+            }
+        }
         out.push(Output::Done { op, result });
     }
 
@@ -64,12 +73,12 @@ impl Operations {
         &mut self,
         transport: TransportId,
         frame: Box<ProtocolMessage>,
-        origins: Items<Origin>,
+        origin: Origin,
         out: &mut Outbox,
     ) {
         let serial = self.next_serial;
         self.next_serial = self.next_serial.saturating_add(1);
-        self.transmit_again(transport, InFlight { serial, origins, frame }, out);
+        self.transmit_again(transport, InFlight { serial, origin, frame }, out);
     }
 
     /// Sends a message under the serial that it has (RTN19a2).

@@ -76,7 +76,7 @@ impl Default for ClientOptions {
             suspended_retry_timeout: Duration::from_secs(30),
             channel_retry_timeout: Duration::from_secs(15),
             realtime_request_timeout: Duration::from_secs(10),
-            connection_state_ttl: Duration::from_mins(2),
+            connection_state_ttl: Duration::from_secs(120),
             max_message_size: 65_536,
             retry_jitter: true,
             limits: Limits::default(),

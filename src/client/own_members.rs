@@ -3,15 +3,21 @@
 use crate::SmolStr;
 use crate::members::Version;
 use crate::wire::{PresenceAction, PresenceMessage};
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 
-/// The own members of a channel, by client id alone (RTP17h), in the order in which they were
-/// first seen: they are entered again in that order (RTP17i).
+/// The own members of a channel, by client id alone (RTP17h).
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnMembers {
-    members: BTreeMap<u64, PresenceMessage>,
-    places: BTreeMap<SmolStr, u64>,
+    members: BTreeMap<SmolStr, OwnMember>,
     next_place: u64,
+}
+
+#[derive(Clone, Debug)]
+struct OwnMember {
+    /// Members are ordered by it.
+    place: u64,
+    /// With all that it inherited from its frame.
+    message: PresenceMessage,
 }
 
 impl OwnMembers {
@@ -19,23 +25,29 @@ impl OwnMembers {
         self.members.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &PresenceMessage> {
-        self.members.values()
+    /// The members with their client ids, in the order in which they were first seen: they are
+    /// entered again in that order (RTP17i).
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &PresenceMessage)> + use<'_> {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_unstable_by_key(|(_, member)| member.place);
+        members.into_iter().map(|(client_id, member)| (client_id, &member.message))
     }
 
     pub(super) fn clear(&mut self) {
         self.members.clear();
-        self.places.clear();
     }
 
     /// Takes in what the server said of a member of the present connection (RTP17b). `false` if
     /// there is no room for it.
-    pub(super) fn apply(&mut self, mut message: PresenceMessage, limit: usize) -> bool {
-        let Some(client_id) = &message.client_id else { return true };
-        let place = self.places.get(client_id).copied();
-        let stored = place.and_then(|place| self.members.get(&place));
+    pub(super) fn apply(
+        &mut self,
+        client_id: &SmolStr,
+        mut message: PresenceMessage,
+        limit: usize,
+    ) -> bool {
+        let stored = self.members.get_mut(client_id);
         // Serials of different connections cannot be compared: the present one's word counts.
-        if let Some(stored) = stored
+        if let Some(OwnMember { message: stored, .. }) = &stored
             && stored.connection_id == message.connection_id
             && !version(&message).is_newer_than(&version(stored))
         {
@@ -44,23 +56,20 @@ impl OwnMembers {
         match message.action {
             PresenceAction::Leave => {
                 if is_own_word(&message) {
-                    self.places.remove(client_id);
-                    place.and_then(|place| self.members.remove(&place));
+                    self.members.remove(client_id);
                 }
             }
             PresenceAction::Enter | PresenceAction::Update | PresenceAction::Present => {
-                let place = match place {
-                    Some(place) => place,
-                    None if self.members.len() >= limit => return false,
-                    None => {
-                        let place = self.next_place;
-                        self.next_place = place.wrapping_add(1);
-                        self.places.insert(client_id.clone(), place);
-                        place
-                    }
-                };
                 message.action = PresenceAction::Present;
-                self.members.insert(place, message);
+                if let Some(stored) = stored {
+                    stored.message = message;
+                } else if self.members.len() < limit {
+                    let place = self.next_place;
+                    self.next_place = place.wrapping_add(1);
+                    self.members.insert(client_id.clone(), OwnMember { place, message });
+                } else {
+                    return false;
+                }
             }
             PresenceAction::Absent | PresenceAction::Unknown(_) => {}
         }

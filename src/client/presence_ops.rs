@@ -3,7 +3,7 @@
 use super::channel::{Channel, Waiting};
 use super::cx::Cx;
 use super::operations::{InFlight, Origin};
-use super::presence::{Presence, Queued};
+use super::presence::{Held, Presence, Queued};
 use super::{
     ChannelEvent, ChannelState, ChannelStateChange, Output, PresenceChange, Warning, errors,
 };
@@ -24,25 +24,25 @@ impl Channel {
         if let Some(error) = self.cannot_attach(cx) {
             return cx.fail(op, error);
         }
-        let connected = cx.connection.is_connected();
         let may_wait = cx.options.queue_messages;
-        match self.state {
+        match (self.state, cx.connection.established()) {
             // RTP16a
-            ChannelState::Attached if connected => {
-                cx.transmit(presence_frame(&self.name, one(message)), one(Origin::App(op)));
+            (ChannelState::Attached, Some(transport)) => {
+                let frame = presence_frame(&self.name, one(message));
+                cx.transmit(transport, frame, Origin::App(one(op)));
             }
             // RTP16a, RTP16b
-            ChannelState::Attached | ChannelState::Attaching if may_wait => {
+            (ChannelState::Attached | ChannelState::Attaching, _) if may_wait => {
                 self.presence.queue.push_back(Queued { op, message, was_sent: false });
             }
-            ChannelState::Initialized if may_wait => {
+            (ChannelState::Initialized, _) if may_wait => {
                 // RTP8d. If the attach fails, so does what waits for it (RTL11).
                 self.presence.queue.push_back(Queued { op, message, was_sent: false });
                 self.attach(cx, Waiting::Nobody);
             }
             // RTP16c
-            ChannelState::Attached => cx.fail(op, cx.connection_error()),
-            ChannelState::Attaching | ChannelState::Initialized => {
+            (ChannelState::Attached, None) => cx.fail(op, cx.connection_error()),
+            (ChannelState::Attaching | ChannelState::Initialized, _) => {
                 let message = "not attached, and operations are not queued";
                 cx.fail(op, errors::channel_state(message));
                 // RTP8d
@@ -51,10 +51,13 @@ impl Channel {
                 }
             }
             // RTP8g
-            ChannelState::Detaching
-            | ChannelState::Detached
-            | ChannelState::Suspended
-            | ChannelState::Failed => {
+            (
+                ChannelState::Detaching
+                | ChannelState::Detached
+                | ChannelState::Suspended
+                | ChannelState::Failed,
+                _,
+            ) => {
                 let message = "presence needs a channel that is attached or can be";
                 let mut error = errors::channel_state(message);
                 error.cause = self.error_reason.clone().map(Box::new);
@@ -72,12 +75,7 @@ impl Channel {
     ) {
         let channel = self.name.clone();
         let client_id = client_id.clone();
-        let reason = ErrorInfo::new(
-            91004,
-            400,
-            smol_str::format_smolstr!("member {client_id} could not be entered again"),
-        )
-        .with_cause(error.clone());
+        let reason = errors::reentry_failed(&client_id).with_cause(error.clone());
         cx.out.push(Output::Channel {
             channel: channel.clone(),
             change: ChannelStateChange {
@@ -119,16 +117,17 @@ impl Presence {
     /// member leaves. Nor is one that has been told to leave.
     fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) -> Vec<SmolStr> {
         let mut left_out = Vec::new();
+        // ATTACHED may come while the connection is CLOSING: nothing is sent any more.
         let Some(transport) = cx.connection.established() else { return left_out };
         let mut spoken_for = self.leaving(cx, name);
-        for message in self.held.drain(..) {
-            for item in &message.frame.presence {
+        for Held { serial, ops, frame } in self.held.drain(..) {
+            for item in &frame.presence {
                 spoken_for.extend(subject(cx, item).cloned());
             }
+            let message = InFlight { serial, origin: Origin::App(ops), frame };
             cx.operations.transmit_again(transport, message, cx.out);
         }
-        for member in self.own.iter() {
-            let Some(client_id) = &member.client_id else { continue };
+        for (client_id, member) in self.own.iter() {
             if spoken_for.contains(client_id) {
                 continue;
             }
@@ -138,23 +137,23 @@ impl Presence {
             }
             let item = reentry(cx, member);
             let origin = Origin::Reentry(client_id.clone());
-            cx.transmit(presence_frame(name, one(item)), one(origin));
+            cx.transmit(transport, presence_frame(name, one(item)), origin);
         }
         let mut size = 0;
-        let (mut items, mut origins) = (Items::new(), Items::new());
+        let (mut items, mut ops) = (Items::new(), Items::new());
         while let Some(Queued { op, message, .. }) = self.queue.pop_front() {
             let more = size_of(&message);
             if !items.is_empty() && size + more > cx.connection.max_message_size {
                 let frame = presence_frame(name, core::mem::take(&mut items));
-                cx.transmit(frame, core::mem::take(&mut origins));
+                cx.transmit(transport, frame, Origin::App(core::mem::take(&mut ops)));
                 size = 0;
             }
             size = size.saturating_add(more);
             items.push(message);
-            origins.push(Origin::App(op));
+            ops.push(op);
         }
         if !items.is_empty() {
-            cx.transmit(presence_frame(name, items), origins);
+            cx.transmit(transport, presence_frame(name, items), Origin::App(ops));
         }
         left_out
     }
@@ -182,26 +181,25 @@ impl Presence {
 
     /// A message of this channel was in flight when the connection was lost, and there is one
     /// again: the message waits for the channel to be attached. It keeps its serial if the
-    /// connection was `resumed` (RTN19a2). Re-entries are made anew.
-    pub(super) fn hold(&mut self, message: InFlight, resumed: bool) {
-        if message.is_reentry() {
-            return;
-        }
+    /// connection was `resumed` (RTN19a2).
+    pub(super) fn hold(&mut self, message: Held, resumed: bool) {
         if resumed {
-            return self.held.push_back(message);
+            self.held.push_back(message);
+        } else {
+            self.restore(message);
         }
-        for (origin, message) in message.origins.into_iter().zip(message.frame.presence) {
-            if let Origin::App(op) = origin {
-                self.restored.push_back(Queued { op, message, was_sent: true });
-            }
-        }
+    }
+
+    fn restore(&mut self, Held { ops, frame, .. }: Held) {
+        let queued = ops.into_iter().zip(frame.presence);
+        self.restored.extend(queued.map(|(op, message)| Queued { op, message, was_sent: true }));
     }
 
     /// The connection is a new one: serials of the old one mean nothing, and what was in flight
     /// goes to the front of the queue.
     pub(super) fn lose_serials(&mut self) {
         for message in core::mem::take(&mut self.held) {
-            self.hold(message, false);
+            self.restore(message);
         }
         let mut queue = core::mem::take(&mut self.restored);
         queue.append(&mut self.queue);
@@ -210,12 +208,8 @@ impl Presence {
 
     /// What waits for the channel fails (RTL11).
     pub(super) fn fail_queue(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
-        for message in core::mem::take(&mut self.held) {
-            for origin in message.origins {
-                if let Origin::App(op) = origin {
-                    cx.fail(op, error.clone());
-                }
-            }
+        for op in core::mem::take(&mut self.held).into_iter().flat_map(|held| held.ops) {
+            cx.fail(op, error.clone());
         }
         for Queued { op, .. } in core::mem::take(&mut self.queue) {
             cx.fail(op, error.clone());

@@ -1,8 +1,6 @@
-//! The timers of a client: a fixed table for the connection, one timer for each channel.
+//! The timers of the connection. Those of the channels stand with the channels.
 
-use super::channels::Slot;
 use crate::Instant;
-use alloc::collections::BTreeSet;
 
 /// What the connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,25 +17,20 @@ pub(super) enum Timer {
     Ping,
 }
 
-const COUNT: usize = Timer::Ping as usize + 1;
-const ALL: [Timer; COUNT] =
-    [Timer::StateTtl, Timer::Request, Timer::Retry, Timer::Idle, Timer::Ping];
-
-/// A timer that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    Connection(Timer),
-    Channel(Slot),
-}
-
-/// All timers of a client. The earliest is known without a search through the channels.
+/// One deadline for each timer that is armed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    connection: [Option<Instant>; COUNT],
-    channels: BTreeSet<(Instant, Slot)>,
-    /// The earliest of them all, which is asked for far more often than it changes.
+    state_ttl: Option<Instant>,
+    request: Option<Instant>,
+    retry: Option<Instant>,
+    idle: Option<Instant>,
+    ping: Option<Instant>,
+    /// The earliest of them, which is asked for far more often than it changes.
     next: Option<Instant>,
 }
+
+/// Of those due together, the first in this order fires first.
+const ALL: [Timer; 5] = [Timer::StateTtl, Timer::Request, Timer::Retry, Timer::Idle, Timer::Ping];
 
 impl Timers {
     pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
@@ -48,59 +41,57 @@ impl Timers {
         self.set(timer, None);
     }
 
+    const fn deadline(&mut self, timer: Timer) -> &mut Option<Instant> {
+        match timer {
+            Timer::StateTtl => &mut self.state_ttl,
+            Timer::Request => &mut self.request,
+            Timer::Retry => &mut self.retry,
+            Timer::Idle => &mut self.idle,
+            Timer::Ping => &mut self.ping,
+        }
+    }
+
     fn set(&mut self, timer: Timer, at: Option<Instant>) {
-        if let Some(place) = self.connection.get_mut(timer as usize) {
-            *place = at;
-            self.find_next();
-        }
+        *self.deadline(timer) = at;
+        let all = [self.state_ttl, self.request, self.retry, self.idle, self.ping];
+        self.next = all.into_iter().flatten().min();
     }
 
-    pub(super) fn is_armed(&self, timer: Timer) -> bool {
-        self.connection.get(timer as usize).is_some_and(Option::is_some)
+    pub(super) const fn state_ttl_is_armed(&self) -> bool {
+        self.state_ttl.is_some()
     }
 
-    /// Arms or cancels the timer of a channel, which remembers its own deadline.
-    pub(super) fn set_channel(
-        &mut self,
-        slot: Slot,
-        deadline: &mut Option<Instant>,
-        at: Option<Instant>,
-    ) {
-        if *deadline == at {
-            return;
-        }
-        if let Some(old) = deadline.take() {
-            self.channels.remove(&(old, slot));
-        }
-        if let Some(at) = at {
-            self.channels.insert((at, slot));
-            *deadline = Some(at);
-        }
-        self.find_next();
-    }
-
-    /// The earliest deadline of all.
-    pub(super) const fn next(&self) -> Option<Instant> {
+    /// The earliest deadline.
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
         self.next
     }
 
-    fn find_next(&mut self) {
-        let channel = self.channels.first().map(|&(at, _)| at);
-        self.next = self.connection.iter().flatten().copied().chain(channel).min();
+    /// Takes out the timer that is due first at or before `now`.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let next = self.next.filter(|&at| at <= now)?;
+        let timer = ALL.into_iter().find(|&timer| *self.deadline(timer) == Some(next))?;
+        self.cancel(timer);
+        Some(timer)
     }
+}
 
-    /// Takes out the timer that is due first at or before `now`; of those due together, the
-    /// connection's come first.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
-        let earliest = self.next.filter(|&at| at <= now)?;
-        for timer in ALL {
-            if self.connection.get(timer as usize) == Some(&Some(earliest)) {
-                self.cancel(timer);
-                return Some(Due::Connection(timer));
-            }
-        }
-        let (_, slot) = self.channels.pop_first()?;
-        self.find_next();
-        Some(Due::Channel(slot))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_timer_fires_first_and_only_once() {
+        let mut timers = Timers::default();
+        let at = Instant::from_millis;
+        timers.arm(Timer::Ping, at(10));
+        timers.arm(Timer::Idle, at(30));
+        timers.arm(Timer::Request, at(20));
+        timers.arm(Timer::StateTtl, at(20));
+        timers.arm(Timer::Idle, at(5));
+        timers.cancel(Timer::Ping);
+        assert_eq!(timers.next_deadline(), Some(at(5)));
+        let fired: [_; 4] = core::array::from_fn(|_| timers.pop_due(at(20)));
+        assert_eq!(fired, [Some(Timer::Idle), Some(Timer::StateTtl), Some(Timer::Request), None]);
+        assert_eq!(timers.next_deadline(), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::connection::TokenUse;
 use super::{Client, ConnectionState, Misuse, Outbox, Output, Warning, errors};
 use crate::wire::{Action, AuthDetails, ErrorInfo, ProtocolMessage};
-use crate::{OpId, SmolStr};
+use crate::{OpId, SmolStr, TransportId};
 use alloc::boxed::Box;
 
 impl Client {
@@ -11,21 +11,21 @@ impl Client {
     pub(super) fn authorize(&mut self, op: OpId, token: SmolStr, out: &mut Outbox) {
         self.use_token(token);
         self.connection.authorizing.push(op);
-        match self.connection.state {
-            ConnectionState::Connected => self.send_auth(out),
+        match (self.connection.state, self.connection.established()) {
+            (_, Some(transport)) => self.send_auth(transport, out),
             // RTC8b
-            ConnectionState::Connecting => {
+            (ConnectionState::Connecting, None) => {
                 self.close_transport(out);
                 self.open_transport(out);
             }
             // RTC8c
-            ConnectionState::Closing => {
+            (ConnectionState::Closing, None) => {
                 // What waits belongs to the connection to come, not to the one that ends.
                 let authorizing = core::mem::take(&mut self.connection.authorizing);
                 self.connect(out);
                 self.connection.authorizing = authorizing;
             }
-            _ => self.connect(out),
+            (_, None) => self.connect(out),
         }
     }
 
@@ -37,13 +37,14 @@ impl Client {
         match result {
             Ok(token) => {
                 self.use_token(token);
-                match (wanted, self.connection.state) {
-                    (TokenUse::Connect, ConnectionState::Connecting)
-                        if self.connection.transport.is_none() =>
-                    {
+                match (wanted, self.connection.state, self.connection.transport) {
+                    (TokenUse::Connect, ConnectionState::Connecting, None) => {
                         self.open_transport(out);
                     }
-                    (TokenUse::Auth, ConnectionState::Connected) => self.send_auth(out),
+                    (TokenUse::Auth, ConnectionState::Connected, Some(transport)) => {
+                        self.send_auth(transport, out);
+                    }
+                    // What it was wanted for is over. It is kept for the next attempt.
                     _ => {}
                 }
             }
@@ -53,11 +54,9 @@ impl Client {
             }
             Err(error) => {
                 let error = errors::token_request_failed(error);
-                match (wanted, self.connection.state) {
+                match (wanted, self.connection.state, self.connection.transport) {
                     // RSA4c2
-                    (TokenUse::Connect, ConnectionState::Connecting)
-                        if self.connection.transport.is_none() =>
-                    {
+                    (TokenUse::Connect, ConnectionState::Connecting, None) => {
                         self.attempt_failed(error, out);
                     }
                     // RSA4c3
@@ -121,12 +120,10 @@ impl Client {
     }
 
     /// RTC8a.
-    fn send_auth(&self, out: &mut Outbox) {
-        if let Some(transport) = self.connection.established() {
-            let mut frame = ProtocolMessage::new(Action::Auth);
-            let access_token = self.connection.token.clone();
-            frame.auth = Some(Box::new(AuthDetails { access_token }));
-            out.push(Output::Send { transport, frame: Box::new(frame) });
-        }
+    fn send_auth(&self, transport: TransportId, out: &mut Outbox) {
+        let mut frame = ProtocolMessage::new(Action::Auth);
+        let access_token = self.connection.token.clone();
+        frame.auth = Some(Box::new(AuthDetails { access_token }));
+        out.push(Output::Send { transport, frame: Box::new(frame) });
     }
 }

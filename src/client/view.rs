@@ -31,6 +31,14 @@ impl Client {
         self.channels.len()
     }
 
+    /// How often the client found itself in a state that cannot be: a bug of this crate, to be
+    /// reported. It goes on as well as it can. Zero, for all that is known; a build with debug
+    /// assertions panics instead.
+    #[must_use]
+    pub fn internal_errors(&self) -> usize {
+        self.channels.dangling() + self.connection.missteps + self.operations.unmatched
+    }
+
     /// How many operations have no outcome yet.
     #[must_use]
     pub const fn pending_operations(&self) -> usize {
@@ -200,7 +208,7 @@ impl<'a> ChannelView<'a> {
     /// The members that this connection has entered, in the order in which they were first seen
     /// (RTP17).
     pub fn own_members(&self) -> impl Iterator<Item = &'a PresenceMessage> + use<'a> {
-        self.channel.presence.own.iter()
+        self.channel.presence.own.iter().map(|(_, message)| message)
     }
 
     /// How many members this connection has entered.

@@ -29,6 +29,10 @@ impl<'a> Incoming<'a> {
         Self::new(message, Inherited::default())
     }
 
+    pub(crate) const fn client_id(&self) -> &'a SmolStr {
+        self.client_id
+    }
+
     pub(crate) const fn connection_id(&self) -> &'a SmolStr {
         self.connection_id
     }

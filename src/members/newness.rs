@@ -59,7 +59,7 @@ pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
 }
 
 /// The same of the id `<frame id>:<index>`, without writing it out (TP3a).
-#[inline]
+#[inline(always)]
 pub(super) fn sequence_in_frame(
     frame_id: &str,
     index: usize,
@@ -71,7 +71,7 @@ pub(super) fn sequence_in_frame(
 }
 
 /// The number behind `connectionId:`, whether it is canonical, and what follows it.
-#[inline]
+#[inline(always)]
 fn serial<'a>(id: &'a str, connection_id: &str) -> Option<(i64, bool, &'a [u8])> {
     if connection_id.is_empty() {
         return None;
@@ -81,6 +81,7 @@ fn serial<'a>(id: &'a str, connection_id: &str) -> Option<(i64, bool, &'a [u8])>
 }
 
 /// A number of decimal digits, whether it is written without leading zeros, and what follows it.
+#[inline(always)]
 fn number(bytes: &[u8]) -> Option<(i64, bool, &[u8])> {
     let mut value: i64 = 0;
     let mut rest = bytes;

@@ -33,6 +33,7 @@ impl MemberSet {
     }
 
     /// The same of a message that need not be complete.
+    #[inline(always)]
     pub(crate) fn take_in(&mut self, incoming: &Incoming<'_>) -> bool {
         let leaves = match incoming.message.action {
             PresenceAction::Enter | PresenceAction::Present | PresenceAction::Update => false,
@@ -85,6 +86,7 @@ impl MemberSet {
         self.sweep(|record| Fate::Leaves((!record.absent).then_some(now)), &mut on_leave);
     }
 
+    #[inline(always)]
     fn update(&mut self, slot: Slot, incoming: &Incoming<'_>) -> bool {
         let Some((record, sequence)) = newer(&mut self.records, self.sync, slot, incoming) else {
             return false;

@@ -414,11 +414,12 @@ impl Checker {
                     fold.hear(message)
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
                 }
-                client::Output::Connection(change)
+                client::Output::Connection(change) => {
                     if change.previous == ConnectionState::Connected
-                        && let Some(peer) = world.clients.get(number) =>
-                {
-                    app.doubt_unheard(&peer.core);
+                        && let Some(peer) = world.clients.get(number)
+                    {
+                        app.doubt_unheard(&peer.core);
+                    }
                 }
                 client::Output::Channel { channel, change } => app.channel(channel, change.event),
                 client::Output::Warning(client::Warning::ReentryFailed {
@@ -451,6 +452,10 @@ impl Checker {
         let (Some(app), Some(peer)) = (self.apps.get(&number), world.clients.get(number)) else {
             return Ok(());
         };
+        let errors = peer.core.internal_errors();
+        if errors > 0 {
+            return Err(format!("client {number} counts {errors} internal errors"));
+        }
         for (channel, fold) in &app.folds {
             fold.compare(&peer.core, channel)
                 .map_err(|what| format!("client {number}, {channel}: {what}"))?;

@@ -4,7 +4,7 @@ use super::network::{BROKEN, End, Latency, Packet};
 use super::world::{World, client_seed, server_seed};
 use crate::client::{self, Client};
 use crate::server::{self, Server};
-use crate::wire::{ErrorInfo, Format};
+use crate::wire::{ErrorInfo, Format, codes};
 use crate::{SmolStr, TransportId, Wake};
 use alloc::vec::Vec;
 
@@ -266,7 +266,7 @@ impl World {
             self.server_input(server::Input::Closed { transport: TransportId(number) });
         }
         if tell_client {
-            let error = Some(ErrorInfo::new(80003, 400, BROKEN));
+            let error = Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, BROKEN));
             match client_end {
                 End::Opening => {
                     self.client_input(client, client::Input::TransportFailed { transport, error });

@@ -11,7 +11,7 @@ use crate::server::{
 };
 use crate::wire::{
     Action, ConnectionDetails, Data, ErrorInfo, Flags, Format, Modes, PresenceAction,
-    PresenceMessage, ProtocolMessage,
+    PresenceMessage, ProtocolMessage, codes,
 };
 use crate::{Instant, Now, OpId, SmolStr, SubscriptionId, TransportId, UnixMillis, Wake};
 use alloc::{
@@ -170,6 +170,7 @@ impl ClientDriver {
 
     fn call(&mut self, input: client::Input) {
         self.wake = self.core.handle(self.now(), input, &mut self.out);
+        assert_eq!(self.core.internal_errors(), 0);
         for output in self.out.drain() {
             match output {
                 Output::OpenTransport { transport, .. } => self.transports.push(transport),
@@ -513,7 +514,18 @@ fn presence_action(u: &mut Unstructured<'_>) -> Result<PresenceAction> {
 }
 
 fn error(u: &mut Unstructured<'_>) -> Result<ErrorInfo> {
-    let code = *u.choose(&[0, 40000, 40012, 40142, 40160, 50000, 80003, 80008, 80018, 91000])?;
+    let code = *u.choose(&[
+        0,
+        codes::BAD_REQUEST,
+        codes::INVALID_CLIENT_ID,
+        codes::TOKEN_EXPIRED,
+        codes::CAPABILITY_DENIED,
+        codes::INTERNAL_ERROR,
+        codes::CONNECTION_DISCONNECTED,
+        codes::CONNECTION_RECOVERY_FAILED,
+        codes::INVALID_CONNECTION_KEY,
+        codes::PRESENCE_WITHOUT_CLIENT_ID,
+    ])?;
     let status = *u.choose(&[0, 400, 401, 403, 500])?;
     Ok(ErrorInfo::new(code, status, "made up"))
 }

@@ -1,37 +1,24 @@
 //! A client as its application uses it.
 
-use super::trace::{Item, Reason, Trace};
-use super::world::World;
+use super::application::ask;
+use super::world::{Peer, World};
 use crate::client::{
     ChannelOptions, ChannelState, Client, ConnectionState, GetParams, Input, Outcome, Output,
     PresenceChange,
 };
 use crate::wire::{Data, ErrorInfo, PresenceAction, PresenceMessage};
 use crate::{OpId, SmolStr, SubscriptionId};
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 
-/// What an application has heard of its client.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Heard {
-    events: Vec<Output>,
-    results: BTreeMap<OpId, Result<Outcome, ErrorInfo>>,
-    /// Events are kept for the application only if it asks for them.
-    deaf: bool,
-}
-
-impl Heard {
-    pub(super) fn take_in(&mut self, output: Output) {
-        if self.deaf {
-            return;
-        }
-        if let Output::Done { op, result } = &output {
-            self.results.insert(*op, result.clone());
-        }
-        self.events.push(output);
-    }
-
-    pub(super) fn stop(&mut self) {
-        *self = Self { deaf: true, ..Self::default() };
+impl World {
+    /// A client, to use it as its application does.
+    ///
+    /// # Panics
+    ///
+    /// If there is no client of this number.
+    pub fn client(&mut self, number: usize) -> ClientHandle<'_> {
+        assert!(number < self.clients.len(), "there is no client {number}");
+        ClientHandle { world: self, number }
     }
 }
 
@@ -41,8 +28,8 @@ impl Heard {
 /// sends arrives when the world moves on.
 #[derive(Debug)]
 pub struct ClientHandle<'a> {
-    pub(super) world: &'a mut World,
-    pub(super) number: usize,
+    world: &'a mut World,
+    number: usize,
 }
 
 impl ClientHandle<'_> {
@@ -130,13 +117,13 @@ impl ClientHandle<'_> {
     /// How an operation ended, if it has.
     #[must_use]
     pub fn result(&self, op: OpId) -> Option<&Result<Outcome, ErrorInfo>> {
-        self.peer().heard.results.get(&op)
+        self.peer().application.result(op)
     }
 
     /// Takes out what the application has heard since the last time: events of the connection, of
     /// channels and of presence, and outcomes.
     pub fn events(&mut self) -> Vec<Output> {
-        core::mem::take(&mut self.world.clients[self.number].heard.events)
+        self.world.clients[self.number].application.take_events()
     }
 
     /// Takes out the presence events among [`events`](Self::events) (the others are dropped): the
@@ -190,14 +177,12 @@ impl ClientHandle<'_> {
         &self.peer().core
     }
 
-    fn peer(&self) -> &super::world::Peer {
+    fn peer(&self) -> &Peer {
         &self.world.clients[self.number]
     }
 
     fn op(&mut self, input: impl FnOnce(OpId) -> Input) -> OpId {
-        let peer = &mut self.world.clients[self.number];
-        let op = OpId(peer.next_op);
-        peer.next_op += 1;
+        let op = self.world.clients[self.number].application.next_op();
         self.input(input(op));
         op
     }
@@ -213,71 +198,4 @@ fn brief(message: &PresenceMessage) -> (PresenceAction, SmolStr, Option<SmolStr>
         _ => None,
     };
     (message.action, message.client_id.clone().unwrap_or_default(), data)
-}
-
-/// A line for what an application asks of its client.
-fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
-    let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} < {what}"));
-    match input {
-        Input::Presence { op, channel, change } => {
-            let mut item = PresenceMessage::new(change.action);
-            item.client_id.clone_from(&change.client_id);
-            item.data.clone_from(&change.data);
-            say(format_args!("{} {channel} (op {})", Item(&item), op.0));
-        }
-        Input::Attach { op, channel } => say(format_args!("attach {channel} (op {})", op.0)),
-        Input::Detach { op, channel } => say(format_args!("detach {channel} (op {})", op.0)),
-        Input::Release { op, channel } => say(format_args!("release {channel} (op {})", op.0)),
-        Input::Get { op, channel, .. } => say(format_args!("get {channel} (op {})", op.0)),
-        Input::Subscribe { op, channel, .. } => {
-            say(format_args!("subscribe {channel} (op {})", op.0));
-        }
-        Input::SetOptions { op, channel, .. } => {
-            say(format_args!("set options {channel} (op {})", op.0));
-        }
-        Input::Ping { op } => say(format_args!("ping (op {})", op.0)),
-        Input::Connect => say(format_args!("connect")),
-        Input::Close => say(format_args!("close")),
-        Input::NetworkLost => say(format_args!("network lost")),
-        Input::NetworkAvailable => say(format_args!("network available")),
-        Input::Authorize { op, .. } => say(format_args!("authorize (op {})", op.0)),
-        other => say(format_args!("{other:?}")),
-    }
-}
-
-/// A line for what a client tells its application.
-pub(super) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
-    let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} | {what}"));
-    match output {
-        Output::Connection(change) => match &change.reason {
-            Some(reason) => {
-                say(format_args!("connection {} {}", change.event.name(), Reason(reason)));
-            }
-            None => say(format_args!("connection {}", change.event.name())),
-        },
-        Output::Channel { channel, change } => {
-            let resumed = if change.resumed { " resumed" } else { "" };
-            match &change.reason {
-                Some(reason) => say(format_args!(
-                    "channel {channel} {}{resumed} {}",
-                    change.event.name(),
-                    Reason(reason)
-                )),
-                None => say(format_args!("channel {channel} {}{resumed}", change.event.name())),
-            }
-        }
-        Output::Presence { channel, message } | Output::PresenceFor { channel, message, .. } => {
-            let present = if message.action == PresenceAction::Present { "present " } else { "" };
-            say(format_args!("{channel}: {present}{}", Item(message)));
-        }
-        Output::Done { op, result: Ok(Outcome::Members(members)) } => {
-            say(format_args!("op {}: {} members", op.0, members.len()));
-        }
-        Output::Done { op, result: Ok(_) } => say(format_args!("op {}: done", op.0)),
-        Output::Done { op, result: Err(error) } => {
-            say(format_args!("op {}: failed {}", op.0, Reason(error)));
-        }
-        Output::Warning(warning) => say(format_args!("warning: {warning:?}")),
-        other => say(format_args!("{other:?}")),
-    }
 }

@@ -118,6 +118,7 @@
     reason = "options are made as users of the crate have to make them"
 )]
 
+mod application;
 mod check;
 pub mod codec;
 mod explore;

@@ -216,7 +216,7 @@ impl Runner {
         self.world.set_format(client, format_of(setup.format));
         if let Some(peer) = self.world.clients.get_mut(client) {
             // The checker hears everything; nobody else listens.
-            peer.heard.stop();
+            peer.application.stop_listening();
         }
         self.listen(client);
     }

@@ -1,12 +1,12 @@
 //! Clients, a server and a network between them, under one virtual clock.
 
-use super::handle::{ClientHandle, Heard};
+use super::application::{Application, tell};
 use super::network::{End, Lane, Latency, Link, Packet};
 use super::record::{Call, Half};
 use super::trace::{Frame, Trace};
 use crate::client::{self, Client, ClientOptions};
 use crate::server::{self, Capability, ConnectRequest, Identity, Server, ServerConfig};
-use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage, codes};
 use crate::{Instant, Now, SmolStr, TransportId, UnixMillis, Wake};
 use alloc::{
     boxed::Box, collections::BTreeMap, collections::VecDeque, format, string::String, sync::Arc,
@@ -58,8 +58,7 @@ pub(super) struct Peer {
     pub(super) unreachable: bool,
     pub(super) late_pages: bool,
     pub(super) restarts: u64,
-    pub(super) next_op: u64,
-    pub(super) heard: Heard,
+    pub(super) application: Application,
 }
 
 /// The server and its host.
@@ -161,20 +160,9 @@ impl World {
             unreachable: false,
             late_pages: false,
             restarts: 0,
-            next_op: 1,
-            heard: Heard::default(),
+            application: Application::default(),
         });
         number
-    }
-
-    /// A client, to use it as its application does.
-    ///
-    /// # Panics
-    ///
-    /// If there is no client of this number.
-    pub fn client(&mut self, number: usize) -> ClientHandle<'_> {
-        assert!(number < self.clients.len(), "there is no client {number}");
-        ClientHandle { world: self, number }
     }
 
     /// How many clients there are.
@@ -498,7 +486,7 @@ impl World {
             }
             Packet::Garbage => {
                 self.trace.line(self.now, format_args!("{name} > server garbage"));
-                let error = ErrorInfo::new(40000, 400, "not a frame");
+                let error = ErrorInfo::new(codes::BAD_REQUEST, 400, "not a frame");
                 self.server_input(server::Input::Undecodable { transport, error });
             }
             Packet::Close => {
@@ -566,9 +554,9 @@ impl World {
             output => {
                 let Some(peer) = self.clients.get_mut(number) else { return };
                 if self.trace.is_on() {
-                    super::handle::tell(&mut self.trace, now, &peer.name, &output);
+                    tell(&mut self.trace, now, &peer.name, &output);
                 }
-                peer.heard.take_in(output);
+                peer.application.take_in(output);
             }
         }
     }

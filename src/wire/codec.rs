@@ -1,6 +1,6 @@
 //! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
 
-use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, write};
+use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, codes, write};
 use alloc::{string::String, vec::Vec};
 
 /// How much one frame may make the decoder allocate.
@@ -58,7 +58,11 @@ pub enum DecodeErrorKind {
 impl From<&DecodeError> for ErrorInfo {
     /// 40009 for a frame beyond the limits, else 40000.
     fn from(error: &DecodeError) -> Self {
-        let code = if error.kind == DecodeErrorKind::TooLarge { 40009 } else { 40000 };
+        let code = if error.kind == DecodeErrorKind::TooLarge {
+            codes::MAX_MESSAGE_SIZE_EXCEEDED
+        } else {
+            codes::BAD_REQUEST
+        };
         Self::new(code, 400, alloc::format!("cannot decode frame: {error}"))
     }
 }

@@ -4,7 +4,7 @@
 //! that they are undone from the right. `base64` at the end is a matter of the format and of the
 //! codec; what remains is undone here.
 
-use super::{Data, ErrorInfo, Message, PresenceMessage, Value, text};
+use super::{Data, ErrorInfo, Message, PresenceMessage, Value, codes, text};
 use crate::SmolStr;
 use alloc::{string::String, vec::Vec};
 use base64::{
@@ -32,7 +32,7 @@ impl EncodingError {
 
 impl From<&EncodingError> for ErrorInfo {
     fn from(error: &EncodingError) -> Self {
-        Self::new(40013, 400, smol_str::format_smolstr!("{error}"))
+        Self::new(codes::INVALID_DATA_OR_ENCODING, 400, smol_str::format_smolstr!("{error}"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! An error as it travels, and as operations report it (TI1).
 
+use super::codes;
 use crate::SmolStr;
 use alloc::{boxed::Box, vec::Vec};
 
@@ -8,7 +9,7 @@ use alloc::{boxed::Box, vec::Vec};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorInfo {
-    /// The code, from the protocol's catalogue (TI3). Zero if there was none.
+    /// The code, from the protocol's catalogue (TI3): see [`codes`]. Zero if there was none.
     pub code: u32,
     /// The HTTP status code that belongs to it. Zero if there was none.
     pub status_code: u16,
@@ -41,7 +42,7 @@ impl ErrorInfo {
     /// RTN15h).
     #[must_use]
     pub const fn is_token_error(&self) -> bool {
-        self.status_code == 401 && matches!(self.code, 40140..=40149)
+        self.status_code == 401 && self.code / 10 == codes::TOKEN_ERROR_UNSPECIFIED / 10
     }
 }
 

@@ -27,6 +27,7 @@
 
 mod action;
 mod codec;
+pub mod codes;
 mod data;
 mod details;
 mod encoding;

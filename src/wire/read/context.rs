@@ -107,7 +107,8 @@ impl Context {
 fn cut(text: &mut String) {
     const LONGEST: usize = 240;
     if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
+        let end = (0..=LONGEST).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
 }

@@ -1,0 +1,115 @@
+//! Rules that the sources of the library keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module, as the path of its file without the extension, below `src`.
+type Module = String;
+
+/// Parts of the library whose files may not import each other in circles.
+const PARTS: [&str; 4] = ["client", "members", "sim", "wire"];
+
+#[test]
+fn no_module_imports_what_imports_it() {
+    for part in PARTS {
+        let imports = imports_in(part);
+        assert!(imports.len() > 3, "the modules of {part} are found");
+        let mut left: BTreeSet<&Module> = imports.keys().collect();
+        // A module that imports none of those left is in no circle.
+        while let Some(free) = left.iter().copied().find(|module| {
+            imports[*module].iter().all(|imported| imported == *module || !left.contains(imported))
+        }) {
+            left.remove(free);
+        }
+        assert!(left.is_empty(), "these modules import each other, or lie above such: {left:#?}");
+    }
+}
+
+/// A number says nothing to who reads it, and two places that mean the same code would have to
+/// agree on it by themselves.
+#[test]
+fn error_codes_are_written_by_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    PARTS.iter().for_each(|part| list(&root.join(part), &mut files));
+    let numbers = files.iter().filter(|file| {
+        let text = without_tests(file).replace([' ', '\n'], "");
+        let makes = ["ErrorInfo::new(", "Self::new("].map(|new| text.split(new).skip(1));
+        let mut arguments = makes.into_iter().flatten();
+        arguments.any(|arguments| arguments.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+
+    let codes = fs::read_to_string(root.join("wire/codes.rs")).expect("the codes can be read");
+    let codes: Vec<u32> =
+        codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
+    assert!(codes.len() > 30, "the codes are found");
+    assert!(codes.is_sorted_by(|a, b| a < b), "each code stands once and in its place: {codes:?}");
+}
+
+/// The modules of a part, each with those that it imports by their own paths. What a part's own
+/// `mod.rs` re-exports is not counted: it is the part's face to the rest.
+fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    list(&root.join(part), &mut files);
+    let modules: BTreeSet<Module> = files
+        .iter()
+        .filter(|file| file.file_stem().is_some_and(|stem| stem != "mod"))
+        .map(|file| module_of(&root, file))
+        .collect();
+    let imports = files.iter().filter(|file| modules.contains(&module_of(&root, file)));
+    let imports = imports.map(|file| {
+        let module = module_of(&root, file);
+        let text = without_tests(file);
+        let parent = module.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let named = |path: &str| {
+            let path = path.replace("::", "/");
+            let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned());
+            let mut found =
+                [Some(path.clone()), above(&path), above(&path).and_then(|p| above(&p))]
+                    .into_iter()
+                    .flatten();
+            found.find(|path| modules.contains(path))
+        };
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+        let grouped = text.split("super::{").skip(1).flat_map(|rest| {
+            let group = rest.split('}').next().unwrap_or_default();
+            group.split([',', '{']).filter_map(|path| named(&format!("{parent}::{}", path.trim())))
+        });
+        let imported = words.filter_map(|word| {
+            let word = word.trim_end_matches(':');
+            if let Some(path) = word.strip_prefix("super::") {
+                named(&format!("{parent}::{path}"))
+            } else {
+                named(word.strip_prefix("crate::")?)
+            }
+        });
+        let all = imported.chain(grouped).filter(|imported| *imported != module).collect();
+        (module.clone(), all)
+    });
+    imports.collect()
+}
+
+/// What tests import is built upon nothing else.
+fn without_tests(file: &Path) -> String {
+    let text = fs::read_to_string(file).expect("a source file can be read");
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources can be read") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            list(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn module_of(root: &Path, file: &Path) -> Module {
+    let path = file.strip_prefix(root).expect("below src").with_extension("");
+    path.to_str().expect("names are text").replace('\\', "/")
+}
