@@ -72,6 +72,11 @@ fn websockets_end_with_a_close_frame() {
 }
 
 #[test]
+fn apps_are_apart() {
+    node("interop", "apps.test.mjs", &[("FORMAT", "msgpack")]);
+}
+
+#[test]
 fn http_as_strangers_meet_it() {
     node("interop", "http.test.mjs", &[]);
 }

@@ -1,23 +1,22 @@
-//! API keys, and what they and the tokens made with them allow.
+//! The API keys of an app, and what they and the tokens made with them allow.
 
 use crate::{
     jwt::{self, Claims},
+    patterns::{self, Patterns},
     problem::error,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use presence_proto::{
     UnixMillis,
-    server::{Capability, Identity, Operations},
+    server::{Capability, Identity},
     wire::ErrorInfo,
 };
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt::Write as _,
-    fs, io,
-    path::Path,
+    collections::{HashMap, HashSet, VecDeque},
+    fmt::{Display, Write as _},
     sync::{Arc, Mutex},
 };
 
@@ -27,20 +26,22 @@ const DEFAULT_TTL: i64 = 60 * 60 * 1000;
 const MAX_TTL: i64 = 24 * 60 * 60 * 1000;
 /// How old or how far ahead a signed request may be, in milliseconds.
 const REQUEST_AGE: i64 = 15 * 60 * 1000;
-/// How many signed requests are remembered so that none is used twice.
+/// How many signed requests of a key are remembered so that none is used twice.
 const REMEMBERED_REQUESTS: usize = 100_000;
 
-/// The keys of this server.
+/// The keys of an app, by their names. A name has the form `app.key`.
 pub(crate) struct Keys {
+    app: String,
     keys: HashMap<String, Key>,
-    used: Mutex<UsedRequests>,
 }
 
-struct Key {
+/// A key: its secret, and what it allows.
+pub(crate) struct Key {
     secret: String,
     capability: Arc<Capability>,
     /// The capability as it was given, to be told in token details.
     capability_text: String,
+    used: Mutex<UsedRequests>,
 }
 
 /// What credentials allow.
@@ -50,17 +51,6 @@ pub(crate) struct Grant {
     pub(crate) capability: Arc<Capability>,
     pub(crate) expires: Option<UnixMillis>,
 }
-
-/// A key as it stands in a file of keys.
-#[derive(Deserialize)]
-struct KeyEntry {
-    name: String,
-    secret: String,
-    capability: Option<Patterns>,
-}
-
-/// Patterns of channel names, each with the operations that it allows.
-type Patterns = BTreeMap<String, Vec<String>>;
 
 /// A request for a token. Signed by `mac`, or made by somebody who has the key.
 #[derive(Debug, Deserialize)]
@@ -110,29 +100,14 @@ pub(crate) struct TokenDetails {
 }
 
 impl Keys {
-    /// The keys of the command line and of a file.
-    ///
-    /// # Errors
-    ///
-    /// A key is malformed, or the file cannot be read.
-    pub(crate) fn new(given: &[String], file: Option<&Path>) -> io::Result<Self> {
-        let mut keys = HashMap::new();
-        for key in given {
-            let (name, secret) = key
-                .split_once(':')
-                .filter(|(name, secret)| !name.is_empty() && !secret.is_empty())
-                .ok_or_else(|| io::Error::other("a key has the form NAME:SECRET"))?;
-            keys.insert(name.to_owned(), Key::new(secret.to_owned(), None));
-        }
-        if let Some(file) = file {
-            let entries: Vec<KeyEntry> = fs::read(file)
-                .and_then(|text| Ok(serde_json::from_slice(&text)?))
-                .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
-            for KeyEntry { name, secret, capability } in entries {
-                keys.insert(name, Key::new(secret, capability));
-            }
-        }
-        Ok(Self { keys, used: Mutex::default() })
+    /// None yet.
+    pub(crate) fn of_app(app: &str) -> Self {
+        Self { app: app.to_owned(), keys: HashMap::new() }
+    }
+
+    /// Adds a key. False if there is one of this name.
+    pub(crate) fn add(&mut self, name: String, key: Key) -> bool {
+        self.keys.insert(name, key).is_none()
     }
 
     /// What a whole key, `name:secret`, allows: any client id.
@@ -150,12 +125,13 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// 40142 if it has expired, 40144 if it is no token of a key of this server.
+    /// 40102 if it is of another app, 40142 if it has expired, 40144 if it is no token of a key of
+    /// this app.
     pub(crate) fn token(&self, token: &str, now: UnixMillis) -> Result<Grant, ErrorInfo> {
-        let no_token = |why: &dyn std::fmt::Display| {
-            error(40144, 401, format!("The token cannot be verified: {why}"))
-        };
         let name = jwt::key_name(token).map_err(|e| no_token(&e))?;
+        if app_of(&name).is_some_and(|app| app != self.app) {
+            return Err(error(40102, 401, "The token is of another app"));
+        }
         let key = self.keys.get(&name).ok_or_else(|| no_token(&"no such key"))?;
         let claims = jwt::verify(token, &key.secret).map_err(|e| no_token(&e))?;
         let expires = claims.exp.saturating_mul(1000);
@@ -164,7 +140,7 @@ impl Keys {
         }
         let capability = match &claims.capability {
             None => Arc::clone(&key.capability),
-            Some(text) => Arc::new(key.narrowed(&parse(text)?)),
+            Some(text) => Arc::new(key.narrowed(&patterns::parse(text)?)),
         };
         Ok(Grant {
             identity: Identity::from_client_id(claims.client_id.as_deref()),
@@ -208,7 +184,7 @@ impl Keys {
         let asked = match &request.capability {
             None => None,
             Some(CapabilityField::Text(text)) if text.is_empty() => None,
-            Some(CapabilityField::Text(text)) => Some((parse(text)?, text.clone())),
+            Some(CapabilityField::Text(text)) => Some((patterns::parse(text)?, text.clone())),
             Some(CapabilityField::Object(patterns)) => {
                 Some((patterns.clone(), serde_json::json!(patterns).to_string()))
             }
@@ -243,12 +219,11 @@ impl Keys {
     }
 
     fn key(&self, key: &str) -> Result<(&str, &Key), ErrorInfo> {
-        let invalid = || error(40101, 401, "No such key");
-        let (name, secret) = key.split_once(':').ok_or_else(invalid)?;
-        let (name, known) = self.keys.get_key_value(name).ok_or_else(invalid)?;
+        let (name, secret) = key.split_once(':').ok_or_else(no_such_key)?;
+        let (name, known) = self.keys.get_key_value(name).ok_or_else(no_such_key)?;
         // Compared by their keyed hashes, so that the time taken tells nothing.
         let expected = mac(&known.secret)?.chain_update(&known.secret).finalize().into_bytes();
-        mac(&known.secret)?.chain_update(secret).verify(&expected).map_err(|_| invalid())?;
+        mac(&known.secret)?.chain_update(secret).verify(&expected).map_err(|_| no_such_key())?;
         Ok((name, known))
     }
 
@@ -259,7 +234,7 @@ impl Keys {
         now: UnixMillis,
     ) -> Result<&Key, ErrorInfo> {
         let invalid = || error(40101, 401, "The signature of the token request is wrong");
-        let key = self.keys.get(name).ok_or_else(|| error(40101, 401, "No such key"))?;
+        let key = self.keys.get(name).ok_or_else(no_such_key)?;
         let given = request.mac.as_deref().ok_or_else(invalid)?;
         let given = STANDARD.decode(given).map_err(|_| invalid())?;
         let signed = request.signed_text(name);
@@ -269,25 +244,26 @@ impl Keys {
         if (now.as_millis() - timestamp).abs() > REQUEST_AGE {
             return Err(error(40104, 401, "The token request is too old, or from the future"));
         }
-        let fresh = self.used.lock().is_ok_and(|mut used| used.insert(signed, now));
+        let fresh = key.used.lock().is_ok_and(|mut used| used.insert(&signed, now));
         if fresh { Ok(key) } else { Err(error(40105, 401, "The token request was used before")) }
     }
 }
 
 impl Key {
-    fn new(secret: String, capability: Option<Patterns>) -> Self {
-        match capability {
-            None => Self {
-                secret,
-                capability: Arc::new(Capability::all()),
-                capability_text: r#"{"[*]*":["*"]}"#.to_owned(),
-            },
-            Some(patterns) => Self {
-                secret,
-                capability: Arc::new(capability_of(&patterns)),
-                capability_text: serde_json::json!(patterns).to_string(),
-            },
-        }
+    /// A key that allows all, or what the patterns say.
+    pub(crate) fn new(secret: String, capability: Option<Patterns>) -> Self {
+        let (capability, capability_text) = match capability {
+            None => (Capability::all(), r#"{"[*]*":["*"]}"#.to_owned()),
+            Some(patterns) => {
+                (patterns::capability(&patterns), serde_json::json!(patterns).to_string())
+            }
+        };
+        let capability = Arc::new(capability);
+        Self { secret, capability, capability_text, used: Mutex::default() }
+    }
+
+    pub(crate) fn has_secret(&self) -> bool {
+        !self.secret.is_empty()
     }
 
     /// Whether anything can be left of a capability that somebody with this key hands on. Of a
@@ -298,13 +274,13 @@ impl Key {
                 true => self.capability.anywhere(),
                 false => self.capability.on(pattern),
             };
-            own.intersects(operations(names))
+            own.intersects(patterns::operations(names))
         })
     }
 
     /// What is left of a capability that somebody with this key hands on.
     fn narrowed(&self, patterns: &Patterns) -> Capability {
-        capability_of(patterns).within(Arc::clone(&self.capability))
+        patterns::capability(patterns).within(Arc::clone(&self.capability))
     }
 }
 
@@ -353,28 +329,27 @@ impl Loose {
     }
 }
 
-/// The signed requests that were used and are not yet too old to be used again.
+/// The signed requests that were used and are not yet too old to be used again, by their digests.
 #[derive(Default)]
 struct UsedRequests {
-    seen: HashMap<String, ()>,
-    order: VecDeque<(UnixMillis, String)>,
+    seen: HashSet<[u8; 32]>,
+    order: VecDeque<(UnixMillis, [u8; 32])>,
 }
 
 impl UsedRequests {
     /// False if it was used before, or if there are too many to remember.
-    fn insert(&mut self, request: String, now: UnixMillis) -> bool {
-        while let Some((used, _)) = self.order.front()
+    fn insert(&mut self, signed: &str, now: UnixMillis) -> bool {
+        while let Some((used, digest)) = self.order.front()
             && now.as_millis() - used.as_millis() > 2 * REQUEST_AGE
         {
-            if let Some((_, request)) = self.order.pop_front() {
-                self.seen.remove(&request);
-            }
+            self.seen.remove(digest);
+            self.order.pop_front();
         }
-        if self.seen.len() >= REMEMBERED_REQUESTS || self.seen.insert(request.clone(), ()).is_some()
-        {
+        let digest = Sha256::digest(signed).into();
+        if self.seen.len() >= REMEMBERED_REQUESTS || !self.seen.insert(digest) {
             return false;
         }
-        self.order.push_back((now, request));
+        self.order.push_back((now, digest));
         true
     }
 }
@@ -383,32 +358,41 @@ fn mac(secret: &str) -> Result<Hmac<Sha256>, ErrorInfo> {
     Hmac::new_from_slice(secret.as_bytes()).map_err(|_| error(50000, 500, "Unusable secret"))
 }
 
-fn parse(capability: &str) -> Result<Patterns, ErrorInfo> {
-    serde_json::from_str(capability)
-        .map_err(|_| error(40000, 400, "The capability is not of the right form"))
+/// The app of a key: what is before the dot of its name, if the name has the form `app.key`.
+pub(crate) fn app_of(name: &str) -> Option<&str> {
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let (app, key) = name.split_once('.')?;
+    (is_plain(app) && is_plain(key)).then_some(app)
 }
 
-fn capability_of(patterns: &Patterns) -> Capability {
-    patterns.iter().fold(Capability::none(), |capability, (pattern, names)| {
-        capability.allow(pattern.as_str(), operations(names))
-    })
+pub(crate) fn no_credentials() -> ErrorInfo {
+    error(40101, 401, "Neither a key nor a token was given")
 }
 
-fn operations(names: &[String]) -> Operations {
-    names.iter().map(|name| Operations::named(name)).collect()
+pub(crate) fn no_such_key() -> ErrorInfo {
+    error(40101, 401, "No such key")
+}
+
+pub(crate) fn no_token(why: &dyn Display) -> ErrorInfo {
+    error(40144, 401, format!("The token cannot be verified: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use presence_proto::server::Operations;
 
     const NOW: UnixMillis = UnixMillis::from_millis(1_700_000_000_000);
 
     fn keys() -> Keys {
         jwt::install();
-        let mut keys = Keys::new(&["app.all:secret".to_owned()], None).unwrap();
-        let patterns = parse(r#"{"room:*":["presence","subscribe"]}"#).unwrap();
-        keys.keys.insert("app.room".to_owned(), Key::new("other".to_owned(), Some(patterns)));
+        let mut keys = Keys::of_app("app");
+        let patterns = patterns::parse(r#"{"room:*":["presence","subscribe"]}"#).unwrap();
+        assert!(keys.add("app.all".to_owned(), Key::new("secret".to_owned(), None)));
+        assert!(keys.add("app.room".to_owned(), Key::new("other".to_owned(), Some(patterns))));
         keys
     }
 

@@ -24,9 +24,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,
 
-    /// An API key that may do everything; may be given several times. With a key of your own
-    /// there is no development key.
-    #[arg(long = "key", value_name = "NAME:SECRET")]
+    /// An API key that may do everything; may be given several times. Keys of the same app share
+    /// its channels; those of different apps share nothing. With a key of your own there is no
+    /// development key.
+    #[arg(long = "key", value_name = "APP.KEY:SECRET")]
     pub(crate) keys: Vec<String>,
 
     /// A JSON file of API keys: [{"name": "app.key", "secret": "…", "capability": {"room:*":
