@@ -1,7 +1,10 @@
 //! The file that the durable histories of all apps are in.
 
-use crate::store::{DIVIDER, Store, TABLES};
-use redb::{ReadableDatabase, TableDefinition, TableHandle};
+use crate::{
+    private,
+    store::{DIVIDER, Store, TABLES},
+};
+use redb::{ReadableDatabase, TableDefinition, TableHandle, backends::FileBackend};
 use std::{collections::BTreeSet, error::Error, path::Path, sync::Arc};
 
 /// The file.
@@ -10,6 +13,9 @@ pub(crate) struct Database(Arc<redb::Database>);
 
 impl Database {
     /// Opens the file, or makes it, for these apps. `cache` is in bytes.
+    ///
+    /// It holds the secrets that connection keys are made with, and who was where. There is no other
+    /// file beside it.
     ///
     /// A file from before apps were kept apart belongs to the app, if there is but one.
     ///
@@ -21,7 +27,8 @@ impl Database {
         cache: usize,
         apps: &[&str],
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        Self::new(builder(cache).create(path)?, apps)
+        let file = FileBackend::new(private::open_or_create(path)?)?;
+        Self::new(builder(cache).create_with_backend(file)?, apps)
     }
 
     fn new(database: redb::Database, apps: &[&str]) -> Result<Self, Box<dyn Error + Send + Sync>> {

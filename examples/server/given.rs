@@ -3,10 +3,10 @@
 use crate::{
     fields::{self, Fields},
     keys::{self, Key, Keys},
-    patterns,
+    patterns, private,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// The keys, by the names of their apps.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn read(
     }
     if let Some(file) = file {
         let of_file = |what: String| format!("{}: {what}", file.display());
-        let text = fs::read(file).map_err(|error| of_file(error.to_string()))?;
+        let text = private::read(file).map_err(|error| of_file(error.to_string()))?;
         for (name, key) in entries(&text).map_err(of_file)? {
             add(&name, key).map_err(of_file)?;
         }
@@ -76,6 +76,7 @@ fn key(entry: Value) -> Result<(String, Key), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn refused(given: &[&str], file: Option<&str>) -> String {
         let given: Vec<String> = given.iter().map(|key| (*key).to_owned()).collect();

@@ -26,6 +26,7 @@ mod operator;
 mod options;
 mod page;
 mod patterns;
+mod private;
 mod problem;
 mod query;
 mod rest;

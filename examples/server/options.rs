@@ -26,7 +26,8 @@ pub(crate) struct Options {
 
     /// An API key that may do everything; may be given several times. Keys of the same app share
     /// its channels; those of different apps share nothing. With a key of your own there is no
-    /// development key.
+    /// development key. Other users of this machine can see it: a file of --keys need not be theirs
+    /// to read.
     #[arg(long = "key", value_name = "APP.KEY:SECRET")]
     pub(crate) keys: Vec<String>,
 
