@@ -77,6 +77,11 @@ fn apps_are_apart() {
 }
 
 #[test]
+fn tokens_are_good_when_they_say_so_and_errors_are_in_our_words() {
+    node("interop", "tokens.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
 fn http_as_strangers_meet_it() {
     node("interop", "http.test.mjs", &[]);
 }

@@ -15,6 +15,7 @@ use presence_proto::{
     wire::ErrorInfo,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tracing::error;
 
 /// An app.
 pub(crate) struct App {
@@ -50,9 +51,12 @@ impl App {
         let Some(store) = self.store.clone() else {
             return self.ask(move |server| server.history(&channel, &query)).await?;
         };
-        tokio::task::spawn_blocking(move || store.history(&channel, &query))
-            .await
-            .map_err(|failure| error(50000, 500, failure.to_string()))?
+        tokio::task::spawn_blocking(move || store.history(&channel, &query)).await.map_err(
+            |failure| {
+                error!("the history cannot be read: {failure}");
+                error(50000, 500, "The history cannot be read")
+            },
+        )?
     }
 }
 

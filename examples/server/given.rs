@@ -141,7 +141,7 @@ mod tests {
             (r#"[{"name": "a.k", "secret": 1}]"#, "key number 1: secret is not text"),
             (
                 r#"[{"name": "a.k", "secret": "1", "capability": {"room": "*"}}]"#,
-                r#"key number 1: the capability is not of the form {"CHANNEL": ["OPERATION"]}"#,
+                r#"key number 1: The capability is not of the form {"CHANNEL": ["OPERATION"]}"#,
             ),
         ] {
             let told = refused(&[], Some(text));

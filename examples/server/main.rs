@@ -35,6 +35,8 @@ mod socket;
 mod stop;
 mod store;
 mod stream;
+mod token_request;
+mod values;
 
 use crate::{
     apps::{App, Apps},

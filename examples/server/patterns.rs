@@ -17,7 +17,7 @@ pub(crate) type Patterns = BTreeMap<String, Vec<String>>;
 ///
 /// It has another form.
 pub(crate) fn of(value: Value) -> Result<Patterns, String> {
-    let malformed = || r#"the capability is not of the form {"CHANNEL": ["OPERATION"]}"#.to_owned();
+    let malformed = || r#"The capability is not of the form {"CHANNEL": ["OPERATION"]}"#.to_owned();
     serde_json::from_value(value).map_err(|_| malformed())
 }
 
@@ -28,9 +28,14 @@ pub(crate) fn of(value: Value) -> Result<Patterns, String> {
 /// 40000 if it has another form.
 pub(crate) fn parse(text: &str) -> Result<Patterns, ErrorInfo> {
     fields::json(text.as_bytes())
-        .map_err(|what| format!("the capability is {what}"))
+        .map_err(|what| format!("The capability is {what}"))
         .and_then(of)
         .map_err(|what| error(40000, 400, what))
+}
+
+/// The JSON text of patterns.
+pub(crate) fn text(patterns: &Patterns) -> String {
+    serde_json::json!(patterns).to_string()
 }
 
 /// What patterns allow.

@@ -1,7 +1,6 @@
 //! Files that hold secrets: they are for their owner alone.
 
 use std::{fs::File, io, path::Path};
-use tracing::warn;
 
 /// Opens a file that is read and written, or makes one that nobody else can open, however the
 /// process is set up to make files. Warns if there is one that others can open.
@@ -31,7 +30,7 @@ fn warn_if_open(path: &Path, file: &File) -> io::Result<()> {
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & 0o066 != 0 {
         let path = path.display();
-        warn!(
+        tracing::warn!(
             "{path} holds secrets and is not for its owner alone (mode {mode:04o}): chmod 600 {path}"
         );
     }

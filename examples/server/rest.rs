@@ -4,16 +4,16 @@ use crate::{
     Service,
     apps::App,
     credentials::{Credentials, is_secret},
-    headers,
+    fields, headers,
     host::Handle,
-    keys::{self, TokenRequest},
-    metrics,
+    keys, metrics,
     operator::{self, Readers},
     page,
     problem::{self, Problem, error},
     query::{Pairs, last, number},
     slots,
     socket::{self, Sizes},
+    token_request::TokenRequest,
 };
 use axum::{
     Router,
@@ -32,7 +32,8 @@ use presence_proto::{
     server::{ConnectRequest, Direction, HistoryQuery, Operations, PresenceQuery},
     wire::{ErrorInfo, Format, PresenceMessage},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
@@ -149,7 +150,7 @@ async fn root(
         Ok(upgrade) => upgrade,
         Err(_) if !headers.contains_key(header::UPGRADE) => return page::index().into_response(),
         Err(rejection) => {
-            let error = error(40000, 400, format!("This opens no WebSocket: {rejection}"));
+            let error = error(40000, 400, no_upgrade(&rejection));
             let problem = Accept::of(&headers, &params).problem(error);
             let version = [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
             return (version, problem).into_response();
@@ -183,6 +184,20 @@ async fn root(
             Err(error) => socket::refuse(socket, format, error, untold).await,
         }
     })
+}
+
+/// What is missing in a request that is to open a WebSocket.
+fn no_upgrade(rejection: &WebSocketUpgradeRejection) -> String {
+    use WebSocketUpgradeRejection as Rejection;
+    let missing = match rejection {
+        Rejection::MethodNotGet(_) => "the method GET",
+        Rejection::InvalidConnectionHeader(_) => "the header Connection: upgrade",
+        Rejection::InvalidUpgradeHeader(_) => "the header Upgrade: websocket",
+        Rejection::InvalidWebSocketVersionHeader(_) => "the header Sec-WebSocket-Version: 13",
+        Rejection::WebSocketKeyHeaderMissing(_) => "the header Sec-WebSocket-Key",
+        _ => "a connection that can be upgraded",
+    };
+    format!("This opens no WebSocket: {missing} is missing")
 }
 
 /// Who opens a WebSocket, of which app, and what it wants (RTN2).
@@ -219,7 +234,7 @@ async fn request_token(
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers, &params);
     let issue = || {
-        let request: TokenRequest = decode_body(&headers, &body)?;
+        let request = TokenRequest::of(decode_body(&headers, &body)?)?;
         let basic = Credentials::of(&headers, &params).and_then(|credentials| match credentials {
             Credentials::Key(key) => Some(key),
             Credentials::Token(_) => None,
@@ -322,14 +337,15 @@ fn permit<'a>(
     }
 }
 
-fn decode_body<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ErrorInfo> {
+/// The value that a request's body is.
+fn decode_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ErrorInfo> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let decoded = if content_type == Some(b"application/x-msgpack") {
-        rmp_serde::from_slice(body).map_err(|e| e.to_string())
+        fields::message_pack(body)
     } else {
-        serde_json::from_slice(body).map_err(|e| e.to_string())
+        fields::json(body)
     };
-    decoded.map_err(|why| error(40001, 400, format!("The body cannot be understood: {why}")))
+    decoded.map_err(|what| error(40001, 400, format!("The body is {what}")))
 }
 
 /// Links to the first page, this one and the next, relative to the request's own path.

@@ -10,6 +10,7 @@ use presence_proto::{
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::{ops::Bound, sync::Arc};
+use tracing::error;
 
 /// Between the name of an app, which has none, and that of a table.
 pub(crate) const DIVIDER: char = '/';
@@ -195,8 +196,10 @@ impl Store {
             Some(serial) => u64::from_str_radix(serial, 16)
                 .map_err(|_| error(40003, 400, "The serial is malformed"))?,
         };
-        self.page(channel, query, until)
-            .map_err(|failure| error(50000, 500, format!("The history cannot be read: {failure}")))
+        self.page(channel, query, until).map_err(|failure| {
+            error!("the history cannot be read: {failure}");
+            error(50000, 500, "The history cannot be read")
+        })
     }
 
     fn page(

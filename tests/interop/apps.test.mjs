@@ -2,28 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Action, KEY, SERVER, ask, attached, close, connect, realtime, rest, startServer, startServerUnder, watch } from './harness.mjs';
+import { Action, KEY, SERVER, ask, attached, close, connect, jwt, realtime, rest, startServer, startServerUnder, watch } from './harness.mjs';
 
 // KEY is of the app `test`.
 const SAME = 'test.other:secret-of-another-key';
 const OTHER = 'other.key:secret-of-another-app';
 const BOTH = ['--key', SAME, '--key', OTHER];
 
-const b64 = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
-
-/// A token of a key.
-function tokenOf(key, claims = {}) {
-  const [kid, secret] = key.split(':');
-  const now = Math.floor(Date.now() / 1000);
-  const signed = `${b64({ typ: 'JWT', alg: 'HS256', kid })}.${b64({ iat: now, exp: now + 3600, ...claims })}`;
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
-}
+/// A token of a key, good for an hour.
+const tokenOf = (key, claims) => jwt(key, { exp: Math.floor(Date.now() / 1000) + 3600, ...claims });
 
 const members = async (port, channel, key) => {
   const { items } = await rest(port, { key }).channels.get(channel).presence.get();

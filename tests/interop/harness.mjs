@@ -2,6 +2,7 @@
 
 import * as Ably from 'ably';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
@@ -40,6 +41,13 @@ export async function startServerUnder(command, ...options) {
     return exited;
   };
   return { port, metricsPort, process: child, said: () => log, stop };
+}
+
+/// A token with these claims, signed with a key.
+export function jwt(key, claims) {
+  const [kid, secret] = key.split(':');
+  const signed = [{ typ: 'JWT', alg: 'HS256', kid }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
 /// Options that point the library at `port` of this machine.
