@@ -2,13 +2,13 @@
 
 mod rig;
 
+use core::time::Duration;
 use presence_proto::server::{Direction, HistoryConfig, HistoryQuery, PresenceQuery, ServerConfig};
 use presence_proto::{SmolStr, TransportId};
 use proptest::prelude::*;
 use rig::server::{CHANNEL, Rig, event};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// What happens between two pages.
 #[derive(Clone, Copy, Debug)]

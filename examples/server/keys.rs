@@ -459,7 +459,7 @@ mod tests {
         ]
         .map(part);
         let no_jwt = "it is not a JWT that is signed with HS256";
-        let header = jsonwebtoken::decode_header(&format!("{good}.e30.AAAA")).unwrap();
+        let header = jsonwebtoken::decode_header(format!("{good}.e30.AAAA")).unwrap();
         let secret = jsonwebtoken::EncodingKey::from_secret(b"secret");
         let list = jsonwebtoken::encode(&header, &[1], &secret).unwrap();
         for (token, why) in [

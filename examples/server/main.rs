@@ -231,6 +231,7 @@ fn start(
 /// The settings of a core, as the options want them.
 fn config(options: &Options) -> ServerConfig {
     let mut config = ServerConfig::default();
+    config.limits.connections = options.max_app_connections;
     config.limits.members_per_channel = options.max_members;
     config
 }

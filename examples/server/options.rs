@@ -58,6 +58,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) max_connections: usize,
 
+    /// The most connections of one app, those included that can still be resumed.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = values::whole(1..=usize::MAX))]
+    pub(crate) max_app_connections: usize,
+
     /// The most members of a channel.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_members: usize,

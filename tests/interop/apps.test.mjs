@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { WebSocket } from 'ws';
 import { Action, KEY, SERVER, ask, attached, close, connect, jwt, realtime, rest, startServer, startServerUnder, watch } from './harness.mjs';
 
 // KEY is of the app `test`.
@@ -16,6 +17,14 @@ const BOTH = ['--key', SAME, '--key', OTHER];
 
 /// A token of a key, good for an hour.
 const tokenOf = (key, claims) => jwt(key, { exp: Math.floor(Date.now() / 1000) + 3600, ...claims });
+
+/// The first frame of a connection, whatever it is.
+async function bare(port, params) {
+  const peer = new WebSocket(`ws://127.0.0.1:${port}/?${new URLSearchParams({ v: 6, format: 'json', ...params })}`);
+  const [frame] = await once(peer, 'message');
+  peer.terminate();
+  return JSON.parse(frame);
+}
 
 const members = async (port, channel, key) => {
   const { items } = await rest(port, { key }).channels.get(channel).presence.get();
@@ -133,6 +142,16 @@ test('the limits of a channel are those of its app', async () => {
   await assert.rejects(two.channels.get('full').presence.enter(), { code: 91003 });
   await other.channels.get('full').presence.enter();
   await close(one, two, other);
+  await server.stop();
+});
+
+test('an app has connections of its own, and can take none of those of another', async () => {
+  const server = await startServer(...BOTH, '--max-app-connections', '2');
+  const mine = [await connect(server.port), await connect(server.port, { key: SAME })];
+  const refused = await bare(server.port, { key: KEY });
+  assert.deepEqual([refused.action, refused.error.code], [Action.DISCONNECTED, 50003]);
+  const others = [await connect(server.port, { key: OTHER }), await connect(server.port, { key: OTHER })];
+  for (const { peer } of [...mine, ...others]) peer.terminate();
   await server.stop();
 });
 
