@@ -72,6 +72,16 @@ fn websockets_end_with_a_close_frame() {
 }
 
 #[test]
+fn apps_are_apart() {
+    node("interop", "apps.test.mjs", &[("FORMAT", "msgpack")]);
+}
+
+#[test]
+fn tokens_are_good_when_they_say_so_and_errors_are_in_our_words() {
+    node("interop", "tokens.test.mjs", &[("FORMAT", "json")]);
+}
+
+#[test]
 fn http_as_strangers_meet_it() {
     node("interop", "http.test.mjs", &[]);
 }

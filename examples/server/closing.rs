@@ -51,14 +51,14 @@ pub(crate) fn because(error: &ErrorInfo) -> CloseFrame {
 /// How the peer violated the WebSocket protocol. None if it did not: it is gone.
 pub(crate) fn violation(error: &axum::Error) -> Option<CloseFrame> {
     let error = std::error::Error::source(error)?.downcast_ref::<Error>()?;
-    let code = match error {
-        Error::Capacity(_) => close_code::SIZE,
-        Error::Utf8(_) => close_code::INVALID,
+    let (code, reason) = match error {
+        Error::Capacity(_) => (close_code::SIZE, "The message is too long"),
+        Error::Utf8(_) => (close_code::INVALID, "The text is not UTF-8"),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
-        Error::Protocol(_) => close_code::PROTOCOL,
+        Error::Protocol(_) => (close_code::PROTOCOL, "The WebSocket protocol is violated"),
         _ => return None,
     };
-    Some(frame(code, &error.to_string()))
+    Some(frame(code, reason))
 }
 
 #[cfg(test)]

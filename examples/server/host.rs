@@ -1,4 +1,4 @@
-//! The task that owns the presence core.
+//! The task that owns the presence core of an app.
 //!
 //! Everything that happens reaches it as a [`Command`], in one queue; what the core wants done goes
 //! out to the connections' send queues. With a store, the events of a whole batch of commands are

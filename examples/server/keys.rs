@@ -1,46 +1,47 @@
-//! API keys, and what they and the tokens made with them allow.
+//! The API keys of an app, and what they and the tokens made with them allow.
 
 use crate::{
     jwt::{self, Claims},
+    patterns::{self, Patterns},
     problem::error,
+    token_request::{TokenRequest, UsedRequests},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use presence_proto::{
     UnixMillis,
-    server::{Capability, Identity, Operations},
+    server::{Capability, Identity},
     wire::ErrorInfo,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::Sha256;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt::Write as _,
-    fs, io,
-    path::Path,
+    collections::HashMap,
+    fmt::Display,
     sync::{Arc, Mutex},
 };
+use tracing::error;
 
 /// How long a token lives that does not say so, in milliseconds.
 const DEFAULT_TTL: i64 = 60 * 60 * 1000;
 /// How long a token may live, in milliseconds.
 const MAX_TTL: i64 = 24 * 60 * 60 * 1000;
-/// How old or how far ahead a signed request may be, in milliseconds.
-const REQUEST_AGE: i64 = 15 * 60 * 1000;
-/// How many signed requests are remembered so that none is used twice.
-const REMEMBERED_REQUESTS: usize = 100_000;
+/// How far ahead of this clock that of whoever makes a token may be, in milliseconds.
+const LEEWAY: i64 = 60 * 1000;
 
-/// The keys of this server.
+/// The keys of an app, by their names. A name has the form `app.key`.
 pub(crate) struct Keys {
+    app: String,
     keys: HashMap<String, Key>,
-    used: Mutex<UsedRequests>,
 }
 
-struct Key {
+/// A key: its secret, and what it allows.
+pub(crate) struct Key {
     secret: String,
     capability: Arc<Capability>,
     /// The capability as it was given, to be told in token details.
     capability_text: String,
+    used: Mutex<UsedRequests>,
 }
 
 /// What credentials allow.
@@ -49,51 +50,6 @@ pub(crate) struct Grant {
     pub(crate) identity: Identity,
     pub(crate) capability: Arc<Capability>,
     pub(crate) expires: Option<UnixMillis>,
-}
-
-/// A key as it stands in a file of keys.
-#[derive(Deserialize)]
-struct KeyEntry {
-    name: String,
-    secret: String,
-    capability: Option<Patterns>,
-}
-
-/// Patterns of channel names, each with the operations that it allows.
-type Patterns = BTreeMap<String, Vec<String>>;
-
-/// A request for a token. Signed by `mac`, or made by somebody who has the key.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TokenRequest {
-    key_name: Option<String>,
-    #[serde(default)]
-    ttl: Loose,
-    #[serde(default)]
-    capability: Option<CapabilityField>,
-    client_id: Option<String>,
-    #[serde(default)]
-    timestamp: Loose,
-    nonce: Option<String>,
-    mac: Option<String>,
-}
-
-/// A whole number that may be absent, or be text.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum Loose {
-    Number(i64),
-    Text(String),
-    #[default]
-    Absent,
-}
-
-/// A capability as JSON text, as it is signed, or as an object.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum CapabilityField {
-    Text(String),
-    Object(Patterns),
 }
 
 /// A token, and what it is good for.
@@ -110,29 +66,14 @@ pub(crate) struct TokenDetails {
 }
 
 impl Keys {
-    /// The keys of the command line and of a file.
-    ///
-    /// # Errors
-    ///
-    /// A key is malformed, or the file cannot be read.
-    pub(crate) fn new(given: &[String], file: Option<&Path>) -> io::Result<Self> {
-        let mut keys = HashMap::new();
-        for key in given {
-            let (name, secret) = key
-                .split_once(':')
-                .filter(|(name, secret)| !name.is_empty() && !secret.is_empty())
-                .ok_or_else(|| io::Error::other("a key has the form NAME:SECRET"))?;
-            keys.insert(name.to_owned(), Key::new(secret.to_owned(), None));
-        }
-        if let Some(file) = file {
-            let entries: Vec<KeyEntry> = fs::read(file)
-                .and_then(|text| Ok(serde_json::from_slice(&text)?))
-                .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
-            for KeyEntry { name, secret, capability } in entries {
-                keys.insert(name, Key::new(secret, capability));
-            }
-        }
-        Ok(Self { keys, used: Mutex::default() })
+    /// None yet.
+    pub(crate) fn of_app(app: &str) -> Self {
+        Self { app: app.to_owned(), keys: HashMap::new() }
+    }
+
+    /// Adds a key. False if there is one of this name.
+    pub(crate) fn add(&mut self, name: String, key: Key) -> bool {
+        self.keys.insert(name, key).is_none()
     }
 
     /// What a whole key, `name:secret`, allows: any client id.
@@ -150,26 +91,24 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// 40142 if it has expired, 40144 if it is no token of a key of this server.
+    /// 40102 if it is of another app, 40142 if it has expired, 40144 if it is no token of a key of
+    /// this app, is not good yet or is so for too long, 40000 for a bad capability.
     pub(crate) fn token(&self, token: &str, now: UnixMillis) -> Result<Grant, ErrorInfo> {
-        let no_token = |why: &dyn std::fmt::Display| {
-            error(40144, 401, format!("The token cannot be verified: {why}"))
-        };
         let name = jwt::key_name(token).map_err(|e| no_token(&e))?;
+        if app_of(&name).is_some_and(|app| app != self.app) {
+            return Err(error(40102, 401, "The token is of another app"));
+        }
         let key = self.keys.get(&name).ok_or_else(|| no_token(&"no such key"))?;
         let claims = jwt::verify(token, &key.secret).map_err(|e| no_token(&e))?;
-        let expires = claims.exp.saturating_mul(1000);
-        if expires <= now.as_millis() {
-            return Err(error(40142, 401, "The token has expired"));
-        }
+        in_time(&claims, now)?;
         let capability = match &claims.capability {
             None => Arc::clone(&key.capability),
-            Some(text) => Arc::new(key.narrowed(&parse(text)?)),
+            Some(text) => Arc::new(key.narrowed(&patterns::parse(text)?)),
         };
         Ok(Grant {
             identity: Identity::from_client_id(claims.client_id.as_deref()),
             capability,
-            expires: Some(UnixMillis::from_millis(expires)),
+            expires: Some(claims.exp),
         })
     }
 
@@ -179,7 +118,7 @@ impl Keys {
     /// # Errors
     ///
     /// 40101 for a wrong signature or key, 40104 for an old request and 40105 for one used
-    /// before, 40003 for a bad lifetime, 40000 for a bad capability, 40160 if nothing is left of it.
+    /// before, 40003 for a bad lifetime or nonce, 40000 for a bad capability, 40160 if nothing is left of it.
     pub(crate) fn issue(
         &self,
         name: &str,
@@ -201,54 +140,47 @@ impl Keys {
             _ => self.signed_by(name, request, now)?,
         };
 
-        let ttl = request.ttl.number()?.unwrap_or(DEFAULT_TTL);
+        let ttl = request.ttl().unwrap_or(DEFAULT_TTL);
         if !(1..=MAX_TTL).contains(&ttl) {
             return Err(error(40003, 400, "ttl must be between 1 ms and 24 h"));
         }
-        let asked = match &request.capability {
-            None => None,
-            Some(CapabilityField::Text(text)) if text.is_empty() => None,
-            Some(CapabilityField::Text(text)) => Some((parse(text)?, text.clone())),
-            Some(CapabilityField::Object(patterns)) => {
-                Some((patterns.clone(), serde_json::json!(patterns).to_string()))
+        let capability = match &request.capability {
+            None => key.capability_text.clone(),
+            Some(asked) if key.allows_some_of(&asked.patterns) => asked.text.clone(),
+            Some(_) => {
+                return Err(error(40160, 401, "The key allows nothing of what is asked"));
             }
         };
-        if let Some((patterns, _)) = &asked
-            && !key.allows_some_of(patterns)
-        {
-            return Err(error(40160, 401, "The key allows nothing of what is asked"));
-        }
-        let capability = asked.map_or_else(|| key.capability_text.clone(), |(_, text)| text);
-        let client_id = request.client_id.clone().filter(|id| !id.is_empty());
+        let client_id = request.client_id.clone();
 
-        let issued = now.as_millis();
-        let expires = issued.saturating_add(ttl);
+        let expires = UnixMillis::from_millis(now.as_millis().saturating_add(ttl));
         let claims = Claims {
-            iat: issued / 1000,
-            // Whole seconds, and not shorter than what was promised.
-            exp: expires.saturating_add(999) / 1000,
+            iat: Some(now),
+            nbf: None,
+            exp: expires,
             capability: Some(capability.clone()),
             client_id: client_id.clone(),
         };
-        let token = jwt::sign(&claims, name, &key.secret)
-            .map_err(|e| error(50000, 500, format!("The token cannot be signed: {e}")))?;
+        let token = jwt::sign(&claims, name, &key.secret).map_err(|failure| {
+            error!("a token cannot be signed: {failure}");
+            error(50000, 500, "The token cannot be signed")
+        })?;
         Ok(TokenDetails {
             token,
             key_name: name.to_owned(),
-            issued,
-            expires,
+            issued: now.as_millis(),
+            expires: expires.as_millis(),
             capability,
             client_id,
         })
     }
 
     fn key(&self, key: &str) -> Result<(&str, &Key), ErrorInfo> {
-        let invalid = || error(40101, 401, "No such key");
-        let (name, secret) = key.split_once(':').ok_or_else(invalid)?;
-        let (name, known) = self.keys.get_key_value(name).ok_or_else(invalid)?;
+        let (name, secret) = key.split_once(':').ok_or_else(no_such_key)?;
+        let (name, known) = self.keys.get_key_value(name).ok_or_else(no_such_key)?;
         // Compared by their keyed hashes, so that the time taken tells nothing.
         let expected = mac(&known.secret)?.chain_update(&known.secret).finalize().into_bytes();
-        mac(&known.secret)?.chain_update(secret).verify(&expected).map_err(|_| invalid())?;
+        mac(&known.secret)?.chain_update(secret).verify(&expected).map_err(|_| no_such_key())?;
         Ok((name, known))
     }
 
@@ -259,35 +191,31 @@ impl Keys {
         now: UnixMillis,
     ) -> Result<&Key, ErrorInfo> {
         let invalid = || error(40101, 401, "The signature of the token request is wrong");
-        let key = self.keys.get(name).ok_or_else(|| error(40101, 401, "No such key"))?;
+        let key = self.keys.get(name).ok_or_else(no_such_key)?;
         let given = request.mac.as_deref().ok_or_else(invalid)?;
         let given = STANDARD.decode(given).map_err(|_| invalid())?;
         let signed = request.signed_text(name);
         mac(&key.secret)?.chain_update(&signed).verify_slice(&given).map_err(|_| invalid())?;
 
-        let timestamp = request.timestamp.number()?.unwrap_or_default();
-        if (now.as_millis() - timestamp).abs() > REQUEST_AGE {
-            return Err(error(40104, 401, "The token request is too old, or from the future"));
-        }
-        let fresh = self.used.lock().is_ok_and(|mut used| used.insert(signed, now));
+        request.check(now)?;
+        let fresh = key.used.lock().is_ok_and(|mut used| used.insert(&signed, now));
         if fresh { Ok(key) } else { Err(error(40105, 401, "The token request was used before")) }
     }
 }
 
 impl Key {
-    fn new(secret: String, capability: Option<Patterns>) -> Self {
-        match capability {
-            None => Self {
-                secret,
-                capability: Arc::new(Capability::all()),
-                capability_text: r#"{"[*]*":["*"]}"#.to_owned(),
-            },
-            Some(patterns) => Self {
-                secret,
-                capability: Arc::new(capability_of(&patterns)),
-                capability_text: serde_json::json!(patterns).to_string(),
-            },
-        }
+    /// A key that allows all, or what the patterns say.
+    pub(crate) fn new(secret: String, capability: Option<Patterns>) -> Self {
+        let (capability, capability_text) = match capability {
+            None => (Capability::all(), r#"{"[*]*":["*"]}"#.to_owned()),
+            Some(patterns) => (patterns::capability(&patterns), patterns::text(&patterns)),
+        };
+        let capability = Arc::new(capability);
+        Self { secret, capability, capability_text, used: Mutex::default() }
+    }
+
+    pub(crate) fn has_secret(&self) -> bool {
+        !self.secret.is_empty()
     }
 
     /// Whether anything can be left of a capability that somebody with this key hands on. Of a
@@ -298,84 +226,13 @@ impl Key {
                 true => self.capability.anywhere(),
                 false => self.capability.on(pattern),
             };
-            own.intersects(operations(names))
+            own.intersects(patterns::operations(names))
         })
     }
 
     /// What is left of a capability that somebody with this key hands on.
     fn narrowed(&self, patterns: &Patterns) -> Capability {
-        capability_of(patterns).within(Arc::clone(&self.capability))
-    }
-}
-
-impl TokenRequest {
-    /// What the signature is of.
-    fn signed_text(&self, name: &str) -> String {
-        let capability = match &self.capability {
-            Some(CapabilityField::Text(text)) => text.clone(),
-            Some(CapabilityField::Object(patterns)) => serde_json::json!(patterns).to_string(),
-            None => String::new(),
-        };
-        let mut text = String::new();
-        let lines = [
-            name,
-            &self.ttl.text(),
-            &capability,
-            self.client_id.as_deref().unwrap_or_default(),
-            &self.timestamp.text(),
-            self.nonce.as_deref().unwrap_or_default(),
-        ];
-        for line in lines {
-            let _ = writeln!(text, "{line}");
-        }
-        text
-    }
-}
-
-impl Loose {
-    fn text(&self) -> String {
-        match self {
-            Self::Number(number) => number.to_string(),
-            Self::Text(text) => text.clone(),
-            Self::Absent => String::new(),
-        }
-    }
-
-    fn number(&self) -> Result<Option<i64>, ErrorInfo> {
-        match self {
-            Self::Number(number) => Ok(Some(*number)),
-            Self::Text(text) if text.is_empty() => Ok(None),
-            Self::Text(text) => {
-                text.parse().map(Some).map_err(|_| error(40003, 400, "Not a whole number"))
-            }
-            Self::Absent => Ok(None),
-        }
-    }
-}
-
-/// The signed requests that were used and are not yet too old to be used again.
-#[derive(Default)]
-struct UsedRequests {
-    seen: HashMap<String, ()>,
-    order: VecDeque<(UnixMillis, String)>,
-}
-
-impl UsedRequests {
-    /// False if it was used before, or if there are too many to remember.
-    fn insert(&mut self, request: String, now: UnixMillis) -> bool {
-        while let Some((used, _)) = self.order.front()
-            && now.as_millis() - used.as_millis() > 2 * REQUEST_AGE
-        {
-            if let Some((_, request)) = self.order.pop_front() {
-                self.seen.remove(&request);
-            }
-        }
-        if self.seen.len() >= REMEMBERED_REQUESTS || self.seen.insert(request.clone(), ()).is_some()
-        {
-            return false;
-        }
-        self.order.push_back((now, request));
-        true
+        patterns::capability(patterns).within(Arc::clone(&self.capability))
     }
 }
 
@@ -383,37 +240,71 @@ fn mac(secret: &str) -> Result<Hmac<Sha256>, ErrorInfo> {
     Hmac::new_from_slice(secret.as_bytes()).map_err(|_| error(50000, 500, "Unusable secret"))
 }
 
-fn parse(capability: &str) -> Result<Patterns, ErrorInfo> {
-    serde_json::from_str(capability)
-        .map_err(|_| error(40000, 400, "The capability is not of the right form"))
+/// Fails unless a token is good now, and not for longer than it may be.
+fn in_time(claims: &Claims, now: UnixMillis) -> Result<(), ErrorInfo> {
+    let now = now.as_millis();
+    let is_ahead = |time: Option<UnixMillis>| {
+        time.is_some_and(|time| time.as_millis() > now.saturating_add(LEEWAY))
+    };
+    let exp = claims.exp.as_millis();
+    if exp <= now {
+        return Err(error(40142, 401, "The token has expired"));
+    }
+    if is_ahead(claims.nbf) {
+        return Err(no_token(&"it is not good yet (nbf)"));
+    }
+    if is_ahead(claims.iat) {
+        return Err(no_token(&"it was issued in the future (iat)"));
+    }
+    let lives_for = |since: i64, most: i64| exp.saturating_sub(since) > most;
+    if lives_for(now, MAX_TTL + LEEWAY)
+        || claims.iat.is_some_and(|iat| lives_for(iat.as_millis(), MAX_TTL))
+    {
+        return Err(no_token(&"it is good for more than 24 h (exp)"));
+    }
+    Ok(())
 }
 
-fn capability_of(patterns: &Patterns) -> Capability {
-    patterns.iter().fold(Capability::none(), |capability, (pattern, names)| {
-        capability.allow(pattern.as_str(), operations(names))
-    })
+/// The app of a key: what is before the dot of its name, if the name has the form `app.key`.
+pub(crate) fn app_of(name: &str) -> Option<&str> {
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let (app, key) = name.split_once('.')?;
+    (is_plain(app) && is_plain(key)).then_some(app)
 }
 
-fn operations(names: &[String]) -> Operations {
-    names.iter().map(|name| Operations::named(name)).collect()
+pub(crate) fn no_credentials() -> ErrorInfo {
+    error(40101, 401, "Neither a key nor a token was given")
+}
+
+pub(crate) fn no_such_key() -> ErrorInfo {
+    error(40101, 401, "No such key")
+}
+
+pub(crate) fn no_token(why: &dyn Display) -> ErrorInfo {
+    error(40144, 401, format!("The token cannot be verified: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use presence_proto::server::Operations;
 
     const NOW: UnixMillis = UnixMillis::from_millis(1_700_000_000_000);
 
     fn keys() -> Keys {
         jwt::install();
-        let mut keys = Keys::new(&["app.all:secret".to_owned()], None).unwrap();
-        let patterns = parse(r#"{"room:*":["presence","subscribe"]}"#).unwrap();
-        keys.keys.insert("app.room".to_owned(), Key::new("other".to_owned(), Some(patterns)));
+        let mut keys = Keys::of_app("app");
+        let patterns = patterns::parse(r#"{"room:*":["presence","subscribe"]}"#).unwrap();
+        assert!(keys.add("app.all".to_owned(), Key::new("secret".to_owned(), None)));
+        assert!(keys.add("app.room".to_owned(), Key::new("other".to_owned(), Some(patterns))));
         keys
     }
 
     fn request(json: serde_json::Value) -> TokenRequest {
-        serde_json::from_value(json).unwrap()
+        TokenRequest::of(json).unwrap()
     }
 
     #[test]
@@ -450,12 +341,186 @@ mod tests {
         assert!(keys.token(&details.token, at(4999)).is_ok());
         assert_eq!(keys.token(&details.token, at(5000)).unwrap_err().code, 40142);
 
-        let claims = Claims { iat: 0, exp: i64::MAX / 1000, capability: None, client_id: None };
+        let claims = serde_json::json!({"exp": NOW.as_millis() / 1000 + 60});
         for (name, secret) in [("app.all", "guess"), ("app.none", "secret")] {
-            let forged = jwt::sign(&claims, name, secret).unwrap();
+            let forged = jwt::encode(claims.as_object().unwrap(), name, secret).unwrap();
             assert_eq!(keys.token(&forged, NOW).unwrap_err().code, 40144);
         }
         assert_eq!(keys.token("rubbish", NOW).unwrap_err().code, 40144);
+    }
+
+    /// What becomes of a token of `app.all` with these claims: its expiry, or the error.
+    fn claimed(claims: serde_json::Value) -> Result<Option<UnixMillis>, (u32, String)> {
+        let token = jwt::encode(claims.as_object().unwrap(), "app.all", "secret").unwrap();
+        let grant = keys().token(&token, NOW);
+        grant.map(|grant| grant.expires).map_err(|e| (e.code, e.message.to_string()))
+    }
+
+    /// Seconds since the Unix epoch, so many after now.
+    fn at(seconds: i64) -> i64 {
+        NOW.as_millis() / 1000 + seconds
+    }
+
+    #[test]
+    fn times_of_a_token_may_have_parts_of_seconds() {
+        let now = NOW.as_millis() as f64 / 1000.0;
+        let claims = serde_json::json!({"iat": now - 0.25, "nbf": now - 0.125, "exp": now + 0.5});
+        let expires = UnixMillis::from_millis(NOW.as_millis() + 500);
+        assert_eq!(claimed(claims), Ok(Some(expires)));
+        let expired = claimed(serde_json::json!({"exp": now - 0.001}));
+        assert_eq!(expired.unwrap_err().0, 40142);
+        // As the server itself makes them.
+        let keys = keys();
+        let asked = request(serde_json::json!({"ttl": 1500}));
+        let now = UnixMillis::from_millis(NOW.as_millis() + 123);
+        let details = keys.issue("app.all", &asked, Some("app.all:secret"), now).unwrap();
+        assert_eq!(details.expires, NOW.as_millis() + 1623);
+        let grant = keys.token(&details.token, now).unwrap();
+        assert_eq!(grant.expires, Some(UnixMillis::from_millis(details.expires)));
+    }
+
+    #[test]
+    fn a_token_that_is_not_good_yet_or_not_yet_issued_is_refused() {
+        let leeway = LEEWAY / 1000;
+        for claim in ["nbf", "iat"] {
+            for (ahead, is_good) in
+                [(-3600, true), (0, true), (leeway, true), (leeway + 1, false), (3000, false)]
+            {
+                let claimed = claimed(serde_json::json!({claim: at(ahead), "exp": at(3600)}));
+                assert_eq!(claimed.is_ok(), is_good, "{claim} {ahead}: {claimed:?}");
+                if let Err((code, message)) = claimed {
+                    assert_eq!(code, 40144);
+                    assert!(message.contains(&format!("({claim})")), "{message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_for_a_day_at_most() {
+        const DAY: i64 = MAX_TTL / 1000;
+        let leeway = LEEWAY / 1000;
+        for (iat, exp, is_good) in [
+            (Some(0), DAY, true),
+            (Some(0), DAY + 1, false),
+            (Some(-3600), DAY - 3600, true),
+            (Some(-3600), DAY - 3599, false),
+            // Most of its life is over, and it is too long all the same.
+            (Some(-DAY), 1, false),
+            (Some(leeway), DAY + leeway, true),
+            (None, DAY + leeway, true),
+            (None, DAY + leeway + 1, false),
+            (None, i64::MAX / 1000, false),
+            (Some(i64::MIN / 1000), 1, false),
+        ] {
+            let mut claims = serde_json::json!({"exp": at(0).saturating_add(exp)});
+            if let Some(iat) = iat {
+                claims["iat"] = at(0).saturating_add(iat).into();
+            }
+            let claimed = claimed(claims);
+            assert_eq!(claimed.is_ok(), is_good, "{iat:?} {exp}: {claimed:?}");
+            if let Err((code, message)) = claimed {
+                assert_eq!(code, 40144);
+                assert!(message.contains("24 h"), "{message}");
+            }
+        }
+        // The longest that the server itself gives.
+        let asked = request(serde_json::json!({"ttl": MAX_TTL}));
+        let now = UnixMillis::from_millis(NOW.as_millis() + 999);
+        let details = keys().issue("app.all", &asked, Some("app.all:secret"), now).unwrap();
+        assert!(keys().token(&details.token, now).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_token_is_said_in_our_words() {
+        let exp = at(60);
+        for (claims, why) in [
+            (serde_json::json!({}), "it does not say when it expires (exp)"),
+            (serde_json::json!({"exp": null}), "it does not say when it expires (exp)"),
+            (serde_json::json!({"exp": "soon"}), "exp is not a number of seconds"),
+            (serde_json::json!({"exp": exp, "iat": []}), "iat is not a number of seconds"),
+            (serde_json::json!({"exp": exp, "nbf": true}), "nbf is not a number of seconds"),
+            (serde_json::json!({"exp": 1e300}), "it is good for more than 24 h (exp)"),
+            (
+                serde_json::json!({"exp": exp, "x-ably-capability": {"*": ["*"]}}),
+                "x-ably-capability is not text",
+            ),
+            (serde_json::json!({"exp": exp, "x-ably-clientId": 1}), "x-ably-clientId is not text"),
+        ] {
+            let told = claimed(claims).unwrap_err();
+            assert_eq!(told, (40144, format!("The token cannot be verified: {why}")));
+        }
+        let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let [none, other, kid, good] = [
+            r#"{"alg":"none","kid":"app.all"}"#,
+            r#"{"alg":"RS256","kid":"app.all"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"HS256","kid":"app.all"}"#,
+        ]
+        .map(part);
+        let no_jwt = "it is not a JWT that is signed with HS256";
+        let header = jsonwebtoken::decode_header(format!("{good}.e30.AAAA")).unwrap();
+        let secret = jsonwebtoken::EncodingKey::from_secret(b"secret");
+        let list = jsonwebtoken::encode(&header, &[1], &secret).unwrap();
+        for (token, why) in [
+            (String::new(), no_jwt),
+            ("rubbish".to_owned(), no_jwt),
+            ("a.b.c".to_owned(), no_jwt),
+            (format!("{none}.e30."), no_jwt),
+            (format!("{other}.e30.AAAA"), no_jwt),
+            (format!("{kid}.e30.AAAA"), "its header does not name a key (kid)"),
+            (format!("{good}.e30.AAAA"), "its signature is wrong"),
+            (format!("{good}.e30"), no_jwt),
+            (list, "its claims are not an object"),
+        ] {
+            let told = keys().token(&token, NOW).unwrap_err();
+            let expected = format!("The token cannot be verified: {why}");
+            assert_eq!((told.code, &*told.message), (40144, &*expected), "{token}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_token_request_is_said_in_our_words() {
+        let of = |json| TokenRequest::of(json).map_err(|e| (e.code, e.message.to_string()));
+        let form = r#"The capability is not of the form {"CHANNEL": ["OPERATION"]}"#;
+        let ttl = "ttl is not a whole number of milliseconds";
+        for (json, code, why) in [
+            (serde_json::json!([]), 40001, "The body is not an object"),
+            (serde_json::json!({"ttl": 1.5}), 40003, ttl),
+            (serde_json::json!({"ttl": "soon"}), 40003, ttl),
+            (serde_json::json!({"ttl": {}}), 40003, ttl),
+            (serde_json::json!({"ttl": 1e300}), 40003, ttl),
+            (serde_json::json!({"ttl": u64::MAX}), 40003, ttl),
+            (
+                serde_json::json!({"timestamp": true}),
+                40003,
+                "timestamp is not a whole number of milliseconds",
+            ),
+            (serde_json::json!({"keyName": 1}), 40003, "keyName is not text"),
+            (serde_json::json!({"clientId": []}), 40003, "clientId is not text"),
+            (serde_json::json!({"nonce": 1}), 40003, "nonce is not text"),
+            (serde_json::json!({"mac": 1}), 40003, "mac is not text"),
+            (serde_json::json!({"capability": 1}), 40000, form),
+            (serde_json::json!({"capability": {"room": "*"}}), 40000, form),
+            (serde_json::json!({"capability": "[]"}), 40000, form),
+            (
+                serde_json::json!({"capability": "{"}),
+                40000,
+                "The capability is not JSON, at line 1, column 1",
+            ),
+        ] {
+            assert_eq!(of(json.clone()).map(drop), Err((code, why.to_owned())), "{json}");
+        }
+        for ttl in [serde_json::json!(5000), serde_json::json!(5000.0), serde_json::json!("5000")] {
+            let request = of(serde_json::json!({ "ttl": ttl })).unwrap();
+            assert_eq!(
+                (request.ttl(), request.signed_text("n")),
+                (Some(5000), "n\n5000\n\n\n\n\n".into())
+            );
+        }
+        for ttl in [serde_json::json!(null), serde_json::json!("")] {
+            assert_eq!(of(serde_json::json!({ "ttl": ttl })).unwrap().ttl(), None);
+        }
     }
 
     #[test]
@@ -471,11 +536,20 @@ mod tests {
         };
         let issue = |request| keys.issue("app.all", &request, None, NOW).map_err(|e| e.code);
         let now = NOW.as_millis();
-        assert!(issue(signed(now, "one", "secret")).is_ok());
-        assert_eq!(issue(signed(now, "one", "secret")).err(), Some(40105));
-        assert!(issue(signed(now, "two", "secret")).is_ok());
-        assert_eq!(issue(signed(now, "three", "guess")).err(), Some(40101));
-        assert_eq!(issue(signed(now - REQUEST_AGE - 1, "four", "secret")).err(), Some(40104));
+        let nonce = |n: u32| format!("nonce-{n:010}");
+        assert!(issue(signed(now, &nonce(1), "secret")).is_ok());
+        assert_eq!(issue(signed(now, &nonce(1), "secret")).err(), Some(40105));
+        assert!(issue(signed(now, &nonce(2), "secret")).is_ok());
+        assert_eq!(issue(signed(now, &nonce(3), "guess")).err(), Some(40101));
+        let old = now - 15 * 60 * 1000;
+        assert!(issue(signed(old, &nonce(4), "secret")).is_ok());
+        for time in [old - 1, now + 15 * 60 * 1000 + 1, i64::MIN, i64::MAX] {
+            assert_eq!(issue(signed(time, &nonce(5), "secret")).err(), Some(40104));
+        }
+        // TE5: a nonce is random, which a short one is not.
+        for short in ["", "1", "nonce-012345678", "ééééééééééééééé"] {
+            assert_eq!(issue(signed(now, short, "secret")).err(), Some(40003), "{short}");
+        }
         assert_eq!(issue(request(serde_json::json!({"keyName": "app.all"}))).err(), Some(40101));
     }
 }

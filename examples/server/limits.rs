@@ -1,5 +1,6 @@
 //! How long a peer may take, and how much it may use.
 
+use crate::values;
 use clap::Args;
 use std::time::Duration;
 
@@ -25,10 +26,5 @@ pub(crate) struct Times {
 
 /// The time as given in whole seconds, an hour at most.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    if (1..=3600).contains(&seconds) {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err("between 1 and 3600".to_owned())
-    }
+    values::whole(1..=3600)(text).map(Duration::from_secs)
 }

@@ -4,11 +4,16 @@
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
+mod apps;
 #[path = "../common/clock.rs"]
 mod clock;
 mod closing;
+mod credentials;
+mod database;
 mod descriptors;
 mod draining;
+mod fields;
+mod given;
 mod headers;
 mod host;
 mod jwt;
@@ -20,23 +25,29 @@ mod metrics;
 mod operator;
 mod options;
 mod page;
+mod patterns;
+mod private;
 mod problem;
+mod query;
 mod rest;
 mod slots;
 mod socket;
 mod stop;
 mod store;
 mod stream;
+mod token_request;
+mod values;
 
 use crate::{
+    apps::{App, Apps},
     clock::Clock,
+    database::Database,
     draining::Draining,
     host::Core,
     keys::Keys,
     limits::Times,
     operator::Readers,
     options::Options,
-    problem::error,
     slots::{SPARE, Slots},
     stop::StopSignals,
     store::Store,
@@ -44,10 +55,10 @@ use crate::{
 use clap::Parser;
 use presence_proto::{
     TransportId, UnixMillis,
-    server::{HistoryPage, HistoryQuery, Input, Server, ServerConfig},
-    wire::ErrorInfo,
+    server::{Server, ServerConfig},
 };
 use std::{
+    collections::BTreeMap,
     error::Error,
     fmt::Display,
     io::IsTerminal,
@@ -59,7 +70,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// The key of a server that was given none.
@@ -70,11 +81,9 @@ const STORE_THREADS: usize = 16;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What every request needs.
-pub(crate) struct App {
+pub(crate) struct Service {
     clock: Clock,
-    keys: Arc<Keys>,
-    core: host::Handle,
-    store: Option<Arc<Store>>,
+    apps: Apps,
     development_key: Option<&'static str>,
     origins: Vec<String>,
     max_frame_size: usize,
@@ -84,35 +93,13 @@ pub(crate) struct App {
     draining: Draining,
 }
 
-impl App {
+impl Service {
     fn next_transport(&self) -> TransportId {
         TransportId(self.transports.fetch_add(1, Relaxed))
     }
 
     fn allows_origin(&self, origin: &[u8]) -> bool {
         self.origins.is_empty() || self.origins.iter().any(|allowed| allowed.as_bytes() == origin)
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Server) -> T + Send + 'static,
-    ) -> Result<T, ErrorInfo> {
-        let stopped = || error(50003, 503, "The server is stopping");
-        self.core.ask(question).await.ok_or_else(stopped)
-    }
-
-    /// A page of a channel's history: from the store if there is one, else from memory.
-    async fn history(
-        &self,
-        channel: String,
-        query: HistoryQuery,
-    ) -> Result<HistoryPage, ErrorInfo> {
-        let Some(store) = self.store.clone() else {
-            return self.ask(move |server| server.history(&channel, &query)).await?;
-        };
-        tokio::task::spawn_blocking(move || store.history(&channel, &query))
-            .await
-            .map_err(|failure| error(50000, 500, failure.to_string()))?
     }
 }
 
@@ -152,59 +139,46 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let development_key = development.then_some(DEVELOPMENT_KEY);
     let mut given = options.keys.clone();
     given.extend(development_key.map(str::to_owned));
-    let keys = Arc::new(Keys::new(&given, options.keys_file.as_deref())?);
+    let keys = given::read(&given, options.keys_file.as_deref())?;
 
-    let store = match &options.persist {
-        Some(path) => {
-            let store = Store::open(path, options.store_cache());
-            Some(Arc::new(store.map_err(about(path.display()))?))
-        }
-        None => None,
-    };
-    let config = config(options, store.as_deref())?;
-    let max_frame_size = config.limits.frame_size;
     let clock = Clock::start();
-    let server = Server::new(config, random()?);
-    let (core, handle) = Core::new(server, clock, Arc::clone(&keys), store.clone());
-    let core_ended = spawn_core(core)?;
-    if let Some(store) = store.clone() {
-        tokio::spawn(purge(store, options.retention()));
-    }
+    let core_ended = CancellationToken::new();
+    let apps = start(keys, options, clock, &core_ended)?;
 
     let address = SocketAddr::new(options.listen, options.port);
     let listener = listen::at(address).map_err(about(address))?;
     let connections = descriptors::connections(options.max_connections)?;
-    let app = Arc::new(App {
+    let service = Arc::new(Service {
         clock,
-        keys,
-        core: handle.clone(),
-        store,
+        apps,
         development_key,
         origins: options.origins.clone(),
-        max_frame_size,
+        max_frame_size: config(options).limits.frame_size,
         send_queue: options.max_send_queue,
         transports: AtomicU64::new(0),
         times: options.times,
         draining: Draining::default(),
     });
-    let draining = app.draining.clone();
+    let draining = service.draining.clone();
     let mut signals = StopSignals::new()?;
     if let Some(address) = options.metrics_listen {
-        operator::serve(address, &app, options.metrics_token.as_deref())?;
+        operator::serve(address, &service, options.metrics_token.as_deref())?;
     }
     announce(listener.local_addr()?, development_key);
     let readers = Readers::among_clients(options.metrics_token.as_deref(), development);
-    let router = rest::router(&app, readers);
+    let router = rest::router(&service, readers);
     let slots = Slots::new(connections, SPARE);
     tokio::select! {
         () = listen::serve(listener, router, slots, options.times, draining.clone()) => {}
-        _ = core_ended => {
+        () = core_ended.cancelled() => {
+            // The connections of its app are told by that; so are those of the others now.
+            service.apps.drain(Duration::ZERO);
             draining.finish(Duration::ZERO).await;
-            return Err("the core has ended".into());
+            return Err("a core has ended".into());
         }
         signal = signals.next() => info!(signal, "draining; once more stops at once"),
     }
-    handle.input(Input::Drain { over: options.drain() });
+    service.apps.drain(options.drain());
     tokio::select! {
         () = draining.finish(options.drain()) => {}
         signal = signals.next() => warn!(signal, "stopping at once"),
@@ -216,51 +190,95 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The core's settings, as the options and what the store remembers want them; the store is made
-/// ready for a new run.
-fn config(options: &Options, store: Option<&Store>) -> Result<ServerConfig, Box<dyn Error>> {
-    let mut config = ServerConfig::default();
-    config.limits.members_per_channel = options.max_members;
-    if let Some(store) = store {
-        let left = store.end_last_run(clock::wall())?;
-        if left > 0 {
-            info!(left, "the history has the leaves of those who were present in the last run");
+/// Starts a core for each app, with its part of the store.
+fn start(
+    keys: BTreeMap<String, Keys>,
+    options: &Options,
+    clock: Clock,
+    core_ended: &CancellationToken,
+) -> Result<Apps, Box<dyn Error>> {
+    let database = match &options.persist {
+        Some(path) => {
+            let apps: Vec<&str> = keys.keys().map(String::as_str).collect();
+            let database = Database::open(path, options.store_cache(), &apps);
+            Some(database.map_err(|failure| format!("{}: {failure}", path.display()))?)
         }
-        config.first_serial = store.last_serial()?.saturating_add(1);
-        config.key_secret = Some(store.key_secret(random()?)?);
+        None => None,
+    };
+    let mut apps = BTreeMap::new();
+    for (name, keys) in keys {
+        let mut config = config(options);
+        let store = match &database {
+            Some(database) => {
+                let store = database.store(&name)?;
+                resume(&mut config, &store, &name)?;
+                Some(Arc::new(store))
+            }
+            None => None,
+        };
+        let server = Server::new(config, random()?);
+        let keys = Arc::new(keys);
+        let (core, handle) = Core::new(server, clock, Arc::clone(&keys), store.clone());
+        spawn_core(&name, core, core_ended.clone())?;
+        apps.insert(name, App { keys, core: handle, store });
     }
-    Ok(config)
+    if let Some(database) = database {
+        tokio::spawn(purge(database.stores()?, options.retention()));
+    }
+    Ok(Apps::new(apps))
 }
 
-/// Gives the core a thread of its own, where it may wait for the disk.
-fn spawn_core(core: Core) -> Result<oneshot::Receiver<()>, std::io::Error> {
-    let (ended, core_ended) = oneshot::channel();
+/// The settings of a core, as the options want them.
+fn config(options: &Options) -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.limits.connections = options.max_app_connections;
+    config.limits.members_per_channel = options.max_members;
+    config
+}
+
+/// Makes the store of an app ready for a new run, and gives the core what that remembers.
+fn resume(config: &mut ServerConfig, store: &Store, app: &str) -> Result<(), Box<dyn Error>> {
+    let left = store.end_last_run(clock::wall())?;
+    if left > 0 {
+        info!(app, left, "the history has the leaves of those who were present in the last run");
+    }
+    config.first_serial = store.last_serial()?.saturating_add(1);
+    config.key_secret = Some(store.key_secret(random()?)?);
+    Ok(())
+}
+
+/// Gives a core a thread of its own, where it may wait for the disk. `ended` is cancelled when it
+/// ends, however it does.
+fn spawn_core(app: &str, core: Core, ended: CancellationToken) -> Result<(), std::io::Error> {
+    let ended = ended.drop_guard();
     let runtime = tokio::runtime::Handle::current();
-    std::thread::Builder::new().name("core".to_owned()).spawn(move || {
+    std::thread::Builder::new().name(format!("core {app}")).spawn(move || {
+        let _ended = ended;
         runtime.block_on(core.run());
-        // Nobody listens any more if the process is ending.
-        let _ = ended.send(());
     })?;
-    Ok(core_ended)
+    Ok(())
 }
 
-/// Takes events out of the durable history that are older than `retention`, for ever.
-async fn purge(store: Arc<Store>, retention: Duration) {
+/// Takes events out of the durable histories that are older than `retention`, for ever.
+async fn purge(stores: Vec<Store>, retention: Duration) {
+    let stores: Vec<Arc<Store>> = stores.into_iter().map(Arc::new).collect();
     let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     let mut interval = tokio::time::interval(PURGE_INTERVAL);
     loop {
         interval.tick().await;
         let before = UnixMillis::from_millis(clock::wall().as_millis().saturating_sub(retention));
-        loop {
-            let store = Arc::clone(&store);
-            match tokio::task::spawn_blocking(move || store.purge(before)).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => break,
-                Ok(Err(failure)) => {
-                    error!("old events cannot be removed: {failure}");
-                    break;
+        for store in &stores {
+            loop {
+                let store = Arc::clone(store);
+                match tokio::task::spawn_blocking(move || store.purge(before)).await {
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false)) => break,
+                    Ok(Err(failure)) => {
+                        error!("old events cannot be removed: {failure}");
+                        break;
+                    }
+                    Err(_stopping) => return,
                 }
-                Err(_stopping) => return,
             }
         }
     }

@@ -2,7 +2,7 @@
 //! have their token or their address, or both.
 
 use crate::{
-    App, descriptors,
+    Service, descriptors,
     draining::Draining,
     listen,
     problem::{Problem, error},
@@ -56,14 +56,18 @@ impl Readers {
 /// # Errors
 ///
 /// There is no listening at the address.
-pub(crate) fn serve(address: SocketAddr, app: &Arc<App>, token: Option<&str>) -> io::Result<()> {
+pub(crate) fn serve(
+    address: SocketAddr,
+    service: &Arc<Service>,
+    token: Option<&str>,
+) -> io::Result<()> {
     let listener = listen::at(address)
         .map_err(|failure| io::Error::new(failure.kind(), format!("{address}: {failure}")))?;
     println!("Metrics on http://{}/metrics", listener.local_addr()?);
     let readers = token.map_or(Readers::All, |token| Readers::Token(Token::of(token)));
-    let router = rest::operator_router(app, readers);
+    let router = rest::operator_router(service, readers);
     let slots = Slots::new(descriptors::OPERATORS, 0);
-    tokio::spawn(listen::serve(listener, router, slots, app.times, Draining::default()));
+    tokio::spawn(listen::serve(listener, router, slots, service.times, Draining::default()));
     Ok(())
 }
 

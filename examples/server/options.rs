@@ -1,6 +1,6 @@
 //! What the command line says.
 
-use crate::limits::Times;
+use crate::{limits::Times, values};
 use clap::Parser;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,16 +17,18 @@ use tracing::level_filters::LevelFilter;
 #[command(version)]
 pub(crate) struct Options {
     /// The address to listen on; 0.0.0.0 or :: for every interface.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = values::of::<IpAddr>("an IP address"))]
     pub(crate) listen: IpAddr,
 
     /// The port to listen on; 0 takes a free one.
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_parser = values::whole(0..=u16::MAX))]
     pub(crate) port: u16,
 
-    /// An API key that may do everything; may be given several times. With a key of your own
-    /// there is no development key.
-    #[arg(long = "key", value_name = "NAME:SECRET")]
+    /// An API key that may do everything; may be given several times. Keys of the same app share
+    /// its channels; those of different apps share nothing. With a key of your own there is no
+    /// development key. Other users of this machine can see it: a file of --keys need not be theirs
+    /// to read.
+    #[arg(long = "key", value_name = "APP.KEY:SECRET")]
     pub(crate) keys: Vec<String>,
 
     /// A JSON file of API keys: [{"name": "app.key", "secret": "…", "capability": {"room:*":
@@ -44,25 +46,29 @@ pub(crate) struct Options {
     pub(crate) persist: Option<PathBuf>,
 
     /// How many MiB of memory --persist uses as a cache.
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = values::whole(1..=u16::MAX))]
     pub(crate) store_cache: u16,
 
     /// For how many hours --persist keeps an event.
-    #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = values::whole(1..=8760_u32))]
     pub(crate) retention_hours: u32,
 
     /// The most connections at a time, WebSockets and others. A few more are let in for health
     /// checks and metrics.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) max_connections: usize,
 
+    /// The most connections of one app, those included that can still be resumed.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = values::whole(1..=usize::MAX))]
+    pub(crate) max_app_connections: usize,
+
     /// The most members of a channel.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_members: usize,
 
     /// The most bytes that wait to be sent to one connection. One that reads too slowly is first
     /// told less, then dropped.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_send_queue: usize,
 
     #[command(flatten)]
@@ -70,7 +76,7 @@ pub(crate) struct Options {
 
     /// An address of its own for /metrics and /healthz, such as 10.0.0.1:9090. Whoever reaches it
     /// may read them.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::of::<SocketAddr>("an IP address and a port"))]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
     /// A token that /metrics asks for, as HTTP Bearer. With API keys and without a token, metrics
@@ -80,11 +86,11 @@ pub(crate) struct Options {
 
     /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere. With 0
     /// all are told at once.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = values::whole(0..=u64::MAX))]
     pub(crate) drain_seconds: u64,
 
     /// What to log: off, error, warn, info, debug or trace.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = values::of::<LevelFilter>("off, error, warn, info, debug or trace"))]
     pub(crate) log: LevelFilter,
 }
 

@@ -77,7 +77,9 @@ pub(crate) async fn in_form(request: Request, next: Next) -> Response {
 /// The protocol's code for a status, and what it means here.
 fn meaning(status: StatusCode, method: &Method) -> (u32, String) {
     match status {
-        StatusCode::BAD_REQUEST => (40000, "The path or the body is malformed".to_owned()),
+        StatusCode::BAD_REQUEST => {
+            (40000, "The path, the query or the body is malformed".to_owned())
+        }
         StatusCode::NOT_FOUND => (40400, "There is nothing at this path".to_owned()),
         StatusCode::METHOD_NOT_ALLOWED => (40500, format!("There is no {method} of this path")),
         StatusCode::REQUEST_TIMEOUT => (50003, "The request took too long".to_owned()),

@@ -1,14 +1,19 @@
 //! What the server answers over HTTP.
 
 use crate::{
-    App, headers,
-    keys::{Grant, TokenRequest},
-    metrics,
+    Service,
+    apps::App,
+    credentials::{Credentials, is_secret},
+    fields, headers,
+    host::Handle,
+    keys, metrics,
     operator::{self, Readers},
     page,
     problem::{self, Problem, error},
+    query::{Pairs, last, number},
     slots,
     socket::{self, Sizes},
+    token_request::TokenRequest,
 };
 use axum::{
     Router,
@@ -22,14 +27,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use presence_proto::{
     SmolStr, UnixMillis,
     server::{ConnectRequest, Direction, HistoryQuery, Operations, PresenceQuery},
     wire::{ErrorInfo, Format, PresenceMessage},
 };
-use serde::{Serialize, de::DeserializeOwned};
-use std::{str::FromStr, sync::Arc, time::Duration};
+use serde::Serialize;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
 use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
     timeout::TimeoutLayer,
@@ -44,7 +49,7 @@ const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 16 << 10;
 
 /// All routes. `readers` may read the metrics.
-pub(crate) fn router(app: &Arc<App>, readers: Readers) -> Router {
+pub(crate) fn router(service: &Arc<Service>, readers: Readers) -> Router {
     let routes = Router::new()
         .route("/", get(root))
         .route("/style.css", get(|| async { page::style() }))
@@ -57,23 +62,23 @@ pub(crate) fn router(app: &Arc<App>, readers: Readers) -> Router {
         .route("/channels/{name}/presence", get(presence))
         .route("/channels/{name}/presence/history", get(history))
         .layer(from_fn(slots::admit))
-        .with_state(Arc::clone(app));
-    let routes = routes.merge(operator_routes(app, readers));
-    headers::secured(in_time_and_form(routes, app.times.request).layer(cors(app)))
+        .with_state(Arc::clone(service));
+    let routes = routes.merge(operator_routes(service, readers));
+    headers::secured(in_time_and_form(routes, service.times.request).layer(cors(service)))
 }
 
 /// The routes of an address that is the operator's alone.
-pub(crate) fn operator_router(app: &Arc<App>, readers: Readers) -> Router {
-    let routes = operator_routes(app, readers);
-    headers::secured(in_time_and_form(routes, app.times.request))
+pub(crate) fn operator_router(service: &Arc<Service>, readers: Readers) -> Router {
+    let routes = operator_routes(service, readers);
+    headers::secured(in_time_and_form(routes, service.times.request))
 }
 
 /// What is answered even if there are too many connections.
-fn operator_routes(app: &Arc<App>, readers: Readers) -> Router {
+fn operator_routes(service: &Arc<Service>, readers: Readers) -> Router {
     Router::new()
         .route("/metrics", get(metrics).layer(from_fn_with_state(readers, operator::admit)))
         .route("/healthz", get(|| async { "ok\n" }))
-        .with_state(Arc::clone(app))
+        .with_state(Arc::clone(service))
 }
 
 /// Bounds the body of a request and the time that the whole takes. Whatever is refused is refused
@@ -84,9 +89,6 @@ fn in_time_and_form(routes: Router, time: Duration) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, time))
         .layer(from_fn(problem::in_form))
 }
-
-/// The parameters of the query string, in order.
-type Pairs = Vec<(String, String)>;
 
 /// How a client wants to be answered.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +141,7 @@ impl Accept {
 
 /// The page, or the WebSocket that SDKs open at the same path.
 async fn root(
-    State(app): State<Arc<App>>,
+    State(service): State<Arc<Service>>,
     Query(params): Query<Pairs>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -148,22 +150,22 @@ async fn root(
         Ok(upgrade) => upgrade,
         Err(_) if !headers.contains_key(header::UPGRADE) => return page::index().into_response(),
         Err(rejection) => {
-            let error = error(40000, 400, format!("This opens no WebSocket: {rejection}"));
+            let error = error(40000, 400, no_upgrade(&rejection));
             let problem = Accept::of(&headers, &params).problem(error);
             let version = [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
             return (version, problem).into_response();
         }
     };
     if let Some(origin) = headers.get(header::ORIGIN)
-        && !app.allows_origin(origin.as_bytes())
+        && !service.allows_origin(origin.as_bytes())
     {
         let error = error(40300, 403, "This origin may not connect");
         return Accept::of(&headers, &params).problem(error).into_response();
     }
-    let untold = app.draining.untold();
+    let untold = service.draining.untold();
     let format = last(&params, "format").and_then(Format::from_name).unwrap_or(Format::Json);
-    let request = connect_request(&app, &params);
-    let frame_size = app.max_frame_size;
+    let request = connect_request(&service, &params);
+    let frame_size = service.max_frame_size;
     // Whoever is somewhat above the limit is told so; what is far above it is not even read.
     let most = frame_size.saturating_mul(2);
     // Buffers are there for as long as the connection; most frames are far shorter than this. Of
@@ -171,13 +173,12 @@ async fn root(
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER.saturating_add(app.send_queue));
+        .max_write_buffer_size(WRITE_BUFFER.saturating_add(service.send_queue));
     upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         match request {
-            Ok(request) => {
-                let transport = app.next_transport();
-                let sizes = Sizes { frame: frame_size, send_queue: app.send_queue };
-                let core = app.core.clone();
+            Ok((core, request)) => {
+                let transport = service.next_transport();
+                let sizes = Sizes { frame: frame_size, send_queue: service.send_queue };
                 socket::serve(socket, transport, format, request, core, sizes, untold).await;
             }
             Err(error) => socket::refuse(socket, format, error, untold).await,
@@ -185,34 +186,47 @@ async fn root(
     })
 }
 
-/// Who opens a WebSocket, and what it wants (RTN2).
-fn connect_request(app: &App, params: &Pairs) -> Result<ConnectRequest, ErrorInfo> {
-    let token = last(params, "accessToken").or_else(|| last(params, "access_token"));
-    let grant = match (token, last(params, "key")) {
-        (Some(token), _) => app.keys.token(token, app.clock.now().wall)?,
-        (None, Some(key)) => app.keys.basic(key)?,
-        (None, None) => return Err(error(40101, 401, "Neither a key nor a token was given")),
+/// What is missing in a request that is to open a WebSocket.
+fn no_upgrade(rejection: &WebSocketUpgradeRejection) -> String {
+    use WebSocketUpgradeRejection as Rejection;
+    let missing = match rejection {
+        Rejection::MethodNotGet(_) => "the method GET",
+        Rejection::InvalidConnectionHeader(_) => "the header Connection: upgrade",
+        Rejection::InvalidUpgradeHeader(_) => "the header Upgrade: websocket",
+        Rejection::InvalidWebSocketVersionHeader(_) => "the header Sec-WebSocket-Version: 13",
+        Rejection::WebSocketKeyHeaderMissing(_) => "the header Sec-WebSocket-Key",
+        _ => "a connection that can be upgraded",
     };
+    format!("This opens no WebSocket: {missing} is missing")
+}
+
+/// Who opens a WebSocket, of which app, and what it wants (RTN2).
+fn connect_request(
+    service: &Service,
+    params: &Pairs,
+) -> Result<(Handle, ConnectRequest), ErrorInfo> {
+    let credentials = Credentials::of_params(params).ok_or_else(keys::no_credentials)?;
+    let (app, grant) = service.apps.admit(&credentials, service.clock.now().wall)?;
     let pairs = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut request = ConnectRequest::from_params(grant.identity, grant.capability, pairs)?;
     request.token_expires = grant.expires;
-    Ok(request)
+    Ok((app.core.clone(), request))
 }
 
-async fn page_settings(State(app): State<Arc<App>>) -> Response {
-    Accept(Format::Json).body(&serde_json::json!({ "key": app.development_key }))
+async fn page_settings(State(service): State<Arc<Service>>) -> Response {
+    Accept(Format::Json).body(&serde_json::json!({ "key": service.development_key }))
 }
 
 async fn time(
-    State(app): State<Arc<App>>,
+    State(service): State<Arc<Service>>,
     Query(params): Query<Pairs>,
     headers: HeaderMap,
 ) -> Response {
-    Accept::of(&headers, &params).body(&[app.clock.now().wall.as_millis()])
+    Accept::of(&headers, &params).body(&[service.clock.now().wall.as_millis()])
 }
 
 async fn request_token(
-    State(app): State<Arc<App>>,
+    State(service): State<Arc<Service>>,
     Path(name): Path<String>,
     Query(params): Query<Pairs>,
     headers: HeaderMap,
@@ -220,26 +234,27 @@ async fn request_token(
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers, &params);
     let issue = || {
-        let request: TokenRequest = decode_body(&headers, &body)?;
-        let basic = credentials(&headers, &params).and_then(|credentials| match credentials {
+        let request = TokenRequest::of(decode_body(&headers, &body)?)?;
+        let basic = Credentials::of(&headers, &params).and_then(|credentials| match credentials {
             Credentials::Key(key) => Some(key),
             Credentials::Token(_) => None,
         });
-        app.keys.issue(&name, &request, basic.as_deref(), app.clock.now().wall)
+        let app = service.apps.of_key(&name).ok_or_else(keys::no_such_key)?;
+        app.keys.issue(&name, &request, basic.as_deref(), service.clock.now().wall)
     };
     let details = issue().map_err(|error| accept.problem(error))?;
     Ok((StatusCode::CREATED, accept.body(&details)).into_response())
 }
 
 async fn presence(
-    State(app): State<Arc<App>>,
+    State(service): State<Arc<Service>>,
     Path(channel): Path<String>,
     Query(params): Query<Pairs>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers, &params);
     let answer = async {
-        permit(&app, &headers, &params, &channel, Operations::SUBSCRIBE)?;
+        let app = permit(&service, &headers, &params, &channel, Operations::SUBSCRIBE)?;
         let mut query = PresenceQuery::default();
         query.client_id = last(&params, "clientId").map(SmolStr::from);
         query.connection_id = last(&params, "connectionId").map(SmolStr::from);
@@ -253,14 +268,14 @@ async fn presence(
 }
 
 async fn history(
-    State(app): State<Arc<App>>,
+    State(service): State<Arc<Service>>,
     Path(channel): Path<String>,
     Query(params): Query<Pairs>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers, &params);
     let answer = async {
-        permit(&app, &headers, &params, &channel, Operations::HISTORY)?;
+        let app = permit(&service, &headers, &params, &channel, Operations::HISTORY)?;
         let mut query = HistoryQuery::default();
         query.start = number(&params, "start")?.map(UnixMillis::from_millis);
         query.end = number(&params, "end")?.map(UnixMillis::from_millis);
@@ -281,16 +296,16 @@ async fn history(
     Ok((links, accept.bytes(PresenceMessage::encode_list(&items, accept.0))).into_response())
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let counters = app.ask(|server| server.counters()).await;
+async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+    let counters = service.apps.counters().await;
     let counters = counters.map_err(|error| Accept(Format::Json).problem(error))?;
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     Ok((content_type, metrics::text(&counters)).into_response())
 }
 
 /// Pages of the allowed origins may ask, and read the headers that SDKs look at.
-fn cors(app: &App) -> CorsLayer {
-    let origins = match &app.origins[..] {
+fn cors(service: &Service) -> CorsLayer {
+    let origins = match &service.origins[..] {
         [] => AllowOrigin::any(),
         origins => AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok())),
     };
@@ -305,59 +320,32 @@ fn cors(app: &App) -> CorsLayer {
         ])
 }
 
-/// Fails unless the request's credentials allow the operation on the channel.
-fn permit(
-    app: &App,
+/// The app of the request's credentials, which allow the operation on the channel there.
+fn permit<'a>(
+    service: &'a Service,
     headers: &HeaderMap,
     params: &Pairs,
     channel: &str,
     operation: Operations,
-) -> Result<(), ErrorInfo> {
-    let grant: Grant = match credentials(headers, params) {
-        Some(Credentials::Key(key)) => app.keys.basic(&key)?,
-        Some(Credentials::Token(token)) => app.keys.token(&token, app.clock.now().wall)?,
-        None => return Err(error(40101, 401, "Neither a key nor a token was given")),
-    };
+) -> Result<&'a App, ErrorInfo> {
+    let credentials = Credentials::of(headers, params).ok_or_else(keys::no_credentials)?;
+    let (app, grant) = service.apps.admit(&credentials, service.clock.now().wall)?;
     if grant.capability.on(channel).contains(operation) {
-        Ok(())
+        Ok(app)
     } else {
         Err(error(40160, 401, "The credentials do not allow this on this channel"))
     }
 }
 
-enum Credentials {
-    Key(String),
-    Token(String),
-}
-
-/// What a request identifies itself with: the header `Authorization`, else a parameter.
-fn credentials(headers: &HeaderMap, params: &Pairs) -> Option<Credentials> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let (scheme, value) = value.to_str().ok()?.split_once(' ')?;
-        let decoded = || String::from_utf8(STANDARD.decode(value).ok()?).ok();
-        return match scheme.to_ascii_lowercase().as_str() {
-            "basic" => decoded().map(Credentials::Key),
-            // SDKs send tokens in base64; others send them as they are, with dots in them.
-            "bearer" if value.contains('.') => Some(Credentials::Token(value.to_owned())),
-            "bearer" => decoded().map(Credentials::Token),
-            _ => None,
-        };
-    }
-    let token = last(params, "accessToken").or_else(|| last(params, "access_token"));
-    match token {
-        Some(token) => Some(Credentials::Token(token.to_owned())),
-        None => last(params, "key").map(|key| Credentials::Key(key.to_owned())),
-    }
-}
-
-fn decode_body<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ErrorInfo> {
+/// The value that a request's body is.
+fn decode_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ErrorInfo> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let decoded = if content_type == Some(b"application/x-msgpack") {
-        rmp_serde::from_slice(body).map_err(|e| e.to_string())
+        fields::message_pack(body)
     } else {
-        serde_json::from_slice(body).map_err(|e| e.to_string())
+        fields::json(body)
     };
-    decoded.map_err(|why| error(40001, 400, format!("The body cannot be understood: {why}")))
+    decoded.map_err(|what| error(40001, 400, format!("The body is {what}")))
 }
 
 /// Links to the first page, this one and the next, relative to the request's own path.
@@ -372,19 +360,4 @@ fn links(path: &str, params: &Pairs, next: Option<String>) -> [(HeaderName, Stri
     let mut links = vec![link("first", None), link("current", last(params, "after"))];
     links.extend(next.map(|next| link("next", Some(&next))));
     [(header::LINK, links.join(", "))]
-}
-
-fn is_secret(parameter: &str) -> bool {
-    matches!(parameter, "key" | "accessToken" | "access_token")
-}
-
-/// The value of a parameter; of one that came twice, the last.
-fn last<'a>(params: &'a Pairs, name: &str) -> Option<&'a str> {
-    params.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-fn number<T: FromStr>(params: &Pairs, name: &str) -> Result<Option<T>, ErrorInfo> {
-    let Some(value) = last(params, name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let malformed = || error(40003, 400, format!("The parameter {name} is malformed"));
-    value.parse().map(Some).map_err(|_| malformed())
 }

@@ -1,4 +1,4 @@
-//! The durable history: presence events in an embedded database.
+//! The durable history of an app: presence events in an embedded database.
 
 use crate::problem::error;
 use presence_proto::{
@@ -9,16 +9,20 @@ use presence_proto::{
     wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage, ProtocolMessage},
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
-use std::{ops::Bound, path::Path};
+use std::{ops::Bound, sync::Arc};
+use tracing::error;
 
-/// Channel, serial, index: a frame that holds one event, in MessagePack.
-const EVENTS: TableDefinition<'_, (&str, u64, u32), &[u8]> = TableDefinition::new("events");
-/// Time, serial, index: the channel. What is too old is found here.
-const BY_TIME: TableDefinition<'_, (i64, u64, u32), &str> = TableDefinition::new("events_by_time");
-/// Channel, connection id, client id: what a member that has not left said last, as in `EVENTS`.
-const MEMBERS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("members");
-/// What must outlive a run, by name.
-const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+/// Between the name of an app, which has none, and that of a table.
+pub(crate) const DIVIDER: char = '/';
+/// What the tables of an app are called after its name.
+pub(crate) const TABLES: [&str; 4] = ["events", "events_by_time", "members", "facts"];
+
+/// Channel, serial, index.
+type Place = (&'static str, u64, u32);
+/// Time, serial, index.
+type Moment = (i64, u64, u32);
+/// Channel, connection id, client id.
+type Who = (&'static str, &'static str, &'static str);
 
 const LAST_SERIAL: &str = "last_serial";
 const KEY_SECRET: &str = "key_secret";
@@ -26,10 +30,14 @@ const KEY_SECRET: &str = "key_secret";
 /// Old events that one transaction removes, so that the core never waits long for the next one.
 const PURGE_BATCH: usize = 1_000;
 
-/// The history, in one file.
+/// The history of an app, in tables of its own.
 pub(crate) struct Store {
-    database: Database,
+    database: Arc<Database>,
+    tables: Tables,
 }
+
+/// The names of an app's tables.
+struct Tables([String; TABLES.len()]);
 
 /// An event on its way to the history.
 pub(crate) struct Record<'a> {
@@ -39,6 +47,15 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    #[cfg(test)]
+    pub(crate) fn new(
+        channel: &'a SmolStr,
+        position: Position,
+        message: &'a PresenceMessage,
+    ) -> Self {
+        Self { channel, position, message }
+    }
+
     /// What of an output belongs into the history.
     pub(crate) fn of(output: &'a Output) -> Option<Self> {
         let Output::Event(
@@ -53,25 +70,49 @@ impl<'a> Record<'a> {
     }
 }
 
-impl Store {
-    /// Opens the file, or makes it. `cache` is in bytes.
-    pub(crate) fn open(path: &Path, cache: usize) -> Result<Self, redb::Error> {
-        Self::new(builder(cache).create(path)?)
+impl Tables {
+    fn of_app(app: &str) -> Self {
+        Self(TABLES.map(|table| format!("{app}{DIVIDER}{table}")))
     }
 
-    fn new(database: Database) -> Result<Self, redb::Error> {
+    /// A frame that holds one event, in MessagePack.
+    fn events(&self) -> TableDefinition<'_, Place, &'static [u8]> {
+        TableDefinition::new(&self.0[0])
+    }
+
+    /// The channel. What is too old is found here.
+    fn by_time(&self) -> TableDefinition<'_, Moment, &'static str> {
+        TableDefinition::new(&self.0[1])
+    }
+
+    /// What a member that has not left said last, as in `events`.
+    fn members(&self) -> TableDefinition<'_, Who, &'static [u8]> {
+        TableDefinition::new(&self.0[2])
+    }
+
+    /// What must outlive a run, by name.
+    fn facts(&self) -> TableDefinition<'_, &'static str, &'static [u8]> {
+        TableDefinition::new(&self.0[3])
+    }
+}
+
+impl Store {
+    /// The tables of an app. They are made if there are none.
+    pub(crate) fn of_app(database: &Arc<Database>, app: &str) -> Result<Self, redb::Error> {
+        let database = Arc::clone(database);
+        let tables = Tables::of_app(app);
         let transaction = database.begin_write()?;
-        transaction.open_table(EVENTS)?;
-        transaction.open_table(BY_TIME)?;
-        transaction.open_table(MEMBERS)?;
-        transaction.open_table(FACTS)?;
+        transaction.open_table(tables.events())?;
+        transaction.open_table(tables.by_time())?;
+        transaction.open_table(tables.members())?;
+        transaction.open_table(tables.facts())?;
         transaction.commit()?;
-        Ok(Self { database })
+        Ok(Self { database, tables })
     }
 
     /// The largest serial of any run before; zero in a new file.
     pub(crate) fn last_serial(&self) -> Result<u64, redb::Error> {
-        let facts = self.database.begin_read()?.open_table(FACTS)?;
+        let facts = self.database.begin_read()?.open_table(self.tables.facts())?;
         let bytes = facts.get(LAST_SERIAL)?.and_then(|bytes| bytes.value().try_into().ok());
         Ok(bytes.map_or(0, u64::from_be_bytes))
     }
@@ -81,7 +122,7 @@ impl Store {
     pub(crate) fn key_secret(&self, fresh: [u8; 32]) -> Result<KeySecret, redb::Error> {
         let transaction = self.database.begin_write()?;
         let secret = {
-            let mut facts = transaction.open_table(FACTS)?;
+            let mut facts = transaction.open_table(self.tables.facts())?;
             let known = facts.get(KEY_SECRET)?.and_then(|bytes| bytes.value().try_into().ok());
             match known {
                 Some(known) => known,
@@ -102,7 +143,7 @@ impl Store {
         now: UnixMillis,
     ) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        write(&transaction, records, now)?;
+        self.write(&transaction, records, now)?;
         transaction.commit()?;
         Ok(())
     }
@@ -117,7 +158,7 @@ impl Store {
         let serial = self.last_serial()?.saturating_add(1);
         let transaction = self.database.begin_write()?;
         let mut left = Vec::new();
-        for entry in transaction.open_table(MEMBERS)?.iter()? {
+        for entry in transaction.open_table(self.tables.members())?.iter()? {
             let (key, bytes) = entry?;
             let Some(mut leave) = decode(bytes.value()) else { continue };
             leave.action = PresenceAction::Leave;
@@ -135,7 +176,7 @@ impl Store {
             })
             .collect();
         if !records.is_empty() {
-            write(&transaction, &records, now)?;
+            self.write(&transaction, &records, now)?;
         }
         transaction.commit()?;
         Ok(left.len())
@@ -155,8 +196,10 @@ impl Store {
             Some(serial) => u64::from_str_radix(serial, 16)
                 .map_err(|_| error(40003, 400, "The serial is malformed"))?,
         };
-        self.page(channel, query, until)
-            .map_err(|failure| error(50000, 500, format!("The history cannot be read: {failure}")))
+        self.page(channel, query, until).map_err(|failure| {
+            error!("the history cannot be read: {failure}");
+            error(50000, 500, "The history cannot be read")
+        })
     }
 
     fn page(
@@ -178,7 +221,7 @@ impl Store {
             }
             (None, _) => {}
         }
-        let events = self.database.begin_read()?.open_table(EVENTS)?;
+        let events = self.database.begin_read()?.open_table(self.tables.events())?;
         let mut range = events.range::<(&str, u64, u32)>((from, to))?;
         loop {
             let entry = match query.direction {
@@ -207,8 +250,8 @@ impl Store {
     pub(crate) fn purge(&self, before: UnixMillis) -> Result<bool, redb::Error> {
         let transaction = self.database.begin_write()?;
         let removed = {
-            let mut events = transaction.open_table(EVENTS)?;
-            let mut by_time = transaction.open_table(BY_TIME)?;
+            let mut events = transaction.open_table(self.tables.events())?;
+            let mut by_time = transaction.open_table(self.tables.by_time())?;
             let mut removed = 0;
             let old = by_time.extract_from_if(..(before.as_millis(), 0, 0), |_, _| true)?;
             for entry in old.take(PURGE_BATCH) {
@@ -222,48 +265,42 @@ impl Store {
         transaction.commit()?;
         Ok(removed == PURGE_BATCH)
     }
-}
 
-/// Makes databases with a cache of so many bytes.
-fn builder(cache: usize) -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(cache);
-    builder
-}
-
-/// Writes events, and who is present after them.
-fn write(
-    transaction: &WriteTransaction,
-    records: &[Record<'_>],
-    now: UnixMillis,
-) -> Result<(), redb::Error> {
-    let mut events = transaction.open_table(EVENTS)?;
-    let mut by_time = transaction.open_table(BY_TIME)?;
-    let mut members = transaction.open_table(MEMBERS)?;
-    let mut facts = transaction.open_table(FACTS)?;
-    let mut bytes = Vec::new();
-    let mut last = 0;
-    for Record { channel, position: Position { serial, index }, message } in records {
-        bytes.clear();
-        let mut frame = ProtocolMessage::new(Action::Presence);
-        frame.presence.push((*message).clone());
-        frame.encode_into(Format::MessagePack, &mut bytes);
-        // A leave is later than what it ends, and so can be ahead of the clock: its retention is not.
-        let time = message.timestamp.unwrap_or_default().min(now).as_millis();
-        events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
-        by_time.insert((time, *serial, *index), channel.as_str())?;
-        let connection_id = message.connection_id.as_deref().unwrap_or_default();
-        let client_id = message.client_id.as_deref().unwrap_or_default();
-        let member = (channel.as_str(), connection_id, client_id);
-        if message.action == PresenceAction::Leave {
-            members.remove(member)?;
-        } else {
-            members.insert(member, bytes.as_slice())?;
+    /// Writes events, and who is present after them.
+    fn write(
+        &self,
+        transaction: &WriteTransaction,
+        records: &[Record<'_>],
+        now: UnixMillis,
+    ) -> Result<(), redb::Error> {
+        let mut events = transaction.open_table(self.tables.events())?;
+        let mut by_time = transaction.open_table(self.tables.by_time())?;
+        let mut members = transaction.open_table(self.tables.members())?;
+        let mut facts = transaction.open_table(self.tables.facts())?;
+        let mut bytes = Vec::new();
+        let mut last = 0;
+        for Record { channel, position: Position { serial, index }, message } in records {
+            bytes.clear();
+            let mut frame = ProtocolMessage::new(Action::Presence);
+            frame.presence.push((*message).clone());
+            frame.encode_into(Format::MessagePack, &mut bytes);
+            // A leave is later than what it ends, and so can be ahead of the clock: its retention is not.
+            let time = message.timestamp.unwrap_or_default().min(now).as_millis();
+            events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
+            by_time.insert((time, *serial, *index), channel.as_str())?;
+            let connection_id = message.connection_id.as_deref().unwrap_or_default();
+            let client_id = message.client_id.as_deref().unwrap_or_default();
+            let member = (channel.as_str(), connection_id, client_id);
+            if message.action == PresenceAction::Leave {
+                members.remove(member)?;
+            } else {
+                members.insert(member, bytes.as_slice())?;
+            }
+            last = last.max(*serial);
         }
-        last = last.max(*serial);
+        facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
+        Ok(())
     }
-    facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
-    Ok(())
 }
 
 fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
@@ -273,17 +310,14 @@ fn decode(bytes: &[u8]) -> Option<PresenceMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    };
 
     /// A time after all that is stored.
     const LATER: UnixMillis = UnixMillis::from_millis(1_000_000);
 
     fn store() -> Store {
         let backend = redb::backends::InMemoryBackend::new();
-        Store::new(Database::builder().create_with_backend(backend).unwrap()).unwrap()
+        let database = Database::builder().create_with_backend(backend).unwrap();
+        Store::of_app(&Arc::new(database), "app").unwrap()
     }
 
     /// Ten events, a second apart and two of each serial, in each of two channels.
@@ -462,65 +496,5 @@ mod tests {
         assert_eq!(store.last_serial().unwrap(), 10);
         assert_eq!(store.key_secret([1; 32]).unwrap().0, [1; 32]);
         assert_eq!(store.key_secret([2; 32]).unwrap().0, [1; 32]);
-    }
-
-    /// Keeps a database in memory, and counts how often it is read.
-    #[derive(Debug, Default)]
-    struct Counting {
-        memory: redb::backends::InMemoryBackend,
-        reads: Arc<AtomicUsize>,
-    }
-
-    impl redb::StorageBackend for Counting {
-        fn len(&self) -> Result<u64, std::io::Error> {
-            self.memory.len()
-        }
-
-        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
-            self.reads.fetch_add(1, Relaxed);
-            self.memory.read(offset, out)
-        }
-
-        fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
-            self.memory.set_len(len)
-        }
-
-        fn sync_data(&self) -> Result<(), std::io::Error> {
-            self.memory.sync_data()
-        }
-
-        fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
-            self.memory.write(offset, data)
-        }
-    }
-
-    /// How often four MiB of events are read from the file when they are asked for once more.
-    fn reads_again(cache: usize) -> usize {
-        let backend = Counting::default();
-        let reads = Arc::clone(&backend.reads);
-        let store = Store::new(builder(cache).create_with_backend(backend).unwrap()).unwrap();
-        let mut message =
-            PresenceMessage::new(PresenceAction::Update).with_data("x".repeat(64 << 10));
-        message.timestamp = Some(UnixMillis::from_millis(1));
-        for serial in 1..=64 {
-            let position = Position { serial, index: 0 };
-            store
-                .append(
-                    &[Record { channel: &"a".into(), position, message: &message }],
-                    UnixMillis::from_millis(1),
-                )
-                .unwrap();
-        }
-        let all = || store.history("a", &HistoryQuery::default()).unwrap().items.len();
-        assert_eq!(all(), 64);
-        let before = reads.load(Relaxed);
-        assert_eq!(all(), 64);
-        reads.load(Relaxed) - before
-    }
-
-    #[test]
-    fn the_cache_is_as_large_as_it_was_given() {
-        assert_eq!(reads_again(64 << 20), 0);
-        assert!(reads_again(1 << 20) >= 48);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Action, DecodeError, DecodeLimits, ProtocolMessage, Value, plain, read};
 use alloc::string::{String, ToString as _};
-use serde_json::Deserializer;
+use serde_json::{Deserializer, error::Category};
 
 /// Reads one frame into its place.
 pub(super) fn decode(
@@ -94,9 +94,26 @@ fn describe(error: &serde_json::Error, text: &str, cx: &read::Context) -> Decode
     let line: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let offset = line.saturating_add(error.column()).min(text.len());
-    let mut reason = error.to_string();
-    if let Some(end) = reason.rfind(" at line ") {
-        reason.truncate(end);
+    cx.error(offset, reason(error))
+}
+
+/// What is wrong. Peers see this: in the words of the protocol, not in those of the parser.
+fn reason(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof => return read::TRUNCATED.into(),
+        Category::Syntax | Category::Io => return "not JSON".into(),
+        Category::Data => {}
     }
-    cx.error(offset, reason)
+    let mut said = error.to_string();
+    if let Some(end) = said.rfind(" at line ") {
+        said.truncate(end);
+    }
+    // What the reader says itself is left as it is. Of what serde says of a wrong type, what was
+    // expected is in our words.
+    match said.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid type: ") => {
+            alloc::format!("not {expected}")
+        }
+        _ => said,
+    }
 }

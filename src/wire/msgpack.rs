@@ -37,7 +37,7 @@ pub(crate) fn decode_by_rmp(bytes: &[u8]) -> Result<ProtocolMessage, alloc::stri
 }
 
 const TRAILING: Error = Error(Cow::Borrowed("trailing bytes"));
-const TRUNCATED: Error = Error(Cow::Borrowed("unexpected end of input"));
+const TRUNCATED: Error = Error(Cow::Borrowed(read::TRUNCATED));
 const RESERVED: Error = Error(Cow::Borrowed("the tag 0xc1 is not used"));
 const EXTENSION: Error = Error(Cow::Borrowed("extension types have no meaning here"));
 const NOT_UTF8: Error = Error(Cow::Borrowed("invalid UTF-8"));
@@ -59,6 +59,12 @@ impl de::Error for Error {
     #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
         Self(Cow::Owned(reason.to_string()))
+    }
+
+    /// Peers see this: in the words of the protocol, not in those of serde.
+    #[cold]
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self(Cow::Owned(alloc::format!("not {expected}")))
     }
 }
 

@@ -2,6 +2,7 @@
 
 import * as Ably from 'ably';
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
@@ -10,7 +11,7 @@ import { WebSocket } from 'ws';
 
 export const KEY = 'test.key:secret-of-the-test';
 export const BINARY = process.env.FORMAT === 'msgpack';
-const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
+export const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
 
 /// A server of its own on a free port: { port, metricsPort, process, said(), stop() }. What it logs
 /// goes on to standard error, and is what it `said`.
@@ -40,6 +41,13 @@ export async function startServerUnder(command, ...options) {
     return exited;
   };
   return { port, metricsPort, process: child, said: () => log, stop };
+}
+
+/// A token with these claims, signed with a key.
+export function jwt(key, claims) {
+  const [kid, secret] = key.split(':');
+  const signed = [{ typ: 'JWT', alg: 'HS256', kid }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
 /// Options that point the library at `port` of this machine.
@@ -110,10 +118,10 @@ export async function ask(port, path, { method = 'GET', headers = {}, body } = {
   return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-export const Action = { ACK: 1, NACK: 2, CONNECTED: 4, DISCONNECTED: 6, CLOSE: 7, ERROR: 9, ATTACH: 10, ATTACHED: 11, PRESENCE: 14 };
+export const Action = { ACK: 1, NACK: 2, CONNECTED: 4, DISCONNECTED: 6, CLOSE: 7, ERROR: 9, ATTACH: 10, ATTACHED: 11, PRESENCE: 14, AUTH: 17 };
 
-/// A bare WebSocket: { peer, send(frame), next(condition), ended }, once it is CONNECTED. `ended` is
-/// { frames, code }: the actions that came, and the code of the close frame.
+/// A bare WebSocket: { peer, connected, send(frame), next(condition), ended }, once it is CONNECTED
+/// (that is `connected`). `ended` is { frames, code }: the actions that came, and the code of the close frame.
 export async function connect(port, params = {}) {
   const query = new URLSearchParams({ v: 6, format: 'json', key: KEY, ...params });
   const peer = new WebSocket(`ws://127.0.0.1:${port}/?${query}`, { perMessageDeflate: false });
@@ -132,7 +140,7 @@ export async function connect(port, params = {}) {
   });
   const connected = await Promise.race([next((frame) => frame.action === Action.CONNECTED), ended]);
   if (connected.code) throw new Error(`not connected: ${connected.code}`);
-  return { peer, next, ended, send: (frame) => peer.send(JSON.stringify(frame)) };
+  return { peer, connected, next, ended, send: (frame) => peer.send(JSON.stringify(frame)) };
 }
 
 /// A bare connection to a channel, once it is ATTACHED.

@@ -105,7 +105,7 @@ test('a body that is too long is answered while it is still being sent', async (
 });
 
 test('metrics are for who has the token, or reaches their address; health is for everybody', async () => {
-  const told = /^presence_misuse_total 0$/m;
+  const told = /^presence_misuse_total\{app="test"\} 0$/m;
   for (const [options, onMain, withToken, onOwn, ownWithToken] of [
     [[], 403, 403],
     [['--metrics-token', TOKEN], 401, 200],
@@ -142,7 +142,7 @@ test('the metrics have their address for as long as the server drains', async ()
   const stopped = server.stop('SIGTERM');
   await Promise.race(clients.map(({ ended }) => ended));
   const answer = await ask(server.metricsPort, '/metrics');
-  assert.match(answer.body.toString(), /^presence_transports 1$/m);
+  assert.match(answer.body.toString(), /^presence_transports\{app="test"\} 1$/m);
   for (const { peer } of clients) peer.close();
   await stopped;
 });

@@ -61,7 +61,7 @@ for (const [what, text, options] of [
     const refused = await until(server.port, '/time', 503);
     assert.equal(JSON.parse(refused.body).error.code, 50003);
     assert.equal((await ask(server.port, '/healthz')).status, 200);
-    assert.match((await ask(server.port, '/metrics', TOKEN)).body.toString(), /^presence_misuse_total 0$/m);
+    assert.match((await ask(server.port, '/metrics', TOKEN)).body.toString(), /^presence_misuse_total\{app="test"\} 0$/m);
 
     await until(server.port, '/time', 200);
     if (!options?.paused) {
@@ -113,7 +113,7 @@ test('a WebSocket whose peer takes nothing is given up', async () => {
   const loud = await attached(server.port, 'loud', { clientId: 'loud' });
   await shout(loud, 'loud');
   let told;
-  do told = (await ask(server.port, '/metrics', TOKEN)).body.toString(); while (!/^presence_transports 1$/m.test(told));
+  do told = (await ask(server.port, '/metrics', TOKEN)).body.toString(); while (!/^presence_transports\{app="test"\} 1$/m.test(told));
   slow.peer.terminate();
   loud.peer.terminate();
   await server.stop();

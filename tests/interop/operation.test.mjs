@@ -32,10 +32,10 @@ test('health, metrics, and errors in the form of the protocol', async () => {
   const member = realtime(server.port, { clientId: 'member' });
   await member.channels.get('counted').presence.enter();
   const metrics = (await ask(server.port, '/metrics', { headers: { authorization: 'Bearer of the operator' } })).body.toString();
-  assert.match(metrics, /^presence_members 1$/m);
-  assert.match(metrics, /^presence_transports 1$/m);
+  assert.match(metrics, /^presence_members\{app="test"\} 1$/m);
+  assert.match(metrics, /^presence_transports\{app="test"\} 1$/m);
   assert.match(metrics, /^# TYPE presence_opened_total counter$/m);
-  assert.match(metrics, /^presence_misuse_total 0$/m);
+  assert.match(metrics, /^presence_misuse_total\{app="test"\} 0$/m);
 
   for (const [path, status, code] of [
     ['/nowhere', 404, 40400],

@@ -1,11 +1,11 @@
 // The durable history: what was acknowledged survives a kill -9.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { close, realtime, rest, startServer } from './harness.mjs';
+import { close, realtime, rest, startServer, startServerUnder } from './harness.mjs';
 
 const CHANNEL = 'kept';
 
@@ -70,4 +70,45 @@ test('no acknowledged event is lost when the server is killed', async () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+const modes = { skip: process.platform === 'win32' && 'there are no modes' };
+const mode = (file) => statSync(file).mode & 0o7777;
+
+test('the store is for its owner alone, whatever the umask, and there is no other file', modes, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'presence-'));
+  const file = join(folder, 'history');
+  const server = await startServerUnder('umask 0', '--persist', file);
+  assert.equal(mode(file), 0o600);
+  const client = realtime(server.port, { clientId: 'kept' });
+  await client.channels.get(CHANNEL).presence.enter();
+  assert.equal(mode(file), 0o600);
+  assert.deepEqual(readdirSync(folder), ['history']);
+  await assert.rejects(startServer('--persist', file), /ended with 1/, 'nor is it for two servers at a time');
+  await close(client);
+  await server.stop('SIGTERM');
+  assert.deepEqual(readdirSync(folder), ['history']);
+  assert.equal(server.said(), '');
+  rmSync(folder, { recursive: true });
+});
+
+test('the server warns of a store and of a file of keys that others can open, says what to do, and leaves them as they are', modes, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'presence-'));
+  const [store, keys] = [join(folder, 'history'), join(folder, 'keys.json')];
+  writeFileSync(keys, JSON.stringify([{ name: 'test.more', secret: 'of-the-file' }]), { mode: 0o600 });
+  await (await startServer('--persist', store)).stop();
+  for (const [bits, warned] of [[0o600, false], [0o400, false], [0o700, false], [0o640, true], [0o604, true], [0o620, true], [0o644, true]]) {
+    // The store is written to, so the owner always may.
+    const given = [[store, bits | 0o600], [keys, bits]];
+    for (const [file, to] of given) chmodSync(file, to);
+    const server = await startServer('--persist', store, '--keys', keys);
+    await server.stop('SIGTERM');
+    for (const [file, to] of given) {
+      const text = `${file} holds secrets and is not for its owner alone (mode ${to.toString(8).padStart(4, '0')}): chmod 600 ${file}`;
+      assert.equal(server.said().includes(text), warned, `${to.toString(8)} ${file}`);
+      assert.equal(mode(file), to);
+    }
+    assert.equal(server.said().includes('WARN'), warned);
+  }
+  rmSync(folder, { recursive: true });
 });

@@ -83,12 +83,12 @@ fn errors_say_what_and_where() {
     for (text, expected) in [
         (
             r#"{"action":14,"presence":[{"action":1},{"action":1,"timestamp":"x"}]}"#,
-            "presence[1].timestamp: invalid type: string \"x\", expected a whole number, at byte 65",
+            "presence[1].timestamp: not a whole number, at byte 65",
         ),
         (r#"{"action":1,"action":1}"#, "action: came twice, at byte 20"),
-        (r#"{"action":1"#, "EOF while parsing an object, at byte 11"),
-        (r#"{"action":1} x"#, "trailing characters, at byte 14"),
-        (r#"[]"#, "invalid type: sequence, expected a frame, at byte 0"),
+        (r#"{"action":1"#, "unexpected end of input, at byte 11"),
+        (r#"{"action":1} x"#, "not JSON, at byte 14"),
+        (r#"[]"#, "not a frame, at byte 0"),
         (r#"{"action":1.5}"#, "action: 1.5 is not a whole number, at byte 13"),
         (r#"{"action":-1}"#, "action: -1 is out of range, at byte 13"),
     ] {

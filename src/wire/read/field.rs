@@ -327,7 +327,7 @@ impl Wire for Option<Params> {
         let map = match value {
             Value::Null => return Ok(()),
             Value::Object(map) => map,
-            _ => return Err(D::Error::custom("expected names and texts")),
+            _ => return Err(D::Error::custom("not names and texts")),
         };
         let params = self.insert(Params::with_capacity(map.len()));
         for (name, value) in map {

@@ -14,6 +14,9 @@ use serde::de::{DeserializeSeed, Deserializer};
 pub(super) use context::Context;
 pub(super) use object::frame;
 
+/// What is wrong with an input that ends too early.
+pub(super) const TRUNCATED: &str = "unexpected end of input";
+
 /// Reads a value.
 pub(super) fn value<'de, D: Deserializer<'de>>(
     deserializer: D,

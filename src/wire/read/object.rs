@@ -360,7 +360,7 @@ impl<'de, L: List> Visitor<'de> for Fills<'_, L> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list, each {}", L::Item::WHAT)
+        write!(f, "a list of which each is {}", L::Item::WHAT)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {

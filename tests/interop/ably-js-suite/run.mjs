@@ -90,7 +90,7 @@ process.exit(code ?? 1);
 /// The server, with the keys of the tests.
 async function startServer() {
   const keys = join(work, 'keys.json');
-  writeFileSync(keys, JSON.stringify(KEYS));
+  writeFileSync(keys, JSON.stringify(KEYS), { mode: 0o600 });
   const child = spawn(SERVER, ['--port', '0', '--keys', keys, '--log', process.env.SERVER_LOG ?? 'warn'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,0 +1,43 @@
+//! What a request identifies itself with.
+
+use crate::query::{Pairs, last};
+use axum::http::{HeaderMap, header};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+/// What a request identifies itself with.
+pub(crate) enum Credentials {
+    /// A whole key, `name:secret`.
+    Key(String),
+    /// A token.
+    Token(String),
+}
+
+impl Credentials {
+    /// Those of the header `Authorization`, else those of the parameters.
+    pub(crate) fn of(headers: &HeaderMap, params: &Pairs) -> Option<Self> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Self::of_params(params);
+        };
+        let (scheme, value) = value.to_str().ok()?.split_once(' ')?;
+        let decoded = || String::from_utf8(STANDARD.decode(value).ok()?).ok();
+        match scheme.to_ascii_lowercase().as_str() {
+            "basic" => decoded().map(Self::Key),
+            // SDKs send tokens in base64; others send them as they are, with dots in them.
+            "bearer" if value.contains('.') => Some(Self::Token(value.to_owned())),
+            "bearer" => decoded().map(Self::Token),
+            _ => None,
+        }
+    }
+
+    /// Those of the parameters: a token, else a key.
+    pub(crate) fn of_params(params: &Pairs) -> Option<Self> {
+        let token = last(params, "accessToken").or_else(|| last(params, "access_token"));
+        let token = token.map(|token| Self::Token(token.to_owned()));
+        token.or_else(|| last(params, "key").map(|key| Self::Key(key.to_owned())))
+    }
+}
+
+/// Whether a parameter is one that identifies.
+pub(crate) fn is_secret(parameter: &str) -> bool {
+    matches!(parameter, "key" | "accessToken" | "access_token")
+}

@@ -1,0 +1,171 @@
+//! Requests for tokens, as clients send them (RSA9, TE2 and following).
+
+use crate::{
+    fields::Fields,
+    patterns::{self, Patterns},
+    problem::error,
+};
+use presence_proto::{UnixMillis, wire::ErrorInfo};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt::Write as _,
+};
+
+/// How old or how far ahead a signed request may be, in milliseconds.
+const REQUEST_AGE: u64 = 15 * 60 * 1000;
+/// The fewest characters of a nonce (TE5 wants them to be random).
+const MIN_NONCE: usize = 16;
+/// How many signed requests of a key are remembered so that none is used twice.
+const REMEMBERED_REQUESTS: usize = 100_000;
+
+/// A request for a token. Signed by `mac`, or made by somebody who has the key.
+#[derive(Debug)]
+pub(crate) struct TokenRequest {
+    pub(crate) key_name: Option<String>,
+    ttl: Option<Whole>,
+    pub(crate) capability: Option<Asked>,
+    pub(crate) client_id: Option<String>,
+    timestamp: Option<Whole>,
+    nonce: Option<String>,
+    pub(crate) mac: Option<String>,
+}
+
+/// A whole number, and its digits as they are signed.
+#[derive(Debug)]
+struct Whole {
+    number: i64,
+    digits: String,
+}
+
+/// A capability that is asked for, and its text as it is signed.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) patterns: Patterns,
+    pub(crate) text: String,
+}
+
+impl TokenRequest {
+    /// The request that the body of an HTTP request is.
+    ///
+    /// # Errors
+    ///
+    /// 40001 if it is no object, 40003 if a field has another form, 40000 if the capability has.
+    pub(crate) fn of(body: Value) -> Result<Self, ErrorInfo> {
+        let mut fields =
+            Fields::of(body).map_err(|what| error(40001, 400, format!("The body is {what}")))?;
+        let malformed = |what: String| error(40003, 400, what);
+        let text = |fields: &mut Fields, name| fields.text(name).map_err(malformed);
+        Ok(Self {
+            key_name: text(&mut fields, "keyName")?,
+            ttl: whole(&mut fields, "ttl").map_err(malformed)?,
+            capability: asked(fields.take("capability"))?,
+            client_id: text(&mut fields, "clientId")?.filter(|id| !id.is_empty()),
+            timestamp: whole(&mut fields, "timestamp").map_err(malformed)?,
+            nonce: text(&mut fields, "nonce")?,
+            mac: text(&mut fields, "mac")?,
+        })
+    }
+
+    /// For how long the token is to be good, in milliseconds.
+    pub(crate) fn ttl(&self) -> Option<i64> {
+        self.ttl.as_ref().map(|ttl| ttl.number)
+    }
+
+    /// What the signature is of.
+    pub(crate) fn signed_text(&self, name: &str) -> String {
+        let digits = |whole: &Option<Whole>| match whole {
+            Some(Whole { digits, .. }) => digits.clone(),
+            None => String::new(),
+        };
+        let mut text = String::new();
+        let lines = [
+            name,
+            &digits(&self.ttl),
+            self.capability.as_ref().map_or("", |asked| &asked.text),
+            self.client_id.as_deref().unwrap_or_default(),
+            &digits(&self.timestamp),
+            self.nonce.as_deref().unwrap_or_default(),
+        ];
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    /// Whether a request that is signed can be used now.
+    ///
+    /// # Errors
+    ///
+    /// 40003 for a nonce that is too short, 40104 for a request that is too old or from the future.
+    pub(crate) fn check(&self, now: UnixMillis) -> Result<(), ErrorInfo> {
+        if self.nonce.as_deref().unwrap_or_default().chars().count() < MIN_NONCE {
+            let message = format!("nonce must have {MIN_NONCE} characters at least");
+            return Err(error(40003, 400, message));
+        }
+        let timestamp = self.timestamp.as_ref().map_or(0, |timestamp| timestamp.number);
+        if now.as_millis().abs_diff(timestamp) > REQUEST_AGE {
+            return Err(error(40104, 401, "The token request is too old, or from the future"));
+        }
+        Ok(())
+    }
+}
+
+/// Takes a whole number out, of milliseconds. It may be text, and empty text is none.
+fn whole(fields: &mut Fields, name: &str) -> Result<Option<Whole>, String> {
+    let digits = match fields.take(name) {
+        None => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(Value::Number(number)) => match number.as_f64() {
+            // There are encoders that write all numbers as floats.
+            Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
+            _ => number.to_string(),
+        },
+        Some(other) => other.to_string(),
+    };
+    match digits.parse() {
+        Ok(number) => Ok(Some(Whole { number, digits })),
+        Err(_) => Err(format!("{name} is not a whole number of milliseconds")),
+    }
+}
+
+/// The capability that is asked for: as JSON text, as it is signed, or as an object.
+fn asked(field: Option<Value>) -> Result<Option<Asked>, ErrorInfo> {
+    match field {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Asked { patterns: patterns::parse(&text)?, text })),
+        Some(value) => {
+            let patterns = patterns::of(value).map_err(|what| error(40000, 400, what))?;
+            let text = patterns::text(&patterns);
+            Ok(Some(Asked { patterns, text }))
+        }
+    }
+}
+
+/// The signed requests that were used and are not yet too old to be used again, by their digests.
+#[derive(Default)]
+pub(crate) struct UsedRequests {
+    seen: HashSet<[u8; 32]>,
+    order: VecDeque<(UnixMillis, [u8; 32])>,
+}
+
+impl UsedRequests {
+    /// False if it was used before, or if there are too many to remember.
+    pub(crate) fn insert(&mut self, signed: &str, now: UnixMillis) -> bool {
+        while let Some((used, digest)) = self.order.front()
+            && now.as_millis().abs_diff(used.as_millis()) > 2 * REQUEST_AGE
+        {
+            self.seen.remove(digest);
+            self.order.pop_front();
+        }
+        let digest = Sha256::digest(signed).into();
+        if self.seen.len() >= REMEMBERED_REQUESTS || !self.seen.insert(digest) {
+            return false;
+        }
+        self.order.push_back((now, digest));
+        true
+    }
+}
