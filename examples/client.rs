@@ -21,7 +21,7 @@ mod clock;
 use clap::Parser;
 use clock::Clock;
 use futures_util::{SinkExt, StreamExt};
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::client::{ConnectionEvent, ConnectionState, ConnectionStateChange};
 use presence_proto::wire::{Data, ErrorInfo, Format, Params, PresenceAction};
 use presence_proto::wire::{PresenceMessage, ProtocolMessage};
@@ -127,14 +127,14 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), Box<dyn Error>> {
         let mut roster_changed = false;
         for output in out.drain() {
             match output {
-                Output::OpenTransport { transport: id, params } => {
+                Output::Open(output::Open { transport: id, params, .. }) => {
                     transport = Some(Transport::open(id, args, &params, events.clone()));
                 }
-                Output::CloseTransport { transport: id } => {
+                Output::Close(output::Close { transport: id, .. }) => {
                     // Dropped, it sends what it has and closes.
                     transport = transport.filter(|open| open.id != id);
                 }
-                Output::Send { transport: id, frame } => {
+                Output::Send(output::Send { transport: id, frame, .. }) => {
                     if let Some(open) = transport.as_ref().filter(|open| open.id == id) {
                         open.send(&frame);
                     }
@@ -151,7 +151,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<(), Box<dyn Error>> {
                 }
                 // It takes everything with it, and tells why itself.
                 _ if core.connection().state() == ConnectionState::Failed => {}
-                Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
+                Output::Presence(output::Presence { message, .. }) => {
                     screen.member(&message)?;
                     roster_changed |= message.action != PresenceAction::Update;
                 }
@@ -245,18 +245,18 @@ async fn converse(
     let opening = tokio_tungstenite::connect_async(url.as_str());
     let mut socket = match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok((socket, _response))) => socket,
-        Ok(Err(error)) => return Input::TransportFailed { transport, error: Some(lost(&error)) },
+        Ok(Err(error)) => return Input::open_failed(transport, Some(lost(&error))),
         Err(_) => {
             let error = Some(ErrorInfo::new(80003, 504, "no answer from the server"));
-            return Input::TransportFailed { transport, error };
+            return Input::open_failed(transport, error);
         }
     };
-    let mut event = Some(Input::TransportOpened { transport });
+    let mut event = Some(Input::opened(transport));
     loop {
         if let Some(event) = event.take()
             && events.send(event).await.is_err()
         {
-            return Input::TransportClosed { transport, error: None };
+            return Input::closed(transport, None);
         }
         tokio::select! {
             frame = frames.recv() => {
@@ -265,11 +265,11 @@ async fn converse(
                     None => {
                         // The core has closed it. How that went does not matter to it.
                         let _ = socket.close(None).await;
-                        return Input::TransportClosed { transport, error: None };
+                        return Input::closed(transport, None);
                     }
                 };
                 if let Err(error) = sent {
-                    return Input::TransportClosed { transport, error: Some(lost(&error)) };
+                    return Input::closed(transport, Some(lost(&error)));
                 }
             }
             message = socket.next() => {
@@ -277,22 +277,22 @@ async fn converse(
                     Some(Ok(Message::Text(text))) => Bytes::from(text),
                     Some(Ok(Message::Binary(bytes))) => bytes,
                     Some(Ok(Message::Ping(_))) => {
-                        event = Some(Input::TransportActivity { transport });
+                        event = Some(Input::activity(transport));
                         continue;
                     }
                     Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
                     Some(Ok(Message::Close(_))) | None => {
-                        return Input::TransportClosed { transport, error: None };
+                        return Input::closed(transport, None);
                     }
                     Some(Err(error)) => {
-                        return Input::TransportClosed { transport, error: Some(lost(&error)) };
+                        return Input::closed(transport, Some(lost(&error)));
                     }
                 };
                 event = match ProtocolMessage::decode(format, &bytes) {
-                    Ok(frame) => Some(Input::Received { transport, frame }),
+                    Ok(frame) => Some(Input::received(transport, frame)),
                     Err(error) => {
                         let error = ErrorInfo::from(&error);
-                        return Input::TransportClosed { transport, error: Some(error) };
+                        return Input::closed(transport, Some(error));
                     }
                 };
             }
@@ -369,11 +369,11 @@ impl Screen {
 
     fn other(&self, output: &Output) -> io::Result<()> {
         match output {
-            Output::Channel { channel, change } => {
+            Output::Channel(output::Channel { channel, change, .. }) => {
                 let reason = in_brackets(change.reason.as_ref());
                 self.say(Color::Dim, &format!("{channel} {}{reason}", change.current))
             }
-            Output::Done { op, result: Err(error) } => {
+            Output::Done(output::Done { op, result: Err(error), .. }) => {
                 let what = match *op {
                     SUBSCRIBE => "subscribe",
                     ENTER => "enter",

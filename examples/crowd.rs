@@ -23,7 +23,7 @@ mod target;
 
 use clap::Parser;
 use clock::Clock;
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::wire::{
     Action, Flags, Format, Params, PresenceAction, PresenceMessage, ProtocolMessage,
 };
@@ -137,22 +137,22 @@ fn join(args: &Args, format: Format) -> Result<usize, Failure> {
         let wake = core.handle(clock.now(), todo.pop_front().unwrap_or(Input::Tick), &mut out);
         for output in out.drain() {
             match output {
-                Output::OpenTransport { transport, params } => {
+                Output::Open(output::Open { transport, params, .. }) => {
                     open = Some((transport, Transport::open(args, format, &params)?));
-                    todo.push_back(Input::TransportOpened { transport });
+                    todo.push_back(Input::opened(transport));
                 }
-                Output::Send { frame, .. } => {
+                Output::Send(output::Send { frame, .. }) => {
                     if let Some((_, transport)) = &mut open {
                         transport.send(&frame)?;
                     }
                 }
-                Output::Presence { .. } => told += 1,
+                Output::Presence(_) => told += 1,
                 Output::Connection(change) => {
                     if let Some(reason) = change.reason {
                         return Err(reason.into());
                     }
                 }
-                Output::Done { result: Err(error), .. } => return Err(error.into()),
+                Output::Done(output::Done { result: Err(error), .. }) => return Err(error.into()),
                 _ => {}
             }
         }
@@ -169,7 +169,7 @@ fn join(args: &Args, format: Format) -> Result<usize, Failure> {
         {
             let delay = wake.delay(clock.now()).unwrap_or(PATIENCE);
             if let Some(frame) = transport.receive(delay)? {
-                todo.push_back(Input::Received { transport: *id, frame });
+                todo.push_back(Input::received(*id, frame));
             }
         }
     }

@@ -18,7 +18,9 @@
 mod clock;
 
 use clock::Clock;
-use presence_proto::client::{Client, ClientOptions, ConnectionState, Input, Outbox, Output};
+use presence_proto::client::{
+    Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
+};
 use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
 use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{ErrorKind, IsTerminal};
@@ -213,14 +215,14 @@ impl Network {
         let _ = self.core.handle(self.clock.now(), input, &mut self.out);
         for output in self.out.drain() {
             match output {
-                Output::OpenTransport { transport, params } => {
+                Output::Open(output::Open { transport, params, .. }) => {
                     let mut url = self.url.clone();
                     url.query_pairs_mut().extend_pairs(&params);
                     let (sender, receiver) = channel();
                     std::thread::spawn(move || sender.send(open(&url).map_err(|e| e.to_string())));
                     self.socket = Socket::Opening(transport, receiver);
                 }
-                Output::CloseTransport { transport } => match &mut self.socket {
+                Output::Close(output::Close { transport, .. }) => match &mut self.socket {
                     Socket::Opening(id, _) if *id == transport => self.socket = Socket::Closed,
                     Socket::Open(id, socket) if *id == transport => {
                         // Sends what still can be sent; dropping it closes it.
@@ -229,7 +231,7 @@ impl Network {
                     }
                     _ => {}
                 },
-                Output::Send { transport, frame } => {
+                Output::Send(output::Send { transport, frame, .. }) => {
                     if let Socket::Open(id, socket) = &mut self.socket
                         && *id == transport
                     {
@@ -243,7 +245,7 @@ impl Network {
                 Output::Connection(change) if change.current == ConnectionState::Failed => {
                     eprintln!("{}", change.reason.unwrap_or_default());
                 }
-                Output::Done { op, result: Err(error) } if op != STEP => {
+                Output::Done(output::Done { op, result: Err(error), .. }) if op != STEP => {
                     eprintln!("operation {}: {error}", op.0);
                 }
                 _ => {}
@@ -262,15 +264,15 @@ impl Network {
                     Err(TryRecvError::Empty) => None,
                     Ok(Ok(socket)) => {
                         self.socket = Socket::Open(transport, socket);
-                        Some(Input::TransportOpened { transport })
+                        Some(Input::opened(transport))
                     }
                     Ok(Err(error)) => {
                         self.socket = Socket::Closed;
-                        Some(Input::TransportFailed { transport, error: failed(error) })
+                        Some(Input::open_failed(transport, failed(error)))
                     }
                     Err(TryRecvError::Disconnected) => {
                         self.socket = Socket::Closed;
-                        Some(Input::TransportFailed { transport, error: None })
+                        Some(Input::open_failed(transport, None))
                     }
                 }
             }
@@ -280,12 +282,12 @@ impl Network {
                     match socket.read() {
                         Ok(Message::Text(text)) => {
                             match ProtocolMessage::decode(Format::Json, text.as_bytes()) {
-                                Ok(frame) => return Some(Input::Received { transport, frame }),
+                                Ok(frame) => return Some(Input::received(transport, frame)),
                                 Err(error) => break error.to_string(),
                             }
                         }
                         Ok(Message::Ping(_)) => {
-                            return Some(Input::TransportActivity { transport });
+                            return Some(Input::activity(transport));
                         }
                         Ok(_) => {}
                         Err(Error::Io(e)) if e.kind() == ErrorKind::WouldBlock => {
@@ -297,7 +299,7 @@ impl Network {
                     }
                 };
                 self.socket = Socket::Closed;
-                Some(Input::TransportClosed { transport, error: failed(error) })
+                Some(Input::closed(transport, failed(error)))
             }
         }
     }

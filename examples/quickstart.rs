@@ -6,7 +6,7 @@
 //! frames between the two and keeps the time, as this one does with a queue and a number.
 
 use presence_proto::client::{self, Client, ClientOptions, Outcome};
-use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerConfig};
+use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
 use presence_proto::wire::{Data, PresenceAction, ProtocolMessage};
 use presence_proto::{Now, OpId, SubscriptionId, TransportId, Wake};
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ struct Host {
 fn main() {
     let mut host = Host {
         millis: 0,
-        server: Server::new(ServerConfig::default(), [7; 32]),
+        server: Server::new(ServerOptions::default(), [7; 32]),
         server_wake: None,
         parties: ["alice", "bob"].map(Party::new).into(),
         transports: 0,
@@ -132,9 +132,9 @@ impl Host {
     fn client_wants(&mut self, number: usize, output: client::Output) {
         let party = &mut self.parties[number];
         match output {
-            client::Output::OpenTransport { transport, params } => {
+            client::Output::Open(client::output::Open { transport, params, .. }) => {
                 if !party.online {
-                    let failed = client::Input::TransportFailed { transport, error: None };
+                    let failed = client::Input::open_failed(transport, None);
                     return self.mail.push_back(Mail::ToClient(number, failed));
                 }
                 // A real host has authenticated the peer by now.
@@ -146,26 +146,26 @@ impl Host {
                 self.transports += 1;
                 let theirs = TransportId(self.transports);
                 party.transport = Some((transport, theirs));
-                let opened = client::Input::TransportOpened { transport };
+                let opened = client::Input::opened(transport);
                 self.mail.push_back(Mail::ToClient(number, opened));
-                let open = server::Input::Open { transport: theirs, request };
+                let open = server::Input::opened(theirs, request);
                 self.mail.push_back(Mail::ToServer(open));
             }
-            client::Output::Send { frame, .. } => {
+            client::Output::Send(client::output::Send { frame, .. }) => {
                 if let Some((_, transport)) = party.transport {
-                    let received = server::Input::Received { transport, frame: *frame };
+                    let received = server::Input::received(transport, *frame);
                     self.mail.push_back(Mail::ToServer(received));
                 }
             }
-            client::Output::CloseTransport { .. } => {
+            client::Output::Close(_) => {
                 if let Some((_, transport)) = party.transport.take() {
-                    self.mail.push_back(Mail::ToServer(server::Input::Closed { transport }));
+                    self.mail.push_back(Mail::ToServer(server::Input::closed(transport)));
                 }
             }
             client::Output::Connection(change) => {
                 self.print(number, &format!("connection {}", change.current));
             }
-            client::Output::Presence { message, .. } => {
+            client::Output::Presence(client::output::Presence { message, .. }) => {
                 let what = match message.action {
                     PresenceAction::Present => "is there",
                     PresenceAction::Enter => "enters",
@@ -180,7 +180,10 @@ impl Host {
                     _ => self.print(number, &format!("{who} {what}")),
                 }
             }
-            client::Output::Done { result: Ok(Outcome::Members(members)), .. } => {
+            client::Output::Done(client::output::Done {
+                result: Ok(Outcome::Members(members)),
+                ..
+            }) => {
                 let names: Vec<_> = members.into_iter().filter_map(|m| m.client_id).collect();
                 self.print(number, &format!("who is there? {}", names.join(", ")));
             }
@@ -190,7 +193,7 @@ impl Host {
 
     fn server_wants(&mut self, output: server::Output) {
         // The others are pings, closings, events for the host.
-        if let server::Output::Send { to, frame } = output {
+        if let server::Output::Send(server::output::Send { to, frame, .. }) = output {
             to.iter().for_each(|transport| self.send(transport, frame.to_message()));
         }
     }
@@ -200,7 +203,7 @@ impl Host {
             if let Some((transport, open)) = party.transport
                 && open == theirs
             {
-                let received = client::Input::Received { transport, frame };
+                let received = client::Input::received(transport, frame);
                 return self.mail.push_back(Mail::ToClient(number, received));
             }
         }
@@ -211,8 +214,8 @@ impl Host {
         let party = &mut self.parties[client];
         party.online = false;
         if let Some((transport, theirs)) = party.transport.take() {
-            self.mail.push_back(Mail::ToServer(server::Input::Closed { transport: theirs }));
-            self.tell(client, client::Input::TransportClosed { transport, error: None });
+            self.mail.push_back(Mail::ToServer(server::Input::closed(theirs)));
+            self.tell(client, client::Input::closed(transport, None));
         }
     }
 

@@ -16,7 +16,9 @@
 mod clock;
 
 use clock::Clock;
-use presence_proto::client::{Client, ClientOptions, ConnectionState, Input, Outbox, Output};
+use presence_proto::client::{
+    Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
+};
 use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
 use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{self, BufRead, Read, Write};
@@ -73,14 +75,14 @@ fn main() -> ExitCode {
 
         for output in out.drain() {
             match output {
-                Output::OpenTransport { transport, params } => {
+                Output::Open(output::Open { transport, params, .. }) => {
                     socket = None;
                     let mut url = url.clone();
                     url.query_pairs_mut().extend_pairs(&params);
                     let sender = sender.clone();
                     std::thread::spawn(move || read_frames(transport, &url, &sender));
                 }
-                Output::CloseTransport { transport } => {
+                Output::Close(output::Close { transport, .. }) => {
                     if let Some((id, mut open)) = socket.take_if(|(id, _)| *id == transport) {
                         debug_assert_eq!(id, transport);
                         // Its reader ends when the server closes its side too, or at once if
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
                         open.get_ref().hang_up();
                     }
                 }
-                Output::Send { transport, frame } => {
+                Output::Send(output::Send { transport, frame, .. }) => {
                     if let Some((id, open)) = &mut socket
                         && *id == transport
                     {
@@ -110,13 +112,15 @@ fn main() -> ExitCode {
                         _ => {}
                     }
                 }
-                Output::Presence { message, .. } | Output::PresenceFor { message, .. } => {
+                Output::Presence(output::Presence { message, .. }) => {
                     // As Rust would write it: what others say cannot steer the terminal.
                     let who = message.client_id.unwrap_or_default();
                     let what = message.data.as_ref().and_then(Data::as_str).unwrap_or_default();
                     println!("{:?} {who:?} {what:?}", message.action);
                 }
-                Output::Done { op, result: Err(error) } => println!("operation {}: {error}", op.0),
+                Output::Done(output::Done { op, result: Err(error), .. }) => {
+                    println!("operation {}: {error}", op.0)
+                }
                 Output::Warning(warning) => println!("{:?}", warning.to_string()),
                 _ => {}
             }
@@ -130,7 +134,7 @@ fn main() -> ExitCode {
             Ok(Event::Input(input)) => input,
             Ok(Event::Opened(transport, half)) => {
                 socket = Some((transport, half));
-                Input::TransportOpened { transport }
+                Input::opened(transport)
             }
             Ok(Event::Line(line)) => {
                 Input::update(OpId(3), channel.as_str(), Some(Data::String(line.into())))
@@ -149,7 +153,7 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
         Ok(socket) => socket,
         Err(error) => {
             let error = Some(ErrorInfo::new(80003, 400, error.to_string()));
-            tell(Event::Input(Input::TransportFailed { transport, error }));
+            tell(Event::Input(Input::open_failed(transport, error)));
             return;
         }
     };
@@ -157,7 +161,7 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
         Ok(half) => WebSocket::from_raw_socket(half, Role::Client, None),
         Err(error) => {
             let error = Some(ErrorInfo::new(80003, 400, error.to_string()));
-            tell(Event::Input(Input::TransportFailed { transport, error }));
+            tell(Event::Input(Input::open_failed(transport, error)));
             return;
         }
     };
@@ -167,13 +171,13 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
         let input = match socket.read() {
             Ok(Message::Text(text)) => match ProtocolMessage::decode(Format::Json, text.as_bytes())
             {
-                Ok(frame) => Input::Received { transport, frame },
+                Ok(frame) => Input::received(transport, frame),
                 Err(undecodable) => {
                     error = Some(ErrorInfo::from(&undecodable));
                     break;
                 }
             },
-            Ok(Message::Ping(_)) => Input::TransportActivity { transport },
+            Ok(Message::Ping(_)) => Input::activity(transport),
             Ok(_) => continue,
             Err(tungstenite::Error::ConnectionClosed) => break,
             Err(broken) => {
@@ -184,7 +188,7 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
         going = tell(Event::Input(input));
     }
     socket.get_ref().hang_up();
-    tell(Event::Input(Input::TransportClosed { transport, error }));
+    tell(Event::Input(Input::closed(transport, error)));
 }
 
 fn open(url: &url::Url) -> Result<WebSocket<Half>, Box<dyn std::error::Error>> {

@@ -34,7 +34,7 @@
 //!
 //! ```
 //! use presence_proto::client::{self, Client, ClientOptions};
-//! use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerConfig};
+//! use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
 //! use presence_proto::wire::PresenceAction;
 //! use presence_proto::{Now, OpId, SubscriptionId};
 //! use std::{mem::take, sync::Arc};
@@ -50,19 +50,19 @@
 //!     while !(from_client.is_empty() && from_server.is_empty()) {
 //!         for output in take(from_client) {
 //!             let input = match output {
-//!                 client::Output::OpenTransport { transport, params } => {
+//!                 client::Output::Open(client::output::Open { transport, params, .. }) => {
 //!                     // A real host verifies a key or a token here. This one believes anybody.
 //!                     let params = params.iter().map(|(name, value)| (&**name, &**value));
 //!                     let all = Arc::new(Capability::all());
 //!                     let request = ConnectRequest::from_params(Identity::Any, all, params);
-//!                     let opened = client::Input::TransportOpened { transport };
+//!                     let opened = client::Input::opened(transport);
 //!                     let _wake = client.handle(now, opened, from_client);
-//!                     server::Input::Open { transport, request: request.expect("good parameters") }
+//!                     server::Input::opened(transport, request.expect("good parameters"))
 //!                 }
-//!                 client::Output::Send { transport, frame } => {
-//!                     server::Input::Received { transport, frame: *frame }
+//!                 client::Output::Send(client::output::Send { transport, frame, .. }) => {
+//!                     server::Input::received(transport, *frame)
 //!                 }
-//!                 client::Output::Presence { message, .. } => {
+//!                 client::Output::Presence(client::output::Presence { message, .. }) => {
 //!                     heard.push(message.action);
 //!                     continue;
 //!                 }
@@ -71,10 +71,10 @@
 //!             let _wake = server.handle(now, input, from_server);
 //!         }
 //!         for output in take(from_server) {
-//!             let server::Output::Send { to, frame } = output else { continue };
+//!             let server::Output::Send(server::output::Send { to, frame, .. }) = output else { continue };
 //!             for transport in to.iter() {
 //!                 let frame = frame.to_message();
-//!                 let input = client::Input::Received { transport, frame };
+//!                 let input = client::Input::received(transport, frame);
 //!                 let _wake = client.handle(now, input, from_client);
 //!             }
 //!         }
@@ -85,7 +85,7 @@
 //! let mut options = ClientOptions::default();
 //! options.client_id = Some("ann".into());
 //! let (mut ann, mut from_ann) = (Client::new(options, 42), client::Outbox::new());
-//! let mut server = Server::new(ServerConfig::default(), [7; 32]); // a real seed is random
+//! let mut server = Server::new(ServerOptions::default(), [7; 32]); // a real seed is random
 //! let mut from_server = server::Outbox::new();
 //!
 //! // What the application wants. It need not wait for the connection.
@@ -104,7 +104,7 @@
 //!
 //! // The network breaks, and nobody comes back: fifteen seconds later she has left.
 //! let transport = presence_proto::TransportId(1);
-//! let wake = server.handle(now, server::Input::Closed { transport }, &mut from_server);
+//! let wake = server.handle(now, server::Input::closed(transport), &mut from_server);
 //! assert_eq!(wake.delay(now), Some(std::time::Duration::from_secs(15)));
 //! let later = Now::from_millis(16_000);
 //! let _wake = server.handle(later, server::Input::Tick, &mut from_server);
@@ -300,6 +300,7 @@ mod outbox;
 mod ring;
 mod slab;
 mod time;
+mod variants;
 mod wake;
 
 #[cfg(feature = "client")]

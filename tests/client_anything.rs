@@ -1,8 +1,9 @@
 //! Whatever comes in, in whatever order: the client does not panic, and what it says adds up.
 
+use core::time::Duration;
 use presence_proto::client::{
     ChannelEvent, ChannelOptions, ChannelState, Client, ClientOptions, ConnectionEvent,
-    ConnectionState, GetParams, Input, Outbox, Output, PresenceChange,
+    ConnectionState, GetParams, Input, Outbox, Output, PresenceChange, input, output,
 };
 use presence_proto::wire::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Message, Modes, PresenceAction,
@@ -191,25 +192,25 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         2 => Just(Input::Connect),
         1 => Just(Input::Close),
-        1 => Just(Input::Ping { op }),
-        1 => Just(Input::Authorize { op, token: "t".into() }),
+        1 => Just(Input::ping(op)),
+        1 => Just(Input::authorize(op, "t")),
         1 => Just(Input::Token(Ok("t".into()))),
         1 => error().prop_map(|error| Input::Token(Err(error.map_or_else(
             || ErrorInfo::new(40300, 403, "forbidden"), |error| *error)))),
         1 => Just(Input::NetworkLost),
         1 => Just(Input::NetworkAvailable),
-        4 => channel().prop_map(move |channel| Input::Attach { op, channel }),
-        2 => channel().prop_map(move |channel| Input::Detach { op, channel }),
-        1 => channel().prop_map(move |channel| Input::Release { op, channel }),
+        4 => channel().prop_map(move |channel| Input::attach(op, channel)),
+        2 => channel().prop_map(move |channel| Input::detach(op, channel)),
+        1 => channel().prop_map(move |channel| Input::release(op, channel)),
         6 => (channel(), change())
-            .prop_map(move |(channel, change)| Input::Presence { op, channel, change }),
+            .prop_map(move |(channel, change)| Input::presence(op, channel, change)),
         2 => (channel(), any::<bool>(), maybe(&["me", "alice"]), maybe(&["c1"])).prop_map(
             move |(channel, wait, client_id, connection_id)| {
                 let mut params = GetParams::default();
                 params.wait_for_sync = wait;
                 params.client_id = client_id;
                 params.connection_id = connection_id;
-                Input::Get { op, channel, params }
+                Input::get_with(op, channel, params)
             }
         ),
         1 => (channel(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
@@ -220,19 +221,19 @@ fn input() -> impl Strategy<Value = Input> {
                     options.params = vec![("rewind".into(), "1".into())];
                 }
                 options.modes = modes.then(Modes::all);
-                Input::SetOptions { op, channel, options }
+                Input::set_options(op, channel, options)
             }
         ),
         1 => (channel(), proptest::collection::vec(presence_action(), 0..3)).prop_map(
             move |(channel, actions)| {
                 let subscription = SubscriptionId(1);
-                Input::Subscribe { op, channel, subscription, actions }
+                Input::subscribe_to(op, channel, subscription, actions)
             }
         ),
         1 => (channel(), 1..3u64).prop_map(|(channel, number)| {
-            Input::Unsubscribe { channel, subscription: Some(SubscriptionId(number)) }
+            Input::unsubscribe(channel, Some(SubscriptionId(number)))
         }),
-        2 => frame().prop_map(move |frame| Input::Send { op, frame }),
+        2 => frame().prop_map(move |frame| Input::send(op, frame)),
     ]
 }
 
@@ -296,7 +297,7 @@ fn options() -> impl Strategy<Value = ClientOptions> {
                 options.limits.pings = limit;
                 options.limits.members = limit;
                 options.limits.own_members = limit;
-                options.limits.budget = limit;
+                options.budget = limit;
             }
             options
         })
@@ -354,15 +355,15 @@ impl Checked {
                 let transport =
                     if back == 0 { TransportId(self.last_transport) } else { transport };
                 self.handle(match event {
-                    0 => Input::TransportOpened { transport },
-                    1 => Input::TransportFailed { transport, error: None },
-                    2 => Input::TransportClosed { transport, error: None },
-                    _ => Input::TransportActivity { transport },
+                    0 => Input::opened(transport),
+                    1 => Input::open_failed(transport, None),
+                    2 => Input::closed(transport, None),
+                    _ => Input::activity(transport),
                 });
             }
             Step::Received(frame, back) => {
                 let transport = TransportId(self.last_transport.saturating_sub(back));
-                self.handle(Input::Received { transport, frame: *frame });
+                self.handle(Input::received(transport, *frame));
             }
             Step::Pass(time, ticks) => self.pass(time, ticks),
             Step::Back(time) => {
@@ -403,16 +404,19 @@ impl Checked {
         if let Some(op) = input.op() {
             assert!(self.open_ops.insert(op.0));
         }
-        if let Input::Release { op, channel } = &input {
+        if let Input::Release(input::Release { op, channel, .. }) = &input {
             self.releasing.insert(op.0, channel.clone());
         }
-        if let Input::TransportFailed { transport, .. } | Input::TransportClosed { transport, .. } =
-            &input
+        if let Input::OpenFailed(input::OpenFailed { transport, .. })
+        | Input::Closed(input::Closed { transport, .. }) = &input
             && self.transport == Some(*transport)
         {
-            // Unless a timer comes first and gives it up.
-            let _ = self.client.handle(self.now, Input::Tick, &mut self.out);
-            self.look();
+            // Unless a timer comes first and gives it up: of those that are due, one call fires as many
+            // as its budget allows.
+            while self.client.next_wake().delay(self.now) == Some(Duration::ZERO) {
+                let _ = self.client.handle(self.now, Input::Tick, &mut self.out);
+                self.look();
+            }
             if self.transport == Some(*transport) {
                 self.transport = None;
             }
@@ -444,16 +448,16 @@ impl Checked {
         let outputs: Vec<Output> = self.out.drain().collect();
         for output in outputs {
             match output {
-                Output::OpenTransport { transport, .. } => {
+                Output::Open(output::Open { transport, .. }) => {
                     assert!(self.transport.is_none(), "a second transport");
                     assert!(transport.0 > self.last_transport, "a number used again");
                     self.last_transport = transport.0;
                     self.transport = Some(transport);
                 }
-                Output::CloseTransport { transport } => {
+                Output::Close(output::Close { transport, .. }) => {
                     assert_eq!(self.transport.take(), Some(transport));
                 }
-                Output::Send { transport, .. } => {
+                Output::Send(output::Send { transport, .. }) => {
                     assert_eq!(self.transport, Some(transport));
                 }
                 Output::Connection(change) => {
@@ -479,7 +483,7 @@ impl Checked {
                     );
                     self.connection = change.current;
                 }
-                Output::Channel { channel, change } => {
+                Output::Channel(output::Channel { channel, change, .. }) => {
                     if self.released.remove(&channel)
                         && change.previous == ChannelState::Initialized
                     {
@@ -513,12 +517,13 @@ impl Checked {
                         folded.clear();
                     }
                 }
-                Output::Presence { channel, message } => self.fold(&channel, message),
-                Output::PresenceFor { channel, subscription: SubscriptionId(0), message } => {
-                    assert_eq!(message.action, PresenceAction::Present);
-                    self.fold(&channel, message);
+                Output::Presence(output::Presence { channel, message, subscriptions, .. }) => {
+                    assert!(subscriptions.iter().len() > 0);
+                    if subscriptions.contains(SubscriptionId(0)) {
+                        self.fold(&channel, message);
+                    }
                 }
-                Output::Done { op, result } => {
+                Output::Done(output::Done { op, result, .. }) => {
                     assert!(self.open_ops.remove(&op.0), "operation {} ended twice", op.0);
                     if let Some(channel) = self.releasing.remove(&op.0)
                         && result.is_ok()
@@ -587,16 +592,16 @@ impl Checked {
 /// The same input as the operation of this number.
 fn with_op(mut input: Input, number: OpId) -> Input {
     match &mut input {
-        Input::Ping { op }
-        | Input::Authorize { op, .. }
-        | Input::Attach { op, .. }
-        | Input::Detach { op, .. }
-        | Input::SetOptions { op, .. }
-        | Input::Release { op, .. }
-        | Input::Presence { op, .. }
-        | Input::Get { op, .. }
-        | Input::Subscribe { op, .. }
-        | Input::Send { op, .. } => *op = number,
+        Input::Ping(input::Ping { op, .. })
+        | Input::Authorize(input::Authorize { op, .. })
+        | Input::Attach(input::Attach { op, .. })
+        | Input::Detach(input::Detach { op, .. })
+        | Input::SetOptions(input::SetOptions { op, .. })
+        | Input::Release(input::Release { op, .. })
+        | Input::Presence(input::Presence { op, .. })
+        | Input::Get(input::Get { op, .. })
+        | Input::Subscribe(input::Subscribe { op, .. })
+        | Input::Send(input::Send { op, .. }) => *op = number,
         _ => {}
     }
     input

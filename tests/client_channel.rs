@@ -5,7 +5,7 @@ mod rig;
 use presence_proto::OpId;
 use presence_proto::client::{
     ChannelEvent, ChannelOptions, ChannelState, ChannelStateChange, GetParams, Input, Outbox,
-    Output,
+    Output, output,
 };
 use presence_proto::wire::{ErrorInfo, Modes};
 use presence_proto::{Now, SubscriptionId};
@@ -29,7 +29,7 @@ fn detach(op: u64) -> Input {
 }
 
 fn set_options(op: u64, options: &ChannelOptions) -> Input {
-    Input::SetOptions { op: OpId(op), channel: "ch".into(), options: options.clone() }
+    Input::set_options(OpId(op), "ch", options.clone())
 }
 
 /// A client whose channel is in this state, with the connection CONNECTED.
@@ -70,11 +70,13 @@ fn rtl2_what_a_channel_event_tells() {
         "error": {"code": 91000, "statusCode": 400, "message": "careful"},
     }));
     let transport = rig.transport;
-    let _ = rig.client.handle(Now::from_millis(0), Input::Received { transport, frame }, &mut out);
+    let _ = rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
     let changes: Vec<ChannelStateChange> = out
         .into_iter()
         .filter_map(|output| match output {
-            Output::Channel { channel, change } if channel == "ch" => Some(change),
+            Output::Channel(output::Channel { channel, change, .. }) if channel == "ch" => {
+                Some(change)
+            }
             _ => None,
         })
         .collect();
@@ -106,7 +108,7 @@ fn rts3_a_channel_is_made_once_with_its_options() {
 /// Clauses: RTS4, RTS4a.
 #[test]
 fn rts4_a_released_channel_is_detached_and_forgotten() {
-    let release = |op| Input::Release { op: OpId(op), channel: "ch".into() };
+    let release = |op| Input::release(OpId(op), "ch");
     let mut rig = in_state(ChannelState::Attached);
     assert_eq!(rig.input(release(1)), ["channel ch detaching", "send DETACH {\"channel\":\"ch\"}"]);
     assert!(rig.client.channel("ch").is_some());
@@ -141,7 +143,7 @@ fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
         "params": {"rewind": "1"},
     }));
     rig.recv(presence(14, 2, &["alice@c1:0", "me@conn1:0"]));
-    rig.input(Input::Release { op: OpId(3), channel: "ch".into() });
+    rig.input(Input::release(OpId(3), "ch"));
     rig.input(attach(4));
     let lines = rig.recv(json!({"action": 13, "channel": "ch"}));
     assert_eq!(
@@ -164,10 +166,7 @@ fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
     assert_eq!(lines, ["channel ch attached", "done 4 ok"], "nobody is entered again");
     // Nobody is subscribed any more.
     assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])), Vec::<String>::new());
-    let unsubscribe = |subscription| Input::Unsubscribe {
-        channel: "ch".into(),
-        subscription: Some(SubscriptionId(subscription)),
-    };
+    let unsubscribe = |subscription| Input::unsubscribe("ch", Some(SubscriptionId(subscription)));
     assert_eq!(rig.input(unsubscribe(0)), ["misuse there is no subscription 0 on channel ch"]);
 }
 
@@ -177,7 +176,7 @@ fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
 #[test]
 fn rts4_a_release_without_an_answer_fails_and_the_channel_stays() {
     let mut rig = in_state(ChannelState::Attached);
-    rig.input(Input::Release { op: OpId(1), channel: "ch".into() });
+    rig.input(Input::release(OpId(1), "ch"));
     rig.input(attach(2));
     assert_eq!(rig.pass(10_000), ["channel ch attached 90007", "done 1 error 90007", "done 2 ok"]);
     assert_eq!(rig.recv(presence(14, 2, &["bob@c1:1"])).len(), 1, "still subscribed");
@@ -404,7 +403,7 @@ fn rtl5k_attached_while_detaching_or_detached_is_answered_with_detach() {
 #[test]
 fn rtl6c_frames_of_the_application() {
     let message = json!({"action": 15, "channel": "ch", "messages": [{"data": "x"}]});
-    let send = |op| Input::Send { op: OpId(op), frame: Box::new(rig::decode(&message)) };
+    let send = |op| Input::send(OpId(op), Box::new(rig::decode(&message)));
     for state in [ChannelState::Initialized, ChannelState::Attaching, ChannelState::Detached] {
         let lines = in_state(state).input(send(1));
         assert!(lines[0].starts_with("send MESSAGE"), "{state}");
@@ -421,7 +420,7 @@ fn rtl6c_frames_of_the_application() {
     assert_eq!(Rig::with(unqueued).input(send(1)), ["done 1 error 80003"]);
     // What is the client's own business is not for the application to send.
     let frame = Box::new(rig::decode(&json!({"action": 7})));
-    assert_eq!(rig.input(Input::Send { op: OpId(2), frame }), ["done 2 error 40000"]);
+    assert_eq!(rig.input(Input::send(OpId(2), frame)), ["done 2 error 40000"]);
 }
 
 /// Clauses: RTL1, RTL17.
@@ -511,7 +510,7 @@ fn rtl33_get_makes_sure_that_the_channel_is_active() {
     let get = |op, wait| {
         let mut params = GetParams::default();
         params.wait_for_sync = wait;
-        Input::Get { op: OpId(op), channel: "ch".into(), params }
+        Input::get_with(OpId(op), "ch", params)
     };
     assert_eq!(in_state(ChannelState::Attached).input(get(1, true)), ["done 1 []"]);
     assert_eq!(in_state(ChannelState::Suspended).input(get(1, false)), ["done 1 []"]);
@@ -559,7 +558,7 @@ fn rtl12_a_further_attached_is_told_unless_it_says_resumed() {
     assert_eq!(rig.members("ch"), ["alice@c1"]);
     assert_eq!(
         rig.recv(json!({"action": 11, "channel": "ch"})),
-        ["channel ch update", "presence ch leave alice@c1"]
+        ["channel ch update", "presence ch for 0 leave alice@c1"]
     );
 }
 

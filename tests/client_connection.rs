@@ -3,7 +3,9 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::client::{Client, ClientOptions, ConnectionState, Input, Outbox, Output};
+use presence_proto::client::{
+    Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
+};
 use presence_proto::wire::ErrorInfo;
 use presence_proto::{Now, OpId, TransportId};
 use rig::{Rig, connected, only, options, presence};
@@ -31,7 +33,7 @@ fn params(options: ClientOptions) -> Vec<(String, String)> {
     let _ = client.handle(Now::from_millis(0), Input::Connect, &mut out);
     out.into_iter()
         .find_map(|output| match output {
-            Output::OpenTransport { params, .. } => Some(params),
+            Output::Open(output::Open { params, .. }) => Some(params),
             _ => None,
         })
         .expect("a transport")
@@ -123,7 +125,7 @@ fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
     let mut out = Outbox::new();
     let frame = rig::decode(&json!({"action": 6, "error": error}));
     let transport = rig.transport;
-    let _ = rig.client.handle(Now::from_millis(0), Input::Received { transport, frame }, &mut out);
+    let _ = rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
     let reasons: Vec<_> = out
         .into_iter()
         .filter_map(|output| match output {
@@ -185,7 +187,7 @@ fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
         ]
     );
     let frame = rig::decode(&json!({"action": 8}));
-    assert_eq!(rig.input(Input::Received { transport: old, frame }), Vec::<String>::new());
+    assert_eq!(rig.input(Input::received(old, frame)), Vec::<String>::new());
     rig.open();
     assert_eq!(rig.recv(connected("conn2")), ["connection connected"]);
 }
@@ -278,25 +280,25 @@ fn rtn12c_a_close_ends_when_the_transport_does() {
 #[test]
 fn rtn13_a_ping_waits_for_a_connection_or_fails_where_there_will_be_none() {
     let mut rig = Rig::new();
-    assert_eq!(rig.input(Input::Ping { op: OpId(1) }), ["done 1 error 80003"]);
+    assert_eq!(rig.input(Input::ping(OpId(1))), ["done 1 error 80003"]);
     rig.input(Input::Connect);
-    assert_eq!(rig.input(Input::Ping { op: OpId(2) }), Vec::<String>::new());
+    assert_eq!(rig.input(Input::ping(OpId(2))), Vec::<String>::new());
     rig.pass(5_000);
     let lines = rig.recv(connected("conn1"));
     assert_eq!(only(&lines, "send HEARTBEAT").len(), 1);
     // The time for the answer runs from the sending.
     assert_eq!(rig.pass(9_999), Vec::<String>::new());
     assert_eq!(rig.pass(1), ["done 2 error 80014"]);
-    rig.input(Input::Ping { op: OpId(3) });
+    rig.input(Input::ping(OpId(3)));
     let lines = rig.input(Input::Close);
     assert_eq!(only(&lines, "done"), ["done 3 error 80017"]);
-    assert_eq!(rig.input(Input::Ping { op: OpId(4) }), ["done 4 error 80017"]);
+    assert_eq!(rig.input(Input::ping(OpId(4))), ["done 4 error 80017"]);
 }
 
 #[test]
 fn rtn13e_only_the_answer_with_the_id_counts() {
     let mut rig = Rig::connected("conn1");
-    rig.input(Input::Ping { op: OpId(1) });
+    rig.input(Input::ping(OpId(1)));
     assert_eq!(rig.recv(json!({"action": 0})), Vec::<String>::new());
     assert_eq!(rig.recv(json!({"action": 0, "id": "another"})), Vec::<String>::new());
     assert_eq!(rig.client.pending_operations(), 1);
@@ -308,11 +310,11 @@ fn rtn13e_only_the_answer_with_the_id_counts() {
 fn rtn13e_a_ping_that_was_not_sent_has_no_answer() {
     // Two clients of one seed give their pings the same ids.
     let mut rig = Rig::connected("conn1");
-    let lines = rig.input(Input::Ping { op: OpId(1) });
+    let lines = rig.input(Input::ping(OpId(1)));
     let id = lines[0].split('"').nth(3).expect("an id").to_owned();
     let mut rig = Rig::new();
     rig.input(Input::Connect);
-    rig.input(Input::Ping { op: OpId(1) });
+    rig.input(Input::ping(OpId(1)));
     assert_eq!(rig.recv(json!({"action": 0, "id": id})), Vec::<String>::new());
     let lines = rig.recv(connected("conn1"));
     assert!(only(&lines, "send HEARTBEAT")[0].contains(&id), "{lines:?}");
@@ -374,14 +376,14 @@ fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
     );
     // The server closes the old transport by and by, too.
     let transport = TransportId(1);
-    assert_eq!(rig.input(Input::TransportClosed { transport, error: None }), Vec::<String>::new());
+    assert_eq!(rig.input(Input::closed(transport, None)), Vec::<String>::new());
 }
 
 /// Clauses: RTN15c, RTN15c6, RTN15c7, RTN19, RTN19a, RTN19a1, RTN19a2, RTN7, RTN7a, RTN7b.
 #[test]
 fn rtn15c_frames_in_flight_are_sent_again_under_the_right_serial() {
     let message = json!({"action": 15, "channel": "other", "messages": [{"data": "x"}]});
-    let send = |op| Input::Send { op: OpId(op), frame: Box::new(rig::decode(&message)) };
+    let send = |op| Input::send(OpId(op), Box::new(rig::decode(&message)));
     let mut rig = Rig::connected("conn1");
     rig.input(send(1));
     rig.recv(json!({"action": 1, "msgSerial": 0}));
@@ -499,7 +501,7 @@ fn rtn23_what_is_heard_counts_and_what_is_said_does_not() {
     frame["connectionDetails"]["maxIdleInterval"] = 5_000.into();
     rig.recv(frame.clone());
     rig.pass(14_000);
-    rig.input(Input::TransportActivity { transport: rig.transport });
+    rig.input(Input::activity(rig.transport));
     rig.pass(14_000);
     rig.recv(json!({"action": 99}));
     rig.pass(14_000);
@@ -580,7 +582,7 @@ fn rsa4d_a_token_that_nobody_asked_for_is_a_mistake_of_the_host() {
 /// Clauses: RTC8, RTC8a, RTC8a1, RTC8a2, RTC8a3, RTC8b, RTC8b1, RTC8c, AD1, AD2.
 #[test]
 fn rtc8_new_credentials_in_every_state() {
-    let authorize = |op| Input::Authorize { op: OpId(op), token: "new".into() };
+    let authorize = |op| Input::authorize(OpId(op), "new");
     let mut rig = Rig::new();
     assert_eq!(
         rig.input(authorize(1)),
@@ -662,7 +664,7 @@ fn rsf1_what_is_not_known_is_ignored() {
 fn frames_of_a_transport_that_was_never_asked_for_are_a_mistake_of_the_host() {
     let mut rig = Rig::connected("conn1");
     let frame = rig::decode(&json!({"action": 8}));
-    let lines = rig.input(Input::Received { transport: TransportId(99), frame });
+    let lines = rig.input(Input::received(TransportId(99), frame));
     assert_eq!(lines, ["misuse transport 99 was never asked for"]);
     assert_eq!(rig.state(), "connected");
 }

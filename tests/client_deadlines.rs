@@ -22,7 +22,7 @@ fn detach(op: u64) -> Input {
 fn with_modes(op: u64) -> Input {
     let mut options = ChannelOptions::default();
     options.modes = Some(Modes::PRESENCE);
-    Input::SetOptions { op: OpId(op), channel: "ch".into(), options }
+    Input::set_options(OpId(op), "ch", options)
 }
 
 /// The connection is lost, and the attempt to resume it fails.
@@ -99,7 +99,7 @@ fn rtl11_what_waits_for_an_attach_is_told_when_its_time_is_over() {
     rig.input(Input::enter(OpId(1), "ch", None));
     rig.input(Input::leave(OpId(2), "ch", None));
     let params = GetParams::default();
-    rig.input(Input::Get { op: OpId(3), channel: "ch".into(), params });
+    rig.input(Input::get_with(OpId(3), "ch", params));
     rig.input(Input::subscribe(OpId(4), "ch", presence_proto::SubscriptionId(1)));
     rig.input(detach(5));
     lose(&mut rig);
@@ -189,11 +189,11 @@ fn rtl16a_new_options_end_with_a_detach_that_has_no_answer() {
 #[test]
 fn rtn13c_a_ping_has_its_time_though_the_connection_is_lost() {
     let mut rig = Rig::connected("conn1");
-    rig.input(Input::Ping { op: OpId(1) });
+    rig.input(Input::ping(OpId(1)));
     rig.pass(3_000);
     lose(&mut rig);
     // One that was not sent yet has its time from then on (RTN13d).
-    rig.input(Input::Ping { op: OpId(2) });
+    rig.input(Input::ping(OpId(2)));
     assert_eq!(pass_without_connection(&mut rig, 6_999), NONE);
     assert_eq!(pass_without_connection(&mut rig, 1), ["done 1 error 80014"]);
     assert_eq!(pass_without_connection(&mut rig, 20_000), NONE);
@@ -207,7 +207,7 @@ fn rtn13c_a_ping_has_its_time_though_the_connection_is_lost() {
 #[test]
 fn rtc8b1_new_credentials_are_refused_when_the_time_to_connect_is_over() {
     let mut rig = Rig::connected("conn1");
-    rig.input(Input::Authorize { op: OpId(1), token: "t".into() });
+    rig.input(Input::authorize(OpId(1), "t"));
     lose(&mut rig);
     // There is no time limit but that of the connection: whichever CONNECTED comes next counts.
     assert_eq!(pass_without_connection(&mut rig, 119_999), NONE);

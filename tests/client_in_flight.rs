@@ -377,7 +377,7 @@ fn rtl16a_options_in_flight_are_answered_by_the_attach_of_the_next_connection() 
         let mut rig = Rig::attached();
         let mut options = presence_proto::client::ChannelOptions::default();
         options.modes = Some(Modes::PRESENCE);
-        rig.input(Input::SetOptions { op: OpId(1), channel: "ch".into(), options });
+        rig.input(Input::set_options(OpId(1), "ch", options));
         rig.drop_transport();
         rig.recv(connected(id));
         assert_eq!(only(&rig.recv(attached("ch")), "done"), ["done 1 ok"], "{id}");

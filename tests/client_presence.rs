@@ -116,7 +116,7 @@ fn rtp4_two_hundred_and_fifty_members_of_one_connection() {
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let events = rig.recv(presence(14, 2, &names));
-    assert_eq!(only(&events, "presence ch enter").len(), 250);
+    assert_eq!(only(&events, "presence ch for 0 enter").len(), 250);
     assert_eq!(rig.members("ch").len(), 250);
     assert_eq!(rig.own("ch").len(), 250);
     rig.recv(json!({"action": 1, "msgSerial": 0, "count": 250}));
@@ -159,7 +159,7 @@ fn rsl6_data_is_decoded_as_far_as_it_can_be() {
         let lines = rig.recv(json!({"action": 14, "channel": "ch", "presence": [entry]}));
         let view = rig.client.channel("ch").expect("a channel");
         let member = view.member("alice", "c1").expect("the member");
-        assert_eq!(only(&lines, "presence ch enter").len(), 1, "RSL6b: never dropped");
+        assert_eq!(only(&lines, "presence ch for 0 enter").len(), 1, "RSL6b: never dropped");
         let warned = only(&lines, "warning DataNotDecoded").len() == 1;
         (member.data().cloned(), member.encoding().map(|rest| rest.to_string()), warned)
     };
@@ -235,7 +235,7 @@ fn rtp11_who_is_there() {
         params.wait_for_sync = wait;
         params.client_id = client_id.map(Into::into);
         params.connection_id = connection_id.map(Into::into);
-        Input::Get { op: OpId(op), channel: "ch".into(), params }
+        Input::get_with(OpId(op), "ch", params)
     };
     assert_eq!(rig.input(with(2, false, None, None)), ["done 2 [alice@c1, bob@c2]"]);
     assert_eq!(rig.input(with(3, true, None, None)), Vec::<String>::new());
@@ -320,22 +320,19 @@ fn rtp5_the_members_of_a_channel_that_is_not_attached() {
     rig.pass(15_000);
     rig.recv(json!({"action": 11, "channel": "ch", "flags": 1}));
     let lines = rig.recv(sync("q1:", &["alice@c1:0", "me@conn1:0", "carol@c3:0"]));
-    assert_eq!(lines, ["presence ch present carol@c3 c3:0:0", "presence ch leave bob@c2"]);
+    assert_eq!(
+        lines,
+        ["presence ch for 0 present carol@c3 c3:0:0", "presence ch for 0 leave bob@c2"]
+    );
 }
 
 /// Clauses: RTP6, RTP6a, RTP6b, RTP6d, RTP6e, RTP7, RTP7a, RTP7b, RTP7c.
 #[test]
 fn rtp6_rtp7_subscriptions() {
-    let subscribe = |op, number, actions: &[PresenceAction]| Input::Subscribe {
-        op: OpId(op),
-        channel: "ch".into(),
-        subscription: SubscriptionId(number),
-        actions: actions.to_vec(),
+    let subscribe = |op, number, actions: &[PresenceAction]| {
+        Input::subscribe_to(OpId(op), "ch", SubscriptionId(number), actions.to_vec())
     };
-    let unsubscribe = |number: Option<u64>| Input::Unsubscribe {
-        channel: "ch".into(),
-        subscription: number.map(SubscriptionId),
-    };
+    let unsubscribe = |number: Option<u64>| Input::unsubscribe("ch", number.map(SubscriptionId));
     let mut rig = Rig::connected("conn1");
     assert_eq!(rig.input(subscribe(1, 1, &[PresenceAction::Leave]))[0], "channel ch attaching");
     assert_eq!(
@@ -349,7 +346,7 @@ fn rtp6_rtp7_subscriptions() {
         ["presence ch for 2 present alice@c1 c1:0:0", "done 2 ok"]
     );
     let entered = rig.recv(presence(14, 2, &["bob@c2:0"]));
-    assert_eq!(entered, ["presence ch enter bob@c2 c2:0:0"]);
+    assert_eq!(entered, ["presence ch for 2 enter bob@c2 c2:0:0"]);
     rig.input(unsubscribe(Some(2)));
     assert_eq!(rig.recv(presence(14, 2, &["carol@c3:0"])), Vec::<String>::new());
     assert_eq!(rig.recv(presence(14, 3, &["carol@c3:1"])).len(), 1);
@@ -511,21 +508,21 @@ fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
     };
     // Without a serial the frame is the whole.
     let mut rig = there();
-    assert_eq!(rig.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch leave alice@c1"]);
+    assert_eq!(rig.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
     // An id may contain what it likes, and so may a cursor, but for the first colon.
     let mut rig = there();
     assert_eq!(rig.recv(sync("q-1/é:c:u:r", &["bob@c2:0"])), Vec::<String>::new());
-    assert_eq!(rig.recv(sync("q-1/é:", &[])), ["presence ch leave alice@c1"]);
+    assert_eq!(rig.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave alice@c1"]);
     // The same id after its end is another sync.
-    assert_eq!(rig.recv(sync("q-1/é:", &[])), ["presence ch leave bob@c2"]);
+    assert_eq!(rig.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave bob@c2"]);
     // A sync that is superseded confirms nobody.
     let mut rig = there();
     rig.recv(sync("q1:x", &["alice@c1:0"]));
-    assert_eq!(rig.recv(sync("q2:", &["bob@c2:0"])), ["presence ch leave alice@c1"]);
+    assert_eq!(rig.recv(sync("q2:", &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
     // An empty id names no sync: the next page begins another.
     let mut rig = there();
     rig.recv(sync(":x", &["alice@c1:0"]));
-    assert_eq!(rig.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch leave alice@c1"]);
+    assert_eq!(rig.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
 }
 
 /// Clauses: RTP13, RTP5f.
@@ -560,7 +557,7 @@ fn tp3_what_an_item_lacks_follows_from_its_frame() {
     }));
     assert_eq!(
         only(&lines, "presence"),
-        ["presence ch enter alice@c1 c1:7:0", "presence ch enter bob@c2 c2:0:0"]
+        ["presence ch for 0 enter alice@c1 c1:7:0", "presence ch for 0 enter bob@c2 c2:0:0"]
     );
     assert_eq!(only(&lines, "warning PresenceIgnored").len(), 2);
     let view = rig.client.channel("ch").expect("a channel");

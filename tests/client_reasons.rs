@@ -5,7 +5,7 @@ mod rig;
 
 use presence_proto::Now;
 use presence_proto::OpId;
-use presence_proto::client::{ChannelState, ConnectionState, Input, Outbox, Output};
+use presence_proto::client::{ChannelState, ConnectionState, Input, Outbox, Output, output};
 use presence_proto::wire::ErrorInfo;
 use rig::{Rig, connected};
 use serde_json::{Value as Json, json};
@@ -22,12 +22,8 @@ const HAPPENINGS: &[Happening] = &[
     ("CLOSED", |rig| frame(rig, json!({"action": 8}))),
     ("CONNECTED again", |rig| frame(rig, connected("conn1"))),
     ("CONNECTED as another", |rig| frame(rig, connected("conn2"))),
-    ("the transport is lost", |rig| {
-        vec![Input::TransportClosed { transport: rig.transport, error: None }]
-    }),
-    ("the transport fails", |rig| {
-        vec![Input::TransportFailed { transport: rig.transport, error: None }]
-    }),
+    ("the transport is lost", |rig| vec![Input::closed(rig.transport, None)]),
+    ("the transport fails", |rig| vec![Input::open_failed(rig.transport, None)]),
     ("the network is lost", |_| vec![Input::NetworkLost]),
     ("the network is back", |_| vec![Input::NetworkAvailable]),
     ("the application attaches", |_| vec![Input::attach(OpId(1), "ch")]),
@@ -71,7 +67,7 @@ const PLAIN: &[(&str, &[&str])] = &[
 ];
 
 fn frame(rig: &Rig, frame: Json) -> Vec<Input> {
-    vec![Input::Received { transport: rig.transport, frame: rig::decode(&frame) }]
+    vec![Input::received(rig.transport, rig::decode(&frame))]
 }
 
 fn channel_in(state: ChannelState) -> Rig {
@@ -150,7 +146,7 @@ fn events(rig: &mut Rig, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<
                 let name = format!("connection {}{update}", change.current.name());
                 events.push((name, change.reason));
             }
-            Output::Channel { change, .. } => {
+            Output::Channel(output::Channel { change, .. }) => {
                 let update = if line.contains("update") { " update" } else { "" };
                 let mut name = format!("channel {}{update}", change.current.name());
                 if change.current == ChannelState::Detached

@@ -227,11 +227,11 @@ fn a_subscriber_that_comes_late() {
 #[test]
 fn a_ping_and_one_without_an_answer() {
     let mut rig = Rig::connected("conn1");
-    let lines = rig.input(Input::Ping { op: OpId(1) });
+    let lines = rig.input(Input::ping(OpId(1)));
     let id = lines[0].split('"').nth(3).expect("an id").to_owned();
     rig.time += 30;
     rig.recv(json!({"action": 0, "id": id}));
-    rig.input(Input::Ping { op: OpId(2) });
+    rig.input(Input::ping(OpId(2)));
     rig.recv(json!({"action": 0}));
     rig.pass(10_000);
     snapshot!(rig);
@@ -243,7 +243,7 @@ fn messages_pass_through() {
     let message = json!({
         "action": 15, "channel": "ch", "messages": [{"name": "greeting", "data": "hi"}],
     });
-    rig.input(Input::Send { op: OpId(1), frame: Box::new(rig::decode(&message)) });
+    rig.input(Input::send(OpId(1), Box::new(rig::decode(&message))));
     rig.input(enter(2, "here"));
     rig.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
     rig.recv(json!({

@@ -2,7 +2,7 @@
 
 use presence_proto::client::{self, Client, ClientOptions};
 use presence_proto::server::{
-    self, Capability, ConnectRequest, Identity, Output, Server, ServerConfig,
+    self, Capability, ConnectRequest, Identity, Output, Server, ServerOptions, output,
 };
 use presence_proto::sim::{Scenario, Twist, fuzz};
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
@@ -18,14 +18,14 @@ struct Room {
 }
 
 impl Room {
-    fn new(config: ServerConfig, clients: u64) -> Self {
+    fn new(config: ServerOptions, clients: u64) -> Self {
         let server = Server::new(config, [7; 32]);
         let mut room = Self { server, out: server::Outbox::new(), wake: None };
         for number in 0..clients {
             let transport = TransportId(number);
             let identity = Identity::Client(format!("client{number}").into());
             let request = ConnectRequest::new(identity, Arc::new(Capability::all()));
-            room.call(0, server::Input::Open { transport, request });
+            room.call(0, server::Input::opened(transport, request));
             room.receive(0, number, Action::Attach, |_| {});
         }
         room.settle(0);
@@ -47,7 +47,7 @@ impl Room {
         let mut frame = ProtocolMessage::new(action);
         frame.channel = Some("room".into());
         fill(&mut frame);
-        self.call(millis, server::Input::Received { transport: TransportId(client), frame })
+        self.call(millis, server::Input::received(TransportId(client), frame))
     }
 
     fn enter(&mut self, millis: u64, client: u64) -> Vec<Output> {
@@ -58,7 +58,7 @@ impl Room {
     }
 
     fn lose(&mut self, millis: u64, client: u64) {
-        self.call(millis, server::Input::Closed { transport: TransportId(client) });
+        self.call(millis, server::Input::closed(TransportId(client)));
     }
 
     /// Calls as long as something is due by `millis`.
@@ -76,7 +76,7 @@ impl Room {
 /// How many members leave in these outputs.
 fn leaves(outputs: &[Output]) -> usize {
     let frames = outputs.iter().filter_map(|output| match output {
-        Output::Send { frame, .. } => Some(frame.head()),
+        Output::Send(output::Send { frame, .. }) => Some(frame.head()),
         _ => None,
     });
     let items = frames.flat_map(|frame| &frame.presence);
@@ -108,7 +108,7 @@ fn a_recording_replays_to_the_same_outputs() {
 // Rule 3.
 #[test]
 fn what_is_due_fires_before_the_input() {
-    let mut room = Room::new(ServerConfig::default(), 2);
+    let mut room = Room::new(ServerOptions::default(), 2);
     room.enter(0, 0);
     room.lose(1_000, 0);
     // Nobody ticks. The next that comes is a heartbeat, long after the end of the grace.
@@ -118,7 +118,7 @@ fn what_is_due_fires_before_the_input() {
     });
     let is_leave = |output: &Output| leaves(core::slice::from_ref(output)) == 1;
     let is_pong = |output: &Output| {
-        matches!(output, Output::Send { frame, .. } if frame.head().action == Action::Heartbeat
+        matches!(output, Output::Send(output::Send { frame, .. }) if frame.head().action == Action::Heartbeat
             && frame.head().id.as_deref() == Some("ping"))
     };
     let leave = outputs.iter().position(is_leave).expect("a leave");
@@ -142,7 +142,7 @@ fn outputs_do_not_depend_on_when_they_are_drained() {
 // Rule 5.
 #[test]
 fn one_call_fires_no_more_than_its_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 3;
     let mut room = Room::new(config, 11);
     for client in 0..10 {
@@ -184,7 +184,7 @@ fn hasher_seeds_do_not_reach_outputs() {
 fn the_next_deadline_is_never_missed_nor_searched() {
     // Whoever calls only when told to misses nothing: the grace of each of many lost connections
     // ends on time, one by one, and there is not a call too many before the first of them.
-    let mut room = Room::new(ServerConfig::default(), 201);
+    let mut room = Room::new(ServerOptions::default(), 201);
     for client in 0..200 {
         room.enter(0, client);
     }
@@ -221,12 +221,14 @@ fn the_next_deadline_is_never_missed_nor_searched() {
 // Rule 8.
 #[test]
 fn a_broadcast_is_one_output_encoded_once() {
-    let mut room = Room::new(ServerConfig::default(), 50);
+    let mut room = Room::new(ServerOptions::default(), 50);
     let outputs = room.enter(0, 0);
     let broadcasts: Vec<_> = outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Send { to, frame } if frame.head().action == Action::Presence => {
+            Output::Send(output::Send { to, frame, .. })
+                if frame.head().action == Action::Presence =>
+            {
                 Some((to, frame))
             }
             _ => None,
@@ -267,7 +269,7 @@ fn an_operation_ends_exactly_once() {
     let mut ended: Vec<u64> = out
         .drain()
         .filter_map(|output| match output {
-            client::Output::Done { op, .. } => Some(op.0),
+            client::Output::Done(client::output::Done { op, .. }) => Some(op.0),
             _ => None,
         })
         .collect();

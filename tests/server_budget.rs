@@ -4,7 +4,7 @@
 mod rig;
 
 use presence_proto::server::{
-    Capability, Identity, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
+    Capability, Identity, Input, LeaveCause, Operations, ServerEvent, ServerOptions, output,
 };
 use presence_proto::wire::{Action, PresenceMessage, ProtocolMessage};
 use presence_proto::{SmolStr, TransportId};
@@ -17,8 +17,8 @@ use std::sync::Arc;
 const BUDGET: usize = 10;
 const MEMBERS: usize = 35;
 
-fn with_budget(budget: usize) -> ServerConfig {
-    let mut config = ServerConfig::default();
+fn with_budget(budget: usize) -> ServerOptions {
+    let mut config = ServerOptions::default();
     config.budget = budget;
     config
 }
@@ -69,7 +69,7 @@ fn answered_last(calls: &[Came], to: u64, action: Action) {
 }
 
 fn received(transport: u64, frame: serde_json::Value) -> Input {
-    Input::Received { transport: TransportId(transport), frame: decode(&frame) }
+    Input::received(TransportId(transport), decode(&frame))
 }
 
 #[test]
@@ -129,12 +129,7 @@ fn rtc8a1_rights_that_are_lost_take_members_out_within_the_budget() {
         [(Operations::SUBSCRIBE, Action::Attached), (Operations::HISTORY, Action::Error)]
     {
         let (mut rig, watcher, many) = crowd();
-        let input = Input::Authorized {
-            transport: TransportId(many),
-            identity: Identity::Any,
-            capability: Arc::new(may(left)),
-            expires: None,
-        };
+        let input = Input::authorized(TransportId(many), Identity::Any, Arc::new(may(left)), None);
         let calls = calls(&mut rig, input);
         assert_eq!(calls[0].of(many, Action::Connected).len(), 1);
         all_leave(&calls, watcher, LeaveCause::RightLost);
@@ -151,9 +146,9 @@ fn rights_that_were_lost_take_members_out_within_the_budget_though_the_transport
     less.resume = Some(rig.key(many).into());
     less.capability = Arc::new(may(Operations::SUBSCRIBE));
     let transport = TransportId(9);
-    let first = rig.call(Input::Open { transport, request: less });
+    let first = rig.call(Input::opened(transport, less));
     let mut all = vec![first];
-    all.extend(calls(&mut rig, Input::Closed { transport }));
+    all.extend(calls(&mut rig, Input::closed(transport)));
     all_leave(&all, watcher, LeaveCause::RightLost);
 }
 
@@ -163,7 +158,7 @@ fn a_kick_takes_members_out_within_the_budget() {
     let connection_id: SmolStr = rig.id(many).into();
     for connection_id in [None, Some(connection_id)] {
         let mut rig = rig.clone();
-        let kick = Input::Kick { channel: CHANNEL.into(), client_id: None, connection_id };
+        let kick = Input::kick(CHANNEL, None, connection_id);
         let calls = calls(&mut rig, kick);
         all_leave(&calls, watcher, LeaveCause::Kicked);
         rig.end();
@@ -179,8 +174,8 @@ fn a_kick_of_a_client_id_takes_its_connections_out_within_the_budget() {
         rig.enter(transport, 0, "");
     }
     rig.enter(watcher, 0, "stays");
-    let (channel, client_id) = (CHANNEL.into(), Some("same".into()));
-    let calls = calls(&mut rig, Input::Kick { channel, client_id, connection_id: None });
+    let kick = Input::kick(CHANNEL, Some("same".into()), None);
+    let calls = calls(&mut rig, kick);
     all_leave(&calls, watcher, LeaveCause::Kicked);
     assert_eq!(rig.members(), ["watcher=stays"]);
     rig.end();
@@ -189,7 +184,7 @@ fn a_kick_of_a_client_id_takes_its_connections_out_within_the_budget() {
 #[test]
 fn a_kick_takes_out_nobody_who_enters_after_it() {
     let (mut rig, watcher, many) = crowd();
-    let kick = Input::Kick { channel: CHANNEL.into(), client_id: None, connection_id: None };
+    let kick = Input::kick(CHANNEL, None, None);
     let first = rig.call(kick);
     assert_eq!(first.causes().len(), BUDGET);
     // The kick is not over. Who enters now waits until it is.
@@ -215,7 +210,7 @@ fn a_grace_that_was_over_ends_within_the_budget_before_the_resume_counts() {
     let transport = TransportId(9);
     let mut request = request("*");
     request.resume = Some(rig.key(many).into());
-    let mut all = vec![rig.call(Input::Open { transport, request })];
+    let mut all = vec![rig.call(Input::opened(transport, request))];
     assert_eq!(all[0].of(9, Action::Connected).len(), 1);
     let serial = "f".repeat(16);
     let attach = json!({"action": 10, "channel": CHANNEL, "channelSerial": serial});
@@ -232,7 +227,7 @@ fn rtn15c7_a_connection_that_has_expired_ends_within_the_budget() {
     rig.time += 120_000;
     let mut request = request("*");
     request.resume = Some(rig.key(many).into());
-    let all = calls(&mut rig, Input::Open { transport: TransportId(9), request });
+    let all = calls(&mut rig, Input::opened(TransportId(9), request));
     assert_eq!(all[0].codes(9), [80008]);
     // The watcher has been silent for too long.
     let left: Vec<usize> = all.iter().map(|came| came.causes().len()).collect();
@@ -249,7 +244,7 @@ fn rtn15c7_a_connection_that_is_closing_is_not_resumed() {
     let mut all = vec![rig.call(received(many, json!({"action": 7})))];
     let mut request = request("*");
     request.resume = Some(key.into());
-    all.extend(calls(&mut rig, Input::Open { transport: TransportId(9), request }));
+    all.extend(calls(&mut rig, Input::opened(TransportId(9), request)));
     assert_eq!(all[1].codes(9), [80008]);
     assert_ne!(rig.id(9), rig.id(many));
     all_leave(&all, watcher, LeaveCause::Closed);
@@ -265,7 +260,7 @@ fn members_of_a_request_that_was_begun_leave_though_the_transport_is_lost() {
     ] {
         let (mut rig, watcher, many) = crowd();
         let mut all = vec![rig.call(received(many, frame))];
-        all.extend(calls(&mut rig, Input::Closed { transport: TransportId(many) }));
+        all.extend(calls(&mut rig, Input::closed(TransportId(many))));
         all_leave(&all, watcher, cause);
         assert!(all[1..].iter().all(|came| came.to(many).is_empty() && came.closed.is_empty()));
         rig.end();
@@ -440,8 +435,7 @@ impl Play {
             }
             Step::Kick { channel, client } => {
                 let client_id = client.map(|n| format!("c{n}").into());
-                let channel = name(channel).into();
-                self.rig.input(Input::Kick { channel, client_id, connection_id: None })
+                self.rig.input(Input::kick(name(channel), client_id, None))
             }
             Step::Pass { millis } => {
                 let open: Vec<u64> = self.transports.iter().flatten().copied().collect();
@@ -465,9 +459,13 @@ impl Play {
         let mut events = Vec::new();
         for event in &came.events {
             let (what, channel, message) = match event {
-                ServerEvent::MemberEntered { channel, message, .. } => (None, channel, message),
-                ServerEvent::MemberUpdated { channel, message, .. } => (None, channel, message),
-                ServerEvent::MemberLeft { channel, message, cause, .. } => {
+                ServerEvent::MemberEntered(output::MemberEntered { channel, message, .. }) => {
+                    (None, channel, message)
+                }
+                ServerEvent::MemberUpdated(output::MemberUpdated { channel, message, .. }) => {
+                    (None, channel, message)
+                }
+                ServerEvent::MemberLeft(output::MemberLeft { channel, message, cause, .. }) => {
                     (Some(*cause), channel, message)
                 }
                 _ => continue,

@@ -3,14 +3,14 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::server::{CoalesceRule, Input, ServerConfig};
+use presence_proto::server::{CoalesceRule, Input, ServerOptions};
 use presence_proto::wire::Action;
 use rig::server::{CHANNEL, Came, Rig};
 use serde_json::json;
 
 /// A window of 100 ms on the usual channel; `bob` watches.
 fn gathering() -> (Rig, u64) {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
     let mut rig = Rig::with(config);
     let bob = rig.join("bob");
@@ -135,7 +135,7 @@ fn a_newcomer_is_told_by_its_sync_and_not_twice() {
 
 #[test]
 fn leaves_by_the_grace_are_gathered_and_cancel_what_nobody_has_heard() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(30))];
     let mut rig = Rig::with(config);
     let bob = rig.join("bob");
@@ -181,7 +181,7 @@ fn who_was_congested_within_a_window_is_synced() {
 
 #[test]
 fn only_the_channels_of_the_rule_gather() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.coalesce = vec![
         CoalesceRule::new("slow:*", Duration::from_secs(1)),
         CoalesceRule::new("slow:not", Duration::ZERO),
@@ -206,7 +206,7 @@ fn only_the_channels_of_the_rule_gather() {
 
 #[test]
 fn windows_that_end_together_are_told_within_the_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 3;
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(100))];
     let mut rig = Rig::with(config);

@@ -6,7 +6,7 @@ mod rig;
 use core::time::Duration;
 use presence_proto::TransportId;
 use presence_proto::client;
-use presence_proto::server::{CoalesceRule, Input, ServerConfig};
+use presence_proto::server::{CoalesceRule, Input, ServerOptions};
 use presence_proto::wire::{Action, Data, ProtocolMessage};
 use proptest::prelude::*;
 use rig::server::{CHANNEL, Came, Rig};
@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 const MEMBERS: usize = 100;
 
 /// Settings with pages of ten, one in a call.
-fn pages_of_ten() -> ServerConfig {
-    let mut config = ServerConfig::default();
+fn pages_of_ten() -> ServerOptions {
+    let mut config = ServerOptions::default();
     config.sync_page_members = 10;
     config.sync_pages_per_call = 1;
     config
@@ -38,7 +38,7 @@ struct Story {
 }
 
 impl Story {
-    fn new(config: ServerConfig) -> Self {
+    fn new(config: ServerOptions) -> Self {
         let mut server = Rig::with(config);
         let crowd = server.open("*");
         // The mode PRESENCE alone.
@@ -52,7 +52,7 @@ impl Story {
         let items: Vec<Json> = (0..MEMBERS).map(|n| item(2, &format!("m{n}"), "first")).collect();
         story.says(&items);
         let frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
-        story.call(Input::Received { transport: TransportId(reader), frame });
+        story.call(Input::received(TransportId(reader), frame));
         story
     }
 
@@ -62,7 +62,7 @@ impl Story {
         self.busy = self.server.next().is_some_and(|at| at <= self.server.time);
         for frame in came.to(self.reader) {
             let (transport, frame) = (self.client.transport, frame.clone());
-            self.client.input(client::Input::Received { transport, frame });
+            self.client.input(client::Input::received(transport, frame));
         }
         self.came.add(came);
     }
@@ -74,15 +74,15 @@ impl Story {
         });
         self.serial += 1;
         let frame = rig::decode(&frame);
-        self.call(Input::Received { transport: TransportId(self.crowd), frame });
+        self.call(Input::received(TransportId(self.crowd), frame));
     }
 
     fn congested(&mut self) {
-        self.call(Input::Congested { transport: TransportId(self.reader) });
+        self.call(Input::congested(TransportId(self.reader)));
     }
 
     fn writable(&mut self) {
-        self.call(Input::Writable { transport: TransportId(self.reader) });
+        self.call(Input::writable(TransportId(self.reader)));
     }
 
     fn complete(&self) -> bool {

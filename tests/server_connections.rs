@@ -4,7 +4,7 @@ mod rig;
 
 use core::time::Duration;
 use presence_proto::server::{
-    Capability, Identity, Input, KeySecret, LeaveCause, Misuse, Operations, Output, ServerConfig,
+    Capability, Identity, Input, KeySecret, LeaveCause, Misuse, Operations, Output, ServerOptions,
     Token,
 };
 use presence_proto::wire::{Action, ErrorInfo, Flags};
@@ -23,15 +23,15 @@ fn try_key(rig: &mut Rig, client_id: &str, key: &str, old: u64) -> (u32, bool) {
     (came.codes(transport).first().copied().unwrap_or(0), rig.id(transport) == rig.id(old))
 }
 
-fn secret(byte: u8) -> ServerConfig {
-    let mut config = ServerConfig::default();
+fn secret(byte: u8) -> ServerOptions {
+    let mut config = ServerOptions::default();
     config.key_secret = Some(KeySecret([byte; 32]));
     config
 }
 
 #[test]
 fn connected_says_all_there_is_to_say() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.node = "node-7".into();
     config.site_code = Some("eu".into());
     let mut rig = Rig::with(config);
@@ -146,9 +146,9 @@ fn only_servers_with_the_same_secret_know_a_key_of_an_earlier_run() {
         assert_eq!(try_key(&mut second, "alice", &key, other), (code, false));
     }
     // Without a secret it comes from the seed.
-    let mut first = Rig::seeded(ServerConfig::default(), 1);
+    let mut first = Rig::seeded(ServerOptions::default(), 1);
     let alice = first.join("alice");
-    let mut second = Rig::seeded(ServerConfig::default(), 2);
+    let mut second = Rig::seeded(ServerOptions::default(), 2);
     let other = second.open("alice");
     let key = first.key(alice).to_owned();
     assert_eq!(try_key(&mut second, "alice", &key, other), (80018, false));
@@ -158,7 +158,7 @@ fn only_servers_with_the_same_secret_know_a_key_of_an_earlier_run() {
 fn ids_and_keys_do_not_repeat_nor_show_the_seed() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..20 {
-        let mut rig = Rig::seeded(ServerConfig::default(), seed);
+        let mut rig = Rig::seeded(ServerOptions::default(), seed);
         for _ in 0..50 {
             let transport = rig.open("a");
             assert!(seen.insert(rig.id(transport).to_owned()));
@@ -206,12 +206,12 @@ fn keys_and_tokens_do_not_show_in_logs() {
 
 /// A host's answer to the question about a token.
 fn authorize(rig: &mut Rig, transport: u64, client_id: &str, allowed: Operations) -> Came {
-    rig.input(Input::Authorized {
-        transport: TransportId(transport),
-        identity: Identity::from_client_id(Some(client_id)),
-        capability: Arc::new(may(allowed)),
-        expires: None,
-    })
+    rig.input(Input::authorized(
+        TransportId(transport),
+        Identity::from_client_id(Some(client_id)),
+        Arc::new(may(allowed)),
+        None,
+    ))
 }
 
 #[test]
@@ -219,16 +219,13 @@ fn rtc8_a_token_is_for_the_host_to_judge() {
     let mut rig = Rig::new();
     let alice = rig.join("alice");
     let came = rig.recv(alice, json!({"action": 17, "auth": {"accessToken": "the token"}}));
-    assert_eq!(
-        came.others,
-        [Output::Authenticate { transport: TransportId(alice), token: Token("the token".into()) }]
-    );
+    assert_eq!(came.others, [Output::authenticate(TransportId(alice), Token("the token".into()))]);
     assert!(!format!("{:?}", came.others).contains("the token"), "tokens do not show in logs");
     let came = authorize(&mut rig, alice, "alice", Operations::all());
     assert_eq!(came.one(alice, Action::Connected).connection_id.as_deref(), Some(rig.id(alice)));
     assert_eq!(came.of(alice, Action::Attached).len(), 0, "nothing has changed");
     let error = ErrorInfo::new(40140, 401, "no good");
-    let came = rig.input(Input::AuthorizationFailed { transport: TransportId(alice), error });
+    let came = rig.input(Input::authorization_failed(TransportId(alice), error));
     assert_eq!((came.codes(alice), came.closed), (vec![40140], vec![alice]));
 }
 
@@ -323,7 +320,7 @@ fn a_drain_tells_connections_one_after_another_and_members_stay_for_their_grace(
     for &transport in &transports {
         rig.enter(transport, 0, "");
     }
-    let mut closed = rig.input(Input::Drain { over: Duration::from_secs(10) }).closed;
+    let mut closed = rig.input(Input::drain(Duration::from_secs(10))).closed;
     assert_eq!(closed.len(), 1);
     for second in 1..10 {
         assert_eq!(rig.pass(999).closed, [0; 0], "{second}");
@@ -353,14 +350,14 @@ fn a_drain_tells_connections_one_after_another_and_members_stay_for_their_grace(
 
 #[test]
 fn a_drain_of_no_time_tells_all_at_once_within_the_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 3;
     let mut rig = Rig::with(config);
     let transports: Vec<u64> = (0..10).map(|n| rig.join(&format!("c{n}"))).collect();
     let over = Duration::ZERO;
-    let first = rig.call(Input::Drain { over });
+    let first = rig.call(Input::drain(over));
     assert_eq!(first.closed.len(), 3);
-    let rest = rig.input(Input::Drain { over: Duration::from_secs(1) });
+    let rest = rig.input(Input::drain(Duration::from_secs(1)));
     assert_eq!(first.closed.len() + rest.closed.len(), transports.len());
     rig.end();
 }
@@ -372,7 +369,7 @@ fn a_host_that_disconnects_a_transport_keeps_its_members_for_their_grace() {
     let alice = rig.join("alice");
     rig.enter(alice, 0, "here");
     let error = ErrorInfo::new(40142, 401, "revoked");
-    let came = rig.input(Input::Disconnect { transport: TransportId(alice), error });
+    let came = rig.input(Input::disconnect(TransportId(alice), error));
     assert_eq!(came.of(alice, Action::Disconnected).len(), 1);
     assert_eq!((came.codes(alice), came.closed), (vec![40142], vec![alice]));
     assert_eq!(rig.pass_alive(14_999, &[bob]).told(bob), [""; 0]);
@@ -387,7 +384,7 @@ fn what_cannot_be_decoded_ends_the_transport_and_not_the_connection() {
     let alice = rig.join("alice");
     rig.enter(alice, 0, "here");
     let error = ErrorInfo::new(40009, 400, "too large");
-    let came = rig.input(Input::Undecodable { transport: TransportId(alice), error });
+    let came = rig.input(Input::undecodable(TransportId(alice), error));
     assert_eq!(came.one(alice, Action::Error).channel, None);
     assert_eq!(came.told(bob), [""; 0]);
     assert_eq!((came.codes(alice), came.closed), (vec![40009], vec![alice]));
@@ -402,10 +399,10 @@ fn a_hosts_mistakes_are_told_and_change_nothing() {
     let alice = rig.join("alice");
     rig.enter(alice, 0, "here");
     let unknown = TransportId(99);
-    let came = rig.input(Input::Closed { transport: unknown });
+    let came = rig.input(Input::closed(unknown));
     assert_eq!(came.others, [Output::Misuse(Misuse::UnknownTransport(unknown))]);
     let transport = TransportId(alice);
-    let came = rig.input(Input::Open { transport, request: request("bob") });
+    let came = rig.input(Input::opened(transport, request("bob")));
     assert_eq!(came.others, [Output::Misuse(Misuse::TransportInUse(transport))]);
     assert_eq!(rig.server.counters().misuse, 2);
     assert_eq!(rig.members(), ["alice=here"]);

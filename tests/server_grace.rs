@@ -3,14 +3,14 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::server::{Input, LeaveCause, ServerConfig};
+use presence_proto::server::{Input, LeaveCause, ServerOptions};
 use presence_proto::wire::{Action, Flags};
 use presence_proto::{TransportId, UnixMillis};
 use rig::server::{CHANNEL, Came, Rig, remaining, request};
 use serde_json::json;
 
 /// `bob` watches, `alice` is present on transport 2.
-fn room(config: ServerConfig, remain: Option<u64>) -> (Rig, u64, u64) {
+fn room(config: ServerOptions, remain: Option<u64>) -> (Rig, u64, u64) {
     let mut rig = Rig::with(config);
     let bob = rig.join("bob");
     let request = remain.map_or_else(|| request("alice"), |millis| remaining("alice", millis));
@@ -26,7 +26,7 @@ fn time_until_leave(rig: &mut Rig, bob: u64) -> u64 {
     loop {
         let step = rig.next().expect("a deadline").max(rig.time);
         let mut came = rig.pass_to(step);
-        came.sent.extend(rig.input(Input::Activity { transport: TransportId(bob) }).sent);
+        came.sent.extend(rig.input(Input::activity(TransportId(bob))).sent);
         if came.told(bob).iter().any(|event| event == "leave alice=here") {
             return rig.time - lost;
         }
@@ -36,7 +36,7 @@ fn time_until_leave(rig: &mut Rig, bob: u64) -> u64 {
 
 #[test]
 fn nobody_leaves_a_millisecond_before_the_grace_is_over() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.pass_alive(1_234, &[alice, bob]);
     let lost = rig.time;
     assert_eq!(rig.lose(alice).told(bob), [""; 0]);
@@ -51,9 +51,9 @@ fn nobody_leaves_a_millisecond_before_the_grace_is_over() {
 
 #[test]
 fn the_deadline_that_the_server_names_is_the_end_of_the_grace() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
-    rig.input(Input::Closed { transport: TransportId(bob) });
+    rig.input(Input::closed(TransportId(bob)));
     assert_eq!(rig.next(), Some(15_000));
 }
 
@@ -71,7 +71,7 @@ fn remain_present_for_is_kept_to_the_millisecond_and_clamped() {
         (120_001, 120_000),
         (u64::MAX, 120_000),
     ] {
-        let (mut rig, bob, alice) = room(ServerConfig::default(), Some(asked));
+        let (mut rig, bob, alice) = room(ServerOptions::default(), Some(asked));
         rig.lose(alice);
         assert_eq!(time_until_leave(&mut rig, bob), kept, "remainPresentFor={asked}");
     }
@@ -79,7 +79,7 @@ fn remain_present_for_is_kept_to_the_millisecond_and_clamped() {
 
 #[test]
 fn the_bounds_of_the_grace_are_the_configurations() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.min_remain_present_for = Duration::from_millis(5);
     config.connection_state_ttl = Duration::from_secs(60);
     config.remain_present_for = Duration::from_secs(7);
@@ -92,7 +92,7 @@ fn the_bounds_of_the_grace_are_the_configurations() {
 
 #[test]
 fn rtn23_a_silent_peer_is_lost_after_two_idle_intervals_and_leaves_after_its_grace() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     let heard = rig.time;
     let mut came = Came::default();
     while came.closed.is_empty() {
@@ -109,7 +109,7 @@ fn rtn23_a_silent_peer_is_lost_after_two_idle_intervals_and_leaves_after_its_gra
 
 #[test]
 fn rtn23_silence_is_counted_from_the_last_sign_of_life() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.pass_alive(100_000, &[bob, alice]);
     assert_eq!(rig.pass_alive(29_999, &[bob]).closed, [0; 0]);
     assert_eq!(rig.pass_alive(1, &[bob]).closed, [alice]);
@@ -146,7 +146,7 @@ fn rtn23b_a_peer_is_pinged_or_sent_heartbeats_within_the_idle_interval() {
 
 #[test]
 fn rtp17g_a_resume_within_the_grace_is_silent() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
     rig.pass_alive(14_999, &[bob]);
     let mut came = Came::default();
@@ -170,7 +170,7 @@ fn rtp17g_a_resume_within_the_grace_is_silent() {
 
 #[test]
 fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_member() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     // Alice never hears of her update, and enters again as she was before.
     rig.update(alice, 1, "there");
     rig.lose(alice);
@@ -192,7 +192,7 @@ fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_membe
 
 #[test]
 fn rtp17g_a_reentry_keeps_its_id_as_long_as_it_was_the_last_that_was_told() {
-    let (mut rig, bob, mut alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, mut alice) = room(ServerOptions::default(), None);
     let connection = rig.id(alice).to_owned();
     let mut serial = 0;
     for updates in [false, false, true, false] {
@@ -217,7 +217,7 @@ fn rtp17g_a_reentry_keeps_its_id_as_long_as_it_was_the_last_that_was_told() {
 
 #[test]
 fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
-    let (mut rig, bob, mut alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, mut alice) = room(ServerOptions::default(), None);
     let reentry = json!({"action": 2, "id": format!("{}:0:0", rig.id(alice)), "data": "here"});
     // The answer to the first never arrives.
     for _ in 0..2 {
@@ -235,7 +235,7 @@ fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
 
 #[test]
 fn who_comes_back_and_does_not_attach_leaves_after_another_grace() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
     rig.pass_alive(10_000, &[bob]);
     let (again, _) = rig.resume("alice", alice);
@@ -248,7 +248,7 @@ fn who_comes_back_and_does_not_attach_leaves_after_another_grace() {
 
 #[test]
 fn a_grace_that_has_ended_counts_though_nobody_ticked() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
     rig.time += 15_000;
     let (again, _) = rig.resume("alice", alice);
@@ -260,7 +260,7 @@ fn a_grace_that_has_ended_counts_though_nobody_ticked() {
 
 #[test]
 fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 1;
     let mut rig = Rig::with(config);
     let lost: Vec<u64> = ["a", "b", "c"].map(|who| rig.join(who)).to_vec();
@@ -274,7 +274,7 @@ fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
         let mut server = rig.clone();
         let mut request = request(who);
         request.resume = Some(server.key(transport).into());
-        let came = server.call(Input::Open { transport: TransportId(9), request });
+        let came = server.call(Input::opened(TransportId(9), request));
         assert!(came.causes().contains(&LeaveCause::GraceEnded), "{who}");
         assert!(!server.members().contains(&format!("{who}=here")));
     }
@@ -282,7 +282,7 @@ fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
 
 #[test]
 fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_used_up() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 1;
     let mut rig = Rig::with(config);
     let lost: Vec<u64> = ["a", "b", "c"].map(|who| rig.open(who)).to_vec();
@@ -294,14 +294,14 @@ fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_use
         let mut server = rig.clone();
         let mut request = request(who);
         request.resume = Some(server.key(transport).into());
-        let came = server.call(Input::Open { transport: TransportId(9), request });
+        let came = server.call(Input::opened(TransportId(9), request));
         assert_eq!(came.codes(9), [80008], "{who}");
     }
 }
 
 #[test]
 fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 1;
     let mut rig = Rig::with(config);
     let live: Vec<u64> = ["a", "b", "c"].map(|who| rig.open(who)).to_vec();
@@ -311,7 +311,7 @@ fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
         let mut server = rig.clone();
         let mut request = request(who);
         request.resume = Some(server.key(transport).into());
-        let came = server.call(Input::Open { transport: TransportId(9), request });
+        let came = server.call(Input::opened(TransportId(9), request));
         assert_eq!((came.pings.len(), came.closed), (1, vec![transport]), "{who}");
     }
 }
@@ -320,7 +320,7 @@ fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
 fn a_wall_clock_that_is_set_back_or_forth_makes_nobody_leave() {
     const HOUR: i64 = 3_600_000;
     for step in [HOUR, -HOUR] {
-        let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+        let (mut rig, bob, alice) = room(ServerOptions::default(), None);
         rig.lose(alice);
         rig.pass_alive(5_000, &[bob]);
         rig.wall_step = step;
@@ -335,7 +335,7 @@ fn a_wall_clock_that_is_set_back_or_forth_makes_nobody_leave() {
 fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
     const HOUR: i64 = 3_600_000;
     for step in [HOUR, -HOUR] {
-        let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+        let (mut rig, bob, alice) = room(ServerOptions::default(), None);
         let entered = rig.update(alice, 1, "here").items(bob)[0].timestamp;
         rig.wall_step = step;
         rig.lose(alice);
@@ -363,7 +363,7 @@ fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
 
 #[test]
 fn rtl5l_who_detached_while_away_is_gone_when_it_attaches_anew() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
     rig.pass_alive(1_000, &[bob]);
     let (again, _) = rig.resume("alice", alice);
@@ -386,7 +386,7 @@ fn rtl4c1_who_attaches_again_with_a_serial_or_the_older_flag_stays() {
         json!({"action": 10, "channel": CHANNEL, "channelSerial": "of another server"}),
         json!({"action": 10, "channel": CHANNEL, "flags": older_flag}),
     ] {
-        let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+        let (mut rig, bob, alice) = room(ServerOptions::default(), None);
         rig.lose(alice);
         let (again, _) = rig.resume("alice", alice);
         let came = rig.recv(again, frame);
@@ -397,14 +397,14 @@ fn rtl4c1_who_attaches_again_with_a_serial_or_the_older_flag_stays() {
 
 #[test]
 fn an_attach_anew_on_a_transport_that_is_attached_takes_nobody_out() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     assert_eq!(rig.attach(alice, CHANNEL).told(bob), [""; 0]);
     assert_eq!(rig.members(), ["alice=here"]);
 }
 
 #[test]
 fn rtn19a_a_frame_that_is_sent_again_before_its_channel_is_attached_is_applied_once() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     rig.lose(alice);
     let (again, _) = rig.resume("alice", alice);
     // The client does not know that this one was accepted, nor that the next one was not.
@@ -435,7 +435,7 @@ fn rtn19a_what_was_overtaken_by_many_frames_is_still_applied() {
 
 #[test]
 fn a_displaced_transport_is_closed_and_nobody_leaves() {
-    let (mut rig, bob, alice) = room(ServerConfig::default(), None);
+    let (mut rig, bob, alice) = room(ServerOptions::default(), None);
     let (again, came) = rig.resume("alice", alice);
     assert_eq!(came.closed, [alice]);
     assert_eq!(came.to(alice).len(), 0, "its peer hears nothing");
@@ -486,7 +486,7 @@ fn rtp17a_a_connection_that_does_not_subscribe_is_told_of_its_own_members_when_i
 
 #[test]
 fn rtp17a_many_own_members_come_in_pages_as_the_transport_can_take_them() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 10;
     config.sync_pages_per_call = 1;
     let mut rig = Rig::with(config);

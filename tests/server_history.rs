@@ -4,7 +4,7 @@ mod rig;
 
 use core::time::Duration;
 use presence_proto::server::{
-    Direction, HistoryQuery, Input, PresenceQuery, Server, ServerConfig, ServerEvent,
+    Direction, HistoryQuery, Input, PresenceQuery, Server, ServerEvent, ServerOptions, output,
 };
 use presence_proto::wire::{Action, PresenceMessage};
 use presence_proto::{TransportId, UnixMillis};
@@ -36,7 +36,7 @@ fn pages(server: &Server, query: &HistoryQuery) -> Vec<String> {
 }
 
 /// Ten updates of alice, a second apart from 0 s on: the first enters her.
-fn ten(config: ServerConfig) -> (Rig, u64) {
+fn ten(config: ServerOptions) -> (Rig, u64) {
     let mut rig = Rig::with(config);
     let alice = rig.join("alice");
     for serial in 0..10 {
@@ -52,7 +52,7 @@ fn updates(numbers: impl IntoIterator<Item = i64>) -> Vec<String> {
 
 #[test]
 fn rsp4b_pages_go_both_ways_and_meet_the_bounds() {
-    let (rig, _) = ten(ServerConfig::default());
+    let (rig, _) = ten(ServerOptions::default());
     for limit in [1, 2, 3, 9, 10, 11, 1_000] {
         let mut query = HistoryQuery::default();
         query.limit = limit;
@@ -88,7 +88,7 @@ fn the_default_is_a_hundred_events_newest_first() {
 
 #[test]
 fn a_continuation_stays_good_while_events_come_and_go() {
-    let (mut rig, alice) = ten(ServerConfig::default());
+    let (mut rig, alice) = ten(ServerOptions::default());
     let mut query = HistoryQuery::default();
     query.limit = 4;
     let first = rig.server.history(CHANNEL, &query).unwrap();
@@ -108,7 +108,7 @@ fn a_continuation_stays_good_while_events_come_and_go() {
 
 #[test]
 fn limits_of_a_page_are_refused_beyond_their_bounds() {
-    let (rig, _) = ten(ServerConfig::default());
+    let (rig, _) = ten(ServerOptions::default());
     for limit in [0, 1_001, usize::MAX] {
         let mut query = HistoryQuery::default();
         query.limit = limit;
@@ -156,7 +156,7 @@ fn rtl10b_until_attach_ends_where_the_attach_was() {
 
 #[test]
 fn rtl10b_what_happened_until_an_attach_may_be_forgotten() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.history.events = 3;
     let mut rig = Rig::with(config);
     let alice = rig.join("alice");
@@ -199,7 +199,7 @@ fn events_are_remembered_for_two_minutes_to_the_millisecond() {
 
 #[test]
 fn one_call_forgets_no_more_than_its_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 10;
     let mut rig = Rig::with(config);
     let alice = rig.open("alice");
@@ -219,7 +219,7 @@ fn one_call_forgets_no_more_than_its_budget() {
     let mut left = all;
     let mut calls = 0;
     while left > 0 {
-        rig.call(Input::Activity { transport: TransportId(alice) });
+        rig.call(Input::activity(TransportId(alice)));
         let now = rig.server.counters().history_bytes;
         assert!(left - now <= all * 10 / 200, "{left} {now}");
         assert!(now < left || now == 0, "it gets on");
@@ -255,7 +255,7 @@ fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() 
 
 #[test]
 fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.history.events = 4;
     let (rig, _) = ten(config.clone());
     assert_eq!(pages(&rig.server, &forwards()), updates(6..10));
@@ -280,7 +280,7 @@ fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
 
 #[test]
 fn what_is_remembered_of_all_channels_is_bounded() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.history.total_bytes = 20_000;
     let mut rig = Rig::with(config);
     let alice = rig.join("alice");
@@ -325,9 +325,9 @@ fn rsp4_a_history_has_enters_updates_and_leaves_as_they_were_told() {
         );
         told.extend(came.items(bob));
         positions.extend(came.events.iter().filter_map(|event| match event {
-            ServerEvent::MemberEntered { position, .. }
-            | ServerEvent::MemberUpdated { position, .. }
-            | ServerEvent::MemberLeft { position, .. } => Some(*position),
+            ServerEvent::MemberEntered(output::MemberEntered { position, .. })
+            | ServerEvent::MemberUpdated(output::MemberUpdated { position, .. })
+            | ServerEvent::MemberLeft(output::MemberLeft { position, .. }) => Some(*position),
             _ => None,
         }));
     }

@@ -2,14 +2,14 @@
 
 mod rig;
 
-use presence_proto::server::{Input, Limits, Operations, Rate, ServerConfig};
+use presence_proto::server::{Input, Limits, Operations, Rate, ServerOptions};
 use presence_proto::wire::Action;
 use presence_proto::{SmolStr, TransportId};
 use rig::server::{CHANNEL, Came, Rig, may, request};
 use serde_json::json;
 
 fn limited(set: impl FnOnce(&mut Limits)) -> Rig {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     set(&mut config.limits);
     Rig::with(config)
 }
@@ -383,7 +383,7 @@ fn the_largest_serials_and_counts_do_no_harm() {
         assert_eq!(rig.recv(alice, message).codes(alice), [40000], "{serial}");
     }
     let transport = TransportId(u64::MAX);
-    let came = rig.input(Input::Open { transport, request: request("carol") });
+    let came = rig.input(Input::opened(transport, request("carol")));
     assert_eq!(came.others.len(), 0);
     assert_eq!(rig.enter(bob, 0, "").codes(bob), [0; 0]);
 }

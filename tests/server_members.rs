@@ -5,7 +5,8 @@ mod rig;
 use core::time::Duration;
 use presence_proto::TransportId;
 use presence_proto::server::{
-    CoalesceRule, Direction, HistoryQuery, Input, LeaveCause, Operations, ServerConfig, ServerEvent,
+    CoalesceRule, Direction, HistoryQuery, Input, LeaveCause, Operations, ServerEvent,
+    ServerOptions, output,
 };
 use presence_proto::wire::{Action, Flags, PresenceAction};
 use proptest::prelude::*;
@@ -303,7 +304,7 @@ fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
 
 #[test]
 fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 1;
     config.sync_pages_per_call = 1;
     let mut rig = Rig::with(config);
@@ -316,7 +317,7 @@ fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
     let mut came = Came::default();
     for _ in 0..10 {
         let frame = ask.clone();
-        came.sent.extend(rig.call(Input::Received { transport: TransportId(bob), frame }).sent);
+        came.sent.extend(rig.call(Input::received(TransportId(bob), frame)).sent);
     }
     let pages = came.of(bob, Action::Sync);
     let (_, last) = pages[9].channel_serial.as_deref().unwrap().split_once(':').unwrap();
@@ -325,7 +326,7 @@ fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
 
 #[test]
 fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 10;
     config.sync_page_bytes = 2_000;
     let mut rig = Rig::with(config);
@@ -364,10 +365,8 @@ fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
     let bob = rig.join("bob");
     rig.enter(alice, 0, "1");
     rig.enter(bob, 0, "1");
-    let kick = |client: Option<&str>, connection: Option<&str>| Input::Kick {
-        channel: CHANNEL.into(),
-        client_id: client.map(Into::into),
-        connection_id: connection.map(Into::into),
+    let kick = |client: Option<&str>, connection: Option<&str>| {
+        Input::kick(CHANNEL, client.map(Into::into), connection.map(Into::into))
     };
     let other = rig.id(bob).to_owned();
     assert_eq!(rig.input(kick(Some("alice"), Some(&other))).causes(), []);
@@ -385,7 +384,7 @@ fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
 fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
     for number in 0..8 {
         let on = |bit: u32| number & bit != 0;
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.events = on(1);
         if !on(2) {
             config.history.retention = Duration::ZERO;
@@ -405,9 +404,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
         rig.lose(carol);
         let mut came = rig.pass_alive(16_000, &[bob, alice]);
         assert_eq!(rig.server.counters().grace_leaves, 1);
-        let channel = CHANNEL.into();
-        let client_id = Some("alice".into());
-        came.add(rig.input(Input::Kick { channel, client_id, connection_id: None }));
+        came.add(rig.input(Input::kick(CHANNEL, Some("alice".into()), None)));
         came.add(rig.pass_alive(1_000, &[bob, alice]));
         assert_eq!(came.told(bob), ["leave carol=x", "leave alice=x"], "{number}");
         assert_eq!(came.told(alice), ["leave alice=x"], "{number}");
@@ -415,7 +412,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
         let told = came.items(bob);
         let own = came.items(alice);
         let events = came.events.iter().filter_map(|event| match event {
-            ServerEvent::MemberLeft { message, .. } => Some(message.clone()),
+            ServerEvent::MemberLeft(output::MemberLeft { message, .. }) => Some(message.clone()),
             _ => None,
         });
         let mut query = HistoryQuery::default();
@@ -455,8 +452,8 @@ fn a_channel_is_told_to_be_occupied_and_vacant() {
         rig.recv(bob, json!({"action": 7})),
     ] {
         turns.extend(came.events.iter().filter_map(|event| match event {
-            ServerEvent::ChannelOccupied { .. } => Some("occupied"),
-            ServerEvent::ChannelVacant { .. } => Some("vacant"),
+            ServerEvent::ChannelOccupied(_) => Some("occupied"),
+            ServerEvent::ChannelVacant(_) => Some("vacant"),
             _ => None,
         }));
     }
@@ -466,20 +463,20 @@ fn a_channel_is_told_to_be_occupied_and_vacant() {
 
 #[test]
 fn events_can_be_switched_off() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.events = false;
     let mut server = presence_proto::server::Server::new(config, [1; 32]);
     let mut out = presence_proto::server::Outbox::new();
     let transport = TransportId(1);
     let now = presence_proto::Now::from_millis(0);
-    let _ = server.handle(now, Input::Open { transport, request: request("a") }, &mut out);
+    let _ = server.handle(now, Input::opened(transport, request("a")), &mut out);
     for frame in [
         json!({"action": 10, "channel": CHANNEL}),
         json!({"action": 14, "channel": CHANNEL, "msgSerial": 0, "presence": [{"action": 2}]}),
         json!({"action": 7}),
     ] {
         let frame = rig::decode(&frame);
-        let _ = server.handle(now, Input::Received { transport, frame }, &mut out);
+        let _ = server.handle(now, Input::received(transport, frame), &mut out);
     }
     let is_event = |output: &_| matches!(output, presence_proto::server::Output::Event(_));
     assert!(!out.as_slice().iter().any(is_event));
@@ -487,7 +484,7 @@ fn events_can_be_switched_off() {
 
 #[test]
 fn who_attaches_again_hears_what_the_channel_had_gathered() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(1))];
     // Attached again by the client, or given other modes by the host.
     for by_host in [false, true] {
@@ -499,12 +496,12 @@ fn who_attaches_again_hears_what_the_channel_had_gathered() {
         rig.leave(alice, 1);
         let came = if by_host {
             let allowed = Operations::SUBSCRIBE | Operations::PUBLISH;
-            rig.input(Input::Authorized {
-                transport: TransportId(bob),
-                identity: presence_proto::server::Identity::Client("bob".into()),
-                capability: std::sync::Arc::new(may(allowed)),
-                expires: None,
-            })
+            rig.input(Input::authorized(
+                TransportId(bob),
+                presence_proto::server::Identity::Client("bob".into()),
+                std::sync::Arc::new(may(allowed)),
+                None,
+            ))
         } else {
             rig.attach(bob, CHANNEL)
         };
@@ -523,7 +520,7 @@ proptest! {
         steps in prop::collection::vec((0u8..10, 0usize..6, 0u8..4), 1..150),
         window in prop::option::of(1u64..2_000),
     ) {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         if let Some(window) = window {
             config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(window))];
         }
@@ -548,11 +545,7 @@ proptest! {
                     }
                 }
                 8 => drop(rig.pass_alive(10_000, &open)),
-                _ => drop(rig.input(Input::Kick {
-                    channel: CHANNEL.into(),
-                    client_id: Some(format!("m{member}").into()),
-                    connection_id: None,
-                })),
+                _ => drop(rig.input(Input::kick(CHANNEL, Some(format!("m{member}").into()), None))),
             }
         }
         rig.end();

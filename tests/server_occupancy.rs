@@ -2,7 +2,7 @@
 
 mod rig;
 
-use presence_proto::server::{Operations, ServerConfig};
+use presence_proto::server::{Operations, ServerOptions};
 use presence_proto::wire::Action;
 use rig::server::{CHANNEL, Came, Rig, may, request};
 use serde_json::{Value as Json, json};
@@ -161,7 +161,7 @@ fn a_congested_watcher_is_told_once_it_can_take_it() {
 
 #[test]
 fn the_interval_is_the_configurations() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.occupancy_interval = core::time::Duration::from_millis(50);
     let mut rig = Rig::with(config);
     let (bob, _) = watch(&mut rig, "bob", "metrics.connections");

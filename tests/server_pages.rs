@@ -3,7 +3,7 @@
 mod rig;
 
 use presence_proto::TransportId;
-use presence_proto::server::{Input, ServerConfig};
+use presence_proto::server::{Input, ServerOptions};
 use presence_proto::wire::{Action, Format, ProtocolMessage};
 use rig::server::{CHANNEL, Rig, request};
 use serde_json::json;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Members with what members can have: ids of the usual form, data of every kind, text that has to
 /// be escaped, encodings that pass through, extras.
 fn a_full_channel(members: usize) -> Rig {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 7;
     let mut rig = Rig::with(config);
     let many = rig.join("*");
@@ -52,7 +52,7 @@ fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
         let mut rig = rig;
         let newcomer = rig.open_for(request("you")).0;
         let pages = rig.attach(newcomer, CHANNEL).pages;
-        rig.input(Input::Kick { channel: CHANNEL.into(), client_id: None, connection_id: None });
+        rig.input(Input::kick(CHANNEL, None, None));
         assert!(rig.members().is_empty());
         assert_eq!(pages.len(), frames.len());
         for (mut frame, expected) in pages.into_iter().zip(&frames) {
@@ -89,7 +89,7 @@ fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
     let client_id = |n: usize| format!("m{n}");
     let item = |action: u8, n: usize| json!({"action": action, "clientId": client_id(n)});
     for leaving in [vec![99], vec![90], vec![89], vec![0], vec![89, 88, 90], (0..90).collect()] {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.sync_page_members = 10;
         config.sync_pages_per_call = 1;
         let mut rig = Rig::with(config);
@@ -101,16 +101,16 @@ fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
             let frame = json!({
                 "action": 14, "channel": CHANNEL, "msgSerial": serial, "presence": items,
             });
-            Input::Received { transport: TransportId(me), frame: rig::decode(&frame) }
+            Input::received(TransportId(me), rig::decode(&frame))
         };
         rig.input(presence(0, (0..100).map(|n| item(2, n)).collect()));
 
         // The first page comes with ATTACHED.
-        let attach = Input::Received { transport: TransportId(me), frame: rig::decode(&attach) };
+        let attach = Input::received(TransportId(me), rig::decode(&attach));
         let mut came = rig.call(attach);
         assert_eq!(came.items(me).len(), 10);
         // What happens does not bring a page along: the sync waits for it.
-        rig.call(Input::Congested { transport: TransportId(me) });
+        rig.call(Input::congested(TransportId(me)));
         let told = rig.call(presence(1, leaving.iter().map(|n| item(3, *n)).collect()));
         assert_eq!(told.items(me).len(), leaving.len());
         let told = rig.call(presence(2, vec![item(2, 100)]));

@@ -3,7 +3,9 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::server::{Direction, HistoryConfig, HistoryQuery, PresenceQuery, ServerConfig};
+use presence_proto::server::{
+    Direction, HistoryOptions, HistoryQuery, PresenceQuery, ServerOptions,
+};
 use presence_proto::{SmolStr, TransportId};
 use proptest::prelude::*;
 use rig::server::{CHANNEL, Rig, event};
@@ -41,7 +43,7 @@ struct Room {
 }
 
 impl Room {
-    fn with(members: usize, config: ServerConfig) -> Self {
+    fn with(members: usize, config: ServerOptions) -> Self {
         let mut room = Self { rig: Rig::with(config), present: Vec::new() };
         (0..members).for_each(|_| room.comes());
         room
@@ -91,7 +93,7 @@ impl Room {
 
 #[test]
 fn rsp3a2_members_that_stay_are_on_one_page_though_the_one_before_them_leaves() {
-    let mut room = Room::with(3, ServerConfig::default());
+    let mut room = Room::with(3, ServerOptions::default());
     let mut query = PresenceQuery::default();
     query.client_id = Some("same".into());
     query.limit = 1;
@@ -117,7 +119,7 @@ proptest! {
         by_client_id: bool,
         between in proptest::collection::vec(meanwhile(), 0..16),
     ) {
-        let mut room = Room::with(members, ServerConfig::default());
+        let mut room = Room::with(members, ServerOptions::default());
         let mut query = PresenceQuery::default();
         query.client_id = by_client_id.then(|| "same".into());
         query.limit = limit;
@@ -150,8 +152,8 @@ proptest! {
         forwards: bool,
         between in proptest::collection::vec(meanwhile(), 0..16),
     ) {
-        let mut config = ServerConfig::default();
-        let mut history = HistoryConfig::default();
+        let mut config = ServerOptions::default();
+        let mut history = HistoryOptions::default();
         history.retention = Duration::from_secs(10);
         history.events = 20;
         config.history = history;

@@ -5,7 +5,7 @@
 mod rig;
 
 use core::time::Duration;
-use presence_proto::server::{CoalesceRule, Input, Operations, ServerConfig};
+use presence_proto::server::{CoalesceRule, Input, Operations, ServerOptions};
 use presence_proto::{TransportId, UnixMillis};
 use rig::server::{CHANNEL, Rig, may};
 use serde_json::json;
@@ -18,7 +18,7 @@ macro_rules! snapshot {
 
 /// `bob` watches on transport 1, and `alice` is present by transport 2.
 fn room() -> (Rig, u64, u64) {
-    let mut rig = Rig::logging(ServerConfig::default());
+    let mut rig = Rig::logging(ServerOptions::default());
     let bob = rig.join("bob");
     let alice = rig.join("alice");
     rig.enter(alice, 0, "here");
@@ -100,7 +100,7 @@ fn a_second_transport_takes_over() {
 
 #[test]
 fn a_newcomer_is_synced_page_by_page() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 2;
     let mut rig = Rig::logging(config);
     let server = rig.join("*");
@@ -136,7 +136,7 @@ fn the_right_to_be_present_is_lost() {
 
 #[test]
 fn a_token_expires() {
-    let mut rig = Rig::logging(ServerConfig::default());
+    let mut rig = Rig::logging(ServerOptions::default());
     let mut request = rig::server::request("alice");
     request.token_expires = Some(UnixMillis::from_millis(rig.wall() + 40_000));
     let (alice, _) = rig.open_for(request);
@@ -146,7 +146,7 @@ fn a_token_expires() {
 
 #[test]
 fn a_window_in_which_events_are_gathered() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
     let mut rig = Rig::logging(config);
     rig.join("bob");
@@ -164,7 +164,7 @@ fn a_window_in_which_events_are_gathered() {
 fn a_server_that_is_to_stop() {
     let (mut rig, _, _) = room();
     rig.join("carol");
-    rig.input(Input::Drain { over: Duration::from_secs(3) });
+    rig.input(Input::drain(Duration::from_secs(3)));
     rig.pass(3_000);
     rig.open("dave");
     rig.pass(15_000);
@@ -173,7 +173,7 @@ fn a_server_that_is_to_stop() {
 
 #[test]
 fn what_is_refused() {
-    let mut rig = Rig::logging(ServerConfig::default());
+    let mut rig = Rig::logging(ServerOptions::default());
     let alice = rig.open("alice");
     rig.enter(alice, 0, "before the attach");
     rig.attach(alice, "");
@@ -184,6 +184,6 @@ fn what_is_refused() {
     rig.recv(alice, json!({"action": 21, "channel": CHANNEL, "msgSerial": 3}));
     rig.recv(alice, json!({"action": 99}));
     let error = presence_proto::wire::ErrorInfo::new(40000, 400, "Not a frame");
-    rig.input(Input::Undecodable { transport: TransportId(alice), error });
+    rig.input(Input::undecodable(TransportId(alice), error));
     snapshot!(rig);
 }

@@ -1,7 +1,8 @@
 //! Everybody is lost at once: what that costs is spread over calls, and others are served meanwhile.
 
 use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerOptions,
+    output,
 };
 use presence_proto::wire::{Action, Flags, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Now, TransportId};
@@ -22,7 +23,7 @@ struct Host {
 impl Host {
     /// `COUNT` members and one who listens.
     fn crowded() -> Self {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.budget = BUDGET;
         config.limits.inbound = Rate::UNLIMITED;
         config.limits.channel = Rate::UNLIMITED;
@@ -32,7 +33,7 @@ impl Host {
         for number in 0..=COUNT {
             let identity = Identity::Client(format!("client-{number}").into());
             let request = ConnectRequest::new(identity, Arc::clone(&host.capability));
-            host.call(START, Input::Open { transport: TransportId(number), request });
+            host.call(START, Input::opened(TransportId(number), request));
             let mut attach = ProtocolMessage::on_channel(Action::Attach, "room");
             let mode = if number == WATCHER { Flags::PRESENCE_SUBSCRIBE } else { Flags::empty() };
             attach.flags = Some(Flags::PRESENCE | mode);
@@ -53,7 +54,7 @@ impl Host {
     }
 
     fn says(&mut self, now: u64, number: u64, frame: ProtocolMessage) -> Vec<Output> {
-        self.call(now, Input::Received { transport: TransportId(number), frame })
+        self.call(now, Input::received(TransportId(number), frame))
     }
 }
 
@@ -65,7 +66,7 @@ fn change(action: PresenceAction, serial: i64) -> ProtocolMessage {
 
 fn leaves(outputs: &[Output]) -> usize {
     let items = outputs.iter().filter_map(|output| match output {
-        Output::Send { frame, .. } => Some(&frame.head().presence),
+        Output::Send(output::Send { frame, .. }) => Some(&frame.head().presence),
         _ => None,
     });
     items.flatten().filter(|item| item.action == PresenceAction::Leave).count()
@@ -73,7 +74,7 @@ fn leaves(outputs: &[Output]) -> usize {
 
 fn is_acknowledged(outputs: &[Output]) -> bool {
     outputs.iter().any(
-        |output| matches!(output, Output::Send { frame, .. } if frame.head().action == Action::Ack),
+        |output| matches!(output, Output::Send(output::Send { frame, .. }) if frame.head().action == Action::Ack),
     )
 }
 
@@ -81,14 +82,14 @@ fn is_acknowledged(outputs: &[Output]) -> bool {
 fn a_storm_is_spread_over_calls_by_the_budget() {
     let mut host = Host::crowded();
     for number in 0..COUNT {
-        let outputs = host.call(START, Input::Closed { transport: TransportId(number) });
+        let outputs = host.call(START, Input::closed(TransportId(number)));
         assert_eq!(outputs, [], "nobody hears of a loss before the grace ends");
     }
     // One timer for each connection, and one for the history of the channel.
     assert_eq!(host.server.timers() as u64, COUNT + 2);
     let end = START + 15_000;
     assert_eq!(host.due, Some(end));
-    host.call(end - 1, Input::Activity { transport: TransportId(WATCHER) });
+    host.call(end - 1, Input::activity(TransportId(WATCHER)));
 
     let (mut told, mut calls, mut serial) = (0, 0, 1);
     while host.server.counters().members > 1 {
@@ -121,7 +122,7 @@ fn pings_are_spread_over_calls_by_the_budget() {
     while pings < COUNT as usize {
         assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
         let outputs = host.call(end, Input::Tick);
-        let now = outputs.iter().filter(|output| matches!(output, Output::Ping { .. })).count();
+        let now = outputs.iter().filter(|output| matches!(output, Output::Ping(_))).count();
         assert!(now <= BUDGET, "{now} pings in one call");
         pings += now;
         calls += 1;
@@ -133,7 +134,7 @@ fn pings_are_spread_over_calls_by_the_budget() {
 fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
     let mut host = Host::crowded();
     for number in 0..COUNT {
-        host.call(START, Input::Closed { transport: TransportId(number) });
+        host.call(START, Input::closed(TransportId(number)));
     }
     let timers = host.server.timers();
     let mut out = Outbox::new();
@@ -147,7 +148,7 @@ fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
 /// budget all the same.
 #[test]
 fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 2;
     let remain = config.connection_state_ttl;
     let server = Server::new(config, [7; 32]);
@@ -155,7 +156,7 @@ fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
     let mut request = ConnectRequest::new(Identity::Any, Arc::clone(&host.capability));
     request.remain_present_for = Some(remain);
     let transport = TransportId(1);
-    host.call(START, Input::Open { transport, request });
+    host.call(START, Input::opened(transport, request));
     host.says(START, 1, ProtocolMessage::on_channel(Action::Attach, "room"));
     for serial in 0..10 {
         let item = PresenceMessage::new(PresenceAction::Enter).with_client_id(format!("m{serial}"));
@@ -163,7 +164,7 @@ fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
         enter.msg_serial = Some(serial);
         host.says(START, 1, enter);
     }
-    host.call(START, Input::Closed { transport });
+    host.call(START, Input::closed(transport));
     let end = START + remain.as_millis() as u64;
     for calls in 1.. {
         let before = host.server.occupancy("room").presence_members;

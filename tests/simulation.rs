@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState, PresenceChange};
-use presence_proto::server::{Identity, ServerConfig};
+use presence_proto::server::{Identity, ServerOptions};
 use presence_proto::sim::{Latency, Report, Scenario, World};
 use presence_proto::wire::{Modes, PresenceAction, PresenceMessage};
 use proptest::prelude::*;
@@ -87,7 +87,7 @@ fn seeds_that_have_failed_hold() {
 
 /// Two clients who see each other in a room.
 fn alice_and_bob() -> (World, usize, usize) {
-    let mut world = World::new(1, ServerConfig::default());
+    let mut world = World::new(1, ServerOptions::default());
     let [alice, bob] = ["alice", "bob"].map(|name| {
         let mut options = ClientOptions::default();
         options.retry_jitter = false;
@@ -306,7 +306,7 @@ fn rtn19a_a_retried_enter_does_not_revive_a_member_that_left() {
 
 #[test]
 fn a_budget_of_one_gets_on() {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.budget = 1;
     let mut world = World::new(1, config);
     let alice =
@@ -414,7 +414,7 @@ fn rtp2b1a_a_late_page_does_not_bring_back_whom_the_server_took_out() {
 
 /// A room with three members, a page for each, and bob, who has all of them. All at no distance.
 fn three_members_and_bob() -> (World, usize, usize) {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = 1;
     config.sync_pages_per_call = 1;
     let mut world = World::new(1, config);

@@ -2,7 +2,7 @@
 
 use crate::frames::{CHANNEL, Counts, Expected, Frames, Input as Given, checksum};
 use core::hint::black_box;
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::wire::{Data, Format, ProtocolMessage};
 use presence_proto::{Now, OpId, SubscriptionId, TransportId};
 
@@ -27,11 +27,11 @@ impl Driver {
         };
         driver.handle(Input::Connect);
         let transport = driver.out.drain().find_map(|output| match output {
-            Output::OpenTransport { transport, .. } => Some(transport),
+            Output::Open(output::Open { transport, .. }) => Some(transport),
             _ => None,
         });
         driver.transport = transport.expect("a transport");
-        driver.handle(Input::TransportOpened { transport: driver.transport });
+        driver.handle(Input::opened(driver.transport));
         driver.feed(Frames::connected());
         driver.handle(Input::subscribe(OpId(1), CHANNEL, SubscriptionId(1)));
         driver.drain();
@@ -55,8 +55,8 @@ impl Driver {
         self.drain();
     }
 
-    pub(crate) const fn received(&self, frame: ProtocolMessage) -> Input {
-        Input::Received { transport: self.transport, frame }
+    pub(crate) fn received(&self, frame: ProtocolMessage) -> Input {
+        Input::received(self.transport, frame)
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
@@ -66,7 +66,7 @@ impl Driver {
 
     pub(crate) fn drain(&mut self) {
         for output in self.out.drain() {
-            if let Output::Presence { message, .. } = &output {
+            if let Output::Presence(output::Presence { message, .. }) = &output {
                 self.events.add(black_box(message).action);
             }
         }

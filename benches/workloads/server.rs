@@ -7,7 +7,8 @@ use bytes::Bytes;
 use core::cell::RefCell;
 use core::hint::black_box;
 use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerOptions,
+    output,
 };
 use presence_proto::wire::{
     Action, Data, Flags, Format, PresenceAction, PresenceMessage, ProtocolMessage,
@@ -113,9 +114,9 @@ fn newcomer(given: &Given, (name, format): (&str, Format)) {
         || {
             let host = &mut *host.borrow_mut();
             // The one before has gone.
-            host.handle(host.now, Input::Closed { transport: newcomer });
+            host.handle(host.now, Input::closed(newcomer));
             let request = host.request(n, None);
-            host.handle(host.now, Input::Open { transport: newcomer, request });
+            host.handle(host.now, Input::opened(newcomer, request));
             host.out.drain();
         },
         |()| host.borrow_mut().pages_for(newcomer, format),
@@ -164,7 +165,7 @@ fn idle(given: &Given) {
             let until = START + IDLE_MS + n as u64 / 1000;
             while let Some(due) = host.due.filter(|due| *due <= until) {
                 host.handle(Now::from_millis(due), Input::Tick);
-                let pings = host.out.drain().filter(|out| matches!(out, Output::Ping { .. }));
+                let pings = host.out.drain().filter(|out| matches!(out, Output::Ping(_)));
                 host.resumed += pings.count();
             }
         },
@@ -254,7 +255,7 @@ impl Host {
     }
 
     fn with(given: &Given, history: bool) -> Self {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.limits.members_per_channel = usize::MAX;
         config.limits.member_bytes_per_channel = usize::MAX;
         config.limits.connections = usize::MAX;
@@ -305,7 +306,7 @@ impl Host {
                 host.receive(i, format, &given.joins.get(format)[i]);
             }
             for output in host.out.drain() {
-                if let Output::Send { frame, .. } = output
+                if let Output::Send(output::Send { frame, .. }) = output
                     && frame.head().action == Action::Attached
                 {
                     host.serial.clone_from(&frame.head().channel_serial);
@@ -335,14 +336,14 @@ impl Host {
         for i in 0..n {
             let request = self.request(i, None);
             let now = Now::from_millis(START + i as u64 / 1000);
-            self.handle(now, Input::Open { transport: TransportId(i as u64), request });
+            self.handle(now, Input::opened(TransportId(i as u64), request));
             self.out.drain();
         }
     }
 
     fn open(&mut self, transport: TransportId, resume: Option<SmolStr>) {
         let request = self.request(transport.0 as usize, resume);
-        self.handle(self.now, Input::Open { transport, request });
+        self.handle(self.now, Input::opened(transport, request));
     }
 
     fn attach(&mut self, transport: TransportId) -> bool {
@@ -358,12 +359,12 @@ impl Host {
         let mut frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
         frame.flags = flags;
         frame.channel_serial = serial;
-        self.handle(self.now, Input::Received { transport, frame })
+        self.handle(self.now, Input::received(transport, frame))
     }
 
     fn receive(&mut self, i: usize, format: Format, bytes: &[u8]) {
         let frame = ProtocolMessage::decode(format, bytes).expect("a frame");
-        self.handle(self.now, Input::Received { transport: TransportId(i as u64), frame });
+        self.handle(self.now, Input::received(TransportId(i as u64), frame));
         self.entered = i + 1;
     }
 
@@ -392,7 +393,7 @@ impl Host {
         let mut due = self.attach(newcomer);
         loop {
             for output in self.out.drain() {
-                if let Output::Send { frame, .. } = output
+                if let Output::Send(output::Send { frame, .. }) = output
                     && frame.head().action == Action::Sync
                 {
                     let mut page = Vec::new();
@@ -412,7 +413,7 @@ impl Host {
     fn drop_all(&mut self, n: usize) {
         for i in 0..n as u64 {
             let now = Now::from_millis(START + i / 1000);
-            self.handle(now, Input::Closed { transport: TransportId(i) });
+            self.handle(now, Input::closed(TransportId(i)));
         }
     }
 
@@ -429,7 +430,7 @@ impl Host {
         let first = self.keys.len() as u64;
         while let Some(request) = requests.pop() {
             let transport = TransportId(first + requests.len() as u64);
-            self.handle(self.now, Input::Open { transport, request });
+            self.handle(self.now, Input::opened(transport, request));
             if attaches {
                 // With the serial that it has (RTL4c1).
                 let serial = self.serial.clone();
@@ -441,7 +442,7 @@ impl Host {
 
     fn take_keys(&mut self) {
         for output in self.out.drain() {
-            if let Output::Send { frame, .. } = output
+            if let Output::Send(output::Send { frame, .. }) = output
                 && let Some(details) = &frame.head().connection_details
             {
                 self.keys.push(details.connection_key.clone().expect("a key"));
@@ -451,7 +452,7 @@ impl Host {
 
     fn count_resumed(&mut self) {
         for output in self.out.drain() {
-            if let Output::Send { frame, .. } = output
+            if let Output::Send(output::Send { frame, .. }) = output
                 && frame.head().action == Action::Connected
             {
                 assert!(frame.head().error.is_none());
@@ -463,7 +464,7 @@ impl Host {
     /// Sends what waits; each payload is lent to the one who sends it.
     fn deliver(&mut self, format: Format) {
         for output in self.out.drain() {
-            if let Output::Send { to, frame } = output {
+            if let Output::Send(output::Send { to, frame, .. }) = output {
                 self.sink.count_leaves(frame.head(), to.len());
                 self.sink.buffer.clear();
                 frame.encode_into(format, &mut self.sink.buffer);
@@ -478,7 +479,7 @@ impl Host {
 
     fn enqueue(&mut self, format: Format, queue: &mut VecDeque<(TransportId, Bytes)>) {
         for output in self.out.drain() {
-            if let Output::Send { to, mut frame } = output {
+            if let Output::Send(output::Send { to, mut frame, .. }) = output {
                 let payload = frame.encode(format);
                 queue.extend(to.iter().map(|transport| (transport, payload.clone())));
             }

@@ -100,7 +100,7 @@ impl Apps {
     /// Tells the connections of all apps to go elsewhere, over a while.
     pub(crate) fn drain(&self, over: Duration) {
         for app in self.0.values() {
-            app.core.input(Input::Drain { over });
+            app.core.input(Input::drain(over));
         }
     }
 

@@ -18,7 +18,7 @@ use axum::{
 };
 use presence_proto::{
     Outbox, SmolStr, TransportId, Wake,
-    server::{ConnectRequest, Input, Output, Server, ServerEvent},
+    server::{ConnectRequest, Input, Output, Server, ServerEvent, output},
     wire::{Format, ProtocolMessage},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -140,10 +140,10 @@ impl Core {
         match command {
             Command::Open { link, request, transport } => {
                 self.links.insert(transport, link);
-                self.handle(Input::Open { transport, request: *request });
+                self.handle(Input::opened(transport, *request));
             }
             Command::From(transport, input, _permit) => {
-                let known = if matches!(*input, Input::Closed { .. }) {
+                let known = if matches!(*input, Input::Closed(_)) {
                     self.links.remove(&transport).is_some()
                 } else {
                     self.links.contains_key(&transport)
@@ -186,7 +186,7 @@ impl Core {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send { to, mut frame } => {
+            Output::Send(output::Send { to, mut frame, .. }) => {
                 // Text is looked at once, not for each recipient.
                 let mut made: Option<(Format, Message)> = None;
                 for transport in to.iter() {
@@ -202,21 +202,23 @@ impl Core {
                     }
                 }
             }
-            Output::Ping { transport } => self.push(transport, Message::Ping(Default::default())),
-            Output::Close { transport } => {
+            Output::Ping(output::Ping { transport, .. }) => {
+                self.push(transport, Message::Ping(Default::default()))
+            }
+            Output::Close(output::Close { transport, .. }) => {
                 if let Some(link) = self.links.remove(&transport) {
                     link.close();
                 }
             }
-            Output::Authenticate { transport, token } => {
+            Output::Authenticate(output::Authenticate { transport, token, .. }) => {
                 let answer = match self.keys.token(&token.0, self.clock.now().wall) {
-                    Ok(grant) => Input::Authorized {
+                    Ok(grant) => Input::authorized(
                         transport,
-                        identity: grant.identity,
-                        capability: grant.capability,
-                        expires: grant.expires,
-                    },
-                    Err(error) => Input::AuthorizationFailed { transport, error },
+                        grant.identity,
+                        grant.capability,
+                        grant.expires,
+                    ),
+                    Err(error) => Input::authorization_failed(transport, error),
                 };
                 self.handle(answer);
             }
@@ -231,13 +233,13 @@ impl Core {
         let Some(link) = self.links.get(&transport) else { return };
         match link.push(message) {
             Pushed::Fine => {}
-            Pushed::Congested => self.handle(Input::Congested { transport }),
+            Pushed::Congested => self.handle(Input::congested(transport)),
             Pushed::Overflow => {
                 debug!(transport = transport.0, "dropped: it reads too slowly");
                 if let Some(link) = self.links.remove(&transport) {
                     link.close_with(closing::too_slow());
                 }
-                self.handle(Input::Closed { transport });
+                self.handle(Input::closed(transport));
             }
         }
     }
@@ -259,17 +261,21 @@ fn log(event: &ServerEvent) {
         message.client_id.clone().unwrap_or_default()
     };
     match event {
-        ServerEvent::MemberEntered { channel, message, .. } => {
+        ServerEvent::MemberEntered(output::MemberEntered { channel, message, .. }) => {
             debug!(%channel, client_id = %who(message), "entered");
         }
-        ServerEvent::MemberUpdated { channel, message, .. } => {
+        ServerEvent::MemberUpdated(output::MemberUpdated { channel, message, .. }) => {
             debug!(%channel, client_id = %who(message), "updated");
         }
-        ServerEvent::MemberLeft { channel, message, cause, .. } => {
+        ServerEvent::MemberLeft(output::MemberLeft { channel, message, cause, .. }) => {
             debug!(%channel, client_id = %who(message), ?cause, "left");
         }
-        ServerEvent::ChannelOccupied { channel } => info!(%channel, "occupied"),
-        ServerEvent::ChannelVacant { channel } => info!(%channel, "vacant"),
+        ServerEvent::ChannelOccupied(output::ChannelOccupied { channel, .. }) => {
+            info!(%channel, "occupied")
+        }
+        ServerEvent::ChannelVacant(output::ChannelVacant { channel, .. }) => {
+            info!(%channel, "vacant")
+        }
         _ => {}
     }
 }

@@ -55,7 +55,7 @@ use crate::{
 use clap::Parser;
 use presence_proto::{
     TransportId, UnixMillis,
-    server::{Server, ServerConfig},
+    server::{Server, ServerOptions},
 };
 use std::{
     collections::BTreeMap,
@@ -229,15 +229,15 @@ fn start(
 }
 
 /// The settings of a core, as the options want them.
-fn config(options: &Options) -> ServerConfig {
-    let mut config = ServerConfig::default();
+fn config(options: &Options) -> ServerOptions {
+    let mut config = ServerOptions::default();
     config.limits.connections = options.max_app_connections;
     config.limits.members_per_channel = options.max_members;
     config
 }
 
 /// Makes the store of an app ready for a new run, and gives the core what that remembers.
-fn resume(config: &mut ServerConfig, store: &Store, app: &str) -> Result<(), Box<dyn Error>> {
+fn resume(config: &mut ServerOptions, store: &Store, app: &str) -> Result<(), Box<dyn Error>> {
     let left = store.end_last_run(clock::wall())?;
     if left > 0 {
         info!(app, left, "the history has the leaves of those who were present in the last run");

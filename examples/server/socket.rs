@@ -74,7 +74,7 @@ pub(crate) async fn serve(
         }
     };
     if !matches!(end, End::Told) {
-        core.from(transport, Input::Closed { transport }, None);
+        core.from(transport, Input::closed(transport), None);
     }
     // If these fail, the peer is gone.
     match end {
@@ -123,8 +123,8 @@ async fn read(
     let mut limits = DecodeLimits::default();
     limits.max_len = frame_size;
     let received = |bytes: &[u8]| match ProtocolMessage::decode_with(format, bytes, &limits) {
-        Ok(frame) => Input::Received { transport, frame },
-        Err(error) => Input::Undecodable { transport, error: ErrorInfo::from(&error) },
+        Ok(frame) => Input::received(transport, frame),
+        Err(error) => Input::undecodable(transport, ErrorInfo::from(&error)),
     };
     let room = frame_size.clamp(IN_FLIGHT, Semaphore::MAX_PERMITS);
     let in_flight = Arc::new(Semaphore::new(room));
@@ -137,7 +137,7 @@ async fn read(
         let input = match message {
             Ok(Message::Text(text)) => received(text.as_bytes()),
             Ok(Message::Binary(bytes)) => received(&bytes),
-            Ok(Message::Ping(_) | Message::Pong(_)) => Input::Activity { transport },
+            Ok(Message::Ping(_) | Message::Pong(_)) => Input::activity(transport),
             Ok(Message::Close(_)) => return End::Closed,
             Err(error) => {
                 debug!(transport = transport.0, "cannot be read from: {error}");
@@ -169,7 +169,7 @@ async fn write(
         }
         sink.flush().await?;
         if short {
-            core.from(transport, Input::Writable { transport }, None);
+            core.from(transport, Input::writable(transport), None);
         }
     }
     // The core has ended without a word.

@@ -5,6 +5,7 @@ use presence_proto::{
     SmolStr, UnixMillis,
     server::{
         Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Output, Position, ServerEvent,
+        output,
     },
     wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage, ProtocolMessage},
 };
@@ -59,9 +60,13 @@ impl<'a> Record<'a> {
     /// What of an output belongs into the history.
     pub(crate) fn of(output: &'a Output) -> Option<Self> {
         let Output::Event(
-            ServerEvent::MemberEntered { channel, position, message }
-            | ServerEvent::MemberUpdated { channel, position, message }
-            | ServerEvent::MemberLeft { channel, position, message, .. },
+            ServerEvent::MemberEntered(output::MemberEntered {
+                channel, position, message, ..
+            })
+            | ServerEvent::MemberUpdated(output::MemberUpdated {
+                channel, position, message, ..
+            })
+            | ServerEvent::MemberLeft(output::MemberLeft { channel, position, message, .. }),
         ) = output
         else {
             return None;

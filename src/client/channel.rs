@@ -362,9 +362,9 @@ impl Channel {
             let event =
                 if was_attached { ChannelEvent::Update } else { ChannelEvent::State(S::Attached) };
             let channel = self.name.clone();
-            cx.out.push(Output::Channel {
+            cx.out.push(Output::channel(
                 channel,
-                change: ChannelStateChange {
+                ChannelStateChange {
                     previous,
                     current: S::Attached,
                     event,
@@ -372,7 +372,7 @@ impl Channel {
                     resumed,
                     has_backlog: flags.contains(Flags::HAS_BACKLOG),
                 },
-            });
+            ));
         }
         for op in core::mem::take(&mut self.reconfiguring) {
             cx.done(op);
@@ -522,9 +522,9 @@ impl Channel {
             self.error_reason.clone_from(&reason);
         }
         self.deadline = None;
-        cx.out.push(Output::Channel {
-            channel: self.name.clone(),
-            change: ChannelStateChange {
+        cx.out.push(Output::channel(
+            self.name.clone(),
+            ChannelStateChange {
                 previous,
                 current: next,
                 event: ChannelEvent::State(next),
@@ -532,7 +532,7 @@ impl Channel {
                 resumed: false,
                 has_backlog: false,
             },
-        });
+        ));
         match next {
             S::Detached | S::Failed => {
                 // RTL15b2

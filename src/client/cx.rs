@@ -38,7 +38,7 @@ impl Cx<'_> {
     /// Sends a frame that wants no acknowledgement; `false` without a connection.
     pub(super) fn send(&mut self, frame: ProtocolMessage) -> bool {
         let Some(transport) = self.connection.established() else { return false };
-        self.out.push(Output::Send { transport, frame: Box::new(frame) });
+        self.out.push(Output::send(transport, Box::new(frame)));
         true
     }
 

@@ -1,155 +1,156 @@
 //! Everything that can happen to a client.
 
 use super::ChannelOptions;
+use crate::variants::variants;
 use crate::wire::{Data, ErrorInfo, PresenceAction, ProtocolMessage, Value};
 use crate::{OpId, SmolStr, SubscriptionId, TransportId};
 use alloc::{boxed::Box, vec::Vec};
 
-/// What happens to a client: the only thing that changes its state.
-///
-/// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
-/// one `Output::Done` with that number; the [module](super#how-operations-end) has the errors.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly all inputs are frames: no allocation for each"
-)]
-#[non_exhaustive]
-pub enum Input {
-    /// Nothing but time.
-    Tick,
-    /// The application wants a connection (RTN11).
-    Connect,
-    /// The application is done with the connection (RTN12). Its members leave at once, or when their
-    /// grace ends if the server cannot be told. It is closed when the server has said so, or after
-    /// `realtime_request_timeout` at the latest.
-    Close,
-    /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`, or with
-    /// code 80014 after `realtime_request_timeout`.
-    Ping {
-        /// The operation.
-        op: OpId,
-    },
-    /// The application has new credentials (RTC8). Ends when the server has answered.
-    Authorize {
-        /// The operation.
-        op: OpId,
-        /// The new token.
-        token: SmolStr,
-    },
-    /// The answer to `Output::TokenRequired`: a token, or why there is none (RSA4c, RSA4d).
-    Token(Result<SmolStr, ErrorInfo>),
-    /// The transport that `Output::OpenTransport` asked for is open.
-    TransportOpened {
-        /// Which one.
-        transport: TransportId,
-    },
-    /// The transport that `Output::OpenTransport` asked for could not be opened.
-    TransportFailed {
-        /// Which one.
-        transport: TransportId,
-        /// Why, if known.
-        error: Option<ErrorInfo>,
-    },
-    /// An open transport has closed, by whatever cause. Not needed after `Output::CloseTransport`.
-    TransportClosed {
-        /// Which one.
-        transport: TransportId,
-        /// Why, if known.
-        error: Option<ErrorInfo>,
-    },
-    /// Sign of life on a transport that is not a frame: a WebSocket ping (RTN23b).
-    TransportActivity {
-        /// Which one.
-        transport: TransportId,
-    },
-    /// A frame came in. Bytes that are none are a `TransportClosed`, with the error.
-    Received {
-        /// On which transport.
-        transport: TransportId,
-        /// The frame, decoded.
-        frame: ProtocolMessage,
-    },
-    /// The operating system has lost its network (RTN20a): the client gives its transport up.
-    NetworkLost,
-    /// The operating system has a network again (RTN20b, RTN20c): the client tries at once.
-    NetworkAvailable,
-    /// The application wants to attach a channel (RTL4).
-    Attach {
-        /// The operation.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-    },
-    /// The application wants to detach a channel (RTL5).
-    Detach {
-        /// The operation.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-    },
-    /// The application sets the options of a channel, known or not (RTL16, RTS3b).
-    SetOptions {
-        /// The operation. It ends at once unless the channel must attach again (RTL16a).
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-        /// The new options, all of them.
-        options: ChannelOptions,
-    },
-    /// The application is done with a channel: it is detached and forgotten (RTS4).
-    Release {
-        /// The operation.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-    },
-    /// The application enters, updates or leaves (RTP8, RTP9, RTP10, RTP14, RTP15).
-    Presence {
-        /// The operation. It ends with the server's acknowledgement.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-        /// What changes.
-        change: PresenceChange,
-    },
-    /// The application asks who is present (RTP11). Ends in `Outcome::Members`.
-    Get {
-        /// The operation.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-        /// Which members, and whether to wait for the sync.
-        params: GetParams,
-    },
-    /// The application wants presence events of a channel (RTP6), and is told of the members
-    /// already present. Attaches the channel unless its options say otherwise (RTP6d, RTP6e).
-    Subscribe {
-        /// The operation. It ends with the implicit attach, or at once. Whatever its outcome, the
-        /// subscription stands.
-        op: OpId,
-        /// The channel's name.
-        channel: SmolStr,
-        /// The number of the subscription; one in use is replaced.
-        subscription: SubscriptionId,
-        /// Which actions (RTP6b); empty for all of them (RTP6a).
-        actions: Vec<PresenceAction>,
-    },
-    /// The application wants no more presence events for a subscription (RTP7).
-    Unsubscribe {
-        /// The channel's name.
-        channel: SmolStr,
-        /// Which one; `None` for all of the channel (RTP7c).
-        subscription: Option<SubscriptionId>,
-    },
-    /// The application sends a frame of its own (MESSAGE, ANNOTATION, OBJECT, …), which shares the
-    /// message serials and acknowledgements (RTL6c, RTN7).
-    Send {
-        /// The operation. It ends with the server's acknowledgement.
-        op: OpId,
-        /// The frame; its message serial is set by the client.
-        frame: Box<ProtocolMessage>,
-    },
+variants! {
+    /// What happens to a client: the only thing that changes its state.
+    ///
+    /// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
+    /// one `Output::Done` with that number; the [module](super#how-operations-end) has the errors.
+    #[allow(
+        clippy::large_enum_variant,
+        reason = "nearly all inputs are frames: no allocation for each"
+    )]
+    pub enum Input {
+        /// Nothing but time.
+        Tick,
+        /// The application wants a connection (RTN11).
+        Connect,
+        /// The application is done with the connection (RTN12). Its members leave at once, or when their
+        /// grace ends if the server cannot be told. It is closed when the server has said so, or after
+        /// `realtime_request_timeout` at the latest.
+        Close,
+        /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`, or with
+        /// code 80014 after `realtime_request_timeout`.
+        Ping: ping {
+            /// The operation.
+            op: OpId,
+        },
+        /// The application has new credentials (RTC8). Ends when the server has answered.
+        Authorize: authorize {
+            /// The operation.
+            op: OpId,
+            /// The new token.
+            token: SmolStr,
+        },
+        /// The answer to `Output::TokenRequired`: a token, or why there is none (RSA4c, RSA4d).
+        Token = Result<SmolStr, ErrorInfo>,
+        /// The transport that `Output::Open` asked for is open.
+        Opened: opened {
+            /// Which one.
+            transport: TransportId,
+        },
+        /// The transport that `Output::Open` asked for could not be opened.
+        OpenFailed: open_failed {
+            /// Which one.
+            transport: TransportId,
+            /// Why, if known.
+            error: Option<ErrorInfo>,
+        },
+        /// An open transport has closed, by whatever cause. Not needed after `Output::Close`.
+        Closed: closed {
+            /// Which one.
+            transport: TransportId,
+            /// Why, if known.
+            error: Option<ErrorInfo>,
+        },
+        /// Sign of life on a transport that is not a frame: a WebSocket ping (RTN23b).
+        Activity: activity {
+            /// Which one.
+            transport: TransportId,
+        },
+        /// A frame came in. Bytes that are none are a `TransportClosed`, with the error.
+        Received: received {
+            /// On which transport.
+            transport: TransportId,
+            /// The frame, decoded.
+            frame: ProtocolMessage,
+        },
+        /// The operating system has lost its network (RTN20a): the client gives its transport up.
+        NetworkLost,
+        /// The operating system has a network again (RTN20b, RTN20c): the client tries at once.
+        NetworkAvailable,
+        /// The application wants to attach a channel (RTL4).
+        Attach: attach {
+            /// The operation.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+        },
+        /// The application wants to detach a channel (RTL5).
+        Detach: detach {
+            /// The operation.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+        },
+        /// The application sets the options of a channel, known or not (RTL16, RTS3b).
+        SetOptions: set_options {
+            /// The operation. It ends at once unless the channel must attach again (RTL16a).
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+            /// The new options, all of them.
+            options: ChannelOptions,
+        },
+        /// The application is done with a channel: it is detached and forgotten (RTS4).
+        Release: release {
+            /// The operation.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+        },
+        /// The application enters, updates or leaves (RTP8, RTP9, RTP10, RTP14, RTP15).
+        Presence: presence {
+            /// The operation. It ends with the server's acknowledgement.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+            /// What changes.
+            change: PresenceChange,
+        },
+        /// The application asks who is present (RTP11). Ends in `Outcome::Members`.
+        Get: get_with {
+            /// The operation.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+            /// Which members, and whether to wait for the sync.
+            params: GetParams,
+        },
+        /// The application wants presence events of a channel (RTP6), and is told of the members
+        /// already present. Attaches the channel unless its options say otherwise (RTP6d, RTP6e).
+        Subscribe: subscribe_to {
+            /// The operation. It ends with the implicit attach, or at once. Whatever its outcome, the
+            /// subscription stands.
+            op: OpId,
+            /// The channel's name.
+            channel: SmolStr,
+            /// The number of the subscription; one in use is replaced.
+            subscription: SubscriptionId,
+            /// Which actions (RTP6b); empty for all of them (RTP6a).
+            actions: Vec<PresenceAction>,
+        },
+        /// The application wants no more presence events for a subscription (RTP7).
+        Unsubscribe: unsubscribe {
+            /// The channel's name.
+            channel: SmolStr,
+            /// Which one; `None` for all of the channel (RTP7c).
+            subscription: Option<SubscriptionId>,
+        },
+        /// The application sends a frame of its own (MESSAGE, ANNOTATION, OBJECT, …), which shares the
+        /// message serials and acknowledgements (RTL6c, RTN7).
+        Send: send {
+            /// The operation. It ends with the server's acknowledgement.
+            op: OpId,
+            /// The frame; its message serial is set by the client.
+            frame: Box<ProtocolMessage>,
+        },
+    }
 }
 
 impl Input {
@@ -157,28 +158,28 @@ impl Input {
     #[must_use]
     pub const fn op(&self) -> Option<OpId> {
         match self {
-            Self::Ping { op }
-            | Self::Authorize { op, .. }
-            | Self::Attach { op, .. }
-            | Self::Detach { op, .. }
-            | Self::SetOptions { op, .. }
-            | Self::Release { op, .. }
-            | Self::Presence { op, .. }
-            | Self::Get { op, .. }
-            | Self::Subscribe { op, .. }
-            | Self::Send { op, .. } => Some(*op),
+            Self::Ping(Ping { op })
+            | Self::Authorize(Authorize { op, .. })
+            | Self::Attach(Attach { op, .. })
+            | Self::Detach(Detach { op, .. })
+            | Self::SetOptions(SetOptions { op, .. })
+            | Self::Release(Release { op, .. })
+            | Self::Presence(Presence { op, .. })
+            | Self::Get(Get { op, .. })
+            | Self::Subscribe(Subscribe { op, .. })
+            | Self::Send(Send { op, .. }) => Some(*op),
             Self::Tick
             | Self::Connect
             | Self::Close
             | Self::Token(_)
-            | Self::TransportOpened { .. }
-            | Self::TransportFailed { .. }
-            | Self::TransportClosed { .. }
-            | Self::TransportActivity { .. }
-            | Self::Received { .. }
+            | Self::Opened(_)
+            | Self::OpenFailed(_)
+            | Self::Closed(_)
+            | Self::Activity(_)
+            | Self::Received(_)
             | Self::NetworkLost
             | Self::NetworkAvailable
-            | Self::Unsubscribe { .. } => None,
+            | Self::Unsubscribe(_) => None,
         }
     }
 
@@ -198,29 +199,14 @@ impl Input {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Leave, data))
     }
 
-    /// A presence operation of any kind.
-    pub fn presence(op: OpId, channel: impl Into<SmolStr>, change: PresenceChange) -> Self {
-        Self::Presence { op, channel: channel.into(), change }
-    }
-
-    /// Attaches a channel (RTL4).
-    pub fn attach(op: OpId, channel: impl Into<SmolStr>) -> Self {
-        Self::Attach { op, channel: channel.into() }
-    }
-
-    /// Detaches a channel (RTL5).
-    pub fn detach(op: OpId, channel: impl Into<SmolStr>) -> Self {
-        Self::Detach { op, channel: channel.into() }
-    }
-
     /// Asks for all members, once in sync (RTP11a).
     pub fn get(op: OpId, channel: impl Into<SmolStr>) -> Self {
-        Self::Get { op, channel: channel.into(), params: GetParams::default() }
+        Self::get_with(op, channel, GetParams::default())
     }
 
     /// Subscribes to all presence events of a channel (RTP6a).
     pub fn subscribe(op: OpId, channel: impl Into<SmolStr>, subscription: SubscriptionId) -> Self {
-        Self::Subscribe { op, channel: channel.into(), subscription, actions: Vec::new() }
+        Self::subscribe_to(op, channel, subscription, Vec::new())
     }
 }
 

@@ -61,7 +61,7 @@ impl Client {
     pub(super) fn send_close(&mut self, transport: TransportId, out: &mut Outbox) {
         self.connection.close_sent = true;
         let frame = Box::new(ProtocolMessage::new(Action::Close));
-        out.push(Output::Send { transport, frame });
+        out.push(Output::send(transport, frame));
         self.timers.arm(Timer::Request, self.request_deadline());
     }
 
@@ -108,14 +108,14 @@ impl Client {
         }
         let transport = self.connection.new_transport();
         let params = self.connection.params(&self.options);
-        out.push(Output::OpenTransport { transport, params });
+        out.push(Output::open(transport, params));
     }
 
     /// Gives the transport up, if there is one.
     pub(super) fn close_transport(&mut self, out: &mut Outbox) {
         self.timers.cancel(Timer::Idle);
         if let Some(transport) = self.connection.transport.take() {
-            out.push(Output::CloseTransport { transport });
+            out.push(Output::close(transport));
         }
     }
 

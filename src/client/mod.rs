@@ -18,7 +18,7 @@
 //! let wake = client.handle(Now::from_millis(0), Input::Connect, &mut out);
 //! // An attempt has ten seconds.
 //! assert_eq!(wake.at().map(|at| at.as_millis()), Some(10_000));
-//! assert!(out.drain().any(|output| matches!(output, Output::OpenTransport { .. })));
+//! assert!(out.drain().any(|output| matches!(output, Output::Open(_))));
 //! ```
 //!
 //! # How operations end
@@ -104,11 +104,11 @@ mod cx;
 mod diagram;
 mod errors;
 mod frames;
-mod input;
+pub mod input;
 mod lifecycle;
 mod operations;
 mod options;
-mod output;
+pub mod output;
 mod own_members;
 mod pings;
 mod presence;
@@ -125,6 +125,7 @@ pub use input::{GetParams, Input, PresenceChange};
 pub use options::{ChannelOptions, ClientOptions, Limits};
 pub use output::{ChannelStateChange, ConnectionStateChange, Misuse, Outcome, Output, Warning};
 pub use state::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState};
+pub use subscriptions::Subscribers;
 pub use view::{ChannelView, ConnectionView};
 
 use crate::wire::ErrorInfo;
@@ -215,19 +216,24 @@ impl Client {
         {
             self.fire_due(at, out);
             fired += 1;
-            if fired >= self.options.limits.budget {
+            if fired >= self.options.budget.max(1) {
                 break;
             }
         }
         // A frame is large, and most inputs are frames: it is lent, not moved.
         match &mut input {
-            Input::Received { transport, frame } => {
+            Input::Received(input::Received { transport, frame }) => {
                 if self.is_current(*transport, out) {
                     self.received(*transport, frame, out);
                 }
             }
             _ => self.apply(input, out),
         }
+        self.next_wake()
+    }
+
+    /// When to call again: what the last [`handle`](Self::handle) returned.
+    pub fn next_wake(&self) -> Wake {
         Wake::at_opt(self.next_deadline())
     }
 
@@ -239,8 +245,8 @@ impl Client {
             return;
         }
         match input {
-            Input::Received { .. } => self.connection.misstep("a frame that was not lent"),
-            Input::TransportActivity { transport } => {
+            Input::Received(_) => self.connection.misstep("a frame that was not lent"),
+            Input::Activity(input::Activity { transport }) => {
                 if self.is_current(transport, out) {
                     self.active();
                 }
@@ -248,12 +254,12 @@ impl Client {
             Input::Tick => {}
             Input::Connect => self.connect(out),
             Input::Close => self.close(out),
-            Input::TransportOpened { transport } => {
+            Input::Opened(input::Opened { transport }) => {
                 // What counts is CONNECTED (RTN6); the attempt has its time until then.
                 let _ = self.is_current(transport, out);
             }
-            Input::TransportFailed { transport, error }
-            | Input::TransportClosed { transport, error } => {
+            Input::OpenFailed(input::OpenFailed { transport, error })
+            | Input::Closed(input::Closed { transport, error }) => {
                 if self.is_current(transport, out) {
                     self.connection.transport = None;
                     self.transport_lost(error.unwrap_or_else(errors::disconnected), out);
@@ -262,41 +268,41 @@ impl Client {
             Input::NetworkLost => self.network_lost(out),
             Input::NetworkAvailable => self.network_available(out),
             Input::Token(result) => self.token(result, out),
-            Input::Unsubscribe { channel, subscription } => {
+            Input::Unsubscribe(input::Unsubscribe { channel, subscription }) => {
                 self.unsubscribe(channel, subscription, out);
             }
-            Input::Ping { op } => self.ping(op, out),
-            Input::Authorize { op, token } => self.authorize(op, token, out),
-            Input::Send { op, frame } => self.send_for_application(op, frame, out),
-            Input::Attach { op, channel } => {
+            Input::Ping(input::Ping { op }) => self.ping(op, out),
+            Input::Authorize(input::Authorize { op, token }) => self.authorize(op, token, out),
+            Input::Send(input::Send { op, frame }) => self.send_for_application(op, frame, out),
+            Input::Attach(input::Attach { op, channel }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
                     channel.attach(cx, Waiting::Op(op));
                 });
             }
-            Input::SetOptions { op, channel, options } => {
+            Input::SetOptions(input::SetOptions { op, channel, options }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
                     channel.set_options(cx, op, options);
                 });
             }
-            Input::Presence { op, channel, change } => {
+            Input::Presence(input::Presence { op, channel, change }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
                     channel.change_presence(cx, op, change);
                 });
             }
-            Input::Get { op, channel, params } => {
+            Input::Get(input::Get { op, channel, params }) => {
                 self.on_channel(op, &channel, out, |channel, cx| channel.get(cx, op, params));
             }
-            Input::Subscribe { op, channel, subscription, actions } => {
+            Input::Subscribe(input::Subscribe { op, channel, subscription, actions }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
                     channel.subscribe(cx, op, subscription, &actions);
                 });
             }
-            Input::Detach { op, channel } => {
+            Input::Detach(input::Detach { op, channel }) => {
                 self.off_channel(op, &channel, out, |channel, cx| {
                     channel.detach(cx, Waiting::Op(op));
                 });
             }
-            Input::Release { op, channel } => {
+            Input::Release(input::Release { op, channel }) => {
                 self.off_channel(op, &channel, out, |channel, cx| channel.release(cx, op));
             }
         }

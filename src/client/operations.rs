@@ -65,7 +65,7 @@ impl Operations {
                 self.unmatched = self.unmatched.saturating_add(1);
             }
         }
-        out.push(Output::Done { op, result });
+        out.push(Output::done(op, result));
     }
 
     /// Sends a message under the next serial, and remembers it until it is acknowledged.
@@ -89,7 +89,7 @@ impl Operations {
         out: &mut Outbox,
     ) {
         message.frame.msg_serial = Some(message.serial);
-        out.push(Output::Send { transport, frame: message.frame.clone() });
+        out.push(Output::send(transport, message.frame.clone()));
         self.in_flight.push_back(message);
     }
 

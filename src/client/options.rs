@@ -30,7 +30,7 @@ pub struct ClientOptions {
     /// How frames are encoded (TO3f, RTN2a). Default: MessagePack.
     pub format: Format,
     /// Whether the host sees the pings of its transports and reports them as
-    /// `Input::TransportActivity`. If not, the server is asked for heartbeats (RTN23b). Default:
+    /// `Input::Activity`. If not, the server is asked for heartbeats (RTN23b). Default:
     /// false.
     pub observes_pings: bool,
     /// A token to connect with, put into the parameter `accessToken` (RSA3c). Without one the
@@ -55,6 +55,9 @@ pub struct ClientOptions {
     /// Whether retry delays are scattered between 80 % and 100 % (RTB1b). Tests switch it off.
     /// Default: true.
     pub retry_jitter: bool,
+    /// How many timers one call of `handle` fires at most, and at least one. What is left is due at
+    /// once. Default: 1,000.
+    pub budget: usize,
     /// Bounds of what the client keeps.
     pub limits: Limits,
 }
@@ -79,6 +82,7 @@ impl Default for ClientOptions {
             connection_state_ttl: Duration::from_secs(120),
             max_message_size: 65_536,
             retry_jitter: true,
+            budget: 1_000,
             limits: Limits::default(),
         }
     }
@@ -123,8 +127,6 @@ pub struct Limits {
     pub members: usize,
     /// Own members of one channel. 10,000.
     pub own_members: usize,
-    /// How many timers one call fires at most. What is left is due at once. 1,000.
-    pub budget: usize,
 }
 
 impl Default for Limits {
@@ -138,7 +140,6 @@ impl Default for Limits {
             pings: 100,
             members: 1_000_000,
             own_members: 10_000,
-            budget: 1_000,
         }
     }
 }

@@ -1,81 +1,75 @@
 //! Everything that a client asks of its host and tells its application.
 
-use super::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState};
+use super::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState, Subscribers};
+use crate::variants::variants;
 use crate::wire::{ErrorInfo, Params, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr, SubscriptionId, TransportId};
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, time::Duration};
 
-/// What a client wants done or known. Outputs are in total order and each stands for itself.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Output {
-    /// Open a transport, and answer with `Input::TransportOpened` or `Input::TransportFailed`.
-    /// There is never more than one: one that was asked for before has been given up. The client
-    /// gives this one up, by `CloseTransport`, if it takes longer than `realtime_request_timeout`.
-    OpenTransport {
-        /// The number of the transport, new each time.
-        transport: TransportId,
-        /// Its query parameters, yet to be percent-encoded, without credentials of the host's own
-        /// (RTN2).
-        params: Params,
-    },
-    /// Close a transport once all that went before is sent, or give up opening it. Frames that still
-    /// come from it are ignored.
-    CloseTransport {
-        /// Which one.
-        transport: TransportId,
-    },
-    /// Send a frame, encoded in the format of the options.
-    Send {
-        /// On which transport.
-        transport: TransportId,
-        /// The frame.
-        frame: Box<ProtocolMessage>,
-    },
-    /// The connection has changed its state, or its condition (RTN4).
-    Connection(ConnectionStateChange),
-    /// A channel has changed its state, or its condition (RTL2).
-    Channel {
-        /// The channel's name.
-        channel: SmolStr,
-        /// What changed.
-        change: ChannelStateChange,
-    },
-    /// A presence event, for all subscriptions of the channel that want its action (RTP6). It
-    /// comes once, and only if there is such a subscription.
-    Presence {
-        /// The channel's name.
-        channel: SmolStr,
-        /// The event.
-        message: PresenceMessage,
-    },
-    /// A new subscription is told of a member that is already present.
-    PresenceFor {
-        /// The channel's name.
-        channel: SmolStr,
-        /// The subscription, alone.
-        subscription: SubscriptionId,
-        /// The member, with the action PRESENT.
-        message: PresenceMessage,
-    },
-    /// A frame that is not about presence, as it came (RTL1, RTL17).
-    Frame(Box<ProtocolMessage>),
-    /// An operation has ended.
-    Done {
-        /// Which one.
-        op: OpId,
-        /// How.
-        result: Result<Outcome, ErrorInfo>,
-    },
-    /// A new token is wanted: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2, RTN22). It is not
-    /// asked for again before that. An attempt that waits for it ends after
-    /// `realtime_request_timeout`.
-    TokenRequired,
-    /// Something that is worth a line in a log.
-    Warning(Warning),
-    /// The host has made a mistake. Nothing has changed.
-    Misuse(Misuse),
+variants! {
+    /// What a client wants done or known. Outputs are in total order and each stands for itself.
+    pub enum Output {
+        /// Open a transport, and answer with `Input::Opened` or `Input::OpenFailed`.
+        /// There is never more than one: one that was asked for before has been given up. The client
+        /// gives this one up, by `CloseTransport`, if it takes longer than `realtime_request_timeout`.
+        Open: open {
+            /// The number of the transport, new each time.
+            transport: TransportId,
+            /// Its query parameters, yet to be percent-encoded, without credentials of the host's own
+            /// (RTN2).
+            params: Params,
+        },
+        /// Close a transport once all that went before is sent, or give up opening it. Frames that still
+        /// come from it are ignored.
+        Close: close {
+            /// Which one.
+            transport: TransportId,
+        },
+        /// Send a frame, encoded in the format of the options.
+        Send: send {
+            /// On which transport.
+            transport: TransportId,
+            /// The frame.
+            frame: Box<ProtocolMessage>,
+        },
+        /// The connection has changed its state, or its condition (RTN4).
+        Connection = ConnectionStateChange,
+        /// A channel has changed its state, or its condition (RTL2).
+        Channel: channel {
+            /// The channel's name.
+            channel: SmolStr,
+            /// What changed.
+            change: ChannelStateChange,
+        },
+        /// A presence event of a channel (RTP6): a change, or a member that is already present, for a
+        /// new subscription. Comes only if a subscription wants its action.
+        Presence: presence {
+            /// The channel's name.
+            channel: SmolStr,
+            /// The event. That of a member already present has the action PRESENT.
+            message: PresenceMessage,
+            /// The subscriptions that want it.
+            subscriptions: Subscribers,
+        },
+        /// A frame that is not about presence, as it came (RTL1, RTL17).
+        Frame = Box<ProtocolMessage>,
+        /// An operation has ended.
+        Done: done {
+            /// Which one.
+            op: OpId,
+            /// How.
+            result: Result<Outcome, ErrorInfo>,
+        },
+        /// A new token is wanted: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2, RTN22). It is not
+        /// asked for again before that. An attempt that waits for it ends after
+        /// `realtime_request_timeout`.
+        TokenRequired,
+        /// Something that is worth a line in a log.
+        Warning = Warning,
+        /// The host has made a mistake. Nothing has changed.
+        Misuse = Misuse,
+    }
 }
 
 /// What a successful operation brought.

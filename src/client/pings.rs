@@ -50,7 +50,7 @@ impl Client {
         for ping in self.pings.unsent.drain(..) {
             let mut frame = ProtocolMessage::new(Action::Heartbeat);
             frame.id = Some(ping.id.clone());
-            out.push(Output::Send { transport, frame: Box::new(frame) });
+            out.push(Output::send(transport, Box::new(frame)));
             self.pings.sent.push_back((self.clock.mono, ping));
         }
         self.await_ping();

@@ -2,8 +2,8 @@
 
 use super::cx::Cx;
 use super::own_members::OwnMembers;
-use super::subscriptions::{Actions, Subscriptions};
-use super::{GetParams, Outcome, Output, Warning, errors};
+use super::subscriptions::{Actions, Subscribers, Subscriptions};
+use super::{GetParams, Outcome, Output, Warning, errors, output};
 use crate::members::{Incoming, MemberSet};
 use crate::wire::{
     Action, ErrorInfo, Inherited, Items, PresenceAction, PresenceMessage, ProtocolMessage,
@@ -82,11 +82,11 @@ impl Presence {
         };
         for (index, message) in presence.iter_mut().enumerate() {
             from.index = index;
-            if self.take_in(cx, name, message, from) {
+            if let Some(subscriptions) = self.take_in(cx, name, message, from) {
                 from.complete(message);
-                cx.out.push_with(|| Output::Presence {
-                    channel: name.clone(),
-                    message: message.take(),
+                cx.out.push_with(|| {
+                    let (channel, message) = (name.clone(), message.take());
+                    Output::Presence(output::Presence { channel, message, subscriptions })
                 });
             }
         }
@@ -114,20 +114,20 @@ impl Presence {
         cursor.is_empty()
     }
 
-    /// Tells whether subscribers are to be told of the message.
+    /// Applies a message, and returns the subscribers to notify of it.
     fn take_in(
         &mut self,
         cx: &mut Cx<'_>,
         name: &SmolStr,
         message: &mut PresenceMessage,
         from: Inherited<'_>,
-    ) -> bool {
+    ) -> Option<Subscribers> {
         // RSL6b: what cannot be decoded is passed on with the encodings that are left.
         let undecoded = message.encoding.is_some() && message.decode_data().is_err();
         let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
         let Some(incoming) = Incoming::new(message, from).filter(|_| known) else {
             cx.warn(Warning::PresenceIgnored { channel: name.clone() });
-            return false;
+            return None;
         };
         if undecoded {
             let encoding = message.encoding.clone().unwrap_or_default();
@@ -147,9 +147,10 @@ impl Presence {
         if self.members.stored() >= cx.options.limits.members && !self.members.knows(&incoming) {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "members" });
-            return false;
+            return None;
         }
-        self.members.take_in(&incoming) && self.subscriptions.want(message.action)
+        let changed = self.members.take_in(&incoming);
+        self.subscriptions.to(message.action).filter(|_| changed).cloned()
     }
 
     // ---- What the channel goes through
@@ -246,12 +247,10 @@ impl Presence {
         let actions = Actions::of(actions);
         self.subscriptions.put(subscription, actions);
         if actions.contains(PresenceAction::Present) {
+            let alone = Subscribers::one(subscription);
             for member in self.members.iter() {
-                cx.out.push(Output::PresenceFor {
-                    channel: name.clone(),
-                    subscription,
-                    message: member.to_message(PresenceAction::Present),
-                });
+                let message = member.to_message(PresenceAction::Present);
+                cx.out.push(Output::presence(name.clone(), message, alone.clone()));
             }
         }
         true
@@ -265,7 +264,7 @@ impl Presence {
 
 /// Tells subscribers of an event, if any of them wants it (RTP6).
 fn tell(cx: &mut Cx<'_>, name: &SmolStr, subscriptions: &Subscriptions, message: PresenceMessage) {
-    if subscriptions.want(message.action) {
-        cx.out.push(Output::Presence { channel: name.clone(), message });
+    if let Some(subscriptions) = subscriptions.to(message.action) {
+        cx.out.push(Output::presence(name.clone(), message, subscriptions.clone()));
     }
 }

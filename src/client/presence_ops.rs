@@ -76,9 +76,9 @@ impl Channel {
         let channel = self.name.clone();
         let client_id = client_id.clone();
         let reason = errors::reentry_failed(&client_id).with_cause(error.clone());
-        cx.out.push(Output::Channel {
-            channel: channel.clone(),
-            change: ChannelStateChange {
+        cx.out.push(Output::channel(
+            channel.clone(),
+            ChannelStateChange {
                 previous: self.state,
                 current: self.state,
                 event: ChannelEvent::Update,
@@ -86,7 +86,7 @@ impl Channel {
                 resumed: true,
                 has_backlog: false,
             },
-        });
+        ));
         cx.warn(Warning::ReentryFailed { channel, client_id, error });
     }
 }

@@ -2,9 +2,30 @@
 
 use crate::SubscriptionId;
 use crate::wire::PresenceAction;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
-/// A set of presence actions.
+/// The subscriptions that one event is for: at least one, none twice. A clone shares the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribers(Arc<[SubscriptionId]>);
+
+impl Subscribers {
+    pub(super) fn one(subscription: SubscriptionId) -> Self {
+        Self(Arc::new([subscription]))
+    }
+
+    /// The subscriptions, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SubscriptionId> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether a subscription is one of them.
+    #[must_use]
+    pub fn contains(&self, subscription: SubscriptionId) -> bool {
+        self.0.contains(&subscription)
+    }
+}
+
+/// A set of presence actions: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Actions(u8);
 
@@ -17,32 +38,40 @@ impl Actions {
         Self(actions.iter().fold(0, |set, &action| set | bit(action)))
     }
 
-    pub(super) const fn contains(self, action: PresenceAction) -> bool {
+    pub(super) fn contains(self, action: PresenceAction) -> bool {
         self.0 & bit(action) != 0
     }
 }
 
-const fn bit(action: PresenceAction) -> u8 {
+/// Actions that can be subscribed to.
+const ACTIONS: usize = 4;
+
+const fn index(action: PresenceAction) -> Option<usize> {
     match action {
-        PresenceAction::Absent | PresenceAction::Unknown(_) => 0,
-        PresenceAction::Present => 1,
-        PresenceAction::Enter => 2,
-        PresenceAction::Leave => 4,
-        PresenceAction::Update => 8,
+        PresenceAction::Absent | PresenceAction::Unknown(_) => None,
+        PresenceAction::Present => Some(0),
+        PresenceAction::Enter => Some(1),
+        PresenceAction::Leave => Some(2),
+        PresenceAction::Update => Some(3),
     }
+}
+
+fn bit(action: PresenceAction) -> u8 {
+    index(action).map_or(0, |index| 1 << index)
 }
 
 /// The subscriptions of a channel.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     list: Vec<(SubscriptionId, Actions)>,
-    /// What any of them wants.
-    wanted: Actions,
+    /// Those that want an action, by [`index`]; `None` if there is none.
+    wanted: [Option<Subscribers>; ACTIONS],
 }
 
 impl Subscriptions {
-    pub(super) const fn want(&self, action: PresenceAction) -> bool {
-        self.wanted.contains(action)
+    /// Those that want an action, if there are any.
+    pub(super) fn to(&self, action: PresenceAction) -> Option<&Subscribers> {
+        self.wanted.get(index(action)?)?.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,18 +85,23 @@ impl Subscriptions {
     pub(super) fn put(&mut self, subscription: SubscriptionId, actions: Actions) {
         self.list.retain(|&(id, _)| id != subscription);
         self.list.push((subscription, actions));
-        self.sum_up();
+        self.index();
     }
 
     /// Takes one out, or all; `false` if there is no such subscription.
     pub(super) fn remove(&mut self, subscription: Option<SubscriptionId>) -> bool {
         let before = self.list.len();
         self.list.retain(|&(id, _)| subscription.is_some_and(|s| s != id));
-        self.sum_up();
+        self.index();
         subscription.is_none() || self.list.len() < before
     }
 
-    fn sum_up(&mut self) {
-        self.wanted = Actions(self.list.iter().fold(0, |sum, &(_, actions)| sum | actions.0));
+    fn index(&mut self) {
+        for (action, wanted) in self.wanted.iter_mut().enumerate() {
+            let wants = |actions: Actions| actions.0 & (1 << action) != 0;
+            let list = self.list.iter().filter(|&&(_, actions)| wants(actions));
+            let ids: Vec<SubscriptionId> = list.map(|&(id, _)| id).collect();
+            *wanted = (!ids.is_empty()).then(|| Subscribers(ids.into()));
+        }
     }
 }

@@ -124,6 +124,6 @@ impl Client {
         let mut frame = ProtocolMessage::new(Action::Auth);
         let access_token = self.connection.token.clone();
         frame.auth = Some(Box::new(AuthDetails { access_token }));
-        out.push(Output::Send { transport, frame: Box::new(frame) });
+        out.push(Output::send(transport, Box::new(frame)));
     }
 }

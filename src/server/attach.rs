@@ -67,7 +67,7 @@ impl Server {
         frame: &ProtocolMessage,
         out: &mut Outbox,
     ) -> Result<Option<AttachmentSlot>, ErrorInfo> {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         check_name(name, limits.channel_name)?;
         let serial = frame.channel_serial.as_deref().and_then(state::parse);
         let wanted = Wanted::read(frame, limits.params)?;
@@ -105,7 +105,7 @@ impl Server {
         slot: ConnectionSlot,
         name: &SmolStr,
     ) -> Result<AttachmentSlot, ErrorInfo> {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let found = self.state.by_name(name);
         if let Some(attachment) = found.and_then(|channel| self.connections.pair(slot, channel)) {
             return Ok(attachment);
@@ -123,7 +123,7 @@ impl Server {
             None => {
                 let seed = self.keys.random();
                 let channel = self.state.open_channel(self.now, name, seed).ok_or_else(no_room)?;
-                let rules = &self.config.coalesce;
+                let rules = &self.options.coalesce;
                 let rule = rules.iter().find(|rule| matches(&rule.channels, name));
                 let window = rule.map(|rule| rule.window).filter(|window| !window.is_zero());
                 self.delivery.open(channel, window);

@@ -32,7 +32,7 @@ impl Server {
         self.send_held_acks(slot, out);
         let Some(transport) = self.connections.get(slot).transport() else { return };
         // Of events no more than of a page, in all channels together: they are not told in turns.
-        let mut room = self.config.sync_page_bytes;
+        let mut room = self.options.sync_page_bytes;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
             let entry = self.connections.attachment(attachment);
@@ -91,7 +91,7 @@ impl Server {
         let slot = self.connections.attachment(attachment).channel();
         let mark = self.delivery.listener(attachment).presence_mark();
         let channel = self.state.channel(slot);
-        if channel.members().len() <= self.config.sync_page_members || mark == 0 {
+        if channel.members().len() <= self.options.sync_page_members || mark == 0 {
             return false;
         }
         let Some(events) = channel.history().since(mark, room) else { return false };

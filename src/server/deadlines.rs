@@ -41,7 +41,7 @@ impl Server {
             return false;
         }
         let now = self.now.mono;
-        if connection.is_expired(self.config.connection_state_ttl, now) {
+        if connection.is_expired(self.options.connection_state_ttl, now) {
             self.end(slot, LeaveCause::GraceEnded, out);
             return true;
         }
@@ -62,7 +62,7 @@ impl Server {
             self.arm(slot);
             return;
         }
-        let ttl = self.config.connection_state_ttl;
+        let ttl = self.options.connection_state_ttl;
         let connection = self.connections.get_mut(slot);
         let Some(transport) = connection.transport() else {
             if connection.is_expired(ttl, now) {
@@ -75,7 +75,7 @@ impl Server {
         match connection.due(now) {
             Some(Due::Silent) => {
                 self.counters.silent += 1;
-                out.push(Output::Close { transport });
+                out.push(Output::close(transport));
                 self.lose(transport, out);
                 return;
             }
@@ -93,7 +93,7 @@ impl Server {
         let connection = self.connections.get_mut(slot);
         if connection.ping_is_due(now) {
             let heartbeats = connection.heartbeats();
-            out.push(Output::Ping { transport });
+            out.push(Output::ping(transport));
             if heartbeats {
                 // RTN23b: the client cannot see pings.
                 self.send_to(transport, ProtocolMessage::new(Action::Heartbeat), out);

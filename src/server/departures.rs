@@ -62,7 +62,7 @@ impl Server {
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
         let listens = owner_may_listen(removal.cause());
-        let per_frame = self.config.items_per_broadcast.max(1);
+        let per_frame = self.options.items_per_broadcast.max(1);
         let mut removed = 0;
         let done = loop {
             if self.budget == 0 {

@@ -65,7 +65,7 @@ impl Server {
     }
 
     fn terms(&self, request: &ConnectRequest) -> Terms {
-        let config = &self.config;
+        let config = &self.options;
         let remain = request
             .remain_present_for
             .unwrap_or(config.remain_present_for)
@@ -126,7 +126,7 @@ impl Server {
         self.counters.resumed += 1;
         // A transport that is still open is displaced: no leave, and no word to its peer.
         if let Some(old) = self.connections.get(slot).transport() {
-            out.push(Output::Close { transport: old });
+            out.push(Output::close(old));
             self.lose(old, out);
         }
         let now = self.now.mono;
@@ -156,7 +156,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         let no_room = || ErrorInfo::new(50003, 503, "The server has no room for more connections");
-        if self.state.connections() >= self.config.limits.connections {
+        if self.state.connections() >= self.options.limits.connections {
             self.counters.limited += 1;
             self.refuse(transport, no_room(), out);
             return;
@@ -185,7 +185,7 @@ impl Server {
             ..ProtocolMessage::new(Action::Disconnected)
         };
         self.send_to(transport, frame, out);
-        out.push(Output::Close { transport });
+        out.push(Output::close(transport));
     }
 
     /// CONNECTED with complete details (CD2), first on a transport and again when rights changed
@@ -197,7 +197,7 @@ impl Server {
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
-        let config = &self.config;
+        let config = &self.options;
         let connection = self.connections.get(slot);
         let Some(transport) = connection.transport() else { return };
         let id = self.state.connection(slot).id();
@@ -268,7 +268,7 @@ impl Server {
         self.state.close_connection(slot);
         if let Some(transport) = transport {
             self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
-            out.push(Output::Close { transport });
+            out.push(Output::close(transport));
         }
         true
     }
@@ -283,7 +283,7 @@ impl Server {
         let Some(transport) = self.connections.get(slot).transport() else { return };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
-                out.push(Output::Authenticate { transport, token: Token(token) });
+                out.push(Output::authenticate(transport, Token(token)));
             }
             None => {
                 self.counters.protocol_errors += 1;
@@ -302,7 +302,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         let expires_at = expires.map(|time| self.deadline_of(time));
-        let reauthorize_at = expires_at.map(|at| at - self.config.reauthorize_before);
+        let reauthorize_at = expires_at.map(|at| at - self.options.reauthorize_before);
         let connection = self.connections.get_mut(slot);
         let identity = identity.normal();
         if identity != *connection.identity() && identity != Identity::Any {

@@ -6,7 +6,7 @@
 //!
 //! # What the host does
 //!
-//! - It authenticates peers and hands in verified facts with [`Input::Open`]: an identity and a
+//! - It authenticates peers and hands in verified facts with [`Input::Opened`]: an identity and a
 //!   capability. The server holds peers to them, whatever their frames say.
 //! - It decodes frames, no larger than [`Limits::frame_size`], and hands in what cannot be decoded
 //!   as [`Input::Undecodable`].
@@ -31,7 +31,7 @@
 //! | `Input::Kick` | they leave at once, and may enter again |
 //! | `Input::Drain` | as when the transport is lost |
 //!
-//! One call takes out no more members than [`ServerConfig::budget`] allows, for whatever reason. The
+//! One call takes out no more members than [`ServerOptions::budget`] allows, for whatever reason. The
 //! rest is due at once; what is answered when all have left (CLOSED, DETACHED, ACK) is answered then,
 //! and later frames of the connection wait for it, in order.
 //!
@@ -44,7 +44,6 @@
 mod access;
 mod attach;
 mod bucket;
-mod config;
 mod congestion;
 mod connections;
 mod counters;
@@ -52,12 +51,13 @@ mod deadlines;
 mod delivery;
 mod departures;
 mod frame;
-mod input;
+pub mod input;
 mod keys;
 mod lifecycle;
 mod notify;
 mod occupancy;
-mod output;
+mod options;
+pub mod output;
 mod presence;
 mod publish;
 mod query;
@@ -70,11 +70,11 @@ mod unfinished;
 mod wheel;
 
 pub use access::{Capability, Identity, Operations};
-pub use config::{CoalesceRule, HistoryConfig, KeySecret, Limits, Rate, ServerConfig};
 pub use counters::Counters;
 pub use delivery::Occupancy;
 pub use frame::Frame;
 pub use input::{ConnectRequest, Input};
+pub use options::{CoalesceRule, HistoryOptions, KeySecret, Limits, Rate, ServerOptions};
 pub use output::{LeaveCause, Misuse, Output, Position, ServerEvent, Token};
 pub use query::{
     Direction, HistoryPage, HistoryQuery, MAX_PAGE, ParsePositionError, PresencePage, PresenceQuery,
@@ -99,7 +99,7 @@ pub type Outbox = crate::Outbox<Output>;
 /// The presence authority for any number of channels. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Server {
-    config: ServerConfig,
+    options: ServerOptions,
     /// The time of the call; the monotonic part never steps back.
     now: Now,
     counters: Counters,
@@ -122,14 +122,14 @@ impl Server {
     /// A server. The seed, which must be unpredictable and never used twice, is where connection
     /// ids and, if the configuration has no secret, connection keys come from.
     #[must_use]
-    pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
-        let mut keys = Keys::new(seed, config.key_secret);
-        let node: alloc::string::String = config.node.chars().take(64).collect();
+    pub fn new(options: ServerOptions, seed: [u8; 32]) -> Self {
+        let mut keys = Keys::new(seed, options.key_secret);
+        let node: alloc::string::String = options.node.chars().take(64).collect();
         let epoch = keys.random() >> 32;
         let connections = Connections::new(keys.random());
         let seed = keys.random();
         let state =
-            State::new(config.history, config.events, &node, epoch, config.first_serial, seed);
+            State::new(options.history, options.events, &node, epoch, options.first_serial, seed);
         Self {
             now: Now::default(),
             counters: Counters::default(),
@@ -142,7 +142,7 @@ impl Server {
             budget: 0,
             unfinished: VecDeque::new(),
             keys,
-            config,
+            options,
         }
     }
 
@@ -159,18 +159,18 @@ impl Server {
     /// Fires what is due, applies the input, and tells when to call again.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
         self.now = Now::new(now.mono.max(self.now.mono), now.wall);
-        self.budget = self.config.budget.max(1);
+        self.budget = self.options.budget.max(1);
         self.fire_timers(out);
         self.apply(input, out);
         self.deliver_batches(out);
         self.send_sync_pages(out);
-        self.wake()
+        self.next_wake()
     }
 
     /// The settings in force.
     #[must_use]
-    pub const fn config(&self) -> &ServerConfig {
-        &self.config
+    pub const fn options(&self) -> &ServerOptions {
+        &self.options
     }
 
     /// What there is now, and what the server has counted.
@@ -247,55 +247,63 @@ impl Server {
     fn apply(&mut self, input: Input, out: &mut Outbox) {
         match input {
             Input::Tick => {}
-            Input::Open { transport, request } => self.open(transport, request, out),
-            Input::Received { transport, frame } => {
+            Input::Opened(input::Opened { transport, request }) => {
+                self.open(transport, request, out)
+            }
+            Input::Received(input::Received { transport, frame }) => {
                 if let Some(slot) = self.heard(transport, out) {
                     self.received(slot, frame, out);
                 }
             }
-            Input::Undecodable { transport, error } => {
+            Input::Undecodable(input::Undecodable { transport, error }) => {
                 if let Some(slot) = self.heard(transport, out) {
                     self.counters.protocol_errors += 1;
                     self.fail(slot, error, out);
                 }
             }
-            Input::Activity { transport } => {
+            Input::Activity(input::Activity { transport }) => {
                 self.heard(transport, out);
             }
-            Input::Closed { transport } => {
+            Input::Closed(input::Closed { transport }) => {
                 if !self.lose(transport, out) {
                     self.unknown(transport, out);
                 }
             }
-            Input::Congested { transport } => {
+            Input::Congested(input::Congested { transport }) => {
                 if let Some(slot) = self.known(transport, out) {
                     self.congested(slot);
                 }
             }
-            Input::Writable { transport } => {
+            Input::Writable(input::Writable { transport }) => {
                 if let Some(slot) = self.known(transport, out) {
                     self.writable(slot, out);
                 }
             }
-            Input::Authorized { transport, identity, capability, expires } => {
+            Input::Authorized(input::Authorized {
+                transport,
+                identity,
+                capability,
+                expires,
+                ..
+            }) => {
                 if let Some(slot) = self.known(transport, out) {
                     self.authorized(slot, identity, capability, expires, out);
                 }
             }
-            Input::AuthorizationFailed { transport, error } => {
+            Input::AuthorizationFailed(input::AuthorizationFailed { transport, error }) => {
                 if let Some(slot) = self.known(transport, out) {
                     self.fail(slot, error, out);
                 }
             }
-            Input::Disconnect { transport, error } => {
+            Input::Disconnect(input::Disconnect { transport, error }) => {
                 if let Some(slot) = self.known(transport, out) {
                     self.disconnect(slot, error, out);
                 }
             }
-            Input::Kick { channel, client_id, connection_id } => {
+            Input::Kick(input::Kick { channel, client_id, connection_id }) => {
                 self.kick(&channel, client_id, connection_id, out);
             }
-            Input::Drain { over } => self.drain(over, out),
+            Input::Drain(input::Drain { over }) => self.drain(over, out),
         }
     }
 
@@ -366,7 +374,8 @@ impl Server {
         self.reply(slot, answer, out);
     }
 
-    fn wake(&self) -> Wake {
+    /// When to call again: what the last [`handle`](Self::handle) returned.
+    pub fn next_wake(&self) -> Wake {
         if self.delivery.is_syncing() || !self.unfinished.is_empty() {
             return Wake::at_opt(Some(self.now.mono));
         }
@@ -376,7 +385,7 @@ impl Server {
 
     /// Arms the timer of a connection.
     fn arm(&mut self, slot: ConnectionSlot) {
-        let deadline = self.connections.get(slot).deadline(self.config.connection_state_ttl);
+        let deadline = self.connections.get(slot).deadline(self.options.connection_state_ttl);
         self.timers.arm_connection(slot, deadline);
     }
 

@@ -28,7 +28,7 @@ impl Server {
         if change.begins_history {
             self.arm_channel(channel);
         }
-        if !self.config.events {
+        if !self.options.events {
             return;
         }
         let state = self.state.channel(channel);
@@ -39,18 +39,18 @@ impl Server {
         out.push_with(|| {
             let (channel, message) = (channel.clone(), message.clone());
             Output::Event(match change.kind {
-                Kind::Entered => ServerEvent::MemberEntered { channel, position, message },
-                Kind::Updated => ServerEvent::MemberUpdated { channel, position, message },
+                Kind::Entered => ServerEvent::member_entered(channel, position, message),
+                Kind::Updated => ServerEvent::member_updated(channel, position, message),
                 Kind::Left { cause, .. } => {
-                    ServerEvent::MemberLeft { channel, position, message, cause }
+                    ServerEvent::member_left(channel, position, message, cause)
                 }
             })
         });
         if change.edge {
             let channel = channel.clone();
             out.push(Output::Event(match change.kind {
-                Kind::Left { .. } => ServerEvent::ChannelVacant { channel },
-                _ => ServerEvent::ChannelOccupied { channel },
+                Kind::Left { .. } => ServerEvent::channel_vacant(channel),
+                _ => ServerEvent::channel_occupied(channel),
             }));
         }
     }
@@ -139,7 +139,7 @@ impl Server {
         serial: Option<u64>,
         messages: Vec<PresenceMessage>,
     ) -> Vec<ProtocolMessage> {
-        let per_frame = self.config.items_per_broadcast.max(1);
+        let per_frame = self.options.items_per_broadcast.max(1);
         let mut messages = messages.into_iter().peekable();
         let mut frames = Vec::new();
         while let Some(first) = messages.peek() {
@@ -178,7 +178,7 @@ impl Server {
         let feed = self.delivery.feed_mut(channel);
         let replaced = feed.coalesce(message, known, self.now.mono, || keys.random());
         self.counters.coalesced += replaced;
-        if feed.is_full(self.config.items_per_broadcast.max(1)) {
+        if feed.is_full(self.options.items_per_broadcast.max(1)) {
             self.deliver_coalesced(channel, out);
         } else {
             self.arm_channel(channel);

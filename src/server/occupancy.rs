@@ -25,7 +25,7 @@ impl Server {
 
     fn watched_occupancy_changed(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let occupancy = self.occupancy_of(channel);
-        let interval = self.config.occupancy_interval;
+        let interval = self.options.occupancy_interval;
         let feed = self.delivery.feed_mut(channel);
         if feed.occupancy_is_due(occupancy, interval, self.now.mono) {
             self.deliver_occupancy_to_all(channel, out);

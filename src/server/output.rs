@@ -1,47 +1,48 @@
 //! Everything that a server wants done.
 
 use super::{Frame, Recipients};
+use crate::variants::variants;
 use crate::wire::PresenceMessage;
 use crate::{SmolStr, TransportId};
 
-/// What a server wants its host to do, or to know. In total order; each stands for itself.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "most are frames, and a box would be an allocation for each"
-)]
-pub enum Output {
-    /// Send a frame, to one transport or to many. It is encoded at most once per format.
-    Send {
-        /// On which transports. A snapshot: later changes do not reach it.
-        to: Recipients,
-        /// The frame.
-        frame: Frame,
-    },
-    /// Send a ping of the transport itself (of the WebSocket), and tell the pong by
-    /// `Input::Activity`.
-    Ping {
-        /// On which transport.
-        transport: TransportId,
-    },
-    /// Close a transport once all that went before is sent. The server has forgotten it.
-    Close {
-        /// Which one.
-        transport: TransportId,
-    },
-    /// Verify a token and answer with `Input::Authorized` or `Input::AuthorizationFailed`. Each
-    /// question wants an answer, in the order of the questions: the last one stands.
-    Authenticate {
-        /// Whose token it is.
-        transport: TransportId,
-        /// The token.
-        token: Token,
-    },
-    /// Something that an outside copy of the member sets, or a durable history, needs to know.
-    Event(ServerEvent),
-    /// The host made a mistake; nothing changed.
-    Misuse(Misuse),
+variants! {
+    /// What a server wants its host to do, or to know. In total order; each stands for itself.
+    #[allow(
+        clippy::large_enum_variant,
+        reason = "most are frames, and a box would be an allocation for each"
+    )]
+    pub enum Output {
+        /// Send a frame, to one transport or to many. It is encoded at most once per format.
+        Send: send {
+            /// On which transports. A snapshot: later changes do not reach it.
+            to: Recipients,
+            /// The frame.
+            frame: Frame,
+        },
+        /// Send a ping of the transport itself (of the WebSocket), and tell the pong by
+        /// `Input::Activity`.
+        Ping: ping {
+            /// On which transport.
+            transport: TransportId,
+        },
+        /// Close a transport once all that went before is sent. The server has forgotten it.
+        Close: close {
+            /// Which one.
+            transport: TransportId,
+        },
+        /// Verify a token and answer with `Input::Authorized` or `Input::AuthorizationFailed`. Each
+        /// question wants an answer, in the order of the questions: the last one stands.
+        Authenticate: authenticate {
+            /// Whose token it is.
+            transport: TransportId,
+            /// The token.
+            token: Token,
+        },
+        /// Something that an outside copy of the member sets, or a durable history, needs to know.
+        Event = ServerEvent,
+        /// The host made a mistake; nothing changed.
+        Misuse = Misuse,
+    }
 }
 
 /// Credentials. Its `Debug` form does not show them.
@@ -55,53 +56,53 @@ impl core::fmt::Debug for Token {
     }
 }
 
-/// A change of a member set. Applied in order, all of them make an exact copy of the sets.
-///
-/// `position` is the event's place in the streams of all channels: unique, growing from event to
-/// event of a channel, and from run to run. One frame's items share its serial and are told apart
-/// by `index`; events of another channel may come between them.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ServerEvent {
-    /// A member that was not there.
-    MemberEntered {
-        /// The channel.
-        channel: SmolStr,
-        /// Where in the stream.
-        position: Position,
-        /// Id, client id, connection id, data, time; action ENTER or UPDATE, as it was told.
-        message: PresenceMessage,
-    },
-    /// A member that was there and says something else of itself.
-    MemberUpdated {
-        /// The channel.
-        channel: SmolStr,
-        /// Where in the stream.
-        position: Position,
-        /// What it says now; action ENTER or UPDATE, as it was told.
-        message: PresenceMessage,
-    },
-    /// A member that is gone.
-    MemberLeft {
-        /// The channel.
-        channel: SmolStr,
-        /// Where in the stream.
-        position: Position,
-        /// The leave, with the member's last data.
-        message: PresenceMessage,
-        /// Why.
-        cause: LeaveCause,
-    },
-    /// The first member came.
-    ChannelOccupied {
-        /// The channel.
-        channel: SmolStr,
-    },
-    /// The last member went.
-    ChannelVacant {
-        /// The channel.
-        channel: SmolStr,
-    },
+variants! {
+    /// A change of a member set. Applied in order, all of them make an exact copy of the sets.
+    ///
+    /// `position` is the event's place in the streams of all channels: unique, growing from event to
+    /// event of a channel, and from run to run. One frame's items share its serial and are told apart
+    /// by `index`; events of another channel may come between them.
+    pub enum ServerEvent {
+        /// A member that was not there.
+        MemberEntered: member_entered {
+            /// The channel.
+            channel: SmolStr,
+            /// Where in the stream.
+            position: Position,
+            /// Id, client id, connection id, data, time; action ENTER or UPDATE, as it was told.
+            message: PresenceMessage,
+        },
+        /// A member that was there and says something else of itself.
+        MemberUpdated: member_updated {
+            /// The channel.
+            channel: SmolStr,
+            /// Where in the stream.
+            position: Position,
+            /// What it says now; action ENTER or UPDATE, as it was told.
+            message: PresenceMessage,
+        },
+        /// A member that is gone.
+        MemberLeft: member_left {
+            /// The channel.
+            channel: SmolStr,
+            /// Where in the stream.
+            position: Position,
+            /// The leave, with the member's last data.
+            message: PresenceMessage,
+            /// Why.
+            cause: LeaveCause,
+        },
+        /// The first member came.
+        ChannelOccupied: channel_occupied {
+            /// The channel.
+            channel: SmolStr,
+        },
+        /// The last member went.
+        ChannelVacant: channel_vacant {
+            /// The channel.
+            channel: SmolStr,
+        },
+    }
 }
 
 /// A place in the streams of all channels of a server.

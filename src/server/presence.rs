@@ -58,7 +58,7 @@ impl Server {
         slot: ConnectionSlot,
         mut frame: ProtocolMessage,
     ) -> Result<(AttachmentSlot, PresenceRecord), ErrorInfo> {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let name = frame.channel.take().unwrap_or_default();
         check_name(&name, limits.channel_name)?;
         let msg_serial = check_serial(&frame)?;
@@ -108,7 +108,7 @@ impl Server {
         connection_id: &SmolStr,
         items: &[PresenceMessage],
     ) -> Result<(), ErrorInfo> {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let all = self.state.member_bytes();
         let own = self.state.connection(slot).bytes();
         let entry = self.state.channel(channel);
@@ -187,7 +187,7 @@ impl Server {
         serial: u64,
         out: &mut Outbox,
     ) {
-        let per_frame = self.config.items_per_broadcast.max(1);
+        let per_frame = self.options.items_per_broadcast.max(1);
         let stamp = self.now.wall;
         let connection = self.connections.get(applied.connection);
         let apart = !self.delivery.listener(attachment).hears_presence();

@@ -20,7 +20,7 @@ impl Server {
         frame: &ProtocolMessage,
         out: &mut Outbox,
     ) -> bool {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let Err(refused) = self.connections.get_mut(slot).take_frame(limits.inbound, self.now.mono)
         else {
             return true;
@@ -67,7 +67,7 @@ impl Server {
         mut frame: ProtocolMessage,
         out: &mut Outbox,
     ) -> Result<Value, ErrorInfo> {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let name = frame.channel.clone().unwrap_or_default();
         check_name(&name, limits.channel_name)?;
         let msg_serial = check_serial(&frame)?;

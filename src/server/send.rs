@@ -21,14 +21,14 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.count_frame(1);
-        out.push(Output::Send { to: Recipients::one(transport), frame: frame.into() });
+        out.push(Output::send(Recipients::one(transport), frame));
     }
 
     /// Sends a frame to many, if there is anybody.
     pub(super) fn broadcast(&mut self, to: Recipients, frame: ProtocolMessage, out: &mut Outbox) {
         if !to.is_empty() {
             self.count_frame(to.len());
-            out.push(Output::Send { to, frame: frame.into() });
+            out.push(Output::send(to, frame));
         }
     }
 
@@ -37,7 +37,7 @@ impl Server {
     pub(super) fn reply(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         let connection = self.connections.get_mut(slot);
         let Some(transport) = connection.transport() else { return };
-        if connection.count_reply() > self.config.limits.replies_while_congested {
+        if connection.count_reply() > self.options.limits.replies_while_congested {
             self.counters.limited += 1;
             let message = "Too many requests while not reading the answers";
             self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
@@ -133,7 +133,7 @@ impl Server {
         let frame =
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
-        out.push(Output::Close { transport });
+        out.push(Output::close(transport));
         self.lose(transport, out);
     }
 }

@@ -79,7 +79,7 @@ impl Server {
     /// starts as soon as the rates allow it. The request is small, and what it asks for is not. An
     /// empty set is told then too: its client may wait for members that have left since.
     pub(super) fn sync_for_client(&mut self, attachment: AttachmentSlot, though_empty: bool) {
-        let limits = self.config.limits;
+        let limits = self.options.limits;
         let now = self.now.mono;
         let slot = self.connections.attachment(attachment).connection();
         let listener = self.delivery.listener_mut(attachment);
@@ -117,7 +117,7 @@ impl Server {
     /// Sends pages of the syncs that are under way, one of each in turn, as far as the budget
     /// goes. What is left is due at once.
     pub(super) fn send_sync_pages(&mut self, out: &mut Outbox) {
-        for _ in 0..self.config.sync_pages_per_call.max(1) {
+        for _ in 0..self.options.sync_pages_per_call.max(1) {
             if !self.delivery.is_syncing() {
                 return;
             }
@@ -141,7 +141,7 @@ impl Server {
         // What is coalesced is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.deliver_coalesced(slot, out);
-        let room = Room::new(self.config.sync_page_members, self.config.sync_page_bytes);
+        let room = Room::new(self.options.sync_page_members, self.options.sync_page_bytes);
         let (frame, next) = match sync.next() {
             Cursor::All(from) => self.sync_page(slot, from, sync.sequence(), room),
             Cursor::Own(first) => {
@@ -154,7 +154,7 @@ impl Server {
                 (frame, next)
             }
         };
-        out.push(Output::Send { to: Recipients::one(transport), frame });
+        out.push(Output::send(Recipients::one(transport), frame));
         self.count_frame(1);
         if let Some(next) = next {
             if let Some(sync) = self.delivery.listener_mut(attachment).sync_mut() {

@@ -26,7 +26,7 @@ impl Server {
 
     /// Lets a frame wait behind what is unfinished.
     pub(super) fn hold(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
-        let limit = self.config.limits.waiting_frames;
+        let limit = self.options.limits.waiting_frames;
         let work = self.work(slot);
         if work.is_ending() {
             return;

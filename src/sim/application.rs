@@ -2,7 +2,7 @@
 
 use super::trace::{Item, Reason, Trace};
 use crate::OpId;
-use crate::client::{Input, Outcome, Output};
+use crate::client::{Input, Outcome, Output, input, output};
 use crate::wire::{ErrorInfo, PresenceAction, PresenceMessage};
 use alloc::{collections::BTreeMap, vec::Vec};
 
@@ -21,7 +21,7 @@ impl Application {
         if self.deaf {
             return;
         }
-        if let Output::Done { op, result } = &output {
+        if let Output::Done(output::Done { op, result, .. }) = &output {
             self.results.insert(*op, result.clone());
         }
         self.events.push(output);
@@ -51,28 +51,38 @@ impl Application {
 pub(super) fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
     let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} < {what}"));
     match input {
-        Input::Presence { op, channel, change } => {
+        Input::Presence(input::Presence { op, channel, change, .. }) => {
             let mut item = PresenceMessage::new(change.action);
             item.client_id.clone_from(&change.client_id);
             item.data.clone_from(&change.data);
             say(format_args!("{} {channel} (op {})", Item(&item), op.0));
         }
-        Input::Attach { op, channel } => say(format_args!("attach {channel} (op {})", op.0)),
-        Input::Detach { op, channel } => say(format_args!("detach {channel} (op {})", op.0)),
-        Input::Release { op, channel } => say(format_args!("release {channel} (op {})", op.0)),
-        Input::Get { op, channel, .. } => say(format_args!("get {channel} (op {})", op.0)),
-        Input::Subscribe { op, channel, .. } => {
+        Input::Attach(input::Attach { op, channel, .. }) => {
+            say(format_args!("attach {channel} (op {})", op.0))
+        }
+        Input::Detach(input::Detach { op, channel, .. }) => {
+            say(format_args!("detach {channel} (op {})", op.0))
+        }
+        Input::Release(input::Release { op, channel, .. }) => {
+            say(format_args!("release {channel} (op {})", op.0))
+        }
+        Input::Get(input::Get { op, channel, .. }) => {
+            say(format_args!("get {channel} (op {})", op.0))
+        }
+        Input::Subscribe(input::Subscribe { op, channel, .. }) => {
             say(format_args!("subscribe {channel} (op {})", op.0));
         }
-        Input::SetOptions { op, channel, .. } => {
+        Input::SetOptions(input::SetOptions { op, channel, .. }) => {
             say(format_args!("set options {channel} (op {})", op.0));
         }
-        Input::Ping { op } => say(format_args!("ping (op {})", op.0)),
+        Input::Ping(input::Ping { op, .. }) => say(format_args!("ping (op {})", op.0)),
         Input::Connect => say(format_args!("connect")),
         Input::Close => say(format_args!("close")),
         Input::NetworkLost => say(format_args!("network lost")),
         Input::NetworkAvailable => say(format_args!("network available")),
-        Input::Authorize { op, .. } => say(format_args!("authorize (op {})", op.0)),
+        Input::Authorize(input::Authorize { op, .. }) => {
+            say(format_args!("authorize (op {})", op.0))
+        }
         other => say(format_args!("{other:?}")),
     }
 }
@@ -87,7 +97,7 @@ pub(super) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
             }
             None => say(format_args!("connection {}", change.event.name())),
         },
-        Output::Channel { channel, change } => {
+        Output::Channel(output::Channel { channel, change, .. }) => {
             let resumed = if change.resumed { " resumed" } else { "" };
             match &change.reason {
                 Some(reason) => say(format_args!(
@@ -98,15 +108,17 @@ pub(super) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
                 None => say(format_args!("channel {channel} {}{resumed}", change.event.name())),
             }
         }
-        Output::Presence { channel, message } | Output::PresenceFor { channel, message, .. } => {
+        Output::Presence(output::Presence { channel, message, .. }) => {
             let present = if message.action == PresenceAction::Present { "present " } else { "" };
             say(format_args!("{channel}: {present}{}", Item(message)));
         }
-        Output::Done { op, result: Ok(Outcome::Members(members)) } => {
+        Output::Done(output::Done { op, result: Ok(Outcome::Members(members)), .. }) => {
             say(format_args!("op {}: {} members", op.0, members.len()));
         }
-        Output::Done { op, result: Ok(_) } => say(format_args!("op {}: done", op.0)),
-        Output::Done { op, result: Err(error) } => {
+        Output::Done(output::Done { op, result: Ok(_), .. }) => {
+            say(format_args!("op {}: done", op.0))
+        }
+        Output::Done(output::Done { op, result: Err(error), .. }) => {
             say(format_args!("op {}: failed {}", op.0, Reason(error)));
         }
         Output::Warning(warning) => say(format_args!("warning: {warning:?}")),

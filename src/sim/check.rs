@@ -4,7 +4,7 @@ use super::model::{Key, Member, Model, own_place};
 use super::record::{Call, Half};
 use super::world::World;
 use crate::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
-use crate::server::{self, LeaveCause, PresenceQuery, ServerEvent};
+use crate::server::{self, LeaveCause, PresenceQuery, ServerEvent, output};
 use crate::wire::{Action, Data, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr, TransportId};
 use alloc::{
@@ -135,25 +135,28 @@ impl Checker {
     ) -> Found {
         let mut displaced = BTreeSet::new();
         self.unanswered.values_mut().flatten().for_each(|waiting| waiting.worked_off = true);
-        if let server::Input::Open { transport, request } = input {
+        if let server::Input::Opened(server::input::Opened { transport, request, .. }) = input {
             self.requests.insert(*transport, request.clone());
         }
-        if let server::Input::Closed { transport } = input
+        if let server::Input::Closed(server::input::Closed { transport, .. }) = input
             && let Some(id) = self.transports.remove(transport)
         {
             self.model.lost(&id, at);
         }
-        if let server::Input::Received { transport, frame } = input
+        if let server::Input::Received(server::input::Received { transport, frame, .. }) = input
             && let Some(id) = self.transports.get(transport).cloned()
         {
             self.received(*transport, id, frame);
         }
-        if let server::Input::Kick { channel, client_id, connection_id } = input {
+        if let server::Input::Kick(server::input::Kick {
+            channel, client_id, connection_id, ..
+        }) = input
+        {
             self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref(), at);
         }
         // A transport that takes a connection over from another one displaces it without a loss.
         for output in outputs {
-            if let server::Output::Send { to, frame } = output
+            if let server::Output::Send(server::output::Send { to, frame, .. }) = output
                 && let head = frame.head()
                 && head.action == Action::Connected
                 && let (Some(transport), Some(id)) = (to.iter().next(), &head.connection_id)
@@ -163,12 +166,12 @@ impl Checker {
         }
         for output in outputs {
             match output {
-                server::Output::Send { to, frame } => {
+                server::Output::Send(server::output::Send { to, frame, .. }) => {
                     for transport in to.iter() {
                         self.answer(transport, frame.head())?;
                     }
                 }
-                server::Output::Close { transport } => {
+                server::Output::Close(server::output::Close { transport, .. }) => {
                     if let Some(id) = self.transports.remove(transport)
                         && !displaced.contains(transport)
                     {
@@ -328,7 +331,7 @@ impl Checker {
     /// Folds the server's events: they are to be an exact copy of its sets.
     fn event(&mut self, event: &ServerEvent, at: u64) -> Found {
         match event {
-            ServerEvent::MemberEntered { channel, message, .. } => {
+            ServerEvent::MemberEntered(output::MemberEntered { channel, message, .. }) => {
                 self.said(channel, message);
                 let members = self.told.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
@@ -336,7 +339,7 @@ impl Checker {
                     return Err(format!("{channel}: {key:?} is told to enter a second time"));
                 }
             }
-            ServerEvent::MemberUpdated { channel, message, .. } => {
+            ServerEvent::MemberUpdated(output::MemberUpdated { channel, message, .. }) => {
                 self.said(channel, message);
                 let members = self.told.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
@@ -344,7 +347,7 @@ impl Checker {
                     return Err(format!("{channel}: {key:?} is told to update and was not there"));
                 }
             }
-            ServerEvent::MemberLeft { channel, message, cause, .. } => {
+            ServerEvent::MemberLeft(output::MemberLeft { channel, message, cause, .. }) => {
                 let (key, member) = parts(message);
                 if *cause == LeaveCause::Left {
                     self.said(channel, message);
@@ -405,11 +408,11 @@ impl Checker {
         }
         for output in outputs {
             match output {
-                client::Output::Send { frame, .. } => {
+                client::Output::Send(client::output::Send { frame, .. }) => {
                     let id = world.clients.get(number).and_then(|p| p.core.connection().id());
                     sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
                 }
-                client::Output::Presence { channel, message } => {
+                client::Output::Presence(client::output::Presence { channel, message, .. }) => {
                     let fold = app.folds.entry(channel.clone()).or_default();
                     fold.hear(message)
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
@@ -421,13 +424,15 @@ impl Checker {
                         app.doubt_unheard(&peer.core);
                     }
                 }
-                client::Output::Channel { channel, change } => app.channel(channel, change.event),
+                client::Output::Channel(client::output::Channel { channel, change, .. }) => {
+                    app.channel(channel, change.event)
+                }
                 client::Output::Warning(client::Warning::ReentryFailed {
                     channel,
                     client_id,
                     ..
                 }) => app.doubt(channel, Some(client_id)),
-                client::Output::Done { op, result } => {
+                client::Output::Done(client::output::Done { op, result, .. }) => {
                     let Some(wish) = app.open.remove(op) else {
                         return Err(format!("client {number}: {op:?} ends a second time"));
                     };
@@ -661,7 +666,7 @@ fn sent(frame: &ProtocolMessage, connection: Option<&SmolStr>) -> Found {
 /// The operation that an input starts, and what it means for a member.
 fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Option<Wish>)> {
     match input {
-        client::Input::Presence { op, channel, change } => {
+        client::Input::Presence(client::input::Presence { op, channel, change, .. }) => {
             let client_id = change.client_id.clone().or(own);
             let then = match change.action {
                 PresenceAction::Leave => Wished::Gone,
@@ -669,15 +674,15 @@ fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Optio
             };
             Some((*op, Some(Wish { channel: channel.clone(), client_id, then })))
         }
-        client::Input::Ping { op }
-        | client::Input::Authorize { op, .. }
-        | client::Input::Attach { op, .. }
-        | client::Input::Detach { op, .. }
-        | client::Input::SetOptions { op, .. }
-        | client::Input::Release { op, .. }
-        | client::Input::Get { op, .. }
-        | client::Input::Subscribe { op, .. }
-        | client::Input::Send { op, .. } => Some((*op, None)),
+        client::Input::Ping(client::input::Ping { op, .. })
+        | client::Input::Authorize(client::input::Authorize { op, .. })
+        | client::Input::Attach(client::input::Attach { op, .. })
+        | client::Input::Detach(client::input::Detach { op, .. })
+        | client::Input::SetOptions(client::input::SetOptions { op, .. })
+        | client::Input::Release(client::input::Release { op, .. })
+        | client::Input::Get(client::input::Get { op, .. })
+        | client::Input::Subscribe(client::input::Subscribe { op, .. })
+        | client::Input::Send(client::input::Send { op, .. }) => Some((*op, None)),
         _ => None,
     }
 }

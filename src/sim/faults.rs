@@ -123,10 +123,10 @@ impl World {
             if congested || !open(self) {
                 continue;
             }
-            self.server_input(server::Input::Congested { transport });
+            self.server_input(server::Input::congested(transport));
             // The server may have given the transport up.
             if open(self) {
-                self.server_input(server::Input::Writable { transport });
+                self.server_input(server::Input::writable(transport));
             }
         }
     }
@@ -185,11 +185,7 @@ impl World {
     /// The server's host takes members out of a channel: those of one client id, or all.
     pub fn kick(&mut self, channel: &str, client_id: Option<&str>) {
         self.trace.line(self.now, format_args!("-- members of {channel} are taken out"));
-        self.server_input(server::Input::Kick {
-            channel: channel.into(),
-            client_id: client_id.map(SmolStr::from),
-            connection_id: None,
-        });
+        self.server_input(server::Input::kick(channel, client_id.map(SmolStr::from), None));
     }
 
     /// The server's host loses every transport, but the server itself lives on (a proxy before it
@@ -263,16 +259,16 @@ impl World {
             link.server_end = End::Closed;
         }
         if tell_server && server_end == End::Open {
-            self.server_input(server::Input::Closed { transport: TransportId(number) });
+            self.server_input(server::Input::closed(TransportId(number)));
         }
         if tell_client {
             let error = Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, BROKEN));
             match client_end {
                 End::Opening => {
-                    self.client_input(client, client::Input::TransportFailed { transport, error });
+                    self.client_input(client, client::Input::open_failed(transport, error));
                 }
                 End::Open => {
-                    self.client_input(client, client::Input::TransportClosed { transport, error });
+                    self.client_input(client, client::Input::closed(transport, error));
                 }
                 End::Closed => {}
             }

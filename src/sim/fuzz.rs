@@ -4,10 +4,10 @@
 use super::check::Fold;
 use super::scenario::Scenario;
 use crate::client::{
-    self, ChannelOptions, Client, ClientOptions, GetParams, Output, PresenceChange,
+    self, ChannelOptions, Client, ClientOptions, GetParams, Output, PresenceChange, output,
 };
 use crate::server::{
-    self, Capability, ConnectRequest, Identity, Operations, Server, ServerConfig, ServerEvent,
+    self, Capability, ConnectRequest, Identity, Operations, Server, ServerEvent, ServerOptions,
 };
 use crate::wire::{
     Action, ConnectionDetails, Data, ErrorInfo, Flags, Format, Modes, PresenceAction,
@@ -80,7 +80,7 @@ pub fn trace_replay(bytes: &[u8]) {
             driver.open_transport();
         } else if let Ok(frame) = ProtocolMessage::decode(Format::Json, line) {
             let transport = driver.transport();
-            driver.call(client::Input::Received { transport, frame });
+            driver.call(client::Input::received(transport, frame));
             driver.open_transport();
         }
     }
@@ -129,7 +129,7 @@ impl ClientDriver {
             let op = self.op();
             let mut options = ChannelOptions::default();
             options.attach_on_subscribe = false;
-            self.call(client::Input::SetOptions { op, channel: (*channel).into(), options });
+            self.call(client::Input::set_options(op, *channel, options));
             let op = self.op();
             self.call(client::Input::subscribe(op, *channel, SubscriptionId(op.0)));
             let op = self.op();
@@ -144,7 +144,7 @@ impl ClientDriver {
     /// The network is there at once, and the server answers as if it were.
     fn open_transport(&mut self) {
         let transport = self.transport();
-        self.call(client::Input::TransportOpened { transport });
+        self.call(client::Input::opened(transport));
     }
 
     fn now(&self) -> Now {
@@ -173,19 +173,19 @@ impl ClientDriver {
         assert_eq!(self.core.internal_errors(), 0);
         for output in self.out.drain() {
             match output {
-                Output::OpenTransport { transport, .. } => self.transports.push(transport),
-                Output::Send { transport, .. } => {
+                Output::Open(output::Open { transport, .. }) => self.transports.push(transport),
+                Output::Send(output::Send { transport, .. }) => {
                     assert!(self.transports.contains(&transport), "it sends on no transport");
                 }
-                Output::Done { op, .. } => {
+                Output::Done(output::Done { op, .. }) => {
                     assert!(self.open.remove(&op), "{op:?} ends twice, or was never begun");
                 }
-                Output::Presence { channel, message } => {
+                Output::Presence(output::Presence { channel, message, .. }) => {
                     if let Err(what) = self.folds.entry(channel).or_default().hear(&message) {
                         panic!("{what}");
                     }
                 }
-                Output::Channel { channel, change } => {
+                Output::Channel(output::Channel { channel, change, .. }) => {
                     self.folds.entry(channel).or_default().channel(change.event);
                 }
                 _ => {}
@@ -206,7 +206,7 @@ fn drive_client(u: &mut Unstructured<'_>) -> Result<()> {
     options.strict_mode = u.arbitrary()?;
     options.token_renewable = u.arbitrary()?;
     options.limits.pending_operations = *u.choose(&[1_000, 3])?;
-    options.limits.budget = *u.choose(&[1_000, 1])?;
+    options.budget = *u.choose(&[1_000, 1])?;
     let mut driver = ClientDriver::new(options);
     driver.subscribe_all();
     for _ in 0..400 {
@@ -220,7 +220,7 @@ fn drive_client(u: &mut Unstructured<'_>) -> Result<()> {
             8..=18 => {
                 let transport = transport(u, &driver.transports)?;
                 let frame = frame_to_client(u)?;
-                driver.call(client::Input::Received { transport, frame });
+                driver.call(client::Input::received(transport, frame));
             }
             _ => {
                 let input = client_input(u, &mut driver)?;
@@ -238,24 +238,21 @@ fn client_input(u: &mut Unstructured<'_>, driver: &mut ClientDriver) -> Result<c
     Ok(match u.int_in_range(0..=21)? {
         0..=1 => Input::Connect,
         2 => Input::Close,
-        3 => Input::Ping { op: driver.op() },
-        4 => Input::Authorize { op: driver.op(), token: "token".into() },
+        3 => Input::ping(driver.op()),
+        4 => Input::authorize(driver.op(), "token"),
         5 => Input::Token(if u.arbitrary()? { Ok("token".into()) } else { Err(error(u)?) }),
-        6 => Input::TransportFailed { transport: transport(u, &driver.transports)?, error: None },
-        7..=8 => Input::TransportClosed {
-            transport: transport(u, &driver.transports)?,
-            error: Some(error(u)?),
-        },
-        9 => Input::TransportActivity { transport: transport(u, &driver.transports)? },
+        6 => Input::open_failed(transport(u, &driver.transports)?, None),
+        7..=8 => Input::closed(transport(u, &driver.transports)?, Some(error(u)?)),
+        9 => Input::activity(transport(u, &driver.transports)?),
         10 => Input::NetworkLost,
         11 => Input::NetworkAvailable,
-        12 => Input::Attach { op: driver.op(), channel },
-        13 => Input::Detach { op: driver.op(), channel },
+        12 => Input::attach(driver.op(), channel),
+        13 => Input::detach(driver.op(), channel),
         14 => {
             let mut options = ChannelOptions::default();
             options.modes = Some(Modes::from_bits_truncate(u.arbitrary::<u32>()?.into()));
             options.attach_on_subscribe = false;
-            Input::SetOptions { op: driver.op(), channel, options }
+            Input::set_options(driver.op(), channel, options)
         }
         15..=18 => {
             let action = presence_action(u)?;
@@ -263,20 +260,20 @@ fn client_input(u: &mut Unstructured<'_>, driver: &mut ClientDriver) -> Result<c
             if u.arbitrary()? {
                 change = change.of_client(*u.choose(CLIENTS)?);
             }
-            Input::Presence { op: driver.op(), channel, change }
+            Input::presence(driver.op(), channel, change)
         }
         19 => {
             let mut params = GetParams::default();
             params.wait_for_sync = u.arbitrary()?;
-            Input::Get { op: driver.op(), channel, params }
+            Input::get_with(driver.op(), channel, params)
         }
-        20 => Input::Send { op: driver.op(), frame: Box::new(frame_to_server(u)?) },
+        20 => Input::send(driver.op(), Box::new(frame_to_server(u)?)),
         _ => Input::Tick,
     })
 }
 
 fn drive_server(u: &mut Unstructured<'_>) -> Result<()> {
-    let mut config = ServerConfig::default();
+    let mut config = ServerOptions::default();
     config.sync_page_members = *u.choose(&[1, 2, 100])?;
     config.budget = *u.choose(&[1, 1_000])?;
     config.limits.channels = *u.choose(&[2, 1_000])?;
@@ -340,12 +337,12 @@ impl ServerDriver {
 
     fn call(&mut self, input: server::Input) {
         let closes = match &input {
-            server::Input::Open { transport, .. } => {
+            server::Input::Opened(server::input::Opened { transport, .. }) => {
                 self.open.insert(*transport);
                 None
             }
             // What was due is sent before the input counts.
-            server::Input::Closed { transport } => Some(*transport),
+            server::Input::Closed(server::input::Closed { transport, .. }) => Some(*transport),
             _ => None,
         };
         let wall = self.wall.saturating_add_unsigned(self.now);
@@ -369,7 +366,7 @@ impl ServerDriver {
 
     fn output(&mut self, output: server::Output) {
         match output {
-            server::Output::Send { to, frame } => {
+            server::Output::Send(server::output::Send { to, frame, .. }) => {
                 for transport in to.iter() {
                     let open = self.open.contains(&transport);
                     assert!(open, "a frame for a closed transport {transport:?}: {frame:?}");
@@ -377,20 +374,32 @@ impl ServerDriver {
                 let details = frame.into_message().connection_details;
                 self.keys.extend(details.and_then(|details| details.connection_key));
             }
-            server::Output::Close { transport } => {
+            server::Output::Close(server::output::Close { transport, .. }) => {
                 assert!(self.open.remove(&transport), "it closes what is not open");
             }
-            server::Output::Event(ServerEvent::MemberEntered { channel, message, .. }) => {
+            server::Output::Event(ServerEvent::MemberEntered(server::output::MemberEntered {
+                channel,
+                message,
+                ..
+            })) => {
                 let (key, id) = event_parts(&message);
                 let before = self.told.entry(channel).or_default().insert(key, id);
                 assert!(before.is_none(), "enters twice: {message:?}");
             }
-            server::Output::Event(ServerEvent::MemberUpdated { channel, message, .. }) => {
+            server::Output::Event(ServerEvent::MemberUpdated(server::output::MemberUpdated {
+                channel,
+                message,
+                ..
+            })) => {
                 let (key, id) = event_parts(&message);
                 let before = self.told.entry(channel).or_default().insert(key, id);
                 assert!(before.is_some(), "updates and was not there: {message:?}");
             }
-            server::Output::Event(ServerEvent::MemberLeft { channel, message, .. }) => {
+            server::Output::Event(ServerEvent::MemberLeft(server::output::MemberLeft {
+                channel,
+                message,
+                ..
+            })) => {
                 let (key, _) = event_parts(&message);
                 let before = self.told.entry(channel).or_default().remove(&key);
                 assert!(before.is_some(), "leaves and was not there: {message:?}");
@@ -402,7 +411,7 @@ impl ServerDriver {
     fn everybody_goes(&mut self) {
         for transport in self.open.clone() {
             if self.open.contains(&transport) {
-                self.call(server::Input::Closed { transport });
+                self.call(server::Input::closed(transport));
             }
         }
         self.pass(2_000_000);
@@ -451,33 +460,29 @@ fn server_input(u: &mut Unstructured<'_>, driver: &ServerDriver) -> Result<serve
             if driver.open.contains(&transport) {
                 Input::Tick
             } else {
-                Input::Open { transport, request }
+                Input::opened(transport, request)
             }
         }
-        7..=22 => Input::Received { transport, frame: frame_to_server(u)? },
-        23 => Input::Undecodable { transport, error: error(u)? },
-        24 => Input::Activity { transport },
-        25 => Input::Closed { transport },
-        26 => Input::Congested { transport },
-        27 => Input::Writable { transport },
-        28 => Input::Authorized {
+        7..=22 => Input::received(transport, frame_to_server(u)?),
+        23 => Input::undecodable(transport, error(u)?),
+        24 => Input::activity(transport),
+        25 => Input::closed(transport),
+        26 => Input::congested(transport),
+        27 => Input::writable(transport),
+        28 => Input::authorized(
             transport,
-            identity: identity(u)?,
-            capability: Arc::new(capability(u)?),
-            expires: if u.arbitrary()? {
+            identity(u)?,
+            Arc::new(capability(u)?),
+            if u.arbitrary()? {
                 Some(UnixMillis::from_millis(1_000_000 + i64::from(u.arbitrary::<i32>()?)))
             } else {
                 None
             },
-        },
-        29 => Input::AuthorizationFailed { transport, error: error(u)? },
-        30 => Input::Kick {
-            channel: (*u.choose(CHANNELS)?).into(),
-            client_id: None,
-            connection_id: None,
-        },
-        _ if u.ratio(1, 20)? => Input::Drain { over: Duration::from_millis(millis(u)?) },
-        _ => Input::Disconnect { transport, error: error(u)? },
+        ),
+        29 => Input::authorization_failed(transport, error(u)?),
+        30 => Input::kick(*u.choose(CHANNELS)?, None, None),
+        _ if u.ratio(1, 20)? => Input::drain(Duration::from_millis(millis(u)?)),
+        _ => Input::disconnect(transport, error(u)?),
     })
 }
 

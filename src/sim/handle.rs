@@ -4,7 +4,7 @@ use super::application::ask;
 use super::world::{Peer, World};
 use crate::client::{
     ChannelOptions, ChannelState, Client, ConnectionState, GetParams, Input, Outcome, Output,
-    PresenceChange,
+    PresenceChange, output,
 };
 use crate::wire::{Data, ErrorInfo, PresenceAction, PresenceMessage};
 use crate::{OpId, SmolStr, SubscriptionId};
@@ -55,12 +55,12 @@ impl ClientHandle<'_> {
 
     /// Releases a channel.
     pub fn release(&mut self, channel: &str) -> OpId {
-        self.op(|op| Input::Release { op, channel: channel.into() })
+        self.op(|op| Input::release(op, channel))
     }
 
     /// Sets the options of a channel.
     pub fn set_options(&mut self, channel: &str, options: ChannelOptions) -> OpId {
-        self.op(|op| Input::SetOptions { op, channel: channel.into(), options })
+        self.op(|op| Input::set_options(op, channel, options))
     }
 
     /// Subscribes to all presence events of a channel, which attaches it.
@@ -96,12 +96,12 @@ impl ClientHandle<'_> {
 
     /// Asks who is present.
     pub fn get_with(&mut self, channel: &str, params: GetParams) -> OpId {
-        self.op(|op| Input::Get { op, channel: channel.into(), params })
+        self.op(|op| Input::get_with(op, channel, params))
     }
 
     /// Measures the round trip time.
     pub fn ping(&mut self) -> OpId {
-        self.op(|op| Input::Ping { op })
+        self.op(Input::ping)
     }
 
     /// Hands any input to the client. Operation numbers are the caller's business; the other
@@ -132,7 +132,7 @@ impl ClientHandle<'_> {
         let events = self.events().into_iter();
         events
             .filter_map(|event| match event {
-                Output::Presence { message, .. } => Some(brief(&message)),
+                Output::Presence(output::Presence { message, .. }) => Some(brief(&message)),
                 _ => None,
             })
             .collect()

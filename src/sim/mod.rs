@@ -10,10 +10,10 @@
 //! ```
 //! use core::time::Duration;
 //! use presence_proto::client::ClientOptions;
-//! use presence_proto::server::{Identity, ServerConfig};
+//! use presence_proto::server::{Identity, ServerOptions};
 //! use presence_proto::sim::World;
 //!
-//! let mut world = World::new(1, ServerConfig::default());
+//! let mut world = World::new(1, ServerOptions::default());
 //! let alice = world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
 //! let bob = world.add_client("bob", Identity::Client("bob".into()), ClientOptions::default());
 //!
@@ -42,9 +42,9 @@
 //! ```
 //! # use core::time::Duration;
 //! # use presence_proto::client::ClientOptions;
-//! # use presence_proto::server::{Identity, ServerConfig};
+//! # use presence_proto::server::{Identity, ServerOptions};
 //! # use presence_proto::sim::World;
-//! # let mut world = World::new(1, ServerConfig::default());
+//! # let mut world = World::new(1, ServerOptions::default());
 //! # let alice = world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
 //! # let bob = world.add_client("bob", Identity::Client("bob".into()), ClientOptions::default());
 //! # world.client(alice).connect();
@@ -68,11 +68,11 @@
 //! ```
 //! # use core::time::Duration;
 //! # use presence_proto::client::ClientOptions;
-//! # use presence_proto::server::{Identity, ServerConfig};
+//! # use presence_proto::server::{Identity, ServerOptions};
 //! # use presence_proto::sim::World;
 //! /// For cargo-fuzz: `libfuzzer_sys::fuzz_target!(|bytes: &[u8]| room(bytes));`
 //! fn room(bytes: &[u8]) {
-//!     let mut world = World::new(1, ServerConfig::default());
+//!     let mut world = World::new(1, ServerOptions::default());
 //!     let [alice, bob] = ["alice", "bob"].map(|name| {
 //!         world.add_client(name, Identity::Client(name.into()), ClientOptions::default())
 //!     });

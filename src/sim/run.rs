@@ -12,7 +12,7 @@ use crate::SmolStr;
 use crate::client::{
     ChannelOptions, ChannelState, ClientOptions, ConnectionState, GetParams, Input, PresenceChange,
 };
-use crate::server::{Identity, KeySecret, Rate, ServerConfig};
+use crate::server::{Identity, KeySecret, Rate, ServerOptions};
 use crate::wire::{Data, Format, Modes, PresenceAction};
 use alloc::{format, string::String, string::ToString, vec::Vec};
 use core::fmt;
@@ -149,7 +149,7 @@ pub struct Recording {
     /// The seed of the world.
     pub seed: u64,
     /// How the server was configured.
-    pub config: ServerConfig,
+    pub config: ServerOptions,
     /// The clients' options.
     pub clients: Vec<ClientOptions>,
     /// The calls, in order.
@@ -523,8 +523,8 @@ fn data_of(number: u8) -> Option<Data> {
     }
 }
 
-fn config(setup: &Setup) -> ServerConfig {
-    let mut config = ServerConfig::default();
+fn config(setup: &Setup) -> ServerOptions {
+    let mut config = ServerOptions::default();
     config.key_secret = Some(KeySecret([7; 32]));
     config.sync_page_members = setup.page_members.into();
     config.sync_page_bytes = usize::try_from(setup.page_bytes).unwrap_or(usize::MAX);

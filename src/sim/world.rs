@@ -5,7 +5,7 @@ use super::network::{End, Lane, Latency, Link, Packet};
 use super::record::{Call, Half};
 use super::trace::{Frame, Trace};
 use crate::client::{self, Client, ClientOptions};
-use crate::server::{self, Capability, ConnectRequest, Identity, Server, ServerConfig};
+use crate::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
 use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage, codes};
 use crate::{Instant, Now, SmolStr, TransportId, UnixMillis, Wake};
 use alloc::{
@@ -64,7 +64,7 @@ pub(super) struct Peer {
 /// The server and its host.
 #[derive(Clone, Debug)]
 pub(super) struct Authority {
-    pub(super) config: ServerConfig,
+    pub(super) config: ServerOptions,
     pub(super) core: Server,
     pub(super) wake: Wake,
     out: server::Outbox,
@@ -110,7 +110,7 @@ impl World {
     /// A world with a server and no clients yet. `seed` is where all that is random in it comes
     /// from: connection ids and keys, and the jitter of retries.
     #[must_use]
-    pub fn new(seed: u64, config: ServerConfig) -> Self {
+    pub fn new(seed: u64, config: ServerOptions) -> Self {
         let core = Server::new(config.clone(), server_seed(seed, 0));
         Self {
             now: 0,
@@ -340,9 +340,11 @@ impl World {
     fn tell_news(&mut self) {
         while let Some(news) = self.server.news.pop_front() {
             let transport = match &news {
-                server::Input::Congested { transport }
-                | server::Input::Writable { transport }
-                | server::Input::Authorized { transport, .. } => *transport,
+                server::Input::Congested(server::input::Congested { transport, .. })
+                | server::Input::Writable(server::input::Writable { transport, .. })
+                | server::Input::Authorized(server::input::Authorized { transport, .. }) => {
+                    *transport
+                }
                 _ => continue,
             };
             if self.links.get(&transport.0).is_some_and(|link| link.server_end == End::Open) {
@@ -369,12 +371,12 @@ impl World {
 
     fn server_output(&mut self, output: server::Output) {
         match output {
-            server::Output::Send { to, mut frame } => {
+            server::Output::Send(server::output::Send { to, mut frame, .. }) => {
                 for transport in to.iter() {
                     self.send_down(transport, &mut frame);
                 }
             }
-            server::Output::Ping { transport } => {
+            server::Output::Ping(server::output::Ping { transport, .. }) => {
                 let now = self.now;
                 if let Some(link) = self.links.get_mut(&transport.0)
                     && let Some(peer) = self.clients.get(link.client)
@@ -382,8 +384,12 @@ impl World {
                     link.down.send(now + peer.latency.down, Packet::Ping);
                 }
             }
-            server::Output::Close { transport } => self.server_closes(transport),
-            server::Output::Authenticate { transport, .. } => self.authenticate(transport),
+            server::Output::Close(server::output::Close { transport, .. }) => {
+                self.server_closes(transport)
+            }
+            server::Output::Authenticate(server::output::Authenticate { transport, .. }) => {
+                self.authenticate(transport)
+            }
             server::Output::Misuse(misuse) => {
                 self.fail(format!("the server's host was told off: {misuse:?}"));
             }
@@ -407,7 +413,7 @@ impl World {
         if link.down.stalled && !link.congested && link.down.len() >= limit {
             link.congested = true;
             self.trace.line(now, format_args!("server < queue to {} is full", peer.name));
-            self.server.news.push_back(server::Input::Congested { transport });
+            self.server.news.push_back(server::Input::congested(transport));
         }
     }
 
@@ -428,12 +434,12 @@ impl World {
     fn authenticate(&mut self, transport: TransportId) {
         let Some(link) = self.links.get(&transport.0) else { return };
         let Some(peer) = self.clients.get(link.client) else { return };
-        self.server.news.push_back(server::Input::Authorized {
+        self.server.news.push_back(server::Input::authorized(
             transport,
-            identity: peer.identity.clone(),
-            capability: peer.capability.clone(),
-            expires: None,
-        });
+            peer.identity.clone(),
+            peer.capability.clone(),
+            None,
+        ));
     }
 
     fn arrive_up(&mut self, number: u64) {
@@ -455,7 +461,7 @@ impl World {
                 match ConnectRequest::from_params(identity, capability, params) {
                     Ok(request) => {
                         link.server_end = End::Open;
-                        self.server_input(server::Input::Open { transport, request });
+                        self.server_input(server::Input::opened(transport, request));
                     }
                     Err(error) => {
                         let mut frame = ProtocolMessage::new(Action::Error);
@@ -468,7 +474,7 @@ impl World {
             }
             Packet::Frame(frame) => {
                 self.trace.line(self.now, format_args!("{name} > server {}", Frame(&frame)));
-                self.server_input(server::Input::Received { transport, frame: *frame });
+                self.server_input(server::Input::received(transport, *frame));
                 self.burn(number);
             }
             Packet::Bytes(format, bytes) => {
@@ -476,7 +482,7 @@ impl World {
                     Ok(frame) => {
                         let shown = Frame(&frame);
                         self.trace.line(self.now, format_args!("{name} > server {shown}"));
-                        self.server_input(server::Input::Received { transport, frame });
+                        self.server_input(server::Input::received(transport, frame));
                     }
                     Err(error) => {
                         self.fail(format!("the server cannot read what {client} wrote: {error}"));
@@ -487,17 +493,17 @@ impl World {
             Packet::Garbage => {
                 self.trace.line(self.now, format_args!("{name} > server garbage"));
                 let error = ErrorInfo::new(codes::BAD_REQUEST, 400, "not a frame");
-                self.server_input(server::Input::Undecodable { transport, error });
+                self.server_input(server::Input::undecodable(transport, error));
             }
             Packet::Close => {
                 let was_open = link.server_end == End::Open;
                 link.server_end = End::Closed;
                 if was_open {
                     self.trace.line(self.now, format_args!("{name} > server close"));
-                    self.server_input(server::Input::Closed { transport });
+                    self.server_input(server::Input::closed(transport));
                 }
             }
-            Packet::Ping => self.server_input(server::Input::Activity { transport }),
+            Packet::Ping => self.server_input(server::Input::activity(transport)),
             Packet::Accept | Packet::Refuse => {}
         }
     }
@@ -524,10 +530,10 @@ impl World {
     fn client_output(&mut self, number: usize, output: client::Output) {
         let now = self.now;
         match output {
-            client::Output::OpenTransport { transport, params } => {
+            client::Output::Open(client::output::Open { transport, params, .. }) => {
                 self.open_link(number, transport, params);
             }
-            client::Output::Send { transport, frame } => {
+            client::Output::Send(client::output::Send { transport, frame, .. }) => {
                 let Some(peer) = self.clients.get(number) else { return };
                 let (latency, format) = (peer.latency.up, peer.format);
                 if let Some(link) = self.link_of(number, transport)
@@ -536,7 +542,7 @@ impl World {
                     link.up.send(now + latency, Packet::frame(*frame, format));
                 }
             }
-            client::Output::CloseTransport { transport } => {
+            client::Output::Close(client::output::Close { transport, .. }) => {
                 let latency = self.clients.get(number).map_or(0, |peer| peer.latency.up);
                 if let Some(link) = self.link_of(number, transport) {
                     link.client_end = End::Closed;
@@ -592,7 +598,7 @@ impl World {
         if link.congested && link.down.len() <= self.queue_limit / 2 {
             link.congested = false;
             if link.server_end == End::Open {
-                self.server.news.push_back(server::Input::Writable { transport });
+                self.server.news.push_back(server::Input::writable(transport));
             }
         }
         if link.client_end != End::Closed {
@@ -608,12 +614,12 @@ impl World {
         match packet {
             Packet::Accept => {
                 link.client_end = End::Open;
-                self.client_input(client, client::Input::TransportOpened { transport: theirs });
+                self.client_input(client, client::Input::opened(theirs));
             }
             Packet::Refuse => {
                 link.client_end = End::Closed;
                 self.trace.line(now, format_args!("{name} cannot reach the server"));
-                let input = client::Input::TransportFailed { transport: theirs, error: None };
+                let input = client::Input::open_failed(theirs, None);
                 self.client_input(client, input);
             }
             Packet::Frame(frame) => {
@@ -635,13 +641,13 @@ impl World {
                     link.client_end = End::Closed;
                 }
                 self.trace.line(now, format_args!("server > {name} close"));
-                let input = client::Input::TransportClosed { transport: theirs, error: None };
+                let input = client::Input::closed(theirs, None);
                 self.client_input(client, input);
             }
             Packet::Ping => {
                 let latency = self.clients.get(client).map_or(0, |peer| peer.latency.up);
                 link.up.send(now + latency, Packet::Ping);
-                let input = client::Input::TransportActivity { transport: theirs };
+                let input = client::Input::activity(theirs);
                 self.client_input(client, input);
             }
             Packet::Open(_) | Packet::Garbage => {}
@@ -680,7 +686,7 @@ impl World {
         let name = self.clients.get(client).map(|peer| peer.name.clone()).unwrap_or_default();
         self.trace.line(self.now, format_args!("server > {name} {}", Frame(&frame)));
         if link.client_end != End::Closed {
-            self.client_input(client, client::Input::Received { transport, frame });
+            self.client_input(client, client::Input::received(transport, frame));
         }
     }
 

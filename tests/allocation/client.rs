@@ -1,7 +1,7 @@
 //! The client: what it takes in, and what its application says.
 
 use super::allocations;
-use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
+use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::wire::{
     Action, ConnectionDetails, Data, Flags, Format, PresenceAction, PresenceMessage,
     ProtocolMessage,
@@ -34,7 +34,7 @@ impl Host {
         };
         host.handle(Input::Connect);
         let opened = host.out.drain().find_map(|output| match output {
-            Output::OpenTransport { transport, .. } => Some(transport),
+            Output::Open(output::Open { transport, .. }) => Some(transport),
             _ => None,
         });
         host.transport = opened.expect("a transport");
@@ -57,7 +57,7 @@ impl Host {
         self.now += 1;
         let wake = self.client.handle(Now::from_millis(self.now), input, &mut self.out);
         assert!(wake.at().is_some() || self.transport == TransportId(0));
-        let is_event = |output: &Output| matches!(output, Output::Presence { .. });
+        let is_event = |output: &Output| matches!(output, Output::Presence(_));
         self.events += self.out.as_slice().iter().filter(|output| is_event(output)).count();
         if self.transport != TransportId(0) {
             self.out.drain();
@@ -65,7 +65,7 @@ impl Host {
     }
 
     fn received(&self, frame: ProtocolMessage) -> Input {
-        Input::Received { transport: self.transport, frame }
+        Input::received(self.transport, frame)
     }
 
     fn receive(&mut self, frame: ProtocolMessage) {

@@ -4,7 +4,8 @@
 use super::allocations;
 use allocation_counter::measure;
 use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerOptions,
+    output,
 };
 use presence_proto::wire::{Action, Flags, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Now, TransportId};
@@ -26,7 +27,7 @@ struct Host {
 
 impl Host {
     fn new(events: bool, history: bool) -> Self {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.limits.inbound = Rate::UNLIMITED;
         config.limits.channel = Rate::UNLIMITED;
         config.events = events;
@@ -48,7 +49,7 @@ impl Host {
         let wake = self.server.handle(Now::from_millis(self.now), input, &mut self.out);
         self.due = wake.at().map(|at| at.as_millis());
         for output in self.out.drain() {
-            if let Output::Send { to, frame } = output {
+            if let Output::Send(output::Send { to, frame, .. }) = output {
                 self.frames += 1;
                 if frame.head().action == Action::Presence {
                     self.deliveries += to.len();
@@ -75,18 +76,18 @@ impl Host {
     fn open(&mut self, number: u64) {
         let identity = Identity::Client(format!("client-{number:05}").into());
         let request = ConnectRequest::new(identity, Arc::clone(&self.capability));
-        self.handle(Input::Open { transport: TransportId(number), request });
+        self.handle(Input::opened(TransportId(number), request));
     }
 
     fn attach(&mut self, number: u64, flags: Option<Flags>) {
         let mut frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
         frame.flags = flags;
-        self.handle(Input::Received { transport: TransportId(number), frame });
+        self.handle(Input::received(TransportId(number), frame));
         self.settle();
     }
 
     fn says(&mut self, number: u64, frame: ProtocolMessage) {
-        self.handle(Input::Received { transport: TransportId(number), frame });
+        self.handle(Input::received(TransportId(number), frame));
     }
 }
 
@@ -142,15 +143,15 @@ fn pings_pongs_heartbeats_and_ticks_allocate_nothing() {
     for _ in 0..20 {
         host.now = host.due.expect("a ping is due");
         host.handle(Input::Tick);
-        (0..100).for_each(|number| host.handle(Input::Activity { transport: TransportId(number) }));
+        (0..100).for_each(|number| host.handle(Input::activity(TransportId(number))));
     }
     let allocations = each(|_| {
         host.now = host.due.expect("a ping is due");
         host.handle(Input::Tick);
-        host.handle(Input::Activity { transport: TransportId(3) });
+        host.handle(Input::activity(TransportId(3)));
         host.says(3, ProtocolMessage::new(Action::Heartbeat));
         for number in 0..100 {
-            host.handle(Input::Activity { transport: TransportId(number) });
+            host.handle(Input::activity(TransportId(number)));
         }
     });
     assert_eq!(allocations, 0.0);
@@ -197,8 +198,8 @@ fn nothing_is_left_behind_by_those_that_come_and_go() {
         for number in transports {
             match number % 4 {
                 0 => host.says(number, ProtocolMessage::new(Action::Close)),
-                1 => host.handle(Input::Congested { transport: TransportId(number) }),
-                2 => host.handle(Input::Closed { transport: TransportId(number) }),
+                1 => host.handle(Input::congested(TransportId(number))),
+                2 => host.handle(Input::closed(TransportId(number))),
                 _ => host.says(number, change(PresenceAction::Leave, 1)),
             }
         }

@@ -6,7 +6,7 @@ pub(crate) mod server;
 
 use core::fmt::Write as _;
 use presence_proto::client::{
-    Client, ClientOptions, ConnectionEvent, Input, Outbox, Outcome, Output,
+    Client, ClientOptions, ConnectionEvent, Input, Outbox, Outcome, Output, input, output,
 };
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Now, OpId, SubscriptionId, TransportId};
@@ -77,7 +77,7 @@ impl Rig {
             .unwrap_or_default();
         options.attach_on_subscribe = false;
         let op = OpId(9_000);
-        self.input(Input::SetOptions { op, channel: channel.into(), options });
+        self.input(Input::set_options(op, channel, options));
         self.input(Input::subscribe(OpId(9_001), channel, SubscriptionId(0)));
     }
 
@@ -89,23 +89,23 @@ impl Rig {
 
     /// The transport that was asked for last is open.
     pub(crate) fn open(&mut self) -> Vec<String> {
-        self.input(Input::TransportOpened { transport: self.transport })
+        self.input(Input::opened(self.transport))
     }
 
     /// The transport has closed, abruptly.
     pub(crate) fn drop_transport(&mut self) -> Vec<String> {
-        self.input(Input::TransportClosed { transport: self.transport, error: None })
+        self.input(Input::closed(self.transport, None))
     }
 
     /// The transport could not be opened.
     pub(crate) fn refuse(&mut self) -> Vec<String> {
-        self.input(Input::TransportFailed { transport: self.transport, error: None })
+        self.input(Input::open_failed(self.transport, None))
     }
 
     /// A frame comes in.
     pub(crate) fn recv(&mut self, frame: Json) -> Vec<String> {
         let frame = decode(&frame);
-        self.input(Input::Received { transport: self.transport, frame })
+        self.input(Input::received(self.transport, frame))
     }
 
     /// Something happens now.
@@ -141,7 +141,7 @@ impl Rig {
         let _ = self.client.handle(Now::from_millis(self.time), input, &mut out);
         let mut lines = Vec::new();
         for output in out {
-            if let Output::OpenTransport { transport, .. } = &output {
+            if let Output::Open(output::Open { transport, .. }) = &output {
                 self.transport = *transport;
             }
             let line = line(&output);
@@ -223,12 +223,18 @@ pub(crate) fn only(lines: &[String], start: &str) -> Vec<String> {
 
 fn input_line(input: &Input) -> String {
     match input {
-        Input::Received { frame, .. } => frame_line(frame),
-        Input::TransportOpened { transport } => format!("transport {} open", transport.0),
-        Input::TransportFailed { transport, .. } => format!("transport {} failed", transport.0),
-        Input::TransportClosed { transport, .. } => format!("transport {} closed", transport.0),
-        Input::TransportActivity { transport } => format!("transport {} ping", transport.0),
-        Input::Presence { op, channel, change } => {
+        Input::Received(input::Received { frame, .. }) => frame_line(frame),
+        Input::Opened(input::Opened { transport, .. }) => format!("transport {} open", transport.0),
+        Input::OpenFailed(input::OpenFailed { transport, .. }) => {
+            format!("transport {} failed", transport.0)
+        }
+        Input::Closed(input::Closed { transport, .. }) => {
+            format!("transport {} closed", transport.0)
+        }
+        Input::Activity(input::Activity { transport, .. }) => {
+            format!("transport {} ping", transport.0)
+        }
+        Input::Presence(input::Presence { op, channel, change, .. }) => {
             let mut line = format!("{} op {} {channel}", action(change.action), op.0);
             if let Some(client_id) = &change.client_id {
                 let _ = write!(line, " of {client_id}");
@@ -238,13 +244,19 @@ fn input_line(input: &Input) -> String {
             }
             line
         }
-        Input::Attach { op, channel } => format!("attach op {} {channel}", op.0),
-        Input::Detach { op, channel } => format!("detach op {} {channel}", op.0),
-        Input::Release { op, channel } => format!("release op {} {channel}", op.0),
-        Input::Get { op, channel, .. } => format!("get op {} {channel}", op.0),
-        Input::Subscribe { op, channel, .. } => format!("subscribe op {} {channel}", op.0),
-        Input::SetOptions { op, channel, .. } => format!("options op {} {channel}", op.0),
-        Input::Authorize { op, .. } => format!("authorize op {}", op.0),
+        Input::Attach(input::Attach { op, channel, .. }) => format!("attach op {} {channel}", op.0),
+        Input::Detach(input::Detach { op, channel, .. }) => format!("detach op {} {channel}", op.0),
+        Input::Release(input::Release { op, channel, .. }) => {
+            format!("release op {} {channel}", op.0)
+        }
+        Input::Get(input::Get { op, channel, .. }) => format!("get op {} {channel}", op.0),
+        Input::Subscribe(input::Subscribe { op, channel, .. }) => {
+            format!("subscribe op {} {channel}", op.0)
+        }
+        Input::SetOptions(input::SetOptions { op, channel, .. }) => {
+            format!("options op {} {channel}", op.0)
+        }
+        Input::Authorize(input::Authorize { op, .. }) => format!("authorize op {}", op.0),
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -252,7 +264,7 @@ fn input_line(input: &Input) -> String {
 /// One output in one line.
 pub(crate) fn line(output: &Output) -> String {
     match output {
-        Output::OpenTransport { transport, params } => {
+        Output::Open(output::Open { transport, params, .. }) => {
             let mut line = format!("open {}", transport.0);
             for (name, value) in params {
                 if !matches!(name.as_str(), "v" | "format" | "heartbeats" | "echo") {
@@ -261,8 +273,8 @@ pub(crate) fn line(output: &Output) -> String {
             }
             line
         }
-        Output::CloseTransport { transport } => format!("close {}", transport.0),
-        Output::Send { frame, .. } => format!("send {}", frame_line(frame)),
+        Output::Close(output::Close { transport, .. }) => format!("close {}", transport.0),
+        Output::Send(output::Send { frame, .. }) => format!("send {}", frame_line(frame)),
         Output::Connection(change) => {
             let mut line = format!("connection {}", change.current.name());
             if change.event == ConnectionEvent::Update {
@@ -279,7 +291,7 @@ pub(crate) fn line(output: &Output) -> String {
             }
             line
         }
-        Output::Channel { channel, change } => {
+        Output::Channel(output::Channel { channel, change, .. }) => {
             let mut line = format!("channel {channel} {}", change.event.name());
             if change.resumed {
                 line.push_str(" resumed");
@@ -295,14 +307,12 @@ pub(crate) fn line(output: &Output) -> String {
             }
             line
         }
-        Output::Presence { channel, message } => {
-            format!("presence {channel} {}", presence_line(message))
-        }
-        Output::PresenceFor { channel, subscription, message } => {
-            format!("presence {channel} for {} {}", subscription.0, presence_line(message))
+        Output::Presence(output::Presence { channel, message, subscriptions, .. }) => {
+            let ids: Vec<String> = subscriptions.iter().map(|id| id.0.to_string()).collect();
+            format!("presence {channel} for {} {}", ids.join(","), presence_line(message))
         }
         Output::Frame(frame) => format!("frame {}", frame_line(frame)),
-        Output::Done { op, result } => match result {
+        Output::Done(output::Done { op, result, .. }) => match result {
             Ok(Outcome::Members(members)) => {
                 let mut members: Vec<String> = members.iter().map(member).collect();
                 members.sort();

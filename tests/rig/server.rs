@@ -9,7 +9,8 @@ use core::fmt::Write as _;
 use core::time::Duration;
 use presence_proto::server::{
     Capability, ConnectRequest, Frame, HistoryPage, HistoryQuery, Identity, Input, LeaveCause,
-    Operations, Outbox, Output, Position, PresenceQuery, Server, ServerConfig, ServerEvent,
+    Operations, Outbox, Output, Position, PresenceQuery, Server, ServerEvent, ServerOptions, input,
+    output,
 };
 use presence_proto::wire::{Action, ErrorInfo, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Instant, Now, TransportId, UnixMillis, Wake};
@@ -67,14 +68,14 @@ pub(crate) struct Came {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        Self::with(ServerConfig::default())
+        Self::with(ServerOptions::default())
     }
 
-    pub(crate) fn with(config: ServerConfig) -> Self {
+    pub(crate) fn with(config: ServerOptions) -> Self {
         Self::seeded(config, 7)
     }
 
-    pub(crate) fn seeded(config: ServerConfig, seed: u8) -> Self {
+    pub(crate) fn seeded(config: ServerOptions, seed: u8) -> Self {
         let events = config.events;
         Self {
             server: Server::new(config, [seed; 32]),
@@ -94,7 +95,7 @@ impl Rig {
     }
 
     /// A server whose story is written down.
-    pub(crate) fn logging(config: ServerConfig) -> Self {
+    pub(crate) fn logging(config: ServerOptions) -> Self {
         Self { log: Some(String::new()), ..Self::with(config) }
     }
 
@@ -110,7 +111,7 @@ impl Rig {
     pub(crate) fn open_for(&mut self, request: ConnectRequest) -> (u64, Came) {
         self.opened += 1;
         let transport = TransportId(self.opened);
-        let came = self.input(Input::Open { transport, request });
+        let came = self.input(Input::opened(transport, request));
         (self.opened, came)
     }
 
@@ -123,7 +124,7 @@ impl Rig {
 
     /// A transport breaks.
     pub(crate) fn lose(&mut self, transport: u64) -> Came {
-        self.input(Input::Closed { transport: TransportId(transport) })
+        self.input(Input::closed(TransportId(transport)))
     }
 
     /// A frame comes in.
@@ -132,7 +133,7 @@ impl Rig {
     }
 
     pub(crate) fn frame(&mut self, transport: u64, frame: ProtocolMessage) -> Came {
-        self.input(Input::Received { transport: TransportId(transport), frame })
+        self.input(Input::received(TransportId(transport), frame))
     }
 
     pub(crate) fn attach(&mut self, transport: u64, channel: &str) -> Came {
@@ -173,21 +174,16 @@ impl Rig {
     }
 
     pub(crate) fn congested(&mut self, transport: u64) -> Came {
-        self.input(Input::Congested { transport: TransportId(transport) })
+        self.input(Input::congested(TransportId(transport)))
     }
 
     pub(crate) fn writable(&mut self, transport: u64) -> Came {
-        self.input(Input::Writable { transport: TransportId(transport) })
+        self.input(Input::writable(TransportId(transport)))
     }
 
     pub(crate) fn authorized(&mut self, transport: u64, capability: Capability) -> Came {
         let identity = Identity::Any;
-        self.input(Input::Authorized {
-            transport: TransportId(transport),
-            identity,
-            capability: Arc::new(capability),
-            expires: None,
-        })
+        self.input(Input::authorized(TransportId(transport), identity, Arc::new(capability), None))
     }
 
     /// Something happens now. What is due at once is worked off.
@@ -227,7 +223,7 @@ impl Rig {
         while self.time < end {
             came.add(self.pass((end - self.time).min(5_000)));
             for &transport in transports {
-                came.add(self.call(Input::Activity { transport: TransportId(transport) }));
+                came.add(self.call(Input::activity(TransportId(transport))));
             }
         }
         came
@@ -345,7 +341,7 @@ impl Rig {
     // ---- The copy
 
     fn learn(&mut self, output: &Output) {
-        if let Output::Send { to, frame } = output
+        if let Output::Send(output::Send { to, frame, .. }) = output
             && let frame = frame.head()
             && let Some(transport) = to.iter().next()
             && let (Some(id), Some(details)) = (&frame.connection_id, &frame.connection_details)
@@ -356,7 +352,7 @@ impl Rig {
                 self.ids.push(id.to_string());
             }
         }
-        if let Output::Send { frame, .. } = output
+        if let Output::Send(output::Send { frame, .. }) = output
             && let frame = frame.head()
             && frame.action == Action::Presence
             && self.first_presence.is_none()
@@ -365,28 +361,38 @@ impl Rig {
         }
         let Output::Event(event) = output else { return };
         match event {
-            ServerEvent::MemberEntered { channel, position, message } => {
+            ServerEvent::MemberEntered(output::MemberEntered {
+                channel,
+                position,
+                message,
+                ..
+            }) => {
                 self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.insert(key(message), message.clone());
                 assert_eq!(before, None, "it was there already");
             }
-            ServerEvent::MemberUpdated { channel, position, message } => {
+            ServerEvent::MemberUpdated(output::MemberUpdated {
+                channel,
+                position,
+                message,
+                ..
+            }) => {
                 self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.insert(key(message), message.clone());
                 assert!(before.is_some(), "it was not there: {message:?}");
             }
-            ServerEvent::MemberLeft { channel, position, message, .. } => {
+            ServerEvent::MemberLeft(output::MemberLeft { channel, position, message, .. }) => {
                 self.position(channel, *position);
                 let members = self.copy.entry(channel.to_string()).or_default();
                 let before = members.remove(&key(message));
                 assert!(before.is_some(), "it was not there: {message:?}");
             }
-            ServerEvent::ChannelOccupied { channel } => {
+            ServerEvent::ChannelOccupied(output::ChannelOccupied { channel, .. }) => {
                 assert_eq!(self.copy[channel.as_str()].len(), 1);
             }
-            ServerEvent::ChannelVacant { channel } => {
+            ServerEvent::ChannelVacant(output::ChannelVacant { channel, .. }) => {
                 assert_eq!(self.copy[channel.as_str()].len(), 0);
             }
             _ => {}
@@ -452,10 +458,10 @@ impl Rig {
 
     fn input_line(&self, input: &Input) -> String {
         match input {
-            Input::Received { transport, frame } => {
+            Input::Received(input::Received { transport, frame, .. }) => {
                 format!("{} < {}", transport.0, frame_line(frame))
             }
-            Input::Open { transport, request } => {
+            Input::Opened(input::Opened { transport, request, .. }) => {
                 let mut line = format!("{} < open", transport.0);
                 if let Some(client_id) = request.identity.client_id() {
                     let _ = write!(line, " {client_id}");
@@ -465,34 +471,42 @@ impl Rig {
                 }
                 line
             }
-            Input::Closed { transport } => format!("{} < closed", transport.0),
-            Input::Congested { transport } => format!("{} < congested", transport.0),
-            Input::Writable { transport } => format!("{} < writable", transport.0),
-            Input::Tick | Input::Activity { .. } => String::new(),
+            Input::Closed(input::Closed { transport, .. }) => format!("{} < closed", transport.0),
+            Input::Congested(input::Congested { transport, .. }) => {
+                format!("{} < congested", transport.0)
+            }
+            Input::Writable(input::Writable { transport, .. }) => {
+                format!("{} < writable", transport.0)
+            }
+            Input::Tick | Input::Activity(_) => String::new(),
             other => format!("< {other:?}"),
         }
     }
 
     fn output_line(&self, output: &Output) -> String {
         match output {
-            Output::Send { to, frame } => {
+            Output::Send(output::Send { to, frame, .. }) => {
                 let to: Vec<String> = to.iter().map(|id| id.0.to_string()).collect();
                 format!("{} > {}", to.join(" "), frame_line(&frame.to_message()))
             }
-            Output::Ping { .. } => String::new(),
-            Output::Close { transport } => format!("{} > close", transport.0),
+            Output::Ping(_) => String::new(),
+            Output::Close(output::Close { transport, .. }) => format!("{} > close", transport.0),
             Output::Event(event) => match event {
-                ServerEvent::MemberEntered { message, .. } => {
+                ServerEvent::MemberEntered(output::MemberEntered { message, .. }) => {
                     format!("event entered {}", presence_line(message))
                 }
-                ServerEvent::MemberUpdated { message, .. } => {
+                ServerEvent::MemberUpdated(output::MemberUpdated { message, .. }) => {
                     format!("event updated {}", presence_line(message))
                 }
-                ServerEvent::MemberLeft { message, cause, .. } => {
+                ServerEvent::MemberLeft(output::MemberLeft { message, cause, .. }) => {
                     format!("event left, {cause:?}: {}", presence_line(message))
                 }
-                ServerEvent::ChannelOccupied { channel } => format!("event occupied {channel}"),
-                ServerEvent::ChannelVacant { channel } => format!("event vacant {channel}"),
+                ServerEvent::ChannelOccupied(output::ChannelOccupied { channel, .. }) => {
+                    format!("event occupied {channel}")
+                }
+                ServerEvent::ChannelVacant(output::ChannelVacant { channel, .. }) => {
+                    format!("event vacant {channel}")
+                }
                 other => format!("event {other:?}"),
             },
             other => format!("{other:?}"),
@@ -503,7 +517,7 @@ impl Rig {
 impl Came {
     fn take(&mut self, output: Output) {
         match output {
-            Output::Send { to, frame } => {
+            Output::Send(output::Send { to, frame, .. }) => {
                 self.frames += 1;
                 assert_eq!(to.len(), to.iter().count());
                 if frame.head().action == Action::Sync {
@@ -512,8 +526,8 @@ impl Came {
                 let frame = frame.into_message();
                 self.sent.extend(to.iter().map(|to| (to.0, frame.clone())));
             }
-            Output::Ping { transport } => self.pings.push(transport.0),
-            Output::Close { transport } => self.closed.push(transport.0),
+            Output::Ping(output::Ping { transport, .. }) => self.pings.push(transport.0),
+            Output::Close(output::Close { transport, .. }) => self.closed.push(transport.0),
             Output::Event(event) => self.events.push(event),
             other => self.others.push(other),
         }
@@ -573,7 +587,7 @@ impl Came {
     /// Why members left.
     pub(crate) fn causes(&self) -> Vec<LeaveCause> {
         let cause = |event: &ServerEvent| match event {
-            ServerEvent::MemberLeft { cause, .. } => Some(*cause),
+            ServerEvent::MemberLeft(output::MemberLeft { cause, .. }) => Some(*cause),
             _ => None,
         };
         self.events.iter().filter_map(cause).collect()

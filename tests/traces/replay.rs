@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use core::time::Duration;
 use presence_proto::client::{
     ChannelOptions, ChannelStateChange, Client, ClientOptions, ConnectionStateChange, GetParams,
-    Input, Outbox, Outcome, Output, PresenceChange,
+    Input, Outbox, Outcome, Output, PresenceChange, output,
 };
 use presence_proto::members::Member;
 use presence_proto::wire::{
@@ -96,7 +96,7 @@ impl Replay {
         let op = OpId(OWN_OPS + 2 * number);
         let now = now(0);
         let channel = SmolStr::from(name);
-        let input = Input::SetOptions { op, channel, options: channel_options };
+        let input = Input::set_options(op, channel, channel_options);
         let _ = self.client.handle(now, input, &mut self.out);
         let op = OpId(OWN_OPS + 2 * number + 1);
         let input = Input::subscribe(op, name, SubscriptionId(number));
@@ -124,10 +124,10 @@ impl Replay {
         self.idle |= ticking && outputs.iter().any(is_loss);
         for output in outputs {
             match &output {
-                Output::OpenTransport { transport, .. } => {
+                Output::Open(output::Open { transport, .. }) => {
                     self.asked = Some(*transport);
                 }
-                Output::CloseTransport { .. } => self.is_open = false,
+                Output::Close(_) => self.is_open = false,
                 _ => {}
             }
             if let Some(what) = observation(output) {
@@ -146,7 +146,7 @@ impl Replay {
             let bytes = serde_json::to_vec(frame).expect("JSON");
             let frame = ProtocolMessage::decode(Format::Json, &bytes).expect("a frame");
             if let Some(transport) = self.opened {
-                self.handle(number, time, Input::Received { transport, frame });
+                self.handle(number, time, Input::received(transport, frame));
             }
         } else if let Some(event) = step["transport"].as_str() {
             self.transport(number, time, event);
@@ -161,16 +161,14 @@ impl Replay {
             "opened" => {
                 self.opened = self.asked;
                 self.is_open = true;
-                self.asked.map(|transport| Input::TransportOpened { transport })
+                self.asked.map(Input::opened)
             }
             "closed" => {
                 self.is_open = false;
-                self.opened.map(|transport| Input::TransportClosed { transport, error: None })
+                self.opened.map(|transport| Input::closed(transport, None))
             }
-            "failed" => {
-                self.asked.map(|transport| Input::TransportFailed { transport, error: None })
-            }
-            "ping" => self.opened.map(|transport| Input::TransportActivity { transport }),
+            "failed" => self.asked.map(|transport| Input::open_failed(transport, None)),
+            "ping" => self.opened.map(Input::activity),
             other => panic!("unknown transport event {other}"),
         };
         if let Some(input) = input {
@@ -265,7 +263,7 @@ fn call_input(call: &str, step: &Json, ordered: &Value) -> Input {
             params.wait_for_sync = step["waitForSync"].as_bool().unwrap_or(true);
             params.client_id = text("clientId");
             params.connection_id = text("connectionId");
-            return Input::Get { op, channel: channel(), params };
+            return Input::get_with(op, channel(), params);
         }
         "enter" | "enterClient" => PresenceAction::Enter,
         "update" | "updateClient" => PresenceAction::Update,
@@ -275,7 +273,7 @@ fn call_input(call: &str, step: &Json, ordered: &Value) -> Input {
     let mut change = PresenceChange::new(action, ordered.get("data").and_then(data_of));
     change.client_id = text("clientId");
     change.extras = ordered.get("extras").map(|extras| Box::new(extras.clone()));
-    Input::Presence { op, channel: channel(), change }
+    Input::presence(op, channel(), change)
 }
 
 fn data_of(data: &Value) -> Option<Data> {
@@ -301,29 +299,29 @@ fn data_to_json(data: &Data) -> Json {
 /// What an output means in the terms of a trace; `None` for what traces do not tell.
 fn observation(output: Output) -> Option<Json> {
     Some(match output {
-        Output::Send { frame, .. } => {
+        Output::Send(output::Send { frame, .. }) => {
             let bytes = frame.encode(Format::Json);
             json!({ "sent": serde_json::from_slice::<Json>(&bytes).expect("JSON") })
         }
-        Output::OpenTransport { params, .. } => {
+        Output::Open(output::Open { params, .. }) => {
             let params: Map<String, Json> = params
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.as_str().into()))
                 .collect();
             json!({ "transport": { "open": params } })
         }
-        Output::CloseTransport { .. } => json!({ "transport": "close" }),
+        Output::Close(_) => json!({ "transport": "close" }),
         Output::Connection(change) => json!({ "connection": connection(&change) }),
-        Output::Channel { channel, change } => {
+        Output::Channel(output::Channel { channel, change, .. }) => {
             json!({ "channel": channel_event(&channel, &change) })
         }
-        Output::Presence { channel, message } => {
+        Output::Presence(output::Presence { channel, message, .. }) => {
             let mut event = item(&message);
             event.insert("channel".into(), channel.as_str().into());
             event.insert("action".into(), action(message.action).into());
             json!({ "presence": event })
         }
-        Output::Done { op, result } if op.0 < OWN_OPS => {
+        Output::Done(output::Done { op, result, .. }) if op.0 < OWN_OPS => {
             json!({ "done": done(op, result) })
         }
         Output::Misuse(misuse) => json!({ "misuse": misuse.to_string() }),

@@ -20,7 +20,7 @@ fn renewable() -> ClientOptions {
 }
 
 fn authorize(host: &mut Host) -> OpId {
-    host.op(|op| Input::Authorize { op, token: "token-2".into() })
+    host.op(|op| Input::authorize(op, "token-2"))
 }
 
 /// The token of the only AUTH sent.

@@ -14,7 +14,7 @@ fn quick() -> ClientOptions {
 fn set_modes(host: &mut Host, modes: Modes) -> presence_proto::OpId {
     let mut options = ChannelOptions::default();
     options.modes = Some(modes);
-    host.op(|op| Input::SetOptions { op, channel: CH.into(), options })
+    host.op(|op| Input::set_options(op, CH, options))
 }
 
 // UTS: realtime/unit/RTL4a/already-attached-noop-0
@@ -194,7 +194,7 @@ fn rtl4k_attach_carries_the_params() {
     let mut host = Host::silent(options());
     let mut options = ChannelOptions::default();
     options.params = vec![("rewind".into(), "1".into()), ("delta".into(), "vcdiff".into())];
-    host.op(|op| Input::SetOptions { op, channel: CH.into(), options });
+    host.op(|op| Input::set_options(op, CH, options));
     host.attach(CH);
     let params = host.sent_one().params.unwrap();
     assert_eq!((param(&params, "rewind"), param(&params, "delta")), (Some("1"), Some("vcdiff")));

@@ -5,7 +5,7 @@ use presence_proto::client::{ChannelOptions, ChannelState, Input};
 use presence_proto::wire::{Action, Flags, Modes};
 
 fn set_options(host: &mut Host, channel: &str, options: ChannelOptions) -> presence_proto::OpId {
-    host.op(|op| Input::SetOptions { op, channel: channel.into(), options })
+    host.op(|op| Input::set_options(op, channel, options))
 }
 
 fn make(host: &mut Host, channel: &str) {
@@ -14,7 +14,7 @@ fn make(host: &mut Host, channel: &str) {
 }
 
 fn release(host: &mut Host, channel: &str) -> presence_proto::OpId {
-    host.op(|op| Input::Release { op, channel: channel.into() })
+    host.op(|op| Input::release(op, channel))
 }
 
 fn rewind() -> ChannelOptions {

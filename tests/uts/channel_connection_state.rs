@@ -24,7 +24,7 @@ fn two_channels() -> (Host, presence_proto::OpId) {
 fn idle_channels() -> Host {
     let mut host = Host::connected(options());
     let options = presence_proto::client::ChannelOptions::default();
-    host.op(|op| Input::SetOptions { op, channel: "a".into(), options });
+    host.op(|op| Input::set_options(op, "a", options));
     host.attach("b");
     host.detach("b");
     assert_eq!(host.channel_state("a"), ChannelState::Initialized);

@@ -243,7 +243,7 @@ fn rtl2b_a_channel_has_a_state() {
 fn rtl2b_a_new_channel_is_initialized() {
     let mut host = Host::silent(options());
     let options = presence_proto::client::ChannelOptions::default();
-    host.op(|op| presence_proto::client::Input::SetOptions { op, channel: CH.into(), options });
+    host.op(|op| presence_proto::client::Input::set_options(op, CH, options));
     assert_eq!(host.client.channel(CH).unwrap().state(), ChannelState::Initialized);
 }
 

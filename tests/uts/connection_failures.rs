@@ -65,7 +65,7 @@ fn rtb1b_delays_are_scattered_between_80_and_100_percent() {
             let mut out = Outbox::new();
             let now = Now::from_millis(0);
             let _ = client.handle(now, Input::Connect, &mut out);
-            let failed = Input::TransportFailed { transport: TransportId(1), error: None };
+            let failed = Input::open_failed(TransportId(1), None);
             let _ = client.handle(now, failed, &mut out);
             out.drain()
                 .find_map(|output| match output {

@@ -13,7 +13,7 @@ fn quick() -> ClientOptions {
 }
 
 fn ping(host: &mut Host) -> OpId {
-    host.op(|op| Input::Ping { op })
+    host.op(Input::ping)
 }
 
 fn heartbeat(id: Option<&str>) -> ProtocolMessage {

@@ -7,7 +7,7 @@
 
 use presence_proto::client::{
     ChannelState, ChannelStateChange, Client, ClientOptions, ConnectionState,
-    ConnectionStateChange, Input, Outbox, Outcome, Output, PresenceChange, Warning,
+    ConnectionStateChange, Input, Outbox, Outcome, Output, PresenceChange, Warning, output,
 };
 use presence_proto::wire::{
     Action, ConnectionDetails, Data, ErrorInfo, Flags, Modes, Params, PresenceAction,
@@ -79,8 +79,7 @@ pub(crate) struct Host {
     sent: Vec<ProtocolMessage>,
     connection: Vec<ConnectionStateChange>,
     channels: Vec<(SmolStr, ChannelStateChange)>,
-    presence: Vec<PresenceMessage>,
-    told: Vec<(SubscriptionId, PresenceMessage)>,
+    presence: Vec<output::Presence>,
     frames: Vec<ProtocolMessage>,
     results: Vec<(OpId, Result<Outcome, ErrorInfo>)>,
     last_op: u64,
@@ -108,7 +107,6 @@ impl Host {
             connection: Vec::new(),
             channels: Vec::new(),
             presence: Vec::new(),
-            told: Vec::new(),
             frames: Vec::new(),
             results: Vec::new(),
             last_op: 0,
@@ -218,12 +216,7 @@ impl Host {
     }
 
     pub(crate) fn subscribe(&mut self, number: u64, actions: &[PresenceAction]) -> OpId {
-        self.op(|op| Input::Subscribe {
-            op,
-            channel: CH.into(),
-            subscription: SubscriptionId(number),
-            actions: actions.to_vec(),
-        })
+        self.op(|op| Input::subscribe_to(op, CH, SubscriptionId(number), actions.to_vec()))
     }
 
     // The network and the far end.
@@ -238,7 +231,7 @@ impl Host {
     pub(crate) fn open(&mut self) {
         let transport = self.asked.take().expect("no transport is asked for");
         self.open = Some(transport);
-        self.input(Input::TransportOpened { transport });
+        self.input(Input::opened(transport));
     }
 
     /// The transport that was asked for opens, and CONNECTED comes.
@@ -250,13 +243,13 @@ impl Host {
     /// The transport that was asked for cannot be opened.
     pub(crate) fn refuse(&mut self) {
         let transport = self.asked.take().expect("no transport is asked for");
-        self.input(Input::TransportFailed { transport, error: None });
+        self.input(Input::open_failed(transport, None));
     }
 
     /// The open transport is lost.
     pub(crate) fn lose(&mut self) {
         let transport = self.open.take().expect("no transport is open");
-        self.input(Input::TransportClosed { transport, error: None });
+        self.input(Input::closed(transport, None));
     }
 
     /// The transport is lost, and the client connects again with this outcome.
@@ -291,23 +284,23 @@ impl Host {
         if frame.action == Action::Connected {
             self.connection_id = frame.connection_id.clone().unwrap_or_default();
         }
-        self.input(Input::Received { transport, frame });
+        self.input(Input::received(transport, frame));
     }
 
     /// A frame comes in, and the transport closes.
     pub(crate) fn recv_last(&mut self, frame: ProtocolMessage) {
         let transport = self.open.expect("no transport is open");
-        self.input(Input::Received { transport, frame });
+        self.input(Input::received(transport, frame));
         if self.open == Some(transport) {
             self.open = None;
-            self.input(Input::TransportClosed { transport, error: None });
+            self.input(Input::closed(transport, None));
         }
     }
 
     /// A ping of the transport itself comes in.
     pub(crate) fn ping_frame(&mut self) {
         let transport = self.open.expect("no transport is open");
-        self.input(Input::TransportActivity { transport });
+        self.input(Input::activity(transport));
     }
 
     // What the client did.
@@ -358,12 +351,15 @@ impl Host {
     }
 
     pub(crate) fn presence_events(&mut self) -> Vec<PresenceMessage> {
-        core::mem::take(&mut self.presence)
+        core::mem::take(&mut self.presence).into_iter().map(|event| event.message).collect()
     }
 
-    /// What new subscriptions were told of members already present.
-    pub(crate) fn told(&mut self) -> Vec<(SubscriptionId, PresenceMessage)> {
-        core::mem::take(&mut self.told)
+    /// The events since the last time that a subscription wants.
+    pub(crate) fn presence_events_for(&mut self, subscription: u64) -> Vec<PresenceMessage> {
+        let subscription = SubscriptionId(subscription);
+        let wanted =
+            self.presence.extract_if(.., |event| event.subscriptions.contains(subscription));
+        wanted.map(|event| event.message).collect()
     }
 
     pub(crate) fn frames(&mut self) -> Vec<ProtocolMessage> {
@@ -376,7 +372,6 @@ impl Host {
         self.connection.clear();
         self.channels.clear();
         self.presence.clear();
-        self.told.clear();
         self.frames.clear();
     }
 
@@ -465,7 +460,7 @@ impl Host {
 
     fn keep(&mut self, output: Output, inputs: &mut VecDeque<Input>) {
         match output {
-            Output::OpenTransport { transport, params } => {
+            Output::Open(output::Open { transport, params, .. }) => {
                 assert_eq!((self.asked, self.open), (None, None), "one transport at a time");
                 self.transports.push(params.clone());
                 match self.network {
@@ -475,11 +470,11 @@ impl Host {
                     }
                     Network::Waits => self.asked = Some(transport),
                     Network::Refuses => {
-                        inputs.push_back(Input::TransportFailed { transport, error: None });
+                        inputs.push_back(Input::open_failed(transport, None));
                     }
                 }
             }
-            Output::CloseTransport { transport } => {
+            Output::Close(output::Close { transport, .. }) => {
                 assert!(
                     [self.asked, self.open].contains(&Some(transport)),
                     "{transport:?} is not there"
@@ -490,24 +485,22 @@ impl Host {
                     self.traffic.push_back(Traffic::Close(transport));
                 }
             }
-            Output::Send { transport, frame } => {
+            Output::Send(output::Send { transport, frame, .. }) => {
                 assert_eq!(self.open, Some(transport), "sent to a transport that is not open");
                 if self.network == Network::Linked {
                     self.traffic.push_back(Traffic::Frame(transport, frame.clone()));
                 }
                 let replies = self.replies(&frame);
-                inputs
-                    .extend(replies.into_iter().map(|frame| Input::Received { transport, frame }));
+                inputs.extend(replies.into_iter().map(|frame| Input::received(transport, frame)));
                 self.sent.push(*frame);
             }
             Output::Connection(change) => self.connection.push(change),
-            Output::Channel { channel, change } => self.channels.push((channel, change)),
-            Output::Presence { message, .. } => self.presence.push(message),
-            Output::PresenceFor { subscription, message, .. } => {
-                self.told.push((subscription, message));
+            Output::Channel(output::Channel { channel, change, .. }) => {
+                self.channels.push((channel, change))
             }
+            Output::Presence(event) => self.presence.push(event),
             Output::Frame(frame) => self.frames.push(*frame),
-            Output::Done { op, result } => {
+            Output::Done(output::Done { op, result, .. }) => {
                 assert!((1..=self.last_op).contains(&op.0), "{op:?} was never asked for");
                 assert!(self.is_pending(op), "{op:?} ended twice");
                 self.results.push((op, result));
@@ -729,7 +722,7 @@ pub(crate) fn present(client_id: &str, id: &str) -> PresenceMessage {
 pub(crate) fn get_now(op: OpId, channel: &str) -> Input {
     let mut params = presence_proto::client::GetParams::default();
     params.wait_for_sync = false;
-    Input::Get { op, channel: channel.into(), params }
+    Input::get_with(op, channel, params)
 }
 
 pub(crate) fn text(item: &PresenceMessage) -> Option<&str> {

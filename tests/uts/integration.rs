@@ -7,7 +7,7 @@ use crate::harness::*;
 use crate::world::{Way, World};
 use core::time::Duration;
 use presence_proto::client::{ChannelState, ClientOptions, ConnectionState, Input};
-use presence_proto::server::{Capability, Identity, Operations, ServerConfig};
+use presence_proto::server::{Capability, Identity, Operations, ServerOptions};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Present, Update};
 use presence_proto::wire::{
     Action, ConnectionDetails, Data, ErrorInfo, Flags, Format, Message, ProtocolMessage,
@@ -132,7 +132,7 @@ fn rtp18_a_sync_tells_a_newcomer_of_a_member() {
 #[test]
 fn rtp18_a_sync_tells_a_newcomer_of_all_members() {
     for format in [Format::Json, Format::MessagePack] {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.sync_page_members = 3;
         let mut world = World::with(format, config);
         let many = attached_in(&mut world, options());
@@ -180,8 +180,7 @@ fn rtl14_what_is_not_allowed_is_refused_and_the_connection_stays() {
         world.input(peer, Input::Connect);
         let op = world.act(peer, |host| host.attach(CH));
         world.host(peer).ok(op);
-        let publish =
-            world.act(peer, |host| host.op(|op| Input::Send { op, frame: message("test") }));
+        let publish = world.act(peer, |host| host.op(|op| Input::send(op, message("test"))));
         let enter = world.act(peer, |host| host.enter("hello"));
         for op in [publish, enter] {
             let error = world.host(peer).err(op);
@@ -395,7 +394,7 @@ fn rtn15j_an_error_of_the_connection_fails_all_channels() {
 #[test]
 fn rtn14h_after_the_time_to_live_a_resume_brings_another_id() {
     for format in [Format::Json, Format::MessagePack] {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.connection_state_ttl = 2 * SECOND;
         let mut world = World::with(format, config);
         let mut options = options();
@@ -425,8 +424,7 @@ fn rtn19a_what_was_not_acknowledged_is_sent_again_and_done_once() {
         world.act(observer, |host| host.subscribe(1, &[]));
         let peer = attached_in(&mut world, options_of("me"));
         world.lose(Way::ToClient, Action::Ack, 2);
-        let publish =
-            world.act(peer, |host| host.op(|op| Input::Send { op, frame: message("event") }));
+        let publish = world.act(peer, |host| host.op(|op| Input::send(op, message("event"))));
         let enter = world.act(peer, |host| host.enter("hello"));
         world.advance(SECOND);
         assert!(world.host(peer).is_pending(publish) && world.host(peer).is_pending(enter));

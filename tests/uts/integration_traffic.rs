@@ -43,7 +43,7 @@ fn two(world: &mut World) -> [usize; 2] {
 fn publish(world: &mut World, peer: usize, message: Message) {
     let mut frame = ProtocolMessage::on_channel(Action::Message, CH);
     frame.messages = vec![message];
-    let op = world.act(peer, |host| host.op(|op| Input::Send { op, frame: Box::new(frame) }));
+    let op = world.act(peer, |host| host.op(|op| Input::send(op, Box::new(frame))));
     world.host(peer).ok(op);
 }
 
@@ -169,7 +169,7 @@ fn rtc8a_new_credentials_keep_the_connection() {
         let peer = world.connected(renewable());
         let id = world.host(peer).connection_id();
         world.host(peer).forget();
-        let authorize = |op| Input::Authorize { op, token: "token-2".into() };
+        let authorize = |op| Input::authorize(op, "token-2");
         let op = world.act(peer, |host| host.op(authorize));
         let host = world.host(peer);
         host.ok(op);
@@ -184,7 +184,7 @@ fn rtc8c_credentials_connect_a_client_that_was_not() {
     for mut world in worlds() {
         let peer = world.add(options());
         assert_eq!(world.host(peer).state(), ConnectionState::Initialized);
-        let authorize = |op| Input::Authorize { op, token: "token-1".into() };
+        let authorize = |op| Input::authorize(op, "token-1");
         let op = world.act(peer, |host| host.op(authorize));
         let host = world.host(peer);
         host.ok(op);

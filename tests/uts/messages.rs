@@ -17,7 +17,7 @@ fn publish(host: &mut Host, name: &str) -> OpId {
     message.data = Some(Data::from("data"));
     let mut frame = ProtocolMessage::on_channel(Action::Message, CH);
     frame.messages = vec![message];
-    host.op(|op| Input::Send { op, frame: Box::new(frame) })
+    host.op(|op| Input::send(op, Box::new(frame)))
 }
 
 /// Names and serials of the messages sent since the last time.

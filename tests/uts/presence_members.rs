@@ -29,7 +29,7 @@ fn get_of(
     let mut params = GetParams::default();
     params.client_id = client_id.map(Into::into);
     params.connection_id = connection_id.map(Into::into);
-    let op = host.op(|op| Input::Get { op, channel: CH.into(), params });
+    let op = host.op(|op| Input::get_with(op, CH, params));
     host.members(op)
 }
 
@@ -178,7 +178,7 @@ fn rtp6e_subscribing_does_not_attach_if_the_options_say_so() {
     let mut host = Host::connected(options());
     let mut options = ChannelOptions::default();
     options.attach_on_subscribe = false;
-    host.op(|op| Input::SetOptions { op, channel: CH.into(), options });
+    host.op(|op| Input::set_options(op, CH, options));
     let op = host.subscribe(1, &[]);
     host.ok(op);
     assert_eq!(host.channel_state(CH), ChannelState::Initialized);
@@ -186,10 +186,7 @@ fn rtp6e_subscribing_does_not_attach_if_the_options_say_so() {
 }
 
 fn unsubscribe(host: &mut Host, subscription: Option<u64>) {
-    host.input(Input::Unsubscribe {
-        channel: CH.into(),
-        subscription: subscription.map(SubscriptionId),
-    });
+    host.input(Input::unsubscribe(CH, subscription.map(SubscriptionId)));
 }
 
 // UTS: realtime/unit/RTP7c/unsubscribe-all-listeners-0
@@ -232,14 +229,11 @@ fn rtp6_a_late_subscriber_is_told_of_each_member_present() {
     let mut host = promised();
     host.subscribe(1, &[]);
     host.recv(sync("seq1:", vec![present("alice", "c1:0:0"), present("bob", "c2:0:0")]));
-    assert_eq!(host.presence_events().len(), 2);
-    assert_eq!(host.told(), []);
+    assert_eq!(host.presence_events_for(1).len(), 2);
     host.subscribe(2, &[Present]);
-    let told = host.told();
-    assert!(told.iter().all(|(subscription, _)| *subscription == SubscriptionId(2)));
-    let members: Vec<_> = told.into_iter().map(|(_, message)| message).collect();
+    let members = host.presence_events_for(2);
     assert_eq!((names(&members), actions(&members)), (vec!["alice", "bob"], vec![Present; 2]));
-    assert_eq!(host.presence_events(), [], "nobody else is told again");
+    assert_eq!(host.presence_events(), [], "nobody else is notified again");
 }
 
 // UTS: realtime/unit/RTP6/presence-events-update-map-0

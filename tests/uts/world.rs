@@ -7,7 +7,7 @@ use crate::harness::{Host, Network, Traffic};
 use core::time::Duration;
 use presence_proto::client::{self, ClientOptions};
 use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Server, ServerConfig,
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, Server, ServerOptions, output,
 };
 use presence_proto::wire::{Action, Format, ProtocolMessage};
 use presence_proto::{Instant, Now, SmolStr, TransportId, UnixMillis};
@@ -67,10 +67,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(format: Format) -> Self {
-        Self::with(format, ServerConfig::default())
+        Self::with(format, ServerOptions::default())
     }
 
-    pub(crate) fn with(format: Format, config: ServerConfig) -> Self {
+    pub(crate) fn with(format: Format, config: ServerOptions) -> Self {
         Self {
             server: Server::new(config, [7; 32]),
             log: Vec::new(),
@@ -224,7 +224,7 @@ impl World {
             |link: &Link| link.open && link.peer == peer && Some(link.transport) == transport;
         if let Some(number) = self.links.iter().position(ends) {
             self.links[number].open = false;
-            self.serve(Input::Closed { transport: TransportId(number as u64) });
+            self.serve(Input::closed(TransportId(number as u64)));
             self.settle();
         }
     }
@@ -266,7 +266,7 @@ impl World {
         request.token_expires = expires.take();
         let number = TransportId(self.links.len() as u64);
         self.links.push(Link { peer, transport, open: true });
-        self.serve(Input::Open { transport: number, request });
+        self.serve(Input::opened(number, request));
     }
 
     fn up(&mut self, peer: usize, transport: TransportId, frame: ProtocolMessage) {
@@ -275,7 +275,7 @@ impl World {
         let Some(number) = self.links.iter().position(ends) else { return };
         if let Some(frame) = self.meddle(Way::ToServer, frame) {
             let frame = self.travel(&frame);
-            self.serve(Input::Received { transport: TransportId(number as u64), frame });
+            self.serve(Input::received(TransportId(number as u64), frame));
         }
     }
 
@@ -289,28 +289,28 @@ impl World {
             let outputs: Vec<_> = self.out.drain().collect();
             for output in outputs {
                 match output {
-                    Output::Send { to, frame } => {
+                    Output::Send(output::Send { to, frame, .. }) => {
                         let frame = frame.into_message();
                         for transport in to.iter() {
                             self.down(transport, frame.clone());
                         }
                     }
-                    Output::Ping { transport } => {
+                    Output::Ping(output::Ping { transport, .. }) => {
                         let host = self.at(transport);
                         if let Some(host) = host.filter(|host| host.observes_pings()) {
                             host.ping_frame();
                         }
-                        inputs.push_back(Input::Activity { transport });
+                        inputs.push_back(Input::activity(transport));
                     }
-                    Output::Close { transport } => self.close(transport),
-                    Output::Authenticate { transport, .. } => {
+                    Output::Close(output::Close { transport, .. }) => self.close(transport),
+                    Output::Authenticate(output::Authenticate { transport, .. }) => {
                         let peer = &self.peers[self.links[transport.0 as usize].peer];
-                        inputs.push_back(Input::Authorized {
+                        inputs.push_back(Input::authorized(
                             transport,
-                            identity: peer.identity.clone(),
-                            capability: peer.capability.clone(),
-                            expires: None,
-                        });
+                            peer.identity.clone(),
+                            peer.capability.clone(),
+                            None,
+                        ));
                     }
                     Output::Event(_) => {}
                     other => panic!("{other:?}"),

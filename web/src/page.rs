@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use presence_proto::client::{
-    Client, ClientOptions, Input, Outbox, Outcome, Output, PresenceChange,
+    Client, ClientOptions, Input, Outbox, Outcome, Output, output, PresenceChange,
 };
 use presence_proto::wire::ProtocolMessage;
 use presence_proto::wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage};
@@ -162,18 +162,15 @@ impl PageInput {
             Self::Connect => Input::Connect,
             Self::Close => Input::Close,
             Self::Opened { transport } => {
-                Input::TransportOpened { transport: TransportId(transport) }
+                Input::opened(TransportId(transport))
             }
             Self::Lost { transport, opened: false } => {
-                Input::TransportFailed { transport: TransportId(transport), error: None }
+                Input::open_failed(TransportId(transport), None)
             }
             Self::Lost { transport, opened: true } => {
-                Input::TransportClosed { transport: TransportId(transport), error: None }
+                Input::closed(TransportId(transport), None)
             }
-            Self::Received { transport, frame } => Input::Received {
-                transport: TransportId(transport),
-                frame: ProtocolMessage::decode(Format::Json, frame.as_bytes()).ok()?,
-            },
+            Self::Received { transport, frame } => Input::received(TransportId(transport), ProtocolMessage::decode(Format::Json, frame.as_bytes()).ok()?),
             Self::NetworkLost => Input::NetworkLost,
             Self::NetworkAvailable => Input::NetworkAvailable,
             Self::Subscribe { channel } => Input::subscribe(op, channel, SubscriptionId(0)),
@@ -191,11 +188,11 @@ impl PageInput {
 /// What the page is shown of an output, if anything.
 fn show<'a>(output: &'a Output, connection_id: Option<&SmolStr>) -> Option<PageOutput<'a>> {
     Some(match output {
-        Output::OpenTransport { transport, params } => {
+        Output::Open(output::Open { transport, params, .. }) => {
             PageOutput::Open { transport: transport.0, params }
         }
-        Output::CloseTransport { transport } => PageOutput::Close { transport: transport.0 },
-        Output::Send { transport, frame } => {
+        Output::Close(output::Close { transport, .. }) => PageOutput::Close { transport: transport.0 },
+        Output::Send(output::Send { transport, frame, .. }) => {
             PageOutput::Send { transport: transport.0, frame: text(frame) }
         }
         Output::Connection(change) => PageOutput::Connection {
@@ -204,19 +201,19 @@ fn show<'a>(output: &'a Output, connection_id: Option<&SmolStr>) -> Option<PageO
             retry_in: change.retry_in.and_then(|delay| u64::try_from(delay.as_millis()).ok()),
             connection_id: connection_id.cloned(),
         },
-        Output::Channel { channel, change } => PageOutput::Channel {
+        Output::Channel(output::Channel { channel, change, .. }) => PageOutput::Channel {
             channel,
             state: change.current.name(),
             resumed: change.resumed,
             reason: reason(change.reason.as_ref()),
         },
-        Output::Presence { channel, message } | Output::PresenceFor { channel, message, .. } => {
+        Output::Presence(output::Presence { channel, message, .. }) => {
             PageOutput::Presence { channel, frame: item(message) }
         }
-        Output::Done { op, result: Err(error) } => {
+        Output::Done(output::Done { op, result: Err(error), .. }) => {
             PageOutput::Failed { op: op.0, reason: error.to_string() }
         }
-        Output::Done { result: Ok(Outcome::Done), .. } => return None,
+        Output::Done(output::Done { result: Ok(Outcome::Done), .. }) => return None,
         Output::Warning(warning) => PageOutput::Warning { text: warning.to_string() },
         Output::Misuse(misuse) => PageOutput::Warning { text: misuse.to_string() },
         _ => return None,

@@ -3,7 +3,7 @@
 use crate::Path;
 use core::hint::black_box;
 use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerConfig,
+    Capability, ConnectRequest, Identity, Input, Outbox, Output, output, Rate, Server, ServerOptions,
 };
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Now, SmolStr, TransportId};
@@ -87,7 +87,7 @@ struct Host {
 impl Host {
     /// Everybody is attached.
     fn new() -> Self {
-        let mut config = ServerConfig::default();
+        let mut config = ServerOptions::default();
         config.limits.inbound = Rate::UNLIMITED;
         config.limits.channel = Rate::UNLIMITED;
         let mut host = Self {
@@ -120,7 +120,7 @@ impl Host {
             let item = PresenceMessage::new(action).with_data(format!("data of {n:012}"));
             let mut frame = ProtocolMessage::presence(CHANNEL, vec![item]);
             frame.msg_serial = Some(serial);
-            Input::Received { transport: TransportId(n), frame }
+            Input::received(TransportId(n), frame)
         };
         (0..CONNECTIONS).map(say).collect()
     }
@@ -130,19 +130,19 @@ impl Host {
         let identity = Identity::Client(client_id.into());
         let mut request = ConnectRequest::new(identity, Arc::new(Capability::all()));
         request.resume = resume;
-        self.handle(Input::Open { transport: TransportId(n), request });
+        self.handle(Input::opened(TransportId(n), request));
     }
 
     /// Attaches; again, if it has a serial (RTL4c1).
     fn attach(&mut self, n: u64, serial: Option<SmolStr>) {
         let mut frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
         frame.channel_serial = serial;
-        self.handle(Input::Received { transport: TransportId(n), frame });
+        self.handle(Input::received(TransportId(n), frame));
     }
 
     fn drop_all(&mut self) {
         for n in 0..CONNECTIONS {
-            self.handle(Input::Closed { transport: TransportId(n) });
+            self.handle(Input::closed(TransportId(n)));
         }
     }
 
@@ -168,7 +168,7 @@ impl Host {
         for output in self.out.drain() {
             self.buffer.clear();
             match output {
-                Output::Send { to, frame } => {
+                Output::Send(output::Send { to, frame, .. }) => {
                     if let Some(details) = &frame.head().connection_details {
                         self.keys.extend(details.connection_key.clone());
                     }

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::stream::Stream;
 use super::{ChannelSlot, ConnectionSlot, State, adjusted};
 use crate::members::{Slot, Version};
-use crate::server::{HistoryConfig, LeaveCause, Position};
+use crate::server::{HistoryOptions, LeaveCause, Position};
 use crate::wire::{Items, PresenceAction, PresenceMessage};
 use crate::{Now, SmolStr};
 use smallvec::SmallVec;
@@ -135,7 +135,7 @@ struct Step<'a> {
     /// The first of the connection's members on the channel.
     first: Option<Slot>,
     stream: &'a mut Stream,
-    history: &'a HistoryConfig,
+    history: &'a HistoryOptions,
     /// Bytes of the histories of other channels.
     others: usize,
     applied: Applied,

@@ -4,7 +4,7 @@ use super::history::History;
 use super::{ConnectionSlot, Kind, adjusted};
 use crate::members::{MemberPage, MemberSet, Place, Slot};
 use crate::ring::{self, Links, Nodes};
-use crate::server::{HistoryConfig, Position};
+use crate::server::{HistoryOptions, Position};
 use crate::wire::{PresenceMessage, inherited_id};
 use crate::{Instant, SmolStr};
 use alloc::vec::Vec;
@@ -216,7 +216,7 @@ impl Channel {
     /// remember. Tells whether it is the only one.
     pub(super) fn remember(
         &mut self,
-        config: &HistoryConfig,
+        config: &HistoryOptions,
         others: usize,
         now: Instant,
         position: Position,

@@ -3,7 +3,7 @@
 use super::stream;
 use crate::Instant;
 use crate::server::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
-use crate::server::{HistoryConfig, Position};
+use crate::server::{HistoryOptions, Position};
 use crate::wire::{ErrorInfo, PresenceMessage};
 use alloc::collections::VecDeque;
 
@@ -49,7 +49,7 @@ impl History {
     /// bytes other channels remember.
     pub(super) fn push(
         &mut self,
-        config: &HistoryConfig,
+        config: &HistoryOptions,
         others: usize,
         now: Instant,
         position: Position,

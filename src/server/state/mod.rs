@@ -21,7 +21,7 @@ pub(super) use history::{History, check_limit};
 pub(super) use removal::Removal;
 pub(super) use stream::{parse, sync_serial, text};
 
-use super::HistoryConfig;
+use super::HistoryOptions;
 use crate::lookup::{Lookup, fold};
 use crate::members::{MemberPage, Slot};
 use crate::slab::Arena;
@@ -48,7 +48,7 @@ pub(super) struct State {
     hasher: FixedState,
     stream: Stream,
     leave_ids: LeaveIds,
-    history: HistoryConfig,
+    history: HistoryOptions,
     /// Whether anybody keeps what members say: the history, or the host.
     keeps: bool,
     /// Sums over all channels.
@@ -61,7 +61,7 @@ impl State {
     /// `node` and `epoch` are what the ids of leaves begin with; positions are above `first`.
     /// `events` is whether the host keeps what members say.
     pub(super) fn new(
-        history: HistoryConfig,
+        history: HistoryOptions,
         events: bool,
         node: &str,
         epoch: u64,

@@ -7,7 +7,7 @@ use core::time::Duration;
 /// Settings of a [`Server`](super::Server). Start from [`Default`] and change what differs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct ServerConfig {
+pub struct ServerOptions {
     /// The name of this node: CONNECTED tells it (CD2g), and the ids of leaves that the server
     /// makes up begin with it. At most 64 bytes are used.
     pub node: SmolStr,
@@ -54,7 +54,7 @@ pub struct ServerConfig {
     /// zero. Default: 5 s.
     pub occupancy_interval: Duration,
     /// What the server remembers of each channel.
-    pub history: HistoryConfig,
+    pub history: HistoryOptions,
     /// Most work that one call of `handle` does beyond what its input is about: timers, members that
     /// are taken out for whatever reason, connections that are drained. What is left is due at
     /// once. Default: 1,000.
@@ -65,7 +65,7 @@ pub struct ServerConfig {
     pub limits: Limits,
 }
 
-impl Default for ServerConfig {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             node: SmolStr::new_static("server"),
@@ -85,7 +85,7 @@ impl Default for ServerConfig {
             coalesce: Vec::new(),
             items_per_broadcast: 200,
             occupancy_interval: Duration::from_secs(5),
-            history: HistoryConfig::default(),
+            history: HistoryOptions::default(),
             budget: 1_000,
             events: true,
             limits: Limits::default(),
@@ -128,7 +128,7 @@ impl CoalesceRule {
 /// What the server remembers of the presence events of each channel (RTP12).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct HistoryConfig {
+pub struct HistoryOptions {
     /// For how long. Default: 2 min. Zero: nothing is remembered, and whoever reads too slowly is
     /// told what it missed by whole syncs.
     pub retention: Duration,
@@ -142,14 +142,14 @@ pub struct HistoryConfig {
     pub total_bytes: usize,
 }
 
-impl HistoryConfig {
+impl HistoryOptions {
     /// Whether anything is remembered at all.
     pub(super) const fn keeps(&self) -> bool {
         !self.retention.is_zero() && self.events > 0
     }
 }
 
-impl Default for HistoryConfig {
+impl Default for HistoryOptions {
     fn default() -> Self {
         Self {
             retention: Duration::from_secs(120),
@@ -221,7 +221,7 @@ pub struct Limits {
     /// Default: 1,000.
     pub replies_while_congested: u32,
     /// Frames of one connection that wait while an earlier one, which takes out more members than
-    /// [`ServerConfig::budget`] allows in one call, is unfinished. More of them close the transport
+    /// [`ServerOptions::budget`] allows in one call, is unfinished. More of them close the transport
     /// (42920). Default: 100.
     pub waiting_frames: usize,
     /// Syncs that one attachment asks for, by SYNC or by attaching again. More of them are one, which
