@@ -4,7 +4,7 @@ use super::channel::{Channel, Waiting};
 use super::cx::Cx;
 use super::operations::Origin;
 use super::{ChannelState, Client, ConnectionState, Misuse, Outbox, Outcome, Output, errors};
-use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
+use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 use crate::{OpId, SmolStr, SubscriptionId};
 use alloc::boxed::Box;
 
@@ -86,7 +86,7 @@ impl Client {
         }
         match self.connection.established() {
             Some(transport) => {
-                self.operations.transmit(transport, frame, Origin::App(one(op)), out);
+                self.operations.transmit(transport, frame, Origin::App(Items::one(op)), out);
             }
             None => self.operations.queue.push_back((op, frame)),
         }

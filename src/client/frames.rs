@@ -10,7 +10,7 @@ use super::{
     Output, errors,
 };
 use crate::TransportId;
-use crate::wire::{Action, ErrorInfo, ProtocolMessage, one};
+use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 
 impl Client {
     /// Takes in a frame of the present transport, and takes out of it what it needs.
@@ -196,7 +196,7 @@ impl Client {
             self.with_channels(out, |channel, _| channel.presence.lose_serials());
         }
         while let Some((op, frame)) = self.operations.queue.pop_front() {
-            self.operations.transmit(transport, frame, Origin::App(one(op)), out);
+            self.operations.transmit(transport, frame, Origin::App(Items::one(op)), out);
         }
         self.send_pings(out);
     }

@@ -129,6 +129,7 @@ pub enum Warning {
     TokenNotRenewable,
     /// The data of a presence message could not be decoded. It is passed on with the encodings
     /// that are left (RSL6b).
+    #[non_exhaustive]
     DataNotDecoded {
         /// The channel's name.
         channel: SmolStr,
@@ -137,11 +138,13 @@ pub enum Warning {
     },
     /// A presence message came without a client id, without a connection id or with an unknown
     /// action, and was passed over (RSF1).
+    #[non_exhaustive]
     PresenceIgnored {
         /// The channel's name.
         channel: SmolStr,
     },
     /// An own member could not be entered again (RTP17e).
+    #[non_exhaustive]
     ReentryFailed {
         /// The channel's name.
         channel: SmolStr,
@@ -152,6 +155,7 @@ pub enum Warning {
     },
     /// `get` was answered without the mode PRESENCE_SUBSCRIBE: nobody may seem to be present who
     /// is (RTP11f2).
+    #[non_exhaustive]
     PresenceSubscribeMissing {
         /// The channel's name.
         channel: SmolStr,
@@ -159,6 +163,7 @@ pub enum Warning {
     /// No new token was to be had; the connection goes on with the old one (RSA4c3).
     TokenNotRenewed(ErrorInfo),
     /// A limit of the client's options was reached, and something was left out.
+    #[non_exhaustive]
     LimitReached {
         /// The channel's name.
         channel: SmolStr,
@@ -201,6 +206,7 @@ pub enum Misuse {
     UnknownTransport(TransportId),
     /// There is no such subscription.
     #[error("there is no subscription {} on channel {channel}", .subscription.0)]
+    #[non_exhaustive]
     UnknownSubscription {
         /// The channel's name.
         channel: SmolStr,

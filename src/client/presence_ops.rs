@@ -7,9 +7,7 @@ use super::presence::{Held, Presence, Queued};
 use super::{
     ChannelEvent, ChannelState, ChannelStateChange, Output, PresenceChange, Warning, errors,
 };
-use crate::wire::{
-    Action, ErrorInfo, Items, PresenceAction, PresenceMessage, ProtocolMessage, one,
-};
+use crate::wire::{Action, ErrorInfo, Items, PresenceAction, PresenceMessage, ProtocolMessage};
 use crate::{OpId, SmolStr};
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
@@ -28,8 +26,8 @@ impl Channel {
         match (self.state, cx.connection.established()) {
             // RTP16a
             (ChannelState::Attached, Some(transport)) => {
-                let frame = presence_frame(&self.name, one(message));
-                cx.transmit(transport, frame, Origin::App(one(op)));
+                let frame = presence_frame(&self.name, Items::one(message));
+                cx.transmit(transport, frame, Origin::App(Items::one(op)));
             }
             // RTP16a, RTP16b
             (ChannelState::Attached | ChannelState::Attaching, _) if may_wait => {
@@ -137,7 +135,7 @@ impl Presence {
             }
             let item = reentry(cx, member);
             let origin = Origin::Reentry(client_id.clone());
-            cx.transmit(transport, presence_frame(name, one(item)), origin);
+            cx.transmit(transport, presence_frame(name, Items::one(item)), origin);
         }
         let mut size = 0;
         let (mut items, mut ops) = (Items::new(), Items::new());

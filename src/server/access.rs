@@ -1,7 +1,7 @@
 //! Who a peer is and what it may do: identities, capabilities, modes.
 
 use crate::SmolStr;
-use crate::wire::{ErrorInfo, Modes, Value};
+use crate::wire::{ErrorInfo, Modes, Value, codes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -49,13 +49,15 @@ impl Identity {
             Self::Any => Ok(Self::Client(client_id)),
             Self::Client(own) if own == client_id => Ok(Self::Client(own)),
             Self::Client(_) => Err(ErrorInfo::new(
-                40102,
+                codes::INCOMPATIBLE_CREDENTIALS,
                 401,
                 "The client id differs from that of the credentials",
             )),
-            Self::Anonymous => {
-                Err(ErrorInfo::new(40012, 400, "The credentials do not allow a client id"))
-            }
+            Self::Anonymous => Err(ErrorInfo::new(
+                codes::INVALID_CLIENT_ID,
+                400,
+                "The credentials do not allow a client id",
+            )),
         }
     }
 
@@ -187,7 +189,8 @@ impl Capability {
     ///
     /// 40000 if the value has another shape.
     pub fn from_value(value: &Value) -> Result<Self, ErrorInfo> {
-        let malformed = || ErrorInfo::new(40000, 400, "The capability is not of the right form");
+        let malformed =
+            || ErrorInfo::new(codes::BAD_REQUEST, 400, "The capability is not of the right form");
         let Value::Object(map) = value else { return Err(malformed()) };
         let mut capability = Self::none();
         for (pattern, names) in map.iter() {
@@ -320,7 +323,13 @@ mod tests {
         assert_eq!(Identity::Any.narrowed("a".into()), Ok(Identity::Client("a".into())));
         let own = Identity::Client("a".into());
         assert_eq!(own.clone().narrowed("a".into()), Ok(own.clone()));
-        assert_eq!(own.narrowed("b".into()).map_err(|e| e.code), Err(40102));
-        assert_eq!(Identity::Anonymous.narrowed("a".into()).map_err(|e| e.code), Err(40012));
+        assert_eq!(
+            own.narrowed("b".into()).map_err(|e| e.code),
+            Err(codes::INCOMPATIBLE_CREDENTIALS)
+        );
+        assert_eq!(
+            Identity::Anonymous.narrowed("a".into()).map_err(|e| e.code),
+            Err(codes::INVALID_CLIENT_ID)
+        );
     }
 }

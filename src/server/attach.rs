@@ -6,7 +6,7 @@ use super::delivery::Metrics;
 use super::state::{self, ConnectionSlot};
 use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
-use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage, codes};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Server {
         let granted = wanted.modes & self.connections.get(slot).capability().on(name).modes();
         if granted.is_empty() {
             let message = "The capability does not allow any of the modes that were asked for";
-            return Err(ErrorInfo::new(40160, 401, message));
+            return Err(ErrorInfo::new(codes::CAPABILITY_DENIED, 401, message));
         }
         let attachment = self.attachment_for(slot, name)?;
         let resumed = self.continues(attachment, granted, serial, frame.channel_serial.is_some());
@@ -88,7 +88,7 @@ impl Server {
         self.connections.set_params(attachment, wanted.params);
         let error = (!resumed && frame.channel_serial.is_some()).then(|| {
             ErrorInfo::new(
-                90003,
+                codes::CHANNEL_CONTINUITY_NOT_GUARANTEED,
                 400,
                 "Messages may have been missed since the channel was attached",
             )
@@ -115,9 +115,11 @@ impl Server {
         if full {
             self.counters.limited += 1;
             let message = "The maximum number of channels is attached already";
-            return Err(ErrorInfo::new(90010, 400, message));
+            return Err(ErrorInfo::new(codes::TOO_MANY_CHANNELS, 400, message));
         }
-        let no_room = || ErrorInfo::new(50003, 503, "The server has no room for more channels");
+        let no_room = || {
+            ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server has no room for more channels")
+        };
         let channel = match found {
             Some(channel) => channel,
             None => {
@@ -364,7 +366,12 @@ impl Server {
                 self.drop_attachment(attachment, out);
                 if active {
                     let message = "The capability no longer allows this channel";
-                    self.channel_error(slot, name, ErrorInfo::new(40160, 401, message), out);
+                    self.channel_error(
+                        slot,
+                        name,
+                        ErrorInfo::new(codes::CAPABILITY_DENIED, 401, message),
+                        out,
+                    );
                 }
                 continue;
             }
@@ -399,7 +406,11 @@ impl Wanted {
             sum.saturating_add(name.len()).saturating_add(value.len())
         });
         if bytes > limit {
-            return Err(ErrorInfo::new(40003, 400, "The channel parameters are too large"));
+            return Err(ErrorInfo::new(
+                codes::INVALID_PARAMETER_VALUE,
+                400,
+                "The channel parameters are too large",
+            ));
         }
         for (name, value) in params {
             match name.as_str() {
@@ -454,7 +465,11 @@ pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
         || name.starts_with(':')
         || name.chars().any(char::is_control)
         || (name.starts_with('[') && !has_qualifier(name));
-    if bad { Err(ErrorInfo::new(40010, 400, "Invalid channel name")) } else { Ok(()) }
+    if bad {
+        Err(ErrorInfo::new(codes::INVALID_CHANNEL_NAME, 400, "Invalid channel name"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether a name begins with something in brackets and goes on.

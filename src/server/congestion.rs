@@ -5,7 +5,7 @@ use super::delivery::Coalesced;
 use super::state::ConnectionSlot;
 use super::{Outbox, Server};
 use crate::TransportId;
-use crate::wire::{ErrorInfo, Modes};
+use crate::wire::{ErrorInfo, Modes, codes};
 
 impl Server {
     /// The host's queue for a transport is long: broadcasts leave it out from now on, and syncs
@@ -65,7 +65,7 @@ impl Server {
         self.delivery.join(attachment, granted, transport);
         if messages {
             let message = "Messages were missed because the connection was too slow";
-            let error = ErrorInfo::new(90003, 400, message);
+            let error = ErrorInfo::new(codes::CHANNEL_CONTINUITY_NOT_GUARANTEED, 400, message);
             self.send_attached(attachment, false, Some(error), out);
             self.start_sync(attachment, false);
         } else if presence && !self.deliver_missed(attachment, transport, room, out) {

@@ -4,7 +4,7 @@ use super::connections::Due;
 use super::state::{ChannelSlot, ConnectionSlot};
 use super::timers::{Fired, Timers};
 use super::{LeaveCause, Outbox, Output, Server};
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage, codes};
 
 impl Server {
     /// Fires what is due and goes on with what is unfinished, as far as the budget goes.
@@ -80,7 +80,11 @@ impl Server {
                 return;
             }
             Some(Due::Expired) => {
-                self.disconnect(slot, ErrorInfo::new(40142, 401, "The token has expired"), out);
+                self.disconnect(
+                    slot,
+                    ErrorInfo::new(codes::TOKEN_EXPIRED, 401, "The token has expired"),
+                    out,
+                );
                 return;
             }
             // RTN22: the client gets a new token and sends AUTH.

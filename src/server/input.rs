@@ -2,7 +2,7 @@
 
 use super::{Capability, Identity};
 use crate::variants::variants;
-use crate::wire::{ErrorInfo, ProtocolMessage};
+use crate::wire::{ErrorInfo, ProtocolMessage, codes};
 use crate::{SmolStr, TransportId, UnixMillis};
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -224,7 +224,7 @@ fn non_empty(value: &str) -> Option<SmolStr> {
 fn millis(name: &str, value: &str) -> Result<Duration, ErrorInfo> {
     value.parse().map(Duration::from_millis).map_err(|_| {
         let message = alloc::format!("{name} is not a whole number of milliseconds");
-        ErrorInfo::new(40003, 400, message)
+        ErrorInfo::new(codes::INVALID_PARAMETER_VALUE, 400, message)
     })
 }
 
@@ -232,6 +232,10 @@ fn check_version(value: &str) -> Result<(), ErrorInfo> {
     let major = value.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
         Some(2..) => Ok(()),
-        _ => Err(ErrorInfo::new(40017, 400, "This version of the protocol is not supported")),
+        _ => Err(ErrorInfo::new(
+            codes::UNSUPPORTED_PROTOCOL_VERSION,
+            400,
+            "This version of the protocol is not supported",
+        )),
     }
 }

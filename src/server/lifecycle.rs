@@ -6,7 +6,7 @@ use super::{
     Capability, ConnectRequest, Identity, LeaveCause, Misuse, Outbox, Output, Server, Token, keys,
 };
 use crate::slab::Key;
-use crate::wire::{Action, ConnectionDetails, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ConnectionDetails, ErrorInfo, ProtocolMessage, codes};
 use crate::{Instant, SmolStr, TransportId, UnixMillis};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -47,7 +47,7 @@ impl Server {
         }
         self.highest_transport = self.highest_transport.max(Some(transport.0));
         if self.draining.is_some() {
-            let error = ErrorInfo::new(50003, 503, "The server is about to stop");
+            let error = ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server is about to stop");
             self.refuse(transport, error, out);
             return;
         }
@@ -95,8 +95,13 @@ impl Server {
         identity: &Identity,
         out: &mut Outbox,
     ) -> Result<ConnectionSlot, ErrorInfo> {
-        let no_good =
-            || ErrorInfo::new(80018, 400, "Unable to resume the connection: the key is not valid");
+        let no_good = || {
+            ErrorInfo::new(
+                codes::INVALID_CONNECTION_KEY,
+                400,
+                "Unable to resume the connection: the key is not valid",
+            )
+        };
         let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
         // Its deadlines count, though the budget may not be enough to work them off.
         let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
@@ -109,7 +114,7 @@ impl Server {
         }
         if keys::same(&self.keys.proof(id, identity), &proof) {
             let message = "Unable to resume the connection: it has expired";
-            return Err(ErrorInfo::new(80008, 400, message));
+            return Err(ErrorInfo::new(codes::CONNECTION_RECOVERY_FAILED, 400, message));
         }
         Err(no_good())
     }
@@ -155,7 +160,9 @@ impl Server {
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
-        let no_room = || ErrorInfo::new(50003, 503, "The server has no room for more connections");
+        let no_room = || {
+            ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server has no room for more connections")
+        };
         if self.state.connections() >= self.options.limits.connections {
             self.counters.limited += 1;
             self.refuse(transport, no_room(), out);
@@ -287,7 +294,11 @@ impl Server {
             }
             None => {
                 self.counters.protocol_errors += 1;
-                self.fail(slot, ErrorInfo::new(40101, 401, "AUTH without a token"), out);
+                self.fail(
+                    slot,
+                    ErrorInfo::new(codes::INVALID_CREDENTIALS, 401, "AUTH without a token"),
+                    out,
+                );
             }
         }
     }
@@ -307,7 +318,7 @@ impl Server {
         let identity = identity.normal();
         if identity != *connection.identity() && identity != Identity::Any {
             let message = "The new credentials are of another client id";
-            self.fail(slot, ErrorInfo::new(40102, 401, message), out);
+            self.fail(slot, ErrorInfo::new(codes::INCOMPATIBLE_CREDENTIALS, 401, message), out);
             return;
         }
         connection.authorize(capability, expires_at, reauthorize_at);
@@ -347,7 +358,8 @@ impl Server {
             draining.cursor = slot.number().checked_add(1);
             if connection.transport().is_some() {
                 draining.told += 1;
-                let error = ErrorInfo::new(50003, 503, "The server is about to stop");
+                let error =
+                    ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server is about to stop");
                 self.disconnect(slot, error, out);
             }
         }

@@ -82,7 +82,7 @@ pub use query::{
 pub use recipients::Recipients;
 
 use crate::time::sooner;
-use crate::wire::{Action, ErrorInfo, ProtocolMessage};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage, codes};
 use crate::{Instant, Now, SmolStr, TransportId, Wake};
 use alloc::collections::VecDeque;
 use connections::Connections;
@@ -360,7 +360,11 @@ impl Server {
             Action::Auth => self.auth_frame(slot, frame, out),
             Action::Close => self.close(slot, out),
             Action::Annotation | Action::Object => {
-                let error = ErrorInfo::new(40000, 400, "This server does not handle such frames");
+                let error = ErrorInfo::new(
+                    codes::BAD_REQUEST,
+                    400,
+                    "This server does not handle such frames",
+                );
                 self.nack(slot, frame.msg_serial.unwrap_or(0), error, out);
             }
             // The transport is about to close, or a frame that only a server sends, or one that

@@ -5,7 +5,9 @@ use super::connections::AttachmentSlot;
 use super::state::{Applied, ChannelSlot, ConnectionSlot, PresenceRecord, adjusted};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
-use crate::wire::{ErrorInfo, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value};
+use crate::wire::{
+    ErrorInfo, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value, codes,
+};
 use alloc::boxed::Box;
 use smol_str::SmolStrBuilder;
 
@@ -63,7 +65,11 @@ impl Server {
         check_name(&name, limits.channel_name)?;
         let msg_serial = check_serial(&frame)?;
         let attachment = self.attachment(slot, &name).ok_or_else(|| {
-            ErrorInfo::new(91001, 400, "The channel is not attached: presence is not possible")
+            ErrorInfo::new(
+                codes::PRESENCE_IN_INVALID_CHANNEL_STATE,
+                400,
+                "The channel is not attached: presence is not possible",
+            )
         })?;
         let connection = self.connections.get(slot);
         let entry = self.connections.attachment(attachment);
@@ -75,14 +81,22 @@ impl Server {
         check_connection_id(frame.connection_id.as_ref(), connection_id)?;
         if frame.presence.len() > limits.items_per_frame {
             self.counters.limited += 1;
-            return Err(ErrorInfo::new(40009, 400, "Too many presence messages in one frame"));
+            return Err(ErrorInfo::new(
+                codes::MAX_MESSAGE_SIZE_EXCEEDED,
+                400,
+                "Too many presence messages in one frame",
+            ));
         }
         for item in &mut frame.presence {
             if !matches!(
                 item.action,
                 PresenceAction::Enter | PresenceAction::Update | PresenceAction::Leave
             ) {
-                return Err(ErrorInfo::new(40003, 400, "Not an action that a client can send"));
+                return Err(ErrorInfo::new(
+                    codes::INVALID_PARAMETER_VALUE,
+                    400,
+                    "Not an action that a client can send",
+                ));
             }
             check_connection_id(item.connection_id.as_ref(), connection_id)?;
             let client_id = item.client_id.take();
@@ -91,7 +105,11 @@ impl Server {
             let encoding = item.encoding.as_ref().map_or(0, |encoding| encoding.len());
             if item.size().saturating_add(encoding) > limits.message_size {
                 self.counters.limited += 1;
-                return Err(ErrorInfo::new(40009, 400, "The presence message is too large"));
+                return Err(ErrorInfo::new(
+                    codes::MAX_MESSAGE_SIZE_EXCEEDED,
+                    400,
+                    "The presence message is too large",
+                ));
             }
         }
         let (channel, connection_id) = (entry.channel(), connection_id.clone());
@@ -132,17 +150,33 @@ impl Server {
                 "The maximum number of {} members is exceeded",
                 limits.members_per_channel
             );
-            ErrorInfo::new(91003, 400, message)
+            ErrorInfo::new(codes::TOO_MANY_PRESENCE_MEMBERS, 400, message)
         } else if comes && bytes > limits.member_bytes_per_channel.max(here) {
-            ErrorInfo::new(91006, 400, "The members of the channel have too much data")
+            ErrorInfo::new(
+                codes::PRESENCE_SET_TOO_LARGE,
+                400,
+                "The members of the channel have too much data",
+            )
         } else if comes && adjusted(own, here, bytes) > limits.member_bytes_per_connection.max(own)
         {
-            ErrorInfo::new(91006, 400, "The members of the connection have too much data")
+            ErrorInfo::new(
+                codes::PRESENCE_SET_TOO_LARGE,
+                400,
+                "The members of the connection have too much data",
+            )
         } else if comes && adjusted(all, here, bytes) > limits.member_bytes.max(all) {
-            ErrorInfo::new(91006, 400, "The members of all channels have too much data")
+            ErrorInfo::new(
+                codes::PRESENCE_SET_TOO_LARGE,
+                400,
+                "The members of all channels have too much data",
+            )
         } else if !self.delivery.feed_mut(channel).take(limits.channel, self.now.mono, items.len())
         {
-            ErrorInfo::new(42913, 429, "Too many events on this channel")
+            ErrorInfo::new(
+                codes::RATE_LIMIT_EXCEEDED_PER_CHANNEL,
+                429,
+                "Too many events on this channel",
+            )
         } else {
             return Ok(());
         };
@@ -253,16 +287,18 @@ fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
 pub(super) fn check_serial(frame: &ProtocolMessage) -> Result<i64, ErrorInfo> {
     match frame.msg_serial.unwrap_or(0) {
         serial @ 0.. => Ok(serial),
-        _ => Err(ErrorInfo::new(40000, 400, "The message serial is negative")),
+        _ => Err(ErrorInfo::new(codes::BAD_REQUEST, 400, "The message serial is negative")),
     }
 }
 
 /// Nobody but the connection itself can be named.
 pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Result<(), ErrorInfo> {
     match named {
-        Some(id) if id != own => {
-            Err(ErrorInfo::new(40006, 400, "The connection id is not that of this connection"))
-        }
+        Some(id) if id != own => Err(ErrorInfo::new(
+            codes::INVALID_CONNECTION_ID,
+            400,
+            "The connection id is not that of this connection",
+        )),
         _ => Ok(()),
     }
 }
@@ -271,10 +307,10 @@ pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Res
 pub(super) fn no_mode(allowed: bool, mode: &str) -> ErrorInfo {
     if allowed {
         let message = alloc::format!("The channel was attached without the mode {mode}");
-        ErrorInfo::new(40165, 400, message)
+        ErrorInfo::new(codes::CHANNEL_MODE_NOT_REQUESTED, 400, message)
     } else {
         let message = alloc::format!("The capability does not allow {mode} on this channel");
-        ErrorInfo::new(40160, 401, message)
+        ErrorInfo::new(codes::CAPABILITY_DENIED, 401, message)
     }
 }
 
@@ -285,12 +321,15 @@ fn member_id(
     named: Option<SmolStr>,
     limit: usize,
 ) -> Result<SmolStr, ErrorInfo> {
-    let invalid = |message: &'static str| Err(ErrorInfo::new(40012, 400, message));
+    let invalid =
+        |message: &'static str| Err(ErrorInfo::new(codes::INVALID_CLIENT_ID, 400, message));
     match (identity, named.filter(|name| !name.is_empty())) {
         (Identity::Client(own), None) => Ok(own.clone()),
-        (Identity::Anonymous | Identity::Any, None) => {
-            Err(ErrorInfo::new(91000, 400, "Presence needs a client id"))
-        }
+        (Identity::Anonymous | Identity::Any, None) => Err(ErrorInfo::new(
+            codes::PRESENCE_WITHOUT_CLIENT_ID,
+            400,
+            "Presence needs a client id",
+        )),
         (_, Some(name)) if name == "*" => invalid("The wildcard cannot be a member"),
         (_, Some(name)) if name.len() > limit => invalid("The client id is too long"),
         (Identity::Client(own), Some(name)) if *own == name => Ok(name),

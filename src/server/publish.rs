@@ -5,7 +5,7 @@ use super::presence::{check_connection_id, check_serial, no_mode};
 use super::state::{self, ConnectionSlot};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
-use crate::wire::{Action, ErrorInfo, Map, Message, Modes, ProtocolMessage, Value};
+use crate::wire::{Action, ErrorInfo, Map, Message, Modes, ProtocolMessage, Value, codes};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -28,12 +28,20 @@ impl Server {
         self.counters.limited += 1;
         if refused > limits.refused_frames {
             let message = "Far too many frames on this connection";
-            self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
+            self.disconnect(
+                slot,
+                ErrorInfo::new(codes::RATE_LIMIT_EXCEEDED_CONNECTION_FATAL, 429, message),
+                out,
+            );
         } else if matches!(
             frame.action,
             Action::Presence | Action::Message | Action::Annotation | Action::Object
         ) {
-            let error = ErrorInfo::new(42911, 429, "Too many frames on this connection");
+            let error = ErrorInfo::new(
+                codes::RATE_LIMIT_EXCEEDED_PER_CONNECTION,
+                429,
+                "Too many frames on this connection",
+            );
             self.nack(slot, frame.msg_serial.unwrap_or(0), error, out);
         }
         false
@@ -84,7 +92,11 @@ impl Server {
         check_connection_id(frame.connection_id.as_ref(), &connection_id)?;
         if frame.messages.len() > limits.items_per_frame {
             self.counters.limited += 1;
-            return Err(ErrorInfo::new(40009, 400, "Too many messages in one frame"));
+            return Err(ErrorInfo::new(
+                codes::MAX_MESSAGE_SIZE_EXCEEDED,
+                400,
+                "Too many messages in one frame",
+            ));
         }
         let mut bytes = 0usize;
         for message in &mut frame.messages {
@@ -94,7 +106,11 @@ impl Server {
         }
         if bytes > limits.message_size {
             self.counters.limited += 1;
-            return Err(ErrorInfo::new(40009, 400, "The messages are too large"));
+            return Err(ErrorInfo::new(
+                codes::MAX_MESSAGE_SIZE_EXCEEDED,
+                400,
+                "The messages are too large",
+            ));
         }
         // RTN2b: no echo, if the publisher's own transport is in the audience at all.
         let hears = attachment
@@ -108,7 +124,11 @@ impl Server {
             )
         {
             self.counters.limited += 1;
-            return Err(ErrorInfo::new(42913, 429, "Too many messages on this channel"));
+            return Err(ErrorInfo::new(
+                codes::RATE_LIMIT_EXCEEDED_PER_CHANNEL,
+                429,
+                "Too many messages on this channel",
+            ));
         }
         let serial = self.state.next_message(self.now, channel);
         let mut serials = Vec::with_capacity(frame.messages.len());
@@ -167,6 +187,10 @@ fn publisher(identity: &Identity, named: Option<SmolStr>) -> Result<Option<SmolS
         (_, None) => Ok(None),
         (Identity::Client(own), Some(name)) if *own == name => Ok(Some(name)),
         (Identity::Any, Some(name)) if name != "*" => Ok(Some(name)),
-        _ => Err(ErrorInfo::new(40012, 400, "This connection cannot publish as another client id")),
+        _ => Err(ErrorInfo::new(
+            codes::INVALID_CLIENT_ID,
+            400,
+            "This connection cannot publish as another client id",
+        )),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::ConnectionSlot;
 use super::{Outbox, Output, Recipients, Server};
-use crate::wire::{Action, ErrorInfo, ProtocolMessage, Value};
+use crate::wire::{Action, ErrorInfo, ProtocolMessage, Value, codes};
 use crate::{SmolStr, TransportId};
 use alloc::boxed::Box;
 
@@ -40,7 +40,11 @@ impl Server {
         if connection.count_reply() > self.options.limits.replies_while_congested {
             self.counters.limited += 1;
             let message = "Too many requests while not reading the answers";
-            self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
+            self.disconnect(
+                slot,
+                ErrorInfo::new(codes::RATE_LIMIT_EXCEEDED_CONNECTION_FATAL, 429, message),
+                out,
+            );
             return;
         }
         self.send_to(transport, frame, out);

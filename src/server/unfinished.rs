@@ -7,7 +7,7 @@ use super::connections::{AttachmentSlot, Work};
 use super::state::{ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
-use crate::wire::{ErrorInfo, ProtocolMessage};
+use crate::wire::{ErrorInfo, ProtocolMessage, codes};
 
 /// What is unfinished.
 #[derive(Clone, Debug)]
@@ -37,7 +37,11 @@ impl Server {
         }
         self.counters.limited += 1;
         let message = "Too many frames while an earlier one is not finished";
-        self.disconnect(slot, ErrorInfo::new(42920, 429, message), out);
+        self.disconnect(
+            slot,
+            ErrorInfo::new(codes::RATE_LIMIT_EXCEEDED_CONNECTION_FATAL, 429, message),
+            out,
+        );
     }
 
     /// A frame cannot be finished in this call. It is carried out again.

@@ -1,8 +1,8 @@
 //! The frame that everything travels in (TR), and the messages that pass through.
 
 use super::{
-    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Map, PresenceMessage, Value,
-    text,
+    Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Items, Map, PresenceMessage,
+    Value, text,
 };
 use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, vec::Vec};
@@ -10,15 +10,6 @@ use smol_str::SmolStrBuilder;
 
 /// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
 pub type Params = Vec<(SmolStr, SmolStr)>;
-
-/// A list that holds one item without an allocation: most frames have one. It comes
-/// [from](From) a vector and is used as one.
-pub type Items<T> = smallvec::SmallVec<[T; 1]>;
-
-/// A list of one.
-pub(crate) fn one<T>(item: T) -> Items<T> {
-    Items::from_buf([item])
-}
 
 /// One frame in either direction (TR4). Fields that do not belong to its action are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +70,7 @@ impl ProtocolMessage {
             error: None,
             flags: None,
             msg_serial: None,
-            presence: Items::new_const(),
+            presence: Items::new(),
             messages: Vec::new(),
             annotations: None,
             state: None,

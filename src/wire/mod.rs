@@ -34,6 +34,7 @@ mod encoding;
 mod error_info;
 mod flags;
 mod format;
+mod items;
 #[cfg(feature = "json")]
 mod json;
 mod message;
@@ -63,7 +64,8 @@ pub use encoding::EncodingError;
 pub use error_info::ErrorInfo;
 pub use flags::{Flags, Modes};
 pub use format::Format;
-pub(crate) use message::{Inherited, inherited_id, one};
-pub use message::{Items, Message, Params, ProtocolMessage};
+pub use items::{Items, ItemsIntoIter};
+pub(crate) use message::{Inherited, inherited_id};
+pub use message::{Message, Params, ProtocolMessage};
 pub use presence::PresenceMessage;
 pub use value::{Map, Value};

@@ -4,7 +4,7 @@ use super::stream;
 use crate::Instant;
 use crate::server::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
 use crate::server::{HistoryOptions, Position};
-use crate::wire::{ErrorInfo, PresenceMessage};
+use crate::wire::{ErrorInfo, PresenceMessage, codes};
 use alloc::collections::VecDeque;
 
 /// What an entry costs beside its data, roughly.
@@ -161,11 +161,16 @@ impl History {
 
     /// The last stream position that an attach with this serial had before it.
     fn until_attach(&self, serial: &str) -> Result<u64, ErrorInfo> {
-        let serial = stream::parse(serial)
-            .ok_or_else(|| ErrorInfo::new(40003, 400, "The serial is not one of this server's"))?;
+        let serial = stream::parse(serial).ok_or_else(|| {
+            ErrorInfo::new(
+                codes::INVALID_PARAMETER_VALUE,
+                400,
+                "The serial is not one of this server's",
+            )
+        })?;
         if self.forgotten.is_some_and(|forgotten| forgotten.serial > serial) {
             return Err(ErrorInfo::new(
-                90008,
+                codes::ATTACH_POINT_NOT_FOUND,
                 400,
                 "What happened until that attach is no longer remembered",
             ));
@@ -179,6 +184,10 @@ pub(in crate::server) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
     if (1..=MAX_PAGE).contains(&limit) {
         Ok(limit)
     } else {
-        Err(ErrorInfo::new(40003, 400, "The limit must be between 1 and 1000"))
+        Err(ErrorInfo::new(
+            codes::INVALID_PARAMETER_VALUE,
+            400,
+            "The limit must be between 1 and 1000",
+        ))
     }
 }
