@@ -212,7 +212,7 @@ impl Network {
 
     fn tell(&mut self, input: Input) {
         // The frame rate is faster than any deadline.
-        let _ = self.core.handle(self.clock.now(), input, &mut self.out);
+        self.core.handle(self.clock.now(), input, &mut self.out);
         for output in self.out.drain() {
             match output {
                 Output::Open(output::Open { transport, params, .. }) => {

@@ -1,9 +1,9 @@
-//! Two clients and a server in one process, under a clock that we move ourselves: no network, no
-//! waiting. `cargo run --example quickstart` prints what the applications hear.
+//! Two clients and a server in one process, with a fake clock: no network, no waiting.
+//! `cargo run --example quickstart` prints the events that the applications receive.
 //!
-//! It is also the whole contract in one file. Each half has one door in, `handle(now, input, &mut
-//! out)`; what it wants comes out of `out`; what it returns says when to call again. A host moves
-//! frames between the two and keeps the time, as this one does with a queue and a number.
+//! It shows the whole contract in one file. Each half takes its inputs through `handle(now, input,
+//! &mut out)`, puts its outputs into `out`, and has a deadline, `next_wake`. A host moves frames
+//! between the two and keeps the time; this one does it with a queue and a number.
 
 use presence_proto::client::{self, Client, ClientOptions, Outcome};
 use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
@@ -12,7 +12,7 @@ use presence_proto::{Now, OpId, SubscriptionId, TransportId, Wake};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// What is to be handed to whom. A queue keeps frames in order, as a WebSocket does.
+/// An input on its way. The queue keeps frames in order, as a WebSocket does.
 enum Mail {
     ToServer(server::Input),
     ToClient(usize, client::Input),
@@ -21,7 +21,6 @@ enum Mail {
 struct Party {
     name: &'static str,
     core: Client,
-    wake: Option<Wake>,
     /// Whether it can reach the server.
     online: bool,
     /// The transport that is open, as the client calls it and as the server calls it.
@@ -31,7 +30,6 @@ struct Party {
 struct Host {
     millis: u64,
     server: Server,
-    server_wake: Option<Wake>,
     parties: Vec<Party>,
     transports: u64,
     mail: VecDeque<Mail>,
@@ -41,7 +39,6 @@ fn main() {
     let mut host = Host {
         millis: 0,
         server: Server::new(ServerOptions::default(), [7; 32]),
-        server_wake: None,
         parties: ["alice", "bob"].map(Party::new).into(),
         transports: 0,
         mail: VecDeque::new(),
@@ -49,24 +46,24 @@ fn main() {
     let (alice, bob) = (0, 1);
     let text = |text: &str| Some(Data::String(text.into()));
 
-    println!("-- alice enters the room; bob comes later, and a sync tells him who is there");
-    host.tell(alice, client::Input::Connect);
-    host.tell(alice, client::Input::enter(OpId(1), "room", text("hello")));
+    println!("-- alice enters the room; bob joins later and syncs");
+    host.input(alice, client::Input::Connect);
+    host.input(alice, client::Input::enter(OpId(1), "room", text("hello")));
     host.pass(1_000);
-    host.tell(bob, client::Input::Connect);
-    host.tell(bob, client::Input::subscribe(OpId(1), "room", SubscriptionId(1)));
+    host.input(bob, client::Input::Connect);
+    host.input(bob, client::Input::subscribe(OpId(1), "room", SubscriptionId(1)));
     host.pass(1_000);
-    host.tell(alice, client::Input::update(OpId(2), "room", text("busy")));
+    host.input(alice, client::Input::update(OpId(2), "room", text("busy")));
     host.pass(1_000);
 
-    println!("-- alice's network fails for 5 s: she resumes in time, and bob hears nothing of it");
+    println!("-- alice's network fails for 5 s: she resumes in time, and bob sees nothing of it");
     host.cut(alice);
     host.pass(5_000);
     host.mend(alice);
     host.pass(1_000);
-    host.tell(bob, client::Input::get(OpId(2), "room"));
+    host.input(bob, client::Input::get(OpId(2), "room"));
 
-    println!("-- it fails for good: 15 s later she leaves");
+    println!("-- her network fails for good: 15 s later she leaves");
     host.cut(alice);
     host.pass(20_000);
 }
@@ -75,25 +72,26 @@ impl Party {
     fn new(name: &'static str) -> Self {
         let mut options = ClientOptions::default();
         options.client_id = Some(name.into());
-        Self { name, core: Client::new(options, 1), wake: None, online: true, transport: None }
+        Self { name, core: Client::new(options, 1), online: true, transport: None }
     }
 }
 
 impl Host {
-    /// An application, or the network, tells a client something.
-    fn tell(&mut self, client: usize, input: client::Input) {
+    /// Passes an input of the application, or of the network, to a client.
+    fn input(&mut self, client: usize, input: client::Input) {
         self.mail.push_back(Mail::ToClient(client, input));
         self.deliver();
     }
 
-    /// Lets time pass, and calls each half when it asked to be called.
+    /// Moves the clock forward, and ticks each half at its deadlines.
     fn pass(&mut self, millis: u64) {
         let until = self.millis + millis;
-        let due = |wake: Option<Wake>| wake.and_then(Wake::at).map(|at| at.as_millis());
+        let due = |wake: Wake| wake.at().map(|at| at.as_millis());
         loop {
             let clients = self.parties.iter().enumerate();
-            let clients = clients.filter_map(|(number, p)| Some((due(p.wake)?, Some(number))));
-            let server = due(self.server_wake).map(|at| (at, None));
+            let clients =
+                clients.filter_map(|(number, p)| Some((due(p.core.next_wake())?, Some(number))));
+            let server = due(self.server.next_wake()).map(|at| (at, None));
             match clients.chain(server).min() {
                 Some((at, who)) if at <= until => {
                     self.millis = self.millis.max(at);
@@ -109,7 +107,7 @@ impl Host {
         self.millis = until;
     }
 
-    /// Hands out mail until there is no more: the loop that every host has in some form.
+    /// Delivers all mail: the loop that every host has in some form.
     fn deliver(&mut self) {
         while let Some(mail) = self.mail.pop_front() {
             let now = Now::from_millis(self.millis);
@@ -117,19 +115,19 @@ impl Host {
                 Mail::ToClient(number, input) => {
                     let mut out = client::Outbox::new();
                     let party = &mut self.parties[number];
-                    party.wake = Some(party.core.handle(now, input, &mut out));
-                    out.drain().for_each(|output| self.client_wants(number, output));
+                    party.core.handle(now, input, &mut out);
+                    out.drain().for_each(|output| self.client_output(number, output));
                 }
                 Mail::ToServer(input) => {
                     let mut out = server::Outbox::new();
-                    self.server_wake = Some(self.server.handle(now, input, &mut out));
-                    out.drain().for_each(|output| self.server_wants(output));
+                    self.server.handle(now, input, &mut out);
+                    out.drain().for_each(|output| self.server_output(output));
                 }
             }
         }
     }
 
-    fn client_wants(&mut self, number: usize, output: client::Output) {
+    fn client_output(&mut self, number: usize, output: client::Output) {
         let party = &mut self.parties[number];
         match output {
             client::Output::Open(client::output::Open { transport, params, .. }) => {
@@ -167,7 +165,7 @@ impl Host {
             }
             client::Output::Presence(client::output::Presence { message, .. }) => {
                 let what = match message.action {
-                    PresenceAction::Present => "is there",
+                    PresenceAction::Present => "is present",
                     PresenceAction::Enter => "enters",
                     PresenceAction::Update => "updates",
                     _ => "leaves",
@@ -185,14 +183,14 @@ impl Host {
                 ..
             }) => {
                 let names: Vec<_> = members.into_iter().filter_map(|m| m.client_id).collect();
-                self.print(number, &format!("who is there? {}", names.join(", ")));
+                self.print(number, &format!("members: {}", names.join(", ")));
             }
             _ => {}
         }
     }
 
-    fn server_wants(&mut self, output: server::Output) {
-        // The others are pings, closings, events for the host.
+    fn server_output(&mut self, output: server::Output) {
+        // The others are pings, closed transports and events for the host.
         if let server::Output::Send(server::output::Send { to, frame, .. }) = output {
             to.iter().for_each(|transport| self.send(transport, frame.to_message()));
         }
@@ -215,14 +213,14 @@ impl Host {
         party.online = false;
         if let Some((transport, theirs)) = party.transport.take() {
             self.mail.push_back(Mail::ToServer(server::Input::closed(theirs)));
-            self.tell(client, client::Input::closed(transport, None));
+            self.input(client, client::Input::closed(transport, None));
         }
     }
 
     /// The network is back, and the operating system says so.
     fn mend(&mut self, client: usize) {
         self.parties[client].online = true;
-        self.tell(client, client::Input::NetworkAvailable);
+        self.input(client, client::Input::NetworkAvailable);
     }
 
     fn print(&self, client: usize, what: &str) {

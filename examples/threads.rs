@@ -65,9 +65,9 @@ fn main() -> ExitCode {
     read_lines(sender.clone());
 
     let mut socket: Option<(TransportId, WebSocket<Half>)> = None;
-    let _ = core.handle(clock.now(), Input::Connect, &mut out);
+    core.handle(clock.now(), Input::Connect, &mut out);
     let watch = Input::subscribe(OpId(1), channel.as_str(), SubscriptionId(1));
-    let _ = core.handle(clock.now(), watch, &mut out);
+    core.handle(clock.now(), watch, &mut out);
     let mut input = Input::enter(OpId(2), channel.as_str(), None);
     loop {
         // What an earlier call returned does not count any more.

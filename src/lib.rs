@@ -1,36 +1,37 @@
-//! Channel presence without I/O: who is here, and what they say of themselves.
+//! Sans-IO channel presence: who is on a channel, and the data that each member attached.
 //!
-//! This crate speaks the presence protocol of the Ably realtime SDKs (protocol version 2 and up),
-//! both halves of it:
+//! This crate implements both halves of the presence protocol that the Ably realtime SDKs use
+//! (protocol version 2 and later):
 //!
-//! * [`client`]: connection, channels and presence as an application sees them. Any program that
-//!   can move frames gets a presence client: tokio, threads, a game loop, a browser, a test.
-//! * [`server`]: the presence authority. It holds the member sets, tells every subscriber of
-//!   changes, syncs newcomers, keeps members through short disconnections and removes them when
-//!   their grace ends. The existing SDKs can connect to a program that embeds it.
+//! * [`client`]: the connection, channels and presence, as an application sees them. Any program
+//!   that can move frames gets a presence client: on tokio, threads, a game loop, a browser, a test.
+//! * [`server`]: the presence authority. It holds the member sets, notifies subscribers of changes,
+//!   syncs new subscribers, keeps members through short disconnections and removes them when
+//!   their grace period ends. The existing SDKs can connect to a program that embeds it.
 //!
-//! There are no sockets in it, no threads, no async, no clock, no `unsafe` and no `std`. Time and
-//! frames go in; frames and events come out.
+//! The crate has no sockets, threads, async, clock, `unsafe` or `std`. The host passes in frames
+//! and the time, and gets back frames and events.
 //!
-//! # What presence promises
+//! # What presence guarantees
 //!
-//! A **member** is a client id on a connection. It *enters* a **channel** with some data, may
-//! *update* the data, and *leaves*. Everybody who is attached to the channel and may subscribe
+//! A **member** is a client id on a connection. It *enters* a **channel** with some data, *updates*
+//! the data, and *leaves*. Every subscriber of the channel
 //!
-//! * is told of each member once, and of each change of it, in order;
-//! * has the same set of members as the server, as soon as its **sync** is complete;
-//! * does not hear of short disconnections: a member stays for its **grace** (15 s unless the
-//!   connection asked otherwise), and a client that comes back in time goes on where it was;
-//! * is told that a member left when it said so, when it closed or detached, or when its grace
-//!   ended. No ghosts stay: a peer that falls silent is noticed within twice the idle interval.
+//! * receives each member once, and each change of it, in order;
+//! * has the same member set as the server once its **sync** is complete;
+//! * does not see short disconnections: a member stays for a **grace period** (15 s by default), and
+//!   a client that reconnects in time resumes;
+//! * receives a leave when the member leaves, detaches or closes its connection, or when its grace
+//!   period ends. There are no ghosts: a peer that falls silent is noticed within twice the idle
+//!   interval.
 //!
-//! What presence does *not* promise: that a member who is shown is there this very moment. Between
-//! a loss and the end of the grace it is shown, that is what the grace is for.
+//! Presence does *not* guarantee that a listed member is reachable at this moment. From the loss of
+//! its connection to the end of the grace period it is still listed.
 //!
 //! # A first program
 //!
-//! Both halves in one process, with a clock that is moved by hand. This is also how you test an
-//! application: no sockets, no waiting.
+//! Both halves in one process, with a fake clock. Applications are tested the same way: no sockets,
+//! no waiting.
 //!
 //! ```
 //! use presence_proto::client::{self, Client, ClientOptions};
@@ -39,47 +40,45 @@
 //! use presence_proto::{Now, OpId, SubscriptionId};
 //! use std::{mem::take, sync::Arc};
 //!
-//! /// Carries everything from one half to the other until both are quiet, and returns
-//! /// what the client's application hears of presence.
+//! /// Moves frames between the two halves until both are idle. Returns the presence events that
+//! /// the application receives.
 //! fn settle(
 //!     now: Now,
 //!     (client, from_client): (&mut Client, &mut client::Outbox),
 //!     (server, from_server): (&mut Server, &mut server::Outbox),
 //! ) -> Vec<PresenceAction> {
-//!     let mut heard = Vec::new();
+//!     let mut events = Vec::new();
 //!     while !(from_client.is_empty() && from_server.is_empty()) {
 //!         for output in take(from_client) {
 //!             let input = match output {
 //!                 client::Output::Open(client::output::Open { transport, params, .. }) => {
-//!                     // A real host verifies a key or a token here. This one believes anybody.
+//!                     // A real host verifies a key or a token here.
 //!                     let params = params.iter().map(|(name, value)| (&**name, &**value));
 //!                     let all = Arc::new(Capability::all());
 //!                     let request = ConnectRequest::from_params(Identity::Any, all, params);
-//!                     let opened = client::Input::opened(transport);
-//!                     let _wake = client.handle(now, opened, from_client);
-//!                     server::Input::opened(transport, request.expect("good parameters"))
+//!                     client.handle(now, client::Input::opened(transport), from_client);
+//!                     server::Input::opened(transport, request.expect("valid parameters"))
 //!                 }
 //!                 client::Output::Send(client::output::Send { transport, frame, .. }) => {
 //!                     server::Input::received(transport, *frame)
 //!                 }
 //!                 client::Output::Presence(client::output::Presence { message, .. }) => {
-//!                     heard.push(message.action);
+//!                     events.push(message.action);
 //!                     continue;
 //!                 }
 //!                 _ => continue,
 //!             };
-//!             let _wake = server.handle(now, input, from_server);
+//!             server.handle(now, input, from_server);
 //!         }
 //!         for output in take(from_server) {
 //!             let server::Output::Send(server::output::Send { to, frame, .. }) = output else { continue };
 //!             for transport in to.iter() {
-//!                 let frame = frame.to_message();
-//!                 let input = client::Input::received(transport, frame);
-//!                 let _wake = client.handle(now, input, from_client);
+//!                 let input = client::Input::received(transport, frame.to_message());
+//!                 client.handle(now, input, from_client);
 //!             }
 //!         }
 //!     }
-//!     heard
+//!     events
 //! }
 //!
 //! let mut options = ClientOptions::default();
@@ -88,107 +87,109 @@
 //! let mut server = Server::new(ServerOptions::default(), [7; 32]); // a real seed is random
 //! let mut from_server = server::Outbox::new();
 //!
-//! // What the application wants. It need not wait for the connection.
+//! // Operations need not wait for the connection.
 //! let now = Now::from_millis(1_000);
 //! for input in [
 //!     client::Input::Connect,
 //!     client::Input::subscribe(OpId(1), "lobby", SubscriptionId(1)),
 //!     client::Input::enter(OpId(2), "lobby", None),
 //! ] {
-//!     let _wake = ann.handle(now, input, &mut from_ann);
+//!     ann.handle(now, input, &mut from_ann);
 //! }
-//! let heard = settle(now, (&mut ann, &mut from_ann), (&mut server, &mut from_server));
-//! assert_eq!(heard, [PresenceAction::Enter]);
+//! let events = settle(now, (&mut ann, &mut from_ann), (&mut server, &mut from_server));
+//! assert_eq!(events, [PresenceAction::Enter]);
 //! assert_eq!(ann.channel("lobby").map(|lobby| lobby.members().count()), Some(1));
 //! assert_eq!(server.occupancy("lobby").presence_members, 1);
 //!
-//! // The network breaks, and nobody comes back: fifteen seconds later she has left.
+//! // The transport is lost and the client does not return: the member leaves after 15 s, which is
+//! // the server's next deadline.
 //! let transport = presence_proto::TransportId(1);
 //! let wake = server.handle(now, server::Input::closed(transport), &mut from_server);
 //! assert_eq!(wake.delay(now), Some(std::time::Duration::from_secs(15)));
 //! let later = Now::from_millis(16_000);
-//! let _wake = server.handle(later, server::Input::Tick, &mut from_server);
+//! server.handle(later, server::Input::Tick, &mut from_server);
 //! assert_eq!(server.occupancy("lobby").presence_members, 0);
 //! ```
 //!
 //! # The contract
 //!
-//! Both halves have one door in, one buffer out and one deadline:
+//! Each half has one method for all inputs, one buffer for outputs and one deadline:
 //!
 //! ```text
 //! let wake: Wake = core.handle(now, input, &mut out);
-//! for output in out.drain() { /* send, close, tell the application */ }
-//! // again when there is a next input, or with Input::Tick when wake.delay(now) has passed
+//! for output in out.drain() { /* send, close, notify the application */ }
+//! // call again on the next input, or with Input::Tick after wake.delay(now)
 //! ```
 //!
-//! Each rule is held by the test that stands beside it, in `tests/contract.rs`.
+//! The name after each rule is its test, in `tests/contract.rs`.
 //!
-//! 1. **Total.** Any sequence of inputs is legal. `handle` returns no `Result` and never panics.
-//!    What a peer did wrong becomes a protocol answer. What the host did wrong becomes
-//!    `Output::Misuse`, and nothing changes. (`any_sequence_of_inputs_is_legal`)
-//! 2. **Everything that changes state is an `Input` value**: frames, ticks, wishes of the
-//!    application, changes of transports. So whatever happened can be recorded and replayed.
-//!    Operations carry an [`OpId`] that the host chose; their outcome comes out as
-//!    `Output::Done`. (`a_recording_replays_to_the_same_outputs`)
-//! 3. **Timers first.** What is due at or before `now` fires before the input is applied. Early,
-//!    late and needless ticks are harmless. A clock that steps back stands still until it has
+//! 1. **Total.** Every sequence of inputs is legal. `handle` returns no `Result` and never panics.
+//!    An error of the peer becomes a protocol answer. An error of the host becomes
+//!    `Output::Misuse` and changes nothing. (`any_sequence_of_inputs_is_legal`)
+//! 2. **Every change of state is an `Input` value**: frames, ticks, operations of the application,
+//!    changes of transports. So every run can be recorded and replayed. The host chooses the
+//!    [`OpId`] of an operation; its result is `Output::Done`.
+//!    (`a_recording_replays_to_the_same_outputs`)
+//! 3. **Timers first.** Whatever is due at or before `now` fires before the input is applied. Early,
+//!    late and redundant ticks are harmless. A clock that steps back counts as stopped until it has
 //!    caught up. (`what_is_due_fires_before_the_input`)
-//! 4. **No drain rule.** Outputs are in total order and each stands for itself. Several calls may
-//!    share one outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
-//! 5. **Bounded work.** One call fires at most `budget` timers or sync pages of its own accord.
-//!    What is left shows as a wake-up that is due now.
+//! 4. **The outbox may be drained at any time.** Outputs are in total order and self-contained.
+//!    Several calls may share an outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
+//! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers, sync
+//!    pages, removed members. The rest is due at once, and [`Wake`] says so.
 //!    (`one_call_fires_no_more_than_its_budget`)
-//! 6. **Deterministic.** Same configuration, same seed, same inputs: same outputs, to the byte.
-//!    The order of a hash table never reaches an output. (`hasher_seeds_do_not_reach_outputs`)
-//! 7. **The next deadline is known at once.** [`Wake`] costs no search, however many connections
-//!    there are. (`the_next_deadline_is_never_missed_nor_searched`)
-//! 8. **Telling a thousand costs one operation.** A broadcast is one frame and one shared list of
-//!    recipients, and is encoded once for each format. (`a_broadcast_is_one_output_encoded_once`)
+//! 6. **Deterministic.** Equal options, seed and inputs give equal outputs, byte for byte. The
+//!    iteration order of a hash table never reaches an output. (`hasher_seeds_do_not_reach_outputs`)
+//! 7. **The next deadline is known in constant time**, whatever the number of connections. `handle`
+//!    returns it, `next_wake` returns it again. (`the_next_deadline_is_never_missed_nor_searched`)
+//! 8. **A broadcast is one output.** It has one frame and one shared list of recipients, and is
+//!    encoded at most once per format. (`a_broadcast_is_one_output_encoded_once`)
 //!
-//! # A driver, step by step
+//! # Writing a driver
 //!
-//! A driver is the loop around a half. These are its duties; `examples/client.rs` (tokio),
-//! `examples/threads.rs` (blocking sockets) and `examples/game_loop.rs` (polling) are complete
-//! ones for the client, `examples/server` for the server.
+//! A driver is the loop around a half. `examples/client.rs` (tokio), `examples/threads.rs` (blocking
+//! sockets) and `examples/game_loop.rs` (polling) are complete drivers of the client; the server
+//! program is one of the server.
 //!
 //! 1. **Read both clocks** into a [`Now`] before each call, see [Time](#time).
-//! 2. **Turn whatever happened into one input**: a frame that came (decode it with
-//!    [`ProtocolMessage::decode`](wire::ProtocolMessage::decode)), a transport that opened or
-//!    closed, a wish of the application, or nothing but time (`Tick`).
-//! 3. **Call `handle`**, then do all that stands in the outbox, in order:
-//!    `OpenTransport` (open a WebSocket with these query parameters and your credentials),
-//!    `Send` (encode and send), `CloseTransport`, and the events that your application wants.
-//! 4. **Wait** for the next thing to happen, but no longer than [`Wake::delay`] says. Only what the
-//!    last call returned counts.
-//! 5. **Bound your send queues.** On a server, say `Congested` when a transport's queue is long
-//!    and `Writable` when it is short again: the server then leaves it out and syncs it later.
+//! 2. **Make one [`Input`](client::Input) of each event**: a frame
+//!    ([`ProtocolMessage::decode`](wire::ProtocolMessage::decode)), an opened or closed transport, an
+//!    operation of the application, or `Tick` for the time alone.
+//! 3. **Call `handle`**, then carry out the outputs in order: `Open` (open a WebSocket with these
+//!    query parameters and your credentials), `Send` (encode and send), `Close`, and the events
+//!    for the application.
+//! 4. **Wait** for the next event, at most until the latest [`Wake`].
+//! 5. **Bound the send queues.** A server's driver passes in `Congested` when a transport's queue is
+//!    long and `Writable` when it is short again. In between the server skips the transport; later it
+//!    sends the missed events or a sync.
 //!
-//! On a server the host also lets peers in, transport by transport:
+//! A server's driver also accepts peers. For each transport
 //!
-//! 1. It verifies the key or the token that a peer brings, and makes a
-//!    [`ConnectRequest`](server::ConnectRequest) of what it found out and of the decoded query
-//!    string. One that cannot be taken is answered with the error, as the frame
-//!    [`ProtocolMessage::error`](wire::ProtocolMessage::error), and closed.
-//! 2. It reads the parameter `format`, which says how both sides write frames:
-//!    [`Format::from_name`](wire::Format::from_name), JSON if it is absent.
-//! 3. It gives the transport a number, says `Open`, and from then on hands in what comes.
-//! 4. It sends a frame to all of its recipients, encoded once for each format
-//!    ([`server::Frame::encode`]), and `Ping`s; each pong is an `Activity`.
-//! 5. It answers `Authenticate` when a client brings a new token.
+//! 1. it verifies the peer's key or token, and makes a [`ConnectRequest`](server::ConnectRequest)
+//!    of the verified identity and the decoded query string. It answers an invalid request with
+//!    the error in an ERROR frame ([`ProtocolMessage::error`](wire::ProtocolMessage::error)), and
+//!    closes the transport;
+//! 2. it reads the parameter `format`, which selects the encoding of both directions
+//!    ([`Format::from_name`](wire::Format::from_name); JSON if absent);
+//! 3. it numbers the transport, passes in `Opened`, then every frame as `Received`;
+//! 4. it sends each frame to all of its recipients, encoded once per format
+//!    ([`server::Frame::encode`]), sends a ping for each `Ping`, and passes in `Activity` for
+//!    each pong;
+//! 5. it verifies the token of each `Authenticate` and answers.
 //!
 //! # Time
 //!
-//! [`Now`] holds two clocks. Deadlines are computed on the monotonic one ([`Instant`]), so that a
-//! wall clock that is set forward does not end every grace at once. Stamps on the wire are of the
-//! wall clock ([`UnixMillis`]). Both are plain milliseconds. Where the monotonic one begins is your
-//! choice; [`Now::from_millis`] sets both for tests. There is no `now()` in this crate; a driver on
-//! `std` has one:
+//! [`Now`] holds two clocks. Deadlines use the monotonic clock ([`Instant`]), so that a step of the
+//! wall clock ends no grace period early. Timestamps on the wire use the wall clock
+//! ([`UnixMillis`]). Both count milliseconds. The monotonic clock may start anywhere;
+//! [`Now::from_millis`] sets both for tests. The crate reads no clock; with `std`, a driver does it
+//! like this:
 //!
 //! ```
 //! use presence_proto::{Instant, Now, UnixMillis};
 //! use std::time;
 //!
-//! /// Both clocks; the monotonic one counts from `start`.
+//! /// Both clocks; the monotonic clock counts from `start`.
 //! fn now(start: time::Instant) -> Now {
 //!     let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
 //!     let wall = time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
@@ -199,85 +200,83 @@
 //!
 //! # Errors
 //!
-//! Three families that never mix:
-//!
-//! * **The host's mistakes** ([`client::Misuse`], [`server::Misuse`]): a transport that nobody
-//!   opened, say. Nothing has changed. Log them: they are bugs.
-//! * **The peer's mistakes** become outputs: an ERROR or NACK frame, a closed transport. The host
+//! * **Errors of the host** are outputs ([`client::Misuse`], [`server::Misuse`]), for example an
+//!   unknown transport. Nothing has changed. They are bugs: log them.
+//! * **Errors of the peer** become outputs: an ERROR or NACK frame, a closed transport. The host
 //!   has nothing to decide.
-//! * **Operations that fail** end with an [`ErrorInfo`](wire::ErrorInfo): the protocol's own code,
-//!   a status code, a message, a cause.
+//! * **Failed operations** end with an [`ErrorInfo`](wire::ErrorInfo): code ([`wire::codes`]), status
+//!   code, message, cause.
+//! * **Bugs of this crate**: an invariant that does not hold is a panic with debug assertions, and a
+//!   count without ([`Client::internal_errors`](client::Client::internal_errors),
+//!   [`server::Counters`]).
 //!
-//! Bytes that are no frame give a [`DecodeError`](wire::DecodeError); tell the half by
-//! `TransportClosed` (client) or `Undecodable` (server).
+//! Bytes that are not a frame give a [`DecodeError`](wire::DecodeError). Pass it in as `Closed`
+//! (client) or `Undecodable` (server).
 //!
-//! # Tests of an application
+//! # Testing an application
 //!
-//! With the feature `sim`, a `sim::World` has real clients, a real server, a network that can be
-//! made to fail and a clock that jumps: "she is seen to leave 15 s after her connection broke" is
-//! a test of some lines that runs in a millisecond, and the body of a fuzz target is such a test with
-//! moves out of bytes. Its documentation has both.
+//! The feature `sim` has a simulated world: real clients, a real server, a network with faults and
+//! a fake clock. "Subscribers see her leave 15 s after the connection broke" is a test of a few lines
+//! that runs in a millisecond. The body of a fuzz target is such a test with moves decoded from bytes.
+//! The documentation of `sim` has an example of both.
 //!
 //! # Limits
 //!
-//! Every queue, set, size and rate is bounded: see [`client::Limits`] and [`server::Limits`] for
-//! the numbers, and for the codes that peers get. Bounds of memory are per channel, per connection
-//! and in total. The host bounds the size of a WebSocket message before it decodes it
+//! Every queue, set, size and rate has a bound: [`client::Limits`] and [`server::Limits`] list the
+//! numbers and the error codes. Memory is bounded per channel, per connection and in total.
+//! The host bounds the size of a WebSocket message before it decodes it
 //! ([`server::Limits::frame_size`]).
 //!
 //! # Security
 //!
-//! A connection can speak for nobody but itself: its client id is what the host verified, its
-//! connection id is the server's. Connection keys carry an HMAC and cannot be guessed or forged.
-//! Keys and tokens do not show in the `Debug` output of frames and of the server half. Give
-//! [`server::Server::new`] 32 unpredictable bytes of the operating system (crate `getrandom`), and
-//! each [`client::Client`] a seed of its own. `SECURITY.md` has the threat model.
+//! A connection acts only for itself: the host verified its client id, the server chose its
+//! connection id. Connection keys carry an HMAC and cannot be guessed or forged. The `Debug` output
+//! of frames and of the server half does not show keys and tokens. Seed [`server::Server::new`]
+//! with 32 unpredictable bytes from the operating system (crate `getrandom`), and each
+//! [`client::Client`] with a seed of its own. `SECURITY.md` has the threat model.
 //!
 //! # Features
 //!
-//! | feature | default | what |
+//! | feature | default | contents |
 //! |---|---|---|
 //! | `client` | yes | the client half |
 //! | `server` | yes | the server half, with the cryptography of its connection keys |
 //! | `json` | yes | the JSON codec |
 //! | `msgpack` | yes | the MessagePack codec |
-//! | `sim` | no | `sim`: a fake clock, a simulated network, a reference model, trace replay; needs both halves and both codecs |
+//! | `sim` | no | fake clock, simulated network, reference model, trace replay; enables all of the above |
 //!
-//! A program that is one half takes that half alone and the codec that it uses: a client in a
-//! browser has `default-features = false, features = ["client", "json"]`, and compiles no
-//! cryptography.
+//! A program with one half enables only that half and the codec it needs. A browser client has
+//! `default-features = false, features = ["client", "json"]` and compiles no cryptography.
 //!
-//! Without default features the crate has [`wire`] and [`members`], needs `alloc` and nothing else,
-//! and frames can be written but not read. There is no feature `std`: with it nothing would be
-//! different.
+//! Without default features the crate has [`wire`] and [`members`] and needs only `alloc`; frames
+//! can be encoded but not decoded. There is no feature `std`: it would change nothing.
 //!
-//! # What is left to the host
+//! # What the host provides
 //!
-//! Sockets, TLS and HTTP; hosts and fallback hosts (RTN17, REC); verifying keys and tokens, and
-//! issuing them (RSA8); the REST endpoints, whose answers [`server::Server::presence`] and
-//! [`server::Server::history`] compute; encryption of payloads (RSL5), which pass through as they
-//! are; messages, annotations and shared objects, which pass through too; storing history for
-//! longer than memory should, out of [`server::Output::Event`].
+//! Sockets, TLS and HTTP; hosts and fallback hosts (RTN17, REC); issuing and verifying keys and tokens
+//! (RSA8); REST endpoints, whose results [`server::Server::presence`] and
+//! [`server::Server::history`] compute; durable history, from [`server::Output::Event`]. Encrypted
+//! payloads (RSL5), messages, annotations and shared objects pass through unchanged.
 //!
-//! # Where it departs from the specification, and where it rules
+//! # Departures from the specification
 //!
-//! The specification's newest wording counts. Where it is open, or would hurt, there is a ruling:
-//! the client's are in [`client`], those of the server are
+//! The newest wording of the specification applies. Where it is ambiguous or harmful, this crate
+//! decides. [`client`] lists the decisions of the client. Those of the server:
 //!
 //! * **A repeated message serial is acknowledged again** and applied once (RTN19a).
-//! * **A re-entry is a new entry once the member is gone**, under the id that it brings along (RTP17g),
-//!   so that a client that comes back after its grace is seen again. If that was not the last that was
-//!   told of the member (the client never heard of its last update, and enters as it was before), it is
-//!   told under the id of its own frame: whoever saw the update and missed the leave would never
-//!   believe an older id (RTP2b2). While the member is there, the id decides: it is acknowledged and
-//!   nobody hears of it.
-//! * **A leave that the server makes up** has an id that does not begin with the connection id, and
-//!   is never stamped earlier than the member, so that no client keeps a ghost (RTP2b1).
-//! * **HAS_PRESENCE means that a SYNC follows**, RESUMED or not, even if it is empty (RTP1).
-//! * **A connection that does not subscribe to presence is told of its own members after ATTACHED**,
-//!   by PRESENCE: it has just taken ATTACHED for an empty set (RTP17a, RTP19a).
-//! * **An ATTACH without a channel serial**, and without the flag ATTACH_RESUME of older clients, by
-//!   a connection that came back, is of a client that detached meanwhile: its members leave (RTL5l).
+//! * **A re-entry of a removed member is a new entry**, under the id in the frame (RTP17g), so that a
+//!   client that returns after its grace period is seen again. If that id is not the last that
+//!   subscribers received of the member (the client lost the acknowledgement of its last update), the
+//!   entry gets the id of its own frame: a subscriber that received the update but not the leave
+//!   would discard an older id (RTP2b2). While the member exists, the re-entry is acknowledged and
+//!   subscribers receive nothing.
+//! * **A synthesized leave** has an id that does not begin with the connection id, and is never
+//!   stamped earlier than the member, so that no client keeps a ghost (RTP2b1).
+//! * **HAS_PRESENCE announces a SYNC**, with or without RESUMED, even an empty one (RTP1).
+//! * **A connection that does not subscribe to presence receives its own members after ATTACHED**,
+//!   as PRESENCE: the ATTACHED without HAS_PRESENCE cleared its set (RTP17a, RTP19a).
+//! * **An ATTACH without a channel serial**, and without the ATTACH_RESUME flag of older clients, on
+//!   a resumed connection means that the client detached in between: its members leave (RTL5l).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

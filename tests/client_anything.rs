@@ -373,7 +373,7 @@ impl Checked {
                     Instant::from_millis(back(self.now.mono.as_millis())),
                     UnixMillis::from_millis(wall),
                 );
-                let _ = self.client.handle(earlier, Input::Tick, &mut self.out);
+                self.client.handle(earlier, Input::Tick, &mut self.out);
                 self.look();
             }
         }
@@ -414,14 +414,14 @@ impl Checked {
             // Unless a timer comes first and gives it up: of those that are due, one call fires as many
             // as its budget allows.
             while self.client.next_wake().delay(self.now) == Some(Duration::ZERO) {
-                let _ = self.client.handle(self.now, Input::Tick, &mut self.out);
+                self.client.handle(self.now, Input::Tick, &mut self.out);
                 self.look();
             }
             if self.transport == Some(*transport) {
                 self.transport = None;
             }
         }
-        let _ = self.client.handle(self.now, input, &mut self.out);
+        self.client.handle(self.now, input, &mut self.out);
         self.look();
     }
 

@@ -70,7 +70,7 @@ fn rtl2_what_a_channel_event_tells() {
         "error": {"code": 91000, "statusCode": 400, "message": "careful"},
     }));
     let transport = rig.transport;
-    let _ = rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
+    rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
     let changes: Vec<ChannelStateChange> = out
         .into_iter()
         .filter_map(|output| match output {

@@ -30,7 +30,7 @@ fn with_token() -> ClientOptions {
 fn params(options: ClientOptions) -> Vec<(String, String)> {
     let mut client = Client::new(options, 1);
     let mut out = Outbox::new();
-    let _ = client.handle(Now::from_millis(0), Input::Connect, &mut out);
+    client.handle(Now::from_millis(0), Input::Connect, &mut out);
     out.into_iter()
         .find_map(|output| match output {
             Output::Open(output::Open { params, .. }) => Some(params),
@@ -125,7 +125,7 @@ fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
     let mut out = Outbox::new();
     let frame = rig::decode(&json!({"action": 6, "error": error}));
     let transport = rig.transport;
-    let _ = rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
+    rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
     let reasons: Vec<_> = out
         .into_iter()
         .filter_map(|output| match output {

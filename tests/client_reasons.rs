@@ -135,7 +135,7 @@ fn events(rig: &mut Rig, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<
         rig.time = rig.next().unwrap_or(rig.time);
     }
     for input in inputs {
-        let _ = rig.client.handle(Now::from_millis(rig.time), input, &mut out);
+        rig.client.handle(Now::from_millis(rig.time), input, &mut out);
     }
     let mut events = Vec::new();
     for output in out.drain() {

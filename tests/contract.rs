@@ -214,7 +214,7 @@ fn the_next_deadline_is_never_missed_nor_searched() {
     let wake = client.handle(Now::from_millis(9_999), client::Input::Tick, &mut out);
     assert!(out.is_empty(), "{:?}", out.as_slice());
     assert_eq!(wake.at().map(|at| at.as_millis()), Some(10_000));
-    let _ = client.handle(Now::from_millis(10_000), client::Input::Tick, &mut out);
+    client.handle(Now::from_millis(10_000), client::Input::Tick, &mut out);
     assert!(!out.is_empty());
 }
 
@@ -255,16 +255,16 @@ fn an_operation_ends_exactly_once() {
     let mut client = Client::new(ClientOptions::default(), 1);
     let mut out = client::Outbox::new();
     for op in 1..=20 {
-        let _ = client.handle(
+        client.handle(
             Now::from_millis(op),
             client::Input::enter(OpId(op), format!("room{op}"), None),
             &mut out,
         );
     }
-    let _ = client.handle(Now::from_millis(30), client::Input::Connect, &mut out);
-    let _ = client.handle(Now::from_millis(40), client::Input::Close, &mut out);
+    client.handle(Now::from_millis(30), client::Input::Connect, &mut out);
+    client.handle(Now::from_millis(40), client::Input::Close, &mut out);
     for at in [50_000, 100_000, 200_000, 400_000] {
-        let _ = client.handle(Now::from_millis(at), client::Input::Tick, &mut out);
+        client.handle(Now::from_millis(at), client::Input::Tick, &mut out);
     }
     let mut ended: Vec<u64> = out
         .drain()

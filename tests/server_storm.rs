@@ -138,7 +138,7 @@ fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
     }
     let timers = host.server.timers();
     let mut out = Outbox::new();
-    let _ = host.server.handle(Now::from_millis(START + 14_999), Input::Tick, &mut out);
+    host.server.handle(Now::from_millis(START + 14_999), Input::Tick, &mut out);
     assert_eq!(leaves(out.as_slice()), 0);
     assert_eq!(host.server.timers(), timers);
     assert_eq!(host.server.counters().members, COUNT + 1);

@@ -82,10 +82,13 @@ impl Presence {
         };
         for (index, message) in presence.iter_mut().enumerate() {
             from.index = index;
-            if let Some(subscriptions) = self.take_in(cx, name, message, from) {
+            if self.take_in(cx, name, message, from)
+                && let Some(subscriptions) = self.subscriptions.to(message.action)
+            {
                 from.complete(message);
+                let (channel, subscriptions) = (name.clone(), subscriptions.clone());
                 cx.out.push_with(|| {
-                    let (channel, message) = (name.clone(), message.take());
+                    let message = message.take();
                     Output::Presence(output::Presence { channel, message, subscriptions })
                 });
             }
@@ -114,20 +117,20 @@ impl Presence {
         cursor.is_empty()
     }
 
-    /// Applies a message, and returns the subscribers to notify of it.
+    /// Applies a message. Returns whether it is to be delivered to subscribers.
     fn take_in(
         &mut self,
         cx: &mut Cx<'_>,
         name: &SmolStr,
         message: &mut PresenceMessage,
         from: Inherited<'_>,
-    ) -> Option<Subscribers> {
+    ) -> bool {
         // RSL6b: what cannot be decoded is passed on with the encodings that are left.
         let undecoded = message.encoding.is_some() && message.decode_data().is_err();
         let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
         let Some(incoming) = Incoming::new(message, from).filter(|_| known) else {
             cx.warn(Warning::PresenceIgnored { channel: name.clone() });
-            return None;
+            return false;
         };
         if undecoded {
             let encoding = message.encoding.clone().unwrap_or_default();
@@ -147,10 +150,9 @@ impl Presence {
         if self.members.stored() >= cx.options.limits.members && !self.members.knows(&incoming) {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "members" });
-            return None;
+            return false;
         }
-        let changed = self.members.take_in(&incoming);
-        self.subscriptions.to(message.action).filter(|_| changed).cloned()
+        self.members.take_in(&incoming)
     }
 
     // ---- What the channel goes through

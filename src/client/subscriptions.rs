@@ -6,11 +6,11 @@ use alloc::{sync::Arc, vec::Vec};
 
 /// The subscriptions that one event is for: at least one, none twice. A clone shares the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscribers(Arc<[SubscriptionId]>);
+pub struct Subscribers(Arc<Vec<SubscriptionId>>);
 
 impl Subscribers {
     pub(super) fn one(subscription: SubscriptionId) -> Self {
-        Self(Arc::new([subscription]))
+        Self(Arc::new(alloc::vec![subscription]))
     }
 
     /// The subscriptions, oldest first.
@@ -101,7 +101,7 @@ impl Subscriptions {
             let wants = |actions: Actions| actions.0 & (1 << action) != 0;
             let list = self.list.iter().filter(|&&(_, actions)| wants(actions));
             let ids: Vec<SubscriptionId> = list.map(|&(id, _)| id).collect();
-            *wanted = (!ids.is_empty()).then(|| Subscribers(ids.into()));
+            *wanted = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
         }
     }
 }

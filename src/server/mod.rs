@@ -379,6 +379,7 @@ impl Server {
     }
 
     /// When to call again: what the last [`handle`](Self::handle) returned.
+    #[inline]
     pub fn next_wake(&self) -> Wake {
         if self.delivery.is_syncing() || !self.unfinished.is_empty() {
             return Wake::at_opt(Some(self.now.mono));

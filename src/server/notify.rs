@@ -3,7 +3,7 @@
 
 use super::connections::AttachmentSlot;
 use super::state::{self, Change, ChannelSlot, ConnectionSlot, Kind};
-use super::{Outbox, Output, Recipients, Server, ServerEvent};
+use super::{Outbox, Output, Recipients, Server, ServerEvent, output};
 use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessage, inherited_id};
 use alloc::vec::Vec;
 
@@ -37,13 +37,19 @@ impl Server {
         let channel = state.name();
         let position = change.position;
         out.push_with(|| {
-            let (channel, message) = (channel.clone(), message.clone());
             Output::Event(match change.kind {
-                Kind::Entered => ServerEvent::member_entered(channel, position, message),
-                Kind::Updated => ServerEvent::member_updated(channel, position, message),
-                Kind::Left { cause, .. } => {
-                    ServerEvent::member_left(channel, position, message, cause)
+                Kind::Entered => {
+                    ServerEvent::member_entered(channel.clone(), position, message.clone())
                 }
+                Kind::Updated => {
+                    ServerEvent::member_updated(channel.clone(), position, message.clone())
+                }
+                Kind::Left { cause, .. } => ServerEvent::MemberLeft(output::MemberLeft {
+                    cause,
+                    position,
+                    channel: channel.clone(),
+                    message: message.clone(),
+                }),
             })
         });
         if change.edge {

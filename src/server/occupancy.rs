@@ -23,6 +23,7 @@ impl Server {
         }
     }
 
+    #[inline(never)]
     fn watched_occupancy_changed(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let occupancy = self.occupancy_of(channel);
         let interval = self.options.occupancy_interval;

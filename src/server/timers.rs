@@ -34,6 +34,7 @@ impl Timers {
     }
 
     /// When the next timer fires at the earliest.
+    #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         sooner(self.connections.next(), self.channels.next())
     }

@@ -154,15 +154,15 @@ impl<C, O> Player<C, O> {
             // What the budget left is due before the next call, and was done before it; half way
             // there is nothing due.
             for at in self.last.map(|last| [last, half_way(last, now)]).into_iter().flatten() {
-                let _ = handle(&mut self.core, at, tick.clone(), &mut self.out);
+                handle(&mut self.core, at, tick.clone(), &mut self.out);
             }
-            let _ = handle(&mut self.core, now, tick.clone(), &mut self.out);
+            handle(&mut self.core, now, tick.clone(), &mut self.out);
         }
-        let _ = handle(&mut self.core, now, input, &mut self.out);
+        handle(&mut self.core, now, input, &mut self.out);
         if let Twist::BackwardTicks(by) = self.twist {
             let mono = now.mono.as_millis().saturating_sub(by);
             let earlier = Now::new(Instant::from_millis(mono), now.wall);
-            let _ = handle(&mut self.core, earlier, tick, &mut self.out);
+            handle(&mut self.core, earlier, tick, &mut self.out);
         }
         self.last = Some(now);
         self.calls += 1;

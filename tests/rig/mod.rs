@@ -138,7 +138,7 @@ impl Rig {
 
     fn handle(&mut self, input: Input) -> Vec<String> {
         let mut out = Outbox::new();
-        let _ = self.client.handle(Now::from_millis(self.time), input, &mut out);
+        self.client.handle(Now::from_millis(self.time), input, &mut out);
         let mut lines = Vec::new();
         for output in out {
             if let Output::Open(output::Open { transport, .. }) = &output {

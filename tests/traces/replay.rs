@@ -97,10 +97,10 @@ impl Replay {
         let now = now(0);
         let channel = SmolStr::from(name);
         let input = Input::set_options(op, channel, channel_options);
-        let _ = self.client.handle(now, input, &mut self.out);
+        self.client.handle(now, input, &mut self.out);
         let op = OpId(OWN_OPS + 2 * number + 1);
         let input = Input::subscribe(op, name, SubscriptionId(number));
-        let _ = self.client.handle(now, input, &mut self.out);
+        self.client.handle(now, input, &mut self.out);
         self.out.drain();
     }
 
@@ -118,7 +118,7 @@ impl Replay {
 
     fn handle(&mut self, step: usize, time: u64, input: Input) {
         let ticking = matches!(input, Input::Tick);
-        let _ = self.client.handle(now(time), input, &mut self.out);
+        self.client.handle(now(time), input, &mut self.out);
         let outputs: Vec<Output> = self.out.drain().collect();
         // Nothing but an idle timeout takes a connection down by itself.
         self.idle |= ticking && outputs.iter().any(is_loss);

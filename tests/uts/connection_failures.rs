@@ -64,9 +64,9 @@ fn rtb1b_delays_are_scattered_between_80_and_100_percent() {
             let mut client = Client::new(ClientOptions::default(), seed);
             let mut out = Outbox::new();
             let now = Now::from_millis(0);
-            let _ = client.handle(now, Input::Connect, &mut out);
+            client.handle(now, Input::Connect, &mut out);
             let failed = Input::open_failed(TransportId(1), None);
-            let _ = client.handle(now, failed, &mut out);
+            client.handle(now, failed, &mut out);
             out.drain()
                 .find_map(|output| match output {
                     Output::Connection(change) => change.retry_in,

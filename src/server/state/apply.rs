@@ -191,7 +191,8 @@ impl Step<'_> {
         item.timestamp = Some(if enters { stamp.max(connection.left_at) } else { stamp });
         let kind = match place {
             Ok(member) if item.action == PresenceAction::Leave => {
-                let (last, next) = channel.take_out(member, &mut self.first)?;
+                let next = channel.next_of_owner(member);
+                let last = channel.take_out(member, &mut self.first)?;
                 carry_over(item, last);
                 Kind::Left { cause: LeaveCause::Left, member, next }
             }

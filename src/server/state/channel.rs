@@ -187,21 +187,27 @@ impl Channel {
         Some(slot)
     }
 
-    /// Takes a member out. Tells what it said of itself, as a LEAVE, and which member of the same
-    /// connection followed it.
+    /// The member of the same connection that follows this one.
+    #[inline]
+    pub(super) fn next_of_owner(&self, member: Slot) -> Option<Slot> {
+        self.owners.get(member)?.links.next()
+    }
+
+    /// Removes a member and returns its data as a LEAVE. `first` is the first member of its
+    /// connection on the channel.
+    #[inline]
     pub(super) fn take_out(
         &mut self,
         member: Slot,
         first: &mut Option<Slot>,
-    ) -> Option<(PresenceMessage, Option<Slot>)> {
+    ) -> Option<PresenceMessage> {
         let message = self.members.take_out(member)?;
         self.count_bytes(member, 0);
-        let next = self.owners.get(member).and_then(|owner| owner.links.next());
         ring::remove(&mut self.owners, first, member);
         if self.members.is_empty() {
             self.owners = Owners::default();
         }
-        Some((message, next))
+        Some(message)
     }
 
     /// Sets what a member counts for.

@@ -113,7 +113,8 @@ impl State {
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
         let first = owner.first_member(removal.channel);
         let mut now_first = first;
-        let (mut message, next) = entry.take_out(member, &mut now_first)?;
+        let next = entry.next_of_owner(member);
+        let mut message = entry.take_out(member, &mut now_first)?;
         if now_first != first {
             owner.set_first_member(removal.channel, now_first);
         }
