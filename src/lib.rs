@@ -4,7 +4,8 @@
 //! (protocol version 2 and later):
 //!
 //! * [`client`]: the connection, channels and presence, as an application sees them. Any program
-//!   that can move frames gets a presence client: on tokio, threads, a game loop, a browser, a test.
+//!   that can move frames gets a presence client: on tokio, threads, a game loop, a browser, a
+//!   test.
 //! * [`server`]: the presence authority. It holds the member sets, notifies subscribers of changes,
 //!   syncs new subscribers, keeps members through short disconnections and removes them when
 //!   their grace period ends. The existing SDKs can connect to a program that embeds it.
@@ -19,8 +20,8 @@
 //!
 //! * receives each member once, and each change of it, in order;
 //! * has the same member set as the server once its **sync** is complete;
-//! * does not see short disconnections: a member stays for a **grace period** (15 s by default), and
-//!   a client that reconnects in time resumes;
+//! * does not see short disconnections: a member stays for a **grace period** (15 s by default),
+//!   and a client that reconnects in time resumes;
 //! * receives a leave when the member leaves, detaches or closes its connection, or when its grace
 //!   period ends. There are no ghosts: a peer that falls silent is noticed within twice the idle
 //!   interval.
@@ -130,16 +131,17 @@
 //!    changes of transports. So every run can be recorded and replayed. The host chooses the
 //!    [`OpId`] of an operation; its result is `Output::Done`.
 //!    (`a_recording_replays_to_the_same_outputs`)
-//! 3. **Timers first.** Whatever is due at or before `now` fires before the input is applied. Early,
-//!    late and redundant ticks are harmless. A clock that steps back counts as stopped until it has
-//!    caught up. (`what_is_due_fires_before_the_input`)
+//! 3. **Timers first.** Whatever is due at or before `now` fires before the input is applied.
+//!    Early, late and redundant ticks are harmless. A clock that steps back counts as stopped until
+//!    it has caught up. (`what_is_due_fires_before_the_input`)
 //! 4. **The outbox may be drained at any time.** Outputs are in total order and self-contained.
 //!    Several calls may share an outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
-//! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers, sync
-//!    pages, removed members. The rest is due at once, and [`Wake`] says so.
+//! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers,
+//!    sync pages, removed members. The rest is due at once, and [`Wake`] says so.
 //!    (`one_call_fires_no_more_than_its_budget`)
 //! 6. **Deterministic.** Equal options, seed and inputs give equal outputs, byte for byte. The
-//!    iteration order of a hash table never reaches an output. (`hasher_seeds_do_not_reach_outputs`)
+//!    iteration order of a hash table never reaches an output.
+//!    (`hasher_seeds_do_not_reach_outputs`)
 //! 7. **The next deadline is known in constant time**, whatever the number of connections. `handle`
 //!    returns it, `next_wake` returns it again. (`the_next_deadline_is_never_missed_nor_searched`)
 //! 8. **A broadcast is one output.** It has one frame and one shared list of recipients, and is
@@ -147,21 +149,21 @@
 //!
 //! # Writing a driver
 //!
-//! A driver is the loop around a half. `examples/client.rs` (tokio), `examples/threads.rs` (blocking
-//! sockets) and `examples/game_loop.rs` (polling) are complete drivers of the client; the server
-//! program is one of the server.
+//! A driver is the loop around a half. `examples/client.rs` (tokio), `examples/threads.rs`
+//! (blocking sockets) and `examples/game_loop.rs` (polling) are complete drivers of the client; the
+//! server program is one of the server.
 //!
 //! 1. **Read both clocks** into a [`Now`] before each call, see [Time](#time).
 //! 2. **Make one [`Input`](client::Input) of each event**: a frame
-//!    ([`ProtocolMessage::decode`](wire::ProtocolMessage::decode)), an opened or closed transport, an
-//!    operation of the application, or `Tick` for the time alone.
+//!    ([`ProtocolMessage::decode`](wire::ProtocolMessage::decode)), an opened or closed transport,
+//!    an operation of the application, or `Tick` for the time alone.
 //! 3. **Call `handle`**, then carry out the outputs in order: `Open` (open a WebSocket with these
 //!    query parameters and your credentials), `Send` (encode and send), `Close`, and the events
 //!    for the application.
 //! 4. **Wait** for the next event, at most until the latest [`Wake`].
-//! 5. **Bound the send queues.** A server's driver passes in `Congested` when a transport's queue is
-//!    long and `Writable` when it is short again. In between the server skips the transport; later it
-//!    sends the missed events or a sync.
+//! 5. **Bound the send queues.** A server's driver passes in `Congested` when a transport's queue
+//!    is long and `Writable` when it is short again. In between the server skips the transport;
+//!    later it sends the missed events or a sync.
 //!
 //! A server's driver also accepts peers. For each transport
 //!
@@ -204,10 +206,10 @@
 //!   unknown transport. Nothing has changed. They are bugs: log them.
 //! * **Errors of the peer** become outputs: an ERROR or NACK frame, a closed transport. The host
 //!   has nothing to decide.
-//! * **Failed operations** end with an [`ErrorInfo`](wire::ErrorInfo): code ([`wire::codes`]), status
-//!   code, message, cause.
-//! * **Bugs of this crate**: an invariant that does not hold is a panic with debug assertions, and a
-//!   count without ([`Client::internal_errors`](client::Client::internal_errors),
+//! * **Failed operations** end with an [`ErrorInfo`](wire::ErrorInfo): code ([`wire::codes`]),
+//!   status code, message, cause.
+//! * **Bugs of this crate**: an invariant that does not hold is a panic with debug assertions, and
+//!   a count without ([`Client::internal_errors`](client::Client::internal_errors),
 //!   [`server::Counters`]).
 //!
 //! Bytes that are not a frame give a [`DecodeError`](wire::DecodeError). Pass it in as `Closed`
@@ -216,9 +218,9 @@
 //! # Testing an application
 //!
 //! The feature `sim` has a simulated world: real clients, a real server, a network with faults and
-//! a fake clock. "Subscribers see her leave 15 s after the connection broke" is a test of a few lines
-//! that runs in a millisecond. The body of a fuzz target is such a test with moves decoded from bytes.
-//! The documentation of `sim` has an example of both.
+//! a fake clock. "Subscribers see her leave 15 s after the connection broke" is a test of a few
+//! lines that runs in a millisecond. The body of a fuzz target is such a test with moves decoded
+//! from bytes. The documentation of `sim` has an example of both.
 //!
 //! # Limits
 //!
@@ -253,8 +255,8 @@
 //!
 //! # What the host provides
 //!
-//! Sockets, TLS and HTTP; hosts and fallback hosts (RTN17, REC); issuing and verifying keys and tokens
-//! (RSA8); REST endpoints, whose results [`server::Server::presence`] and
+//! Sockets, TLS and HTTP; hosts and fallback hosts (RTN17, REC); issuing and verifying keys and
+//! tokens (RSA8); REST endpoints, whose results [`server::Server::presence`] and
 //! [`server::Server::history`] compute; durable history, from [`server::Output::Event`]. Encrypted
 //! payloads (RSL5), messages, annotations and shared objects pass through unchanged.
 //!
@@ -264,19 +266,19 @@
 //! decides. [`client`] lists the decisions of the client. Those of the server:
 //!
 //! * **A repeated message serial is acknowledged again** and applied once (RTN19a).
-//! * **A re-entry of a removed member is a new entry**, under the id in the frame (RTP17g), so that a
-//!   client that returns after its grace period is seen again. If that id is not the last that
-//!   subscribers received of the member (the client lost the acknowledgement of its last update), the
-//!   entry gets the id of its own frame: a subscriber that received the update but not the leave
-//!   would discard an older id (RTP2b2). While the member exists, the re-entry is acknowledged and
-//!   subscribers receive nothing.
+//! * **A re-entry of a removed member is a new entry**, under the id in the frame (RTP17g), so that
+//!   a client that returns after its grace period is seen again. If that id is not the last that
+//!   subscribers received of the member (the client lost the acknowledgement of its last update),
+//!   the entry gets the id of its own frame: a subscriber that received the update but not the
+//!   leave would discard an older id (RTP2b2). While the member exists, the re-entry is
+//!   acknowledged and subscribers receive nothing.
 //! * **A synthesized leave** has an id that does not begin with the connection id, and is never
 //!   stamped earlier than the member, so that no client keeps a ghost (RTP2b1).
 //! * **HAS_PRESENCE announces a SYNC**, with or without RESUMED, even an empty one (RTP1).
 //! * **A connection that does not subscribe to presence receives its own members after ATTACHED**,
 //!   as PRESENCE: the ATTACHED without HAS_PRESENCE cleared its set (RTP17a, RTP19a).
-//! * **An ATTACH without a channel serial**, and without the ATTACH_RESUME flag of older clients, on
-//!   a resumed connection means that the client detached in between: its members leave (RTL5l).
+//! * **An ATTACH without a channel serial**, and without the ATTACH_RESUME flag of older clients,
+//!   on a resumed connection means that the client detached in between: its members leave (RTL5l).
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

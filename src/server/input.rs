@@ -1,4 +1,4 @@
-//! Everything that can happen to a server.
+//! The inputs of a server.
 
 use super::{Capability, Identity};
 use crate::variants::variants;
@@ -8,136 +8,137 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 variants! {
-    /// What happens to a server: the only thing that changes its state.
+    /// An event. Nothing else changes the state of a server.
     ///
-    /// Every variant is legal in every state. A transport that the server does not know (never opened,
-    /// or closed already) is the host's mistake: `Output::Misuse`, and nothing changes. Frames that
-    /// were under way when [`Output::Close`](super::Output::Close) came out are passed over silently.
+    /// Every input is legal in every state. An unknown transport (never opened, or already closed)
+    /// gives `Output::Misuse` and changes nothing. Frames in flight after
+    /// [`Output::Close`](super::Output::Close) are ignored.
     #[allow(
         clippy::large_enum_variant,
         reason = "nearly every input is a frame: a box would cost it an allocation"
     )]
     pub enum Input {
-        /// Nothing but time.
+        /// Time has passed.
         Tick,
-        /// A transport has opened, and its peer is authenticated. The answer is CONNECTED, or ERROR or
-        /// DISCONNECTED and `Output::Close`.
+        /// A transport has opened and its peer is authenticated. The server answers with CONNECTED,
+        /// or with ERROR or DISCONNECTED and `Output::Close`.
         Opened: opened {
-            /// The transport's number, chosen by the host; not one that is open.
+            /// The number of the transport, chosen by the host; not that of an open one.
             transport: TransportId,
-            /// Who it is and what it wants.
+            /// The verified identity and the parameters of the request.
             request: ConnectRequest,
         },
-        /// A frame came in.
+        /// A frame has arrived.
         Received: received {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
-            /// The frame, decoded.
+            /// The decoded frame.
             frame: ProtocolMessage,
         },
-        /// Something came in that could not be decoded or was too large. The peer is told by ERROR and
-        /// the transport is closed; its members stay for their grace.
+        /// A frame has arrived that cannot be decoded or is too large. The server sends ERROR and
+        /// closes the transport; the members stay for their grace period.
         Undecodable: undecodable {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
-            /// What to tell the peer, with the protocol's code (40009 too large, 40000 malformed).
+            /// The error for the peer, with the protocol's code (40009 too large, 40000 malformed).
             error: ErrorInfo,
         },
-        /// Sign of life that is not a frame: a WebSocket pong or ping.
+        /// The peer is alive: a WebSocket pong or ping has arrived.
         Activity: activity {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
         },
-        /// A transport has closed, by whatever cause. Not needed after `Output::Close`.
+        /// A transport has closed, for whatever reason. Not required after `Output::Close`.
         Closed: closed {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// The host's send queue for this transport is long: broadcasts leave it out until `Writable`,
-        /// and what it missed is made good by a sync then.
+        /// The host's send queue for this transport is long. Broadcasts skip it until `Writable`;
+        /// then it receives the missed events or a sync.
         Congested: congested {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
         /// The host's send queue for this transport is short again.
         Writable: writable {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// The answer to [`Output::Authenticate`](super::Output::Authenticate): the token is good
-        /// (RTC8a1). Without a question, a change of rights that the host decided on.
+        /// The answer to [`Output::Authenticate`](super::Output::Authenticate): the token is valid
+        /// (RTC8a1). Without a request, a change of rights by the host.
         Authorized: authorized {
-            /// Which transport.
+            /// The transport.
             transport: TransportId,
-            /// Whose token it is. Another client id than before ends the connection (40102).
+            /// The identity in the token. A different client id ends the connection (40102).
             identity: Identity,
-            /// What it may do from now on.
+            /// The new capability.
             capability: Arc<Capability>,
-            /// When it expires, by the wall clock; `None` for never.
+            /// Expiry of the token by the wall clock; `None` for never.
             expires: Option<UnixMillis>,
         },
-        /// The answer to `Output::Authenticate`: the token is no good (RTC8a2). The peer is told by
-        /// ERROR and the transport is closed.
+        /// The answer to `Output::Authenticate`: the token is invalid (RTC8a2). The server sends
+        /// ERROR and closes the transport.
         AuthorizationFailed: authorization_failed {
-            /// Which transport.
+            /// The transport.
             transport: TransportId,
-            /// Why.
+            /// The error for the peer.
             error: ErrorInfo,
         },
-        /// Closes one transport after telling its peer why, by DISCONNECTED: for a token that was
-        /// revoked, say (RTN15h). The members stay for their grace.
+        /// Sends DISCONNECTED and closes the transport, for example when a token was revoked
+        /// (RTN15h). The members stay for their grace period.
         Disconnect: disconnect {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
-            /// What to tell the peer.
+            /// The error for the peer.
             error: ErrorInfo,
         },
-        /// Takes members out of a channel: everybody, or those that fit what is given. Their clients are
-        /// not cut off and may enter again. Of a channel that nobody knows, there is nobody to take out.
+        /// Removes members of a channel: all of them, or those that match. Their clients stay
+        /// connected and may enter again. On an unknown channel it has no effect.
         Kick: kick {
-            /// Which channel.
+            /// The channel.
             channel: SmolStr,
             /// Only members of this client id.
             client_id: Option<SmolStr>,
             /// Only members of this connection.
             connection_id: Option<SmolStr>,
         },
-        /// The server is to stop: connections are told to reconnect, evenly over this time, and new
-        /// ones are refused. Members stay until their grace ends. Cannot be undone.
+        /// The server is about to stop. It disconnects its connections evenly over this time, so
+        /// that they reconnect elsewhere, and refuses new ones. Members stay for their grace
+        /// period. Cannot be undone.
         Drain: drain {
-            /// Over how long. Zero: all at once, within the budget of each call.
+            /// The duration. Zero: at once, within the budget of each call.
             over: Duration,
         },
     }
 }
 
-/// What a peer wants of a new transport, and what the host found out about it.
+/// The request of a peer on a new transport, with what the host verified.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConnectRequest {
-    /// Who it is, as the host verified it.
+    /// The verified identity.
     pub identity: Identity,
-    /// What it may do, as the host verified it.
+    /// The verified capability.
     pub capability: Arc<Capability>,
-    /// When its token expires, by the wall clock; `None` for never. A new one is asked for
-    /// [`reauthorize_before`](super::ServerOptions::reauthorize_before) that (RTN22); then the
-    /// transport is closed (40142), and the members stay for their grace.
+    /// Expiry of the token by the wall clock; `None` for never. The server requests a new one
+    /// [`reauthorize_before`](super::ServerOptions::reauthorize_before) the expiry (RTN22). At the
+    /// expiry it closes the transport (40142); the members stay for their grace period.
     pub token_expires: Option<UnixMillis>,
-    /// The key of a connection to resume (RTN15b1).
+    /// Key of the connection to resume (RTN15b1).
     pub resume: Option<SmolStr>,
-    /// The key of a connection to recover (RTN16k). `resume` goes first.
+    /// Key of the connection to recover (RTN16k). `resume` takes precedence.
     pub recover: Option<SmolStr>,
-    /// Whether messages come back to the connection that published them (RTN2b). Presence events
-    /// always do (RTP17a).
+    /// Whether the connection receives its own messages (RTN2b). It always receives its own
+    /// presence events (RTP17a).
     pub echo: bool,
     /// Whether the peer needs HEARTBEAT frames because it cannot see pings (RTN23b).
     pub heartbeats: bool,
-    /// How long its members stay after an abrupt loss, at least
+    /// Grace period of its members, at least
     /// [`min_remain_present_for`](super::ServerOptions::min_remain_present_for) and at most
     /// [`connection_state_ttl`](super::ServerOptions::connection_state_ttl); `None` for
     /// [`remain_present_for`](super::ServerOptions::remain_present_for).
     pub remain_present_for: Option<Duration>,
-    /// Longest silence of the server that it wants, at least
+    /// Longest silence of the server, at least
     /// [`min_idle_interval`](super::ServerOptions::min_idle_interval) and at most
     /// [`max_idle_interval`](super::ServerOptions::max_idle_interval); `None` for
     /// [`idle_interval`](super::ServerOptions::idle_interval).
@@ -180,16 +181,17 @@ impl ConnectRequest {
 
     /// A request from the parameters of a query string (RTN2), decoded: `resume`, `recover`,
     /// `echo`, `heartbeats`, `remainPresentFor`, `heartbeatInterval`, `clientId`, `v`. Others are
-    /// passed over; of a parameter that comes twice the last one counts.
+    /// ignored; the last of two equal names applies.
     ///
-    /// `clientId` narrows [`Identity::Any`] to that client. What the host itself must look at is
-    /// `format`, and the credentials.
+    /// `clientId` narrows [`Identity::Any`] to that client. The host itself reads `format` and the
+    /// credentials.
     ///
     /// # Errors
     ///
-    /// What to tell the peer, as an ERROR
-    /// ([`ProtocolMessage::error`](crate::wire::ProtocolMessage::error)): 40003 for a number that is
-    /// none, 40017 for a protocol version before 2, 40012 or 40102 for a client id that the identity does not allow.
+    /// The error for the peer, to be sent as an ERROR frame
+    /// ([`ProtocolMessage::error`](crate::wire::ProtocolMessage::error)): 40003 for an invalid
+    /// number, 40017 for a protocol version before 2, 40012 or 40102 for a client id that the
+    /// identity does not allow.
     pub fn from_params<'a>(
         identity: Identity,
         capability: Arc<Capability>,

@@ -1,45 +1,45 @@
 //! The server half: the presence authority.
 //!
-//! A [`Server`] holds the member sets of all channels, tells every subscriber of changes, syncs
-//! newcomers, keeps members through short disconnections and removes them when their grace ends.
-//! It knows nothing of sockets: the host gives it [`Input`]s and carries out its [`Output`]s.
+//! A [`Server`] holds the member sets of all channels, notifies subscribers of changes, syncs new
+//! subscribers, keeps members through short disconnections and removes them when their grace period
+//! ends. It does no I/O: the host passes in [`Input`]s and carries out [`Output`]s.
 //!
-//! # What the host does
+//! # Duties of the host
 //!
-//! - It authenticates peers and hands in verified facts with [`Input::Opened`]: an identity and a
-//!   capability. The server holds peers to them, whatever their frames say.
-//! - It decodes frames, no larger than [`Limits::frame_size`], and hands in what cannot be decoded
-//!   as [`Input::Undecodable`].
-//! - It answers [`Output::Ping`] with a ping of the transport and tells every pong by
-//!   [`Input::Activity`]; otherwise quiet peers are taken for lost.
-//! - It tells when its send queue for a transport grows long ([`Input::Congested`]) and short again
-//!   ([`Input::Writable`]). A congested transport costs the server nothing: it is left out of
-//!   broadcasts, and afterwards told what it missed, by events if they are few, else by a sync. A
-//!   sync that is under way waits, and goes on.
-//! - It persists [`Output::Event`]s, if it wants to, before it carries out the outputs that follow:
-//!   then no acknowledged event is ever lost.
+//! - Authenticate each peer, then pass in [`Input::Opened`] with the verified identity and
+//!   capability. The server enforces both, whatever the peer's frames contain.
+//! - Decode frames, at most [`Limits::frame_size`] bytes long. Pass in anything else as
+//!   [`Input::Undecodable`].
+//! - Answer [`Output::Ping`] with a ping of the transport, and pass in [`Input::Activity`] for each
+//!   pong. Otherwise an idle peer counts as lost.
+//! - Apply backpressure: pass in [`Input::Congested`] when the send queue of a transport is long
+//!   and [`Input::Writable`] when it is short again. Broadcasts skip a congested transport at no
+//!   cost. Afterwards it receives the missed events if they are few, else a sync. A running sync
+//!   pauses.
+//! - Persist each [`Output::Event`], if at all, before carrying out the outputs that follow it.
+//!   Then no acknowledged event is lost.
 //!
-//! # What the server does when
+//! # When members leave
 //!
-//! | what happens | what becomes of the connection's members |
+//! | event | members of the connection |
 //! |---|---|
-//! | leave, DETACH, CLOSE, a lost right | they leave at once |
-//! | the transport is lost, or its peer silent | they leave after `remainPresentFor`, unless the connection comes back |
-//! | the connection comes back (resume) | they stay; channels that it does not attach again within `remainPresentFor` lose them |
-//! | it comes back and attaches a channel anew, without a channel serial: it had detached meanwhile | they leave at once |
-//! | another transport resumes the connection | they stay; the old transport is closed |
-//! | `Input::Kick` | they leave at once, and may enter again |
-//! | `Input::Drain` | as when the transport is lost |
+//! | LEAVE, DETACH, CLOSE, a revoked right | leave at once |
+//! | transport lost, or peer silent | leave after `remainPresentFor`, unless the connection resumes |
+//! | resume | stay; those on channels not attached again within `remainPresentFor` leave then |
+//! | resume, then ATTACH without a channel serial (the client detached in between) | leave at once |
+//! | resume by a second transport | stay; the first transport is closed |
+//! | `Input::Kick` | leave at once, and may enter again |
+//! | `Input::Drain` | as if the transport was lost |
 //!
-//! One call takes out no more members than [`ServerOptions::budget`] allows, for whatever reason. The
-//! rest is due at once; what is answered when all have left (CLOSED, DETACHED, ACK) is answered then,
-//! and later frames of the connection wait for it, in order.
+//! One call removes at most [`ServerOptions::budget`] members. The rest is due at once. A final
+//! answer (CLOSED, DETACHED, ACK) is sent when all have left; later frames of the connection wait
+//! for it, in order.
 //!
 //! # Order and time
 //!
-//! Events of a channel are ordered by their positions, never by their stamps. A stamp is the wall clock
-//! of the call, which may have been set back. Only a leave that the server makes up is stamped later
-//! than the member that it removes, so that whoever compares them sees that it is newer (RTP2b1a).
+//! Positions order the events of a channel; timestamps do not. A timestamp is the wall clock of the
+//! call, which may step back. Only a leave that the server synthesizes is stamped later than the
+//! member it removes, so that a client that compares them takes the leave for newer (RTP2b1a).
 
 mod access;
 mod attach;
@@ -96,7 +96,7 @@ use unfinished::Unfinished;
 /// The outbox that a [`Server`] puts its outputs into.
 pub type Outbox = crate::Outbox<Output>;
 
-/// The presence authority for any number of channels. See the [module](self).
+/// The presence authority of any number of channels. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Server {
     options: ServerOptions,
@@ -104,23 +104,23 @@ pub struct Server {
     now: Now,
     counters: Counters,
     keys: Keys,
-    /// What is true, who is connected, who is told, and when to look again.
+    // The four parts: ARCHITECTURE.md says what each owns.
     state: State,
     connections: Connections,
     delivery: Delivery,
     timers: Timers,
-    /// The largest number that a transport ever had.
+    /// The largest transport number so far.
     highest_transport: Option<u64>,
     draining: Option<Draining>,
-    /// What is left of the budget of this call.
+    /// The rest of this call's budget.
     budget: usize,
-    /// What did not fit into the budget of the call that asked for it, in turn.
+    /// Work beyond the budget of the call that started it, oldest first.
     unfinished: VecDeque<Unfinished>,
 }
 
 impl Server {
-    /// A server. The seed, which must be unpredictable and never used twice, is where connection
-    /// ids and, if the configuration has no secret, connection keys come from.
+    /// Creates a server. Connection ids, and connection keys unless the options have a secret,
+    /// derive from the seed: it must be unpredictable and never used twice.
     #[must_use]
     pub fn new(options: ServerOptions, seed: [u8; 32]) -> Self {
         let mut keys = Keys::new(seed, options.key_secret);
@@ -167,13 +167,13 @@ impl Server {
         self.next_wake()
     }
 
-    /// The settings in force.
+    /// The options in force.
     #[must_use]
     pub const fn options(&self) -> &ServerOptions {
         &self.options
     }
 
-    /// What there is now, and what the server has counted.
+    /// Gauges and counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let dangling =
@@ -193,13 +193,13 @@ impl Server {
         }
     }
 
-    /// How many timers run: at most one for each connection and one for each channel.
+    /// Number of armed timers: at most one per connection and one per channel.
     #[must_use]
     pub const fn timers(&self) -> usize {
         self.timers.armed()
     }
 
-    /// Some of the members of a channel (RSP3); none of a channel that nobody knows.
+    /// A page of a channel's members (RSP3); an unknown channel has none.
     ///
     /// # Errors
     ///
@@ -378,7 +378,7 @@ impl Server {
         self.reply(slot, answer, out);
     }
 
-    /// When to call again: what the last [`handle`](Self::handle) returned.
+    /// The next deadline: what the last [`handle`](Self::handle) returned.
     #[inline]
     pub fn next_wake(&self) -> Wake {
         if self.delivery.is_syncing() || !self.unfinished.is_empty() {

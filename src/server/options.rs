@@ -1,67 +1,65 @@
-//! What a host can set: times, bounds and limits.
+//! The options of a server: durations, sizes and limits.
 
 use crate::SmolStr;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Settings of a [`Server`](super::Server). Start from [`Default`] and change what differs.
+/// Options of a [`Server`](super::Server). Start from [`Default`] and change single fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// The name of this node: CONNECTED tells it (CD2g), and the ids of leaves that the server
-    /// makes up begin with it. At most 64 bytes are used.
+    /// Name of this node, sent in CONNECTED (CD2g) and the prefix of the ids of synthesized leaves.
+    /// Only the first 64 characters count.
     pub node: SmolStr,
-    /// Where the server is (CD2j). Not told if `None`.
+    /// Site of the server, sent in CONNECTED (CD2j).
     pub site_code: Option<SmolStr>,
-    /// The secret that connection keys are made with. Nodes that share it, and later runs of one
-    /// node, can tell a key that has expired from one that was made up. `None` derives it from
-    /// the seed.
+    /// Secret of the connection keys. Nodes that share it, and later runs of one node, recognize an
+    /// expired key as genuine. `None`: derived from the seed.
     pub key_secret: Option<KeySecret>,
-    /// The smallest position in the channels' streams that the server hands out. A host that
-    /// stores history sets it above the largest that it has stored, so that a wall clock that was
-    /// set back between two runs does not disturb the order. Zero: the wall clock alone decides.
+    /// The smallest serial of a [`Position`](super::Position). A host that stores history sets it
+    /// above the largest stored serial, so that the order survives a wall clock that stepped back
+    /// between two runs. Zero: serials start from the wall clock.
     pub first_serial: u64,
-    /// How long a lost connection can be resumed (CD2f). Default: 120 s.
+    /// Time within which a lost connection can be resumed (CD2f). Default: 120 s.
     pub connection_state_ttl: Duration,
-    /// How long the members of a lost connection stay, unless its parameter `remainPresentFor`
-    /// says otherwise. Default: 15 s. Never above `connection_state_ttl`.
+    /// Grace period of the members of a lost connection, unless its parameter `remainPresentFor`
+    /// sets another. At most `connection_state_ttl`. Default: 15 s.
     pub remain_present_for: Duration,
-    /// The least that `remainPresentFor` can be. Default: 1 s.
+    /// Minimum of `remainPresentFor`. Default: 1 s.
     pub min_remain_present_for: Duration,
-    /// Longest silence of the server (CD2h), unless the connection's parameter
-    /// `heartbeatInterval` says otherwise. A peer that is silent for twice as long is lost.
-    /// Default: 15 s.
+    /// Longest silence of the server (CD2h), unless the connection's parameter `heartbeatInterval`
+    /// sets another. A peer that is silent for twice as long counts as lost. Default: 15 s.
     pub idle_interval: Duration,
-    /// The least that `heartbeatInterval` can be. Default: 5 s.
+    /// Minimum of `heartbeatInterval`. Default: 5 s.
     pub min_idle_interval: Duration,
-    /// The most that `heartbeatInterval` can be. Default: 30 min.
+    /// Maximum of `heartbeatInterval`. Default: 30 min.
     pub max_idle_interval: Duration,
-    /// How long before a token expires the client is asked for a new one (RTN22). Default: 30 s.
+    /// Time before the expiry of a token at which the server requests a new one (RTN22). Default:
+    /// 30 s.
     pub reauthorize_before: Duration,
     /// Members in one SYNC page. Default: 100.
     pub sync_page_members: usize,
-    /// Bytes of members in one SYNC page, estimated. A page holds one member at least. Default:
-    /// 64 KiB.
+    /// Estimated bytes of members in one SYNC page. A page has at least one member. Default: 64
+    /// KiB.
     pub sync_page_bytes: usize,
-    /// SYNC pages that one call of `handle` sends at most, to all recipients together; the rest is
-    /// due at once. Between two calls the host can say that a transport is congested. Default: 16.
+    /// Maximum of SYNC pages, to all recipients together, in one call of `handle`. The rest is due
+    /// at once; between two calls the host can apply backpressure. Default: 16.
     pub sync_pages_per_call: usize,
-    /// Channels whose presence events are gathered for a while before they are told.
+    /// Channels whose presence events are coalesced.
     pub coalesce: Vec<CoalesceRule>,
-    /// Presence items in one frame that the server sends. Default: 200.
+    /// Maximum of presence items in a frame that the server sends. Default: 200.
     pub items_per_broadcast: usize,
-    /// Least time between two occupancy events of a channel, except when a number goes to or from
-    /// zero. Default: 5 s.
+    /// Minimum time between two occupancy events of a channel, except when a number changes to or
+    /// from zero. Default: 5 s.
     pub occupancy_interval: Duration,
-    /// What the server remembers of each channel.
+    /// History of the channels.
     pub history: HistoryOptions,
-    /// Most work that one call of `handle` does beyond what its input is about: timers, members that
-    /// are taken out for whatever reason, connections that are drained. What is left is due at
-    /// once. Default: 1,000.
+    /// Maximum of work in one call of `handle`: fired timers, removed members, drained connections.
+    /// The rest is due at once. Default: 1,000.
     pub budget: usize,
-    /// Whether [`Output::Event`](super::Output::Event) is put out. Default: true.
+    /// Whether the server emits [`Output::Event`](super::Output::Event). Default: true.
     pub events: bool,
-    /// What peers may use.
+    /// Limits for peers.
     pub limits: Limits,
 }
 
@@ -104,46 +102,45 @@ impl core::fmt::Debug for KeySecret {
     }
 }
 
-/// A channel, or a group of them, whose presence events are gathered. Of several rules for a channel
-/// the first counts, as it was when the channel came to be.
+/// Coalesces the presence events of a channel, or of a group of channels. The first rule that
+/// matches a new channel applies.
 ///
 /// Within the window the last update of a member wins, and an enter and a leave cancel each other.
 /// Acknowledgements, history and events for the host are not delayed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CoalesceRule {
-    /// Which channels: a name, or a pattern as in a [`Capability`](super::Capability).
+    /// A channel name, or a pattern as in a [`Capability`](super::Capability).
     pub channels: SmolStr,
-    /// For how long events are gathered. Zero: not at all.
+    /// The window. Zero: no coalescing.
     pub window: Duration,
 }
 
 impl CoalesceRule {
-    /// A rule.
+    /// Creates a rule.
     pub fn new(channels: impl Into<SmolStr>, window: Duration) -> Self {
         Self { channels: channels.into(), window }
     }
 }
 
-/// What the server remembers of the presence events of each channel (RTP12).
+/// History of the presence events of each channel (RTP12).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HistoryOptions {
-    /// For how long. Default: 2 min. Zero: nothing is remembered, and whoever reads too slowly is
-    /// told what it missed by whole syncs.
+    /// Age at which an event is dropped. Zero: no history, and a connection that was congested
+    /// always receives a sync. Default: 2 min.
     pub retention: Duration,
-    /// How many events of one channel. Default: 5,000.
+    /// Maximum of events of one channel. Default: 5,000.
     pub events: usize,
-    /// How many bytes of one channel, estimated. Default: 1 MiB.
+    /// Maximum of estimated bytes of one channel. Default: 1 MiB.
     pub bytes: usize,
-    /// How many bytes of all channels together, estimated. Once they are used up, a channel that
-    /// has something new to remember forgets its own oldest; what others hold, stays. Default:
-    /// 256 MiB.
+    /// Maximum of estimated bytes of all channels together. At the maximum, a channel that adds an
+    /// event drops its own oldest; other channels keep theirs. Default: 256 MiB.
     pub total_bytes: usize,
 }
 
 impl HistoryOptions {
-    /// Whether anything is remembered at all.
+    /// Whether there is any history.
     pub(super) const fn keeps(&self) -> bool {
         !self.retention.is_zero() && self.events > 0
     }
@@ -160,13 +157,13 @@ impl Default for HistoryOptions {
     }
 }
 
-/// A token bucket: so many events a second, and so many at once.
+/// A token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a rate and a burst, no more")]
 pub struct Rate {
-    /// Events per second in the long run. Zero: no limit at all.
+    /// Sustained events per second. Zero: no limit.
     pub per_second: u32,
-    /// Events at once.
+    /// Size of the bucket, in events.
     pub burst: u32,
 }
 
@@ -175,14 +172,14 @@ impl Rate {
     pub const UNLIMITED: Self = Self { per_second: 0, burst: 0 };
 }
 
-/// What peers may use, and the code that they get when they want more.
+/// Limits for peers, each with the error code beyond it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections, those included that can still be resumed. More are refused with DISCONNECTED
-    /// (50003). Default: 1,000,000.
+    /// Connections, including lost ones that can still be resumed. Beyond it a new one receives
+    /// DISCONNECTED (50003). Default: 1,000,000.
     pub connections: usize,
-    /// Channels that one connection attaches (90010). Default: 200.
+    /// Attached channels of one connection (90010). Default: 200.
     pub channels_per_connection: usize,
     /// Channels of the whole server (90010). Default: 1,000,000.
     pub channels: usize,
@@ -195,40 +192,41 @@ pub struct Limits {
     /// Bytes of client ids, data and extras of the members of one channel (91006). Default:
     /// 64 MiB.
     pub member_bytes_per_channel: usize,
-    /// The same of the members of one connection in all channels (91006). Default: 64 MiB.
+    /// The same for the members of one connection on all channels (91006). Default: 64 MiB.
     pub member_bytes_per_connection: usize,
-    /// The same of all channels together (91006). Default: 1 GiB.
+    /// The same for all channels together (91006). Default: 1 GiB.
     pub member_bytes: usize,
     /// Bytes of one presence message or message (TP5, TM6; 40009). Default: 65,536.
     pub message_size: usize,
-    /// Bytes of one frame, told to clients (CD2d). The host holds it: it sees the bytes. Default:
-    /// 524,288.
+    /// Bytes of one frame, sent in CONNECTED (CD2d). The host enforces it before it decodes.
+    /// Default: 524,288.
     pub frame_size: usize,
     /// Presence messages or messages in one frame (40009). Default: 1,000.
     pub items_per_frame: usize,
     /// Bytes of the names and values of one channel's parameters (40003). Default: 4,096.
     pub params: usize,
-    /// Frames that one connection sends (42911 for those that want an acknowledgement; others
-    /// are dropped). Default: 1,000 a second, 2,000 at once.
+    /// Rate of frames from one connection. Beyond it a frame that requires an acknowledgement is
+    /// refused (42911), any other is dropped. Default: 1,000 a second, 2,000 at once.
     pub inbound: Rate,
-    /// Frames above the inbound rate that are refused, before the transport is closed (42920).
-    /// Default: 10,000.
+    /// Refused frames above the inbound rate after which the transport is closed (42920). Default:
+    /// 10,000.
     pub refused_frames: u32,
-    /// Presence events and messages of one channel (42913). Default: 10,000 a second, 20,000 at
-    /// once.
+    /// Rate of presence events and messages on one channel (42913). Default: 10,000 a second,
+    /// 20,000 at once.
     pub channel: Rate,
-    /// Frames that answer a congested connection's own frames, before its transport is closed.
+    /// Answers to the frames of a congested connection after which its transport is closed (42920).
     /// Default: 1,000.
     pub replies_while_congested: u32,
-    /// Frames of one connection that wait while an earlier one, which takes out more members than
-    /// [`ServerOptions::budget`] allows in one call, is unfinished. More of them close the transport
-    /// (42920). Default: 100.
+    /// Queued frames of one connection while an earlier frame, which removes more members than
+    /// [`ServerOptions::budget`], is unfinished. Beyond it the transport is closed (42920).
+    /// Default: 100.
     pub waiting_frames: usize,
-    /// Syncs that one attachment asks for, by SYNC or by attaching again. More of them are one, which
-    /// comes as soon as the rate allows it. Default: 1 a second, 3 at once.
+    /// Rate of syncs that one attachment requests, by SYNC or by attaching again. Requests beyond
+    /// it are merged into one, which is sent as soon as the rate allows. Default: 1 a second, 3 at
+    /// once.
     pub syncs: Rate,
-    /// The same of all attachments of a connection together, those included that it makes anew.
-    /// Default: 20 a second, 400 at once.
+    /// The same for all attachments of a connection together, including new ones. Default: 20 a
+    /// second, 400 at once.
     pub syncs_per_connection: Rate,
 }
 

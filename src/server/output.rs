@@ -1,4 +1,4 @@
-//! Everything that a server wants done.
+//! The outputs of a server.
 
 use super::{Frame, Recipients};
 use crate::variants::variants;
@@ -6,41 +6,42 @@ use crate::wire::PresenceMessage;
 use crate::{SmolStr, TransportId};
 
 variants! {
-    /// What a server wants its host to do, or to know. In total order; each stands for itself.
+    /// An action for the host, or an event. Outputs are in total order and self-contained.
     #[allow(
         clippy::large_enum_variant,
         reason = "most are frames, and a box would be an allocation for each"
     )]
     pub enum Output {
-        /// Send a frame, to one transport or to many. It is encoded at most once per format.
+        /// Send a frame to one or more transports. It is encoded at most once per format.
         Send: send {
-            /// On which transports. A snapshot: later changes do not reach it.
+            /// The transports. The list is a snapshot: later changes do not affect it.
             to: Recipients,
             /// The frame.
             frame: Frame,
         },
-        /// Send a ping of the transport itself (of the WebSocket), and tell the pong by
-        /// `Input::Activity`.
+        /// Send a ping of the transport itself (a WebSocket ping). Pass in `Input::Activity` for
+        /// the pong.
         Ping: ping {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
         },
-        /// Close a transport once all that went before is sent. The server has forgotten it.
+        /// Close a transport after sending everything queued for it. The server has already
+        /// forgotten it.
         Close: close {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// Verify a token and answer with `Input::Authorized` or `Input::AuthorizationFailed`. Each
-        /// question wants an answer, in the order of the questions: the last one stands.
+        /// Verify a token, and answer with `Input::Authorized` or `Input::AuthorizationFailed`.
+        /// Each request requires an answer, in the order of the requests; the last answer applies.
         Authenticate: authenticate {
-            /// Whose token it is.
+            /// The transport of the peer that sent the token.
             transport: TransportId,
             /// The token.
             token: Token,
         },
-        /// Something that an outside copy of the member sets, or a durable history, needs to know.
+        /// A change of a member set, for a copy outside the server or a durable history.
         Event = ServerEvent,
-        /// The host made a mistake; nothing changed.
+        /// An error of the host. Nothing has changed.
         Misuse = Misuse,
     }
 }
@@ -57,47 +58,47 @@ impl core::fmt::Debug for Token {
 }
 
 variants! {
-    /// A change of a member set. Applied in order, all of them make an exact copy of the sets.
+    /// A change of a member set. All events, applied in order, give an exact copy of the sets.
     ///
-    /// `position` is the event's place in the streams of all channels: unique, growing from event to
-    /// event of a channel, and from run to run. One frame's items share its serial and are told apart
-    /// by `index`; events of another channel may come between them.
+    /// Positions are unique, and increase from event to event of a channel and from run to run. The
+    /// items of one frame share its `serial` and differ in `index`; events of other channels may
+    /// come between them.
     pub enum ServerEvent {
-        /// A member that was not there.
+        /// A new member.
         MemberEntered: member_entered {
             /// The channel.
             channel: SmolStr,
-            /// Where in the stream.
+            /// The position.
             position: Position,
-            /// Id, client id, connection id, data, time; action ENTER or UPDATE, as it was told.
+            /// The event as delivered to subscribers: action ENTER or UPDATE.
             message: PresenceMessage,
         },
-        /// A member that was there and says something else of itself.
+        /// New data of a member.
         MemberUpdated: member_updated {
             /// The channel.
             channel: SmolStr,
-            /// Where in the stream.
+            /// The position.
             position: Position,
-            /// What it says now; action ENTER or UPDATE, as it was told.
+            /// The event as delivered to subscribers: action ENTER or UPDATE.
             message: PresenceMessage,
         },
-        /// A member that is gone.
+        /// A removed member.
         MemberLeft: member_left {
             /// The channel.
             channel: SmolStr,
-            /// Where in the stream.
+            /// The position.
             position: Position,
             /// The leave, with the member's last data.
             message: PresenceMessage,
-            /// Why.
+            /// The cause.
             cause: LeaveCause,
         },
-        /// The first member came.
+        /// The channel has its first member.
         ChannelOccupied: channel_occupied {
             /// The channel.
             channel: SmolStr,
         },
-        /// The last member went.
+        /// The channel's last member has left.
         ChannelVacant: channel_vacant {
             /// The channel.
             channel: SmolStr,
@@ -105,43 +106,43 @@ variants! {
     }
 }
 
-/// A place in the streams of all channels of a server.
+/// The position of an event in the event streams of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "two numbers, no more")]
 pub struct Position {
-    /// Grows with every frame that the server makes. As text, 16 hexadecimal digits, it is the
-    /// `channelSerial` of that frame.
+    /// Increases with every frame that the server creates. Its text, 16 hexadecimal digits, is
+    /// the `channelSerial` of that frame.
     pub serial: u64,
-    /// The item in its frame.
+    /// The index of the item in its frame.
     pub index: u32,
 }
 
-/// Why a member is gone. Grace is `remain_present_for`, of the connection or of the configuration.
+/// Why a member left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LeaveCause {
-    /// It left (RTP10).
+    /// The client left (RTP10).
     Left,
-    /// Its connection detached the channel (RTL5).
+    /// The connection detached the channel (RTL5).
     Detached,
-    /// Its connection was closed (RTN12).
+    /// The connection was closed (RTN12).
     Closed,
-    /// Its connection was lost and did not come back in time.
+    /// The connection was lost and did not resume within `remainPresentFor`.
     GraceEnded,
-    /// Its connection lost the right to be present.
+    /// The connection lost the right to be present.
     RightLost,
-    /// The host took it out.
+    /// The host removed the member ([`Input::Kick`](super::Input::Kick)).
     Kicked,
 }
 
-/// A mistake of the host. Nothing has changed.
+/// An error of the host. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// An input named a transport that was never opened.
+    /// The input named a transport that was never opened.
     #[error("transport {0:?} is not open")]
     UnknownTransport(TransportId),
-    /// A transport was opened twice.
-    #[error("transport {0:?} is open already")]
+    /// The transport is already open.
+    #[error("transport {0:?} is already open")]
     TransportInUse(TransportId),
 }
