@@ -72,7 +72,6 @@ enum Event {
     Message { action: PresenceAction, who: u8, connection: u8, id: Id, time: i64 },
     StartSync,
     EndSync,
-    AbandonSync,
     LeaveAll,
     Clear,
 }
@@ -106,7 +105,6 @@ fn event() -> impl Strategy<Value = Event> {
         30 => message,
         3 => Just(Event::StartSync),
         3 => Just(Event::EndSync),
-        1 => Just(Event::AbandonSync),
         1 => Just(Event::LeaveAll),
         1 => Just(Event::Clear),
     ]
@@ -178,7 +176,6 @@ impl Naive {
                 events.extend(self.owed_leaves());
                 events
             }
-            Event::AbandonSync => self.owed_leaves(),
             Event::LeaveAll => {
                 let all: Vec<Key> = self.present.keys().cloned().collect();
                 let mut events: Vec<_> = all.iter().filter_map(|k| self.made_up(k)).collect();
@@ -254,7 +251,6 @@ fn apply(set: &mut MemberSet, event: &Event) -> Vec<PresenceMessage> {
         }
         Event::StartSync => set.start_sync(),
         Event::EndSync => set.end_sync(NOW, |leave| events.push(leave)),
-        Event::AbandonSync => set.abandon_sync(|leave| events.push(leave)),
         Event::LeaveAll => set.leave_all(NOW, |leave| events.push(leave)),
         Event::Clear => set.clear(),
     }

@@ -67,18 +67,6 @@ impl MemberSet {
         );
     }
 
-    /// The sync under way will not be completed: members stay as they are, the marks of those
-    /// that left during the sync go, and subscribers that do not know yet are told.
-    pub fn abandon_sync(&mut self, mut on_leave: impl FnMut(PresenceMessage)) {
-        self.syncing = false;
-        if self.absent > 0 {
-            self.sweep(
-                |record| if record.absent { Fate::Leaves(None) } else { Fate::Stays },
-                &mut on_leave,
-            );
-        }
-    }
-
     /// Nobody is present: every member leaves, with its last data, no id and the time `now`
     /// (RTP19a). A sync under way is over.
     pub fn leave_all(&mut self, now: UnixMillis, mut on_leave: impl FnMut(PresenceMessage)) {
@@ -288,19 +276,6 @@ mod tests {
         set.start_sync();
         set.apply(&message(PresenceAction::Present, "b", 1));
         assert_eq!(end(&mut set), [("a".into(), None, 99)]);
-    }
-
-    #[test]
-    fn an_abandoned_sync_tells_what_it_owes() {
-        let mut set = set(&["a", "b"]);
-        set.start_sync();
-        set.apply(&message(PresenceAction::Leave, "a", 2));
-        set.apply(&message(PresenceAction::Leave, "x", 2));
-        let mut left = Vec::new();
-        set.abandon_sync(|m| left.push(m.client_id));
-        assert_eq!(left, [Some("a".into())]);
-        assert_eq!(names(&set), ["b"]);
-        assert!(!set.is_syncing());
     }
 
     #[test]
