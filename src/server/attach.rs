@@ -230,7 +230,9 @@ impl Server {
         let entry = self.connections.attachment(attachment);
         let (slot, granted) = (entry.channel(), entry.granted());
         let connection = self.connections.get(entry.connection());
-        let Some(transport) = connection.transport() else { return };
+        let Some(transport) = connection.transport() else {
+            return self.broken("an attachment is activated by a transport");
+        };
         let congested = connection.is_congested();
         let is_new = self.connections.activate(attachment);
         if is_new {

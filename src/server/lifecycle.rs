@@ -206,7 +206,9 @@ impl Server {
     ) {
         let config = &self.options;
         let connection = self.connections.get(slot);
-        let Some(transport) = connection.transport() else { return };
+        let Some(transport) = connection.transport() else {
+            return self.broken("CONNECTED goes to a transport");
+        };
         let id = self.state.connection(slot).id();
         let limits = &config.limits;
         let details = ConnectionDetails {

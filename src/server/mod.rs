@@ -188,7 +188,7 @@ impl Server {
             history_bytes: self.state.history_bytes() as u64,
             syncs_running: self.delivery.syncs_running() as u64,
             congested: self.connections.congested() as u64,
-            internal_errors: dangling as u64,
+            internal_errors: self.counters.internal_errors + dangling as u64,
             ..self.counters
         }
     }
@@ -386,6 +386,13 @@ impl Server {
         }
         let draining = self.draining.as_ref().and_then(Draining::next);
         Wake::at_opt(sooner(self.timers.next(), draining))
+    }
+
+    /// An invariant does not hold: an assertion in tests, a count in production.
+    #[cold]
+    fn broken(&mut self, invariant: &str) {
+        debug_assert!(false, "{invariant}");
+        self.counters.internal_errors += 1;
     }
 
     /// Arms the timer of a connection.

@@ -33,7 +33,9 @@ impl Server {
         }
         let state = self.state.channel(channel);
         let last = || state.batch().and_then(|batch| batch.leaves.last());
-        let Some(message) = message.or_else(last) else { return };
+        let Some(message) = message.or_else(last) else {
+            return self.broken("a removal has a leave");
+        };
         let channel = state.name();
         let position = change.position;
         out.push_with(|| {
