@@ -576,7 +576,7 @@ fn rsa4c_no_token_is_to_be_had() {
 #[test]
 fn rsa4d_a_token_that_nobody_asked_for_is_a_mistake_of_the_host() {
     let mut rig = Rig::connected("conn1");
-    assert_eq!(rig.input(Input::Token(Ok("t".into()))), ["misuse no token was asked for"]);
+    assert_eq!(rig.input(Input::Token(Ok("t".into()))), ["misuse no token was requested"]);
 }
 
 /// Clauses: RTC8, RTC8a, RTC8a1, RTC8a2, RTC8a3, RTC8b, RTC8b1, RTC8c, AD1, AD2.
@@ -665,6 +665,6 @@ fn frames_of_a_transport_that_was_never_asked_for_are_a_mistake_of_the_host() {
     let mut rig = Rig::connected("conn1");
     let frame = rig::decode(&json!({"action": 8}));
     let lines = rig.input(Input::received(TransportId(99), frame));
-    assert_eq!(lines, ["misuse transport 99 was never asked for"]);
+    assert_eq!(lines, ["misuse transport 99 was never requested"]);
     assert_eq!(rig.state(), "connected");
 }

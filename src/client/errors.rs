@@ -41,7 +41,7 @@ pub(super) fn token_not_renewable() -> ErrorInfo {
 /// RSA4c, RSA4d.
 pub(super) fn token_request_failed(cause: ErrorInfo) -> ErrorInfo {
     let status = if cause.status_code == 403 { 403 } else { 401 };
-    ErrorInfo::new(codes::TOKEN_REQUEST_FAILED, status, "no token was to be had").with_cause(cause)
+    ErrorInfo::new(codes::TOKEN_REQUEST_FAILED, status, "there is no token").with_cause(cause)
 }
 
 pub(super) fn message_lost() -> ErrorInfo {

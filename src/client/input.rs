@@ -1,4 +1,4 @@
-//! Everything that can happen to a client.
+//! The inputs of a client.
 
 use super::ChannelOptions;
 use crate::variants::variants;
@@ -7,88 +7,89 @@ use crate::{OpId, SmolStr, SubscriptionId, TransportId};
 use alloc::{boxed::Box, vec::Vec};
 
 variants! {
-    /// What happens to a client: the only thing that changes its state.
+    /// An event. Nothing else changes the state of a client.
     ///
-    /// Every variant is legal in every state. An operation (a variant with `op`) always ends in exactly
-    /// one `Output::Done` with that number; the [module](super#how-operations-end) has the errors.
+    /// Every input is legal in every state. An operation (an input with `op`) ends with exactly one
+    /// `Output::Done` of that number; the [module](super#results-of-operations) lists the errors.
     #[allow(
         clippy::large_enum_variant,
         reason = "nearly all inputs are frames: no allocation for each"
     )]
     pub enum Input {
-        /// Nothing but time.
+        /// Time has passed.
         Tick,
-        /// The application wants a connection (RTN11).
+        /// Connect (RTN11).
         Connect,
-        /// The application is done with the connection (RTN12). Its members leave at once, or when their
-        /// grace ends if the server cannot be told. It is closed when the server has said so, or after
-        /// `realtime_request_timeout` at the latest.
+        /// Close the connection (RTN12). Its members leave at once, or at the end of their grace
+        /// period if CLOSE does not reach the server. The state becomes CLOSED with the server's
+        /// answer, or after `realtime_request_timeout`.
         Close,
-        /// The application wants to know the round trip time (RTN13). Ends in `Outcome::Pong`, or with
-        /// code 80014 after `realtime_request_timeout`.
+        /// Measure the round-trip time (RTN13). Results in `Outcome::Pong`, or in 80014 after
+        /// `realtime_request_timeout`.
         Ping: ping {
             /// The operation.
             op: OpId,
         },
-        /// The application has new credentials (RTC8). Ends when the server has answered.
+        /// Authorize with a new token (RTC8). Ends with the answer of the server.
         Authorize: authorize {
             /// The operation.
             op: OpId,
-            /// The new token.
+            /// The token.
             token: SmolStr,
         },
-        /// The answer to `Output::TokenRequired`: a token, or why there is none (RSA4c, RSA4d).
+        /// The answer to `Output::TokenRequired`: a token, or an error (RSA4c, RSA4d).
         Token = Result<SmolStr, ErrorInfo>,
-        /// The transport that `Output::Open` asked for is open.
+        /// The transport of `Output::Open` is open.
         Opened: opened {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// The transport that `Output::Open` asked for could not be opened.
+        /// The transport of `Output::Open` could not be opened.
         OpenFailed: open_failed {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
-            /// Why, if known.
+            /// The cause, if known.
             error: Option<ErrorInfo>,
         },
-        /// An open transport has closed, by whatever cause. Not needed after `Output::Close`.
+        /// An open transport has closed, for whatever reason. Not required after `Output::Close`.
         Closed: closed {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
-            /// Why, if known.
+            /// The cause, if known.
             error: Option<ErrorInfo>,
         },
-        /// Sign of life on a transport that is not a frame: a WebSocket ping (RTN23b).
+        /// The server is alive: a WebSocket ping has arrived (RTN23b).
         Activity: activity {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// A frame came in. Bytes that are none are a `TransportClosed`, with the error.
+        /// A frame has arrived. For bytes that are not a frame, close the transport and pass in
+        /// `Closed` with the error.
         Received: received {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
-            /// The frame, decoded.
+            /// The decoded frame.
             frame: ProtocolMessage,
         },
-        /// The operating system has lost its network (RTN20a): the client gives its transport up.
+        /// The operating system lost its network (RTN20a). The client abandons its transport.
         NetworkLost,
-        /// The operating system has a network again (RTN20b, RTN20c): the client tries at once.
+        /// The operating system has a network again (RTN20b, RTN20c). The client connects at once.
         NetworkAvailable,
-        /// The application wants to attach a channel (RTL4).
+        /// Attach a channel (RTL4).
         Attach: attach {
             /// The operation.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
         },
-        /// The application wants to detach a channel (RTL5).
+        /// Detach a channel (RTL5).
         Detach: detach {
             /// The operation.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
         },
-        /// The application sets the options of a channel, known or not (RTL16, RTS3b).
+        /// Set the options of a channel; it need not exist yet (RTL16, RTS3b).
         SetOptions: set_options {
             /// The operation. It ends at once unless the channel must attach again (RTL16a).
             op: OpId,
@@ -97,64 +98,65 @@ variants! {
             /// The new options, all of them.
             options: ChannelOptions,
         },
-        /// The application is done with a channel: it is detached and forgotten (RTS4).
+        /// Detach a channel and forget it (RTS4).
         Release: release {
             /// The operation.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
         },
-        /// The application enters, updates or leaves (RTP8, RTP9, RTP10, RTP14, RTP15).
+        /// Enter, update or leave (RTP8, RTP9, RTP10, RTP14, RTP15).
         Presence: presence {
             /// The operation. It ends with the server's acknowledgement.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
-            /// What changes.
+            /// The change.
             change: PresenceChange,
         },
-        /// The application asks who is present (RTP11). Ends in `Outcome::Members`.
+        /// Get the members (RTP11). Results in `Outcome::Members`.
         Get: get_with {
             /// The operation.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
-            /// Which members, and whether to wait for the sync.
+            /// The filter, and whether to wait for the sync.
             params: GetParams,
         },
-        /// The application wants presence events of a channel (RTP6), and is told of the members
-        /// already present. Attaches the channel unless its options say otherwise (RTP6d, RTP6e).
+        /// Subscribe to presence events of a channel (RTP6). The subscription first receives the
+        /// members already present. Attaches the channel unless its options forbid it (RTP6d,
+        /// RTP6e).
         Subscribe: subscribe_to {
-            /// The operation. It ends with the implicit attach, or at once. Whatever its outcome, the
-            /// subscription stands.
+            /// The operation. It ends with the implicit attach, or at once. The subscription exists
+            /// whatever the result.
             op: OpId,
             /// The channel's name.
             channel: SmolStr,
-            /// The number of the subscription; one in use is replaced.
+            /// The number of the subscription. One with the same number is replaced.
             subscription: SubscriptionId,
-            /// Which actions (RTP6b); empty for all of them (RTP6a).
+            /// The actions (RTP6b); empty for all (RTP6a).
             actions: Vec<PresenceAction>,
         },
-        /// The application wants no more presence events for a subscription (RTP7).
+        /// End a subscription (RTP7).
         Unsubscribe: unsubscribe {
             /// The channel's name.
             channel: SmolStr,
-            /// Which one; `None` for all of the channel (RTP7c).
+            /// The subscription; `None` for all of the channel (RTP7c).
             subscription: Option<SubscriptionId>,
         },
-        /// The application sends a frame of its own (MESSAGE, ANNOTATION, OBJECT, …), which shares the
-        /// message serials and acknowledgements (RTL6c, RTN7).
+        /// Send a frame of another kind (MESSAGE, ANNOTATION, OBJECT, …). It shares message serials
+        /// and acknowledgements with presence (RTL6c, RTN7).
         Send: send {
             /// The operation. It ends with the server's acknowledgement.
             op: OpId,
-            /// The frame; its message serial is set by the client.
+            /// The frame. The client sets its message serial.
             frame: Box<ProtocolMessage>,
         },
     }
 }
 
 impl Input {
-    /// The number of the operation, if the input is one. It will have exactly one outcome.
+    /// The number of the operation, if the input is one.
     #[must_use]
     pub const fn op(&self) -> Option<OpId> {
         match self {
@@ -188,18 +190,18 @@ impl Input {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Enter, data))
     }
 
-    /// Updates the data of the client's own member, or enters it (RTP9). Without data the member
-    /// has none from then on.
+    /// Updates the data of the client's own member, or enters it (RTP9). Without data the member's
+    /// data is cleared.
     pub fn update(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Update, data))
     }
 
-    /// The client's own member leaves (RTP10). Without data the others are told its last.
+    /// The client's own member leaves (RTP10). Without data, subscribers receive its last data.
     pub fn leave(op: OpId, channel: impl Into<SmolStr>, data: Option<Data>) -> Self {
         Self::presence(op, channel, PresenceChange::new(PresenceAction::Leave, data))
     }
 
-    /// Asks for all members, once in sync (RTP11a).
+    /// Gets all members, after the sync (RTP11a).
     pub fn get(op: OpId, channel: impl Into<SmolStr>) -> Self {
         Self::get_with(op, channel, GetParams::default())
     }
@@ -210,17 +212,17 @@ impl Input {
     }
 }
 
-/// What an application says of a member: one of its own connection.
+/// A change of a member of this connection.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PresenceChange {
     /// ENTER, UPDATE or LEAVE. Anything else fails with code 40000.
     pub action: PresenceAction,
-    /// On behalf of which client id (RTP14, RTP15); `None` for the client's own.
+    /// The client id (RTP14, RTP15); `None` for the client's own.
     pub client_id: Option<SmolStr>,
-    /// What the member says of itself (RTP8e).
+    /// The data of the member (RTP8e).
     pub data: Option<Data>,
-    /// An object that passes through (TP3i).
+    /// Extras, passed through unchanged (TP3i).
     pub extras: Option<Box<Value>>,
 }
 
@@ -231,7 +233,7 @@ impl PresenceChange {
         Self { action, client_id: None, data, extras: None }
     }
 
-    /// The same change on behalf of a client id: enterClient and its like (RTP14, RTP15).
+    /// The same change for another client id: `enterClient` and the like (RTP14, RTP15).
     #[must_use]
     pub fn of_client(mut self, client_id: impl Into<SmolStr>) -> Self {
         self.client_id = Some(client_id.into());
@@ -246,11 +248,11 @@ impl PresenceChange {
     }
 }
 
-/// Which members `get` lists (RTP11c).
+/// Parameters of `get` (RTP11c).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetParams {
-    /// Whether to wait for the end of a sync; true by default (RTP11c1).
+    /// Whether to wait for the end of a sync (RTP11c1). Default: true.
     pub wait_for_sync: bool,
     /// Only members of this client id (RTP11c2).
     pub client_id: Option<SmolStr>,

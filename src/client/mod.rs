@@ -1,7 +1,7 @@
-//! The client half: connection, channels and presence as an application sees them.
+//! The client half: connection, channels and presence, as an application sees them.
 //!
-//! [`Client::handle`] is the only way in that changes state; [`Output`]s are the only way out.
-//! Between calls a client can be read: [`Client::connection`], [`Client::channel`].
+//! Only [`Client::handle`] changes state, and only [`Output`]s leave a client. Between calls its
+//! state can be read: [`Client::connection`], [`Client::channel`].
 //!
 //! ```
 //! use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
@@ -12,88 +12,89 @@
 //! let mut client = Client::new(options, 7);
 //! let mut out = Outbox::new();
 //!
-//! // Operations may come first: they wait for the connection, and for their channel.
+//! // Operations are queued until the connection, and the channel, are there.
 //! let wake = client.handle(Now::from_millis(0), Input::enter(OpId(1), "room", None), &mut out);
 //! assert_eq!(wake.at(), None);
 //! let wake = client.handle(Now::from_millis(0), Input::Connect, &mut out);
-//! // An attempt has ten seconds.
+//! // A connection attempt times out after ten seconds.
 //! assert_eq!(wake.at().map(|at| at.as_millis()), Some(10_000));
 //! assert!(out.drain().any(|output| matches!(output, Output::Open(_))));
 //! ```
 //!
-//! # How operations end
+//! # Results of operations
 //!
-//! Each with exactly one [`Output::Done`]. The error of one that fails is what the server said, if it
-//! said something, or else one of these ([`codes`](crate::wire::codes) has their names).
+//! Each operation ends with exactly one [`Output::Done`]. The error of a failed operation is the
+//! server's, or one of these ([`codes`](crate::wire::codes) has their names).
 //!
-//! | code | why |
+//! | code | cause |
 //! |---|---|
-//! | 40000 | beyond one of the [`Limits`]; a channel without a name; an action or a frame that is not the application's to send |
-//! | 40009 | a presence message larger than the connection allows (TO3l8) |
-//! | 40012 | a client id that the client cannot act for, or none of its own (RTP8j, RTP15f) |
-//! | 40013 | data that is JSON, but neither an object nor an array (RSL4a) |
-//! | 50001 | the server passed the message over |
-//! | 80000, 80002, 80003, 80017 | the connection is failed, suspended, disconnected or closed, and the operation does not wait for another (RTP16c, RTL4b); or the connection's own reason |
-//! | 80014 | no answer to a ping in time (RTN13c) |
-//! | 90000, 90001 | the channel failed, was detached, or is in a state that does not allow it (RTP8g, RTL5b) |
-//! | 90007 | no answer to ATTACH or DETACH in time (RTL4f, RTL5f) |
-//! | 91005 | `get` that waits for a sync, on a suspended channel (RTP11d) |
+//! | 40000 | one of the [`Limits`] is reached; an empty channel name; an action or a frame that an application cannot send |
+//! | 40009 | the presence message is larger than the connection allows (TO3l8) |
+//! | 40012 | the client cannot act for this client id, or has none (RTP8j, RTP15f) |
+//! | 40013 | JSON data that is neither an object nor an array (RSL4a) |
+//! | 50001 | the server skipped the message |
+//! | 80000, 80002, 80003, 80017 | the connection is failed, suspended, disconnected or closed, and the operation is not queued (RTP16c, RTL4b); or the reason of the connection's state |
+//! | 80014 | a ping had no answer in time (RTN13c) |
+//! | 90000, 90001 | the channel failed, was detached, or its state does not allow the operation (RTP8g, RTL5b) |
+//! | 90007 | ATTACH or DETACH had no answer in time (RTL4f, RTL5f) |
+//! | 91005 | `get` with `wait_for_sync` on a suspended channel (RTP11d) |
 //! | 91008 | `get` without the mode PRESENCE_SUBSCRIBE, in strict mode (RTP11f1) |
 //!
-//! An operation has no time limit of its own, apart from those: as long as the client may yet be
-//! connected again, what was sent waits for its acknowledgement, new credentials for the next
-//! CONNECTED, and `get` for its sync.
+//! ATTACH, DETACH and pings time out ten seconds after they were sent, even if the connection was
+//! lost in between (RTL4f, RTL5f, RTN13c). Sending a request again does not extend its time; an
+//! operation that joins a running request shares its time. The delay before a channel is attached
+//! again ends with the connection (RTL13c). Other operations have no timeout: while the client may
+//! still reconnect, a sent message waits for its acknowledgement, new credentials wait for the next
+//! CONNECTED, and `get` waits for its sync.
 //!
-//! A request that was sent has its time, whatever becomes of the connection (RTL4f, RTL5f, RTN13c):
-//! ATTACH, DETACH, and pings end ten seconds after they were sent, though the connection was lost in
-//! between. One that is sent again gets no more, and what joins a request under way shares its time.
-//! What ends with the connection is the delay before a channel is attached again (RTL13c).
+//! # Decisions
 //!
-//! # Where it goes its own way
+//! The newest wording of the protocol's features document applies. Where it is silent or would harm
+//! applications, this client does the following.
 //!
-//! The features document of the protocol decides, the newest wording first. Where it is silent or
-//! unkind to applications, this client does the following.
-//!
-//! - **A LEAVE during a sync is told once, when the sync ends** (RTP2h2a, RTP2h2b): word for word
-//!   subscribers would never hear of it. Folding the events of a channel gives its members.
-//! - **A LEAVE during a sync of a member that is not known leaves a mark** until the sync ends
-//!   (RTP2h): an older entry in a later page does not bring the member back.
-//! - **Own members are entered again before queued operations are sent** (RTP17i, RTP5b), so that
-//!   a queued update or leave has the last word. Extras go along with the data (RTP17g).
-//! - **A member whose leave is in flight is not entered again** (RTP17i), though the connection is
-//!   lost and another takes its place: others may have seen it leave. A leave that was not sent yet,
-//!   or that has failed, does not count. Nor is a member entered again that a message is about which
-//!   keeps its serial over a resume: the message does so. What is acknowledged does not count: own
-//!   members follow what the server tells of them (RTP17b).
-//! - **A re-entry that cannot be answered any more has failed** (RTP17e): when the connection is
-//!   suspended, closed or failed, when its channel is not attached again with the next one, without
-//!   queueing when the connection is lost, and when there is no room for it in flight. One that is
-//!   made anew has not.
+//! - **A LEAVE during a sync is delivered once, at the end of the sync** (RTP2h2a, RTP2h2b). Taken
+//!   literally, the clauses would never deliver it. Applying the events of a channel in order gives
+//!   its members.
+//! - **A LEAVE of an unknown member during a sync leaves a mark** until the sync ends (RTP2h), so
+//!   that an older entry in a later page does not bring the member back.
+//! - **Re-entries are sent before queued operations** (RTP17i, RTP5b), so that a queued update or
+//!   leave is applied last. A re-entry includes the extras (RTP17g).
+//! - **A member with a leave in flight is not re-entered** (RTP17i), also not on a new connection:
+//!   other clients may have received the leave. A leave that is still queued, or that failed, does
+//!   not count. Nor is a member re-entered while a message about it keeps its serial over a resume:
+//!   that message is sent again. Acknowledged messages do not count: own members follow the events
+//!   from the server (RTP17b).
+//! - **A re-entry fails when it can no longer be acknowledged** (RTP17e): when the connection is
+//!   suspended, closed or failed; when its channel does not attach on the next connection; without
+//!   queueing, when the connection is lost; and when the limit of messages in flight is reached. A
+//!   re-entry that is repeated has not failed.
 //! - **Presence in flight keeps its message serial over a resume** (RTN19a2), and is sent again
-//!   when its channel is attached again (RTL3d2). If the channel is not attached after all, it
-//!   fails with what is queued there (RTL11).
-//! - **Operations that wait for an attach go out in one message**, as far as the largest message
-//!   allows; each has its own outcome.
-//! - **A waiting `get` does not hang** (RTP11a): it fails when the channel becomes detached, failed
-//!   or suspended, and ends when an ATTACHED without members does away with the sync.
-//! - **PRESENCE and SYNC count while a channel is attached, attaching or detaching.** An ATTACHED
-//!   that nobody asked for is ignored, but a late answer to an ATTACH is taken.
-//! - **An ATTACHED with RESUMED on an attached channel changes nothing for presence** (RTL12,
-//!   RTP17i); any other ATTACHED without HAS_PRESENCE empties the member set with LEAVEs (RTP19a).
-//! - **A connection counts as resumed if its id is unchanged**, whatever else CONNECTED says
-//!   (RTN15c6, RTN15c7). Own members are not compared for newness across connections (RTP17h).
-//! - **A recovery key is there while SUSPENDED, too** (RTN16g2): id and key survive that state
-//!   (RTN8d, RTN9d), and attempts to resume go on (RTN14h).
-//! - **When the network is reported lost, the client waits before it tries again** (RTN20a), unless
-//!   the network is reported back (RTN20b).
-//! - **A DETACHING channel whose connection ends is DETACHED** (RTL3), and the detach has succeeded.
-//! - **What happens has a reason, if the server gives none**: 90001 for a DETACHED that nobody asked
-//!   for (RTL13), 90000 and 80000 for an ERROR, 80003 for a DISCONNECTED, 80017 with a cause for a
-//!   CLOSE that has no answer (RTN12b, RTN12c).
-//! - **Detach while DETACHING ends with the detach under way** (RTL5i), whatever waits behind it.
+//!   when its channel is attached again (RTL3d2). If the channel does not attach, it fails together
+//!   with the operations queued there (RTL11).
+//! - **Operations queued for an attach are sent in one message**, up to the maximum message size.
+//!   Each has its own result.
+//! - **A pending `get` always ends** (RTP11a): it fails when the channel becomes detached, failed
+//!   or suspended, and completes when an ATTACHED without HAS_PRESENCE cancels the sync.
+//! - **PRESENCE and SYNC are processed while a channel is attached, attaching or detaching.** An
+//!   unsolicited ATTACHED is ignored on any other channel; a late answer to an ATTACH is accepted.
+//! - **An ATTACHED with RESUMED on an attached channel does not affect presence** (RTL12, RTP17i).
+//!   Any other ATTACHED without HAS_PRESENCE clears the member set, with LEAVE events (RTP19a).
+//! - **A connection is resumed if its id is unchanged**, whatever else CONNECTED contains (RTN15c6,
+//!   RTN15c7). Own members are not compared for newness across connections (RTP17h).
+//! - **The recovery key is available while SUSPENDED** (RTN16g2): id and key survive that state
+//!   (RTN8d, RTN9d), and resume attempts continue (RTN14h).
+//! - **After a network loss the client waits before it retries** (RTN20a), unless the network is
+//!   reported back (RTN20b).
+//! - **A DETACHING channel becomes DETACHED when the connection ends** (RTL3), and the detach
+//!   succeeds.
+//! - **Every state change caused by an event has a reason**, if the server gives none: 90001 for an
+//!   unsolicited DETACHED (RTL13), 90000 and 80000 for an ERROR, 80003 for a DISCONNECTED, 80017
+//!   with a cause for a CLOSE without an answer (RTN12b, RTN12c).
+//! - **A detach while DETACHING ends with the running detach** (RTL5i), whatever is queued after
+//!   it.
 //!
-//! Left to the host: transports and their addresses (RTN17), where tokens come from (RSA8), REST
-//! requests such as the presence history (RTP12), and ciphers, which pass through (RSL5).
+//! The host provides transports and their addresses (RTN17), tokens (RSA8), REST requests such as
+//! presence history (RTP12), and ciphers (RSL5): encrypted data passes through unchanged.
 
 mod application;
 mod channel;

@@ -1,64 +1,65 @@
-//! What a client is told when it is made, and its channels when they are attached.
+//! The options of a client, and of its channels.
 
 use crate::SmolStr;
 use crate::wire::{Format, Modes, Params};
 use core::time::Duration;
 
-/// Options of a [`Client`](super::Client) (TO3). Make them with `default` and set what differs.
+/// Options of a [`Client`](super::Client) (TO3). Start from [`Default`] and change single fields.
 ///
-/// Times count in whole milliseconds, rounded up. None has an upper bound; one of zero is over at
-/// once.
+/// Durations are rounded up to whole milliseconds and have no upper bound. Zero expires at once.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientOptions {
-    /// The identity of this client, if it says so itself (TO3a). Never `*` (RSA7c): a wildcard
-    /// identity is granted by the server and learnt from CONNECTED.
+    /// The client id (TO3a), unless it comes from the credentials. Never `*` (RSA7c): the server
+    /// grants a wildcard identity in CONNECTED.
     pub client_id: Option<SmolStr>,
-    /// Whether messages of this connection come back to it (TO3h, RTC1a). Presence always does.
-    /// Default: true.
+    /// Whether the connection receives its own messages (TO3h, RTC1a). It always receives its own
+    /// presence events. Default: true.
     pub echo_messages: bool,
-    /// Whether operations wait while there is no connection (TO3g). If not, they fail at once.
+    /// Whether operations are queued without a connection (TO3g). Otherwise they fail at once.
     /// Default: true.
     pub queue_messages: bool,
-    /// Whether `get` fails without the mode PRESENCE_SUBSCRIBE (91008; TO3r, RTP11f1). If not, it
-    /// gives a warning. Default: false.
+    /// Whether `get` fails without the mode PRESENCE_SUBSCRIBE (91008; TO3r, RTP11f1). Otherwise it
+    /// emits a warning. Default: false.
     pub strict_mode: bool,
     /// A recovery key of an earlier client, see `ConnectionView::recovery_key` (TO3i, RTN16).
     pub recover: Option<SmolStr>,
-    /// Further parameters of each transport. They override those of the client (TO3q, RTC1f1).
+    /// Additional query parameters of each transport. They override the client's (TO3q, RTC1f1).
     pub transport_params: Params,
-    /// How frames are encoded (TO3f, RTN2a). Default: MessagePack.
+    /// Encoding of frames (TO3f, RTN2a). Default: MessagePack.
     pub format: Format,
-    /// Whether the host sees the pings of its transports and reports them as
-    /// `Input::Activity`. If not, the server is asked for heartbeats (RTN23b). Default:
-    /// false.
+    /// Whether the host sees the pings of its transports and passes in `Input::Activity` for each.
+    /// Otherwise the client requests heartbeats from the server (RTN23b). Default: false.
     pub observes_pings: bool,
-    /// A token to connect with, put into the parameter `accessToken` (RSA3c). Without one the
-    /// host adds credentials of its own.
+    /// The token to connect with, sent as the parameter `accessToken` (RSA3c). Without one the host
+    /// adds its own credentials.
     pub token: Option<SmolStr>,
-    /// Whether the host can answer `Output::TokenRequired` with a new token (RSA4a). Default: false.
+    /// Whether the host can answer `Output::TokenRequired` with a new token (RSA4a). Default:
+    /// false.
     pub token_renewable: bool,
-    /// Delay of the first retry of a lost connection; later ones back off (TO3l1, RTB1). 15 s.
+    /// Delay of the first retry of a lost connection; later ones back off (TO3l1, RTB1). Default:
+    /// 15 s.
     pub disconnected_retry_timeout: Duration,
-    /// Delay of each retry of a suspended connection (TO3l2, RTN14e). 30 s.
+    /// Delay of each retry of a suspended connection (TO3l2, RTN14e). Default: 30 s.
     pub suspended_retry_timeout: Duration,
-    /// Delay of the first retry of a suspended channel; later ones back off (TO3l7, RTL13b). 15 s.
+    /// Delay of the first retry of a suspended channel; later ones back off (TO3l7, RTL13b).
+    /// Default: 15 s.
     pub channel_retry_timeout: Duration,
-    /// How long a connection attempt, an attach, a detach, a close or a ping may take (TO3l11).
+    /// Timeout of a connection attempt, an attach, a detach, a close and a ping (TO3l11). Default:
     /// 10 s.
     pub realtime_request_timeout: Duration,
-    /// How long the client tries to resume before it is suspended, unless the server says
-    /// otherwise (DF1a). 120 s.
+    /// Time for resume attempts before the connection is suspended, unless the server sets another
+    /// (DF1a). Default: 120 s.
     pub connection_state_ttl: Duration,
-    /// Largest presence message, in bytes, unless the server says otherwise (TO3l8). 65,536.
+    /// Maximum size of a presence message in bytes, unless the server sets another (TO3l8).
+    /// Default: 65,536.
     pub max_message_size: u64,
-    /// Whether retry delays are scattered between 80 % and 100 % (RTB1b). Tests switch it off.
-    /// Default: true.
+    /// Whether retry delays are randomized between 80 % and 100 % (RTB1b). Default: true.
     pub retry_jitter: bool,
-    /// How many timers one call of `handle` fires at most, and at least one. What is left is due at
-    /// once. Default: 1,000.
+    /// Maximum of timers that one call of `handle` fires, at least one. The rest is due at once.
+    /// Default: 1,000.
     pub budget: usize,
-    /// Bounds of what the client keeps.
+    /// Limits.
     pub limits: Limits,
 }
 
@@ -105,27 +106,26 @@ impl core::fmt::Debug for ClientOptions {
     }
 }
 
-/// Bounds of what a client keeps. An operation beyond one of them fails with code 40000 and
-/// changes nothing else; a member beyond the last one is left out, with a warning.
+/// Limits of a client. An operation beyond a limit fails with code 40000 and changes nothing else.
+/// A member beyond the limit is dropped, with a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Channels that the client knows. 10,000.
+    /// Channels. Default: 10,000.
     pub channels: usize,
-    /// Operations of the application that have no outcome yet, of any kind. 10,000.
+    /// Pending operations, of any kind. Default: 10,000.
     pub pending_operations: usize,
-    /// Messages that were sent and not acknowledged. Own members are not entered again beyond it.
-    /// 20,000.
+    /// Messages in flight: sent and not acknowledged. Re-entries beyond it fail. Default: 20,000.
     pub in_flight: usize,
-    /// Calls of `get` that wait, for each channel. 1,000.
+    /// Pending `get` operations of one channel. Default: 1,000.
     pub waiting_gets: usize,
-    /// Subscriptions to the presence of one channel. 1,000.
+    /// Presence subscriptions of one channel. Default: 1,000.
     pub subscriptions: usize,
-    /// Pings that wait for an answer or for a connection. 100.
+    /// Pending pings. Default: 100.
     pub pings: usize,
-    /// Members of one channel. 1,000,000.
+    /// Members of one channel. Default: 1,000,000.
     pub members: usize,
-    /// Own members of one channel. 10,000.
+    /// Own members of one channel. Default: 10,000.
     pub own_members: usize,
 }
 
@@ -148,9 +148,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelOptions {
-    /// Parameters asked for with ATTACH (TB2c, RTL4k).
+    /// Channel parameters of ATTACH (TB2c, RTL4k).
     pub params: Params,
-    /// Modes asked for with ATTACH; the server's defaults if none (TB2d, RTL4l).
+    /// Requested modes; `None` for the server's defaults (TB2d, RTL4l).
     pub modes: Option<Modes>,
     /// Whether a subscription to presence attaches the channel (TB4, RTP6d). Default: true.
     pub attach_on_subscribe: bool,

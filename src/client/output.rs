@@ -1,4 +1,4 @@
-//! Everything that a client asks of its host and tells its application.
+//! The outputs of a client.
 
 use super::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState, Subscribers};
 use crate::variants::variants;
@@ -8,109 +8,108 @@ use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, time::Duration};
 
 variants! {
-    /// What a client wants done or known. Outputs are in total order and each stands for itself.
+    /// An action for the host, or an event. Outputs are in total order and self-contained.
     pub enum Output {
-        /// Open a transport, and answer with `Input::Opened` or `Input::OpenFailed`.
-        /// There is never more than one: one that was asked for before has been given up. The client
-        /// gives this one up, by `CloseTransport`, if it takes longer than `realtime_request_timeout`.
+        /// Open a transport, and answer with `Input::Opened` or `Input::OpenFailed`. There is at
+        /// most one transport: any earlier one has been abandoned. The client emits `Close` if
+        /// opening takes longer than `realtime_request_timeout`.
         Open: open {
-            /// The number of the transport, new each time.
+            /// The number of the transport, new for each.
             transport: TransportId,
-            /// Its query parameters, yet to be percent-encoded, without credentials of the host's own
-            /// (RTN2).
+            /// The query parameters (RTN2), not percent-encoded. The host adds its own credentials.
             params: Params,
         },
-        /// Close a transport once all that went before is sent, or give up opening it. Frames that still
-        /// come from it are ignored.
+        /// Close a transport after sending everything queued for it, or stop opening it. Later
+        /// frames from it are ignored.
         Close: close {
-            /// Which one.
+            /// The transport.
             transport: TransportId,
         },
-        /// Send a frame, encoded in the format of the options.
+        /// Send a frame, encoded as [`ClientOptions::format`](super::ClientOptions::format).
         Send: send {
-            /// On which transport.
+            /// The transport.
             transport: TransportId,
             /// The frame.
             frame: Box<ProtocolMessage>,
         },
-        /// The connection has changed its state, or its condition (RTN4).
+        /// The connection has a new state, or an update (RTN4).
         Connection = ConnectionStateChange,
-        /// A channel has changed its state, or its condition (RTL2).
+        /// A channel has a new state, or an update (RTL2).
         Channel: channel {
             /// The channel's name.
             channel: SmolStr,
-            /// What changed.
+            /// The change.
             change: ChannelStateChange,
         },
-        /// A presence event of a channel (RTP6): a change, or a member that is already present, for a
-        /// new subscription. Comes only if a subscription wants its action.
+        /// A presence event of a channel (RTP6): a change, or, for a new subscription, a member
+        /// that is already present. Emitted only if a subscription includes its action.
         Presence: presence {
             /// The channel's name.
             channel: SmolStr,
             /// The event. That of a member already present has the action PRESENT.
             message: PresenceMessage,
-            /// The subscriptions that want it.
+            /// The subscriptions that receive it.
             subscriptions: Subscribers,
         },
-        /// A frame that is not about presence, as it came (RTL1, RTL17).
+        /// A frame that is not about presence, unchanged (RTL1, RTL17).
         Frame = Box<ProtocolMessage>,
         /// An operation has ended.
         Done: done {
-            /// Which one.
+            /// The operation.
             op: OpId,
-            /// How.
+            /// The result.
             result: Result<Outcome, ErrorInfo>,
         },
-        /// A new token is wanted: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2, RTN22). It is not
-        /// asked for again before that. An attempt that waits for it ends after
-        /// `realtime_request_timeout`.
+        /// The client requires a new token: answer with `Input::Token` (RSA4b, RTN14b, RTN15h2,
+        /// RTN22). It is not emitted again before the answer. A connection attempt that waits for
+        /// the token ends after `realtime_request_timeout`.
         TokenRequired,
-        /// Something that is worth a line in a log.
+        /// A warning, for a log.
         Warning = Warning,
-        /// The host has made a mistake. Nothing has changed.
+        /// An error of the host. Nothing has changed.
         Misuse = Misuse,
     }
 }
 
-/// What a successful operation brought.
+/// The result of a successful operation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is done.
+    /// No further result.
     Done,
     /// The members, in no particular order (RTP11). Their action is PRESENT.
     Members(Vec<PresenceMessage>),
-    /// The answer to a ping came after this time (RTN13).
+    /// The round-trip time (RTN13).
     Pong(Duration),
 }
 
-/// A change of the connection's state, or of its condition (TA).
+/// A state change of the connection, or an update (TA).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStateChange {
-    /// The state before (TA2).
+    /// The previous state (TA2).
     pub previous: ConnectionState,
-    /// The state now (TA2).
+    /// The current state (TA2).
     pub current: ConnectionState,
-    /// What this is: the new state, or an update (TA5, RTN4h).
+    /// The event: the new state, or an update (TA5, RTN4h).
     pub event: ConnectionEvent,
-    /// Why, if there is a reason (TA3).
+    /// The reason, if any (TA3).
     pub reason: Option<ErrorInfo>,
-    /// After how long the client tries again by itself, if it waits for that (TA2). Zero: at once.
+    /// Time until the next automatic attempt, if one is scheduled (TA2). Zero: at once.
     pub retry_in: Option<Duration>,
 }
 
-/// A change of a channel's state, or of its condition (TH).
+/// A state change of a channel, or an update (TH).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelStateChange {
-    /// The state before (TH2).
+    /// The previous state (TH2).
     pub previous: ChannelState,
-    /// The state now (TH2).
+    /// The current state (TH2).
     pub current: ChannelState,
-    /// What this is: the new state, or an update (TH5, RTL2g).
+    /// The event: the new state, or an update (TH5, RTL2g).
     pub event: ChannelEvent,
-    /// Why, if there is a reason (TH3).
+    /// The reason, if any (TH3).
     pub reason: Option<ErrorInfo>,
     /// Whether continuity was kept (TH4, RTL2f).
     pub resumed: bool,
@@ -118,56 +117,55 @@ pub struct ChannelStateChange {
     pub has_backlog: bool,
 }
 
-/// Something that is worth a line in a log, which its `Display` form is; the client goes on.
+/// A warning. Its `Display` form is a line for a log. The client continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The recovery key in the options could not be read; the client connects afresh (RTN16f1).
+    /// The recovery key in the options is malformed. The client makes a new connection (RTN16f1).
     RecoveryKeyMalformed,
-    /// The options have a token and no way to renew it: when the server refuses it, the
-    /// connection will fail with code 40171 (RSA4a1).
+    /// The options have a token that cannot be renewed. When the server rejects it, the connection
+    /// fails with code 40171 (RSA4a1).
     TokenNotRenewable,
-    /// The data of a presence message could not be decoded. It is passed on with the encodings
-    /// that are left (RSL6b).
+    /// The data of a presence message could not be decoded. It is delivered with the remaining
+    /// encodings (RSL6b).
     #[non_exhaustive]
     DataNotDecoded {
         /// The channel's name.
         channel: SmolStr,
-        /// The encodings that are left.
+        /// The remaining encodings.
         encoding: SmolStr,
     },
-    /// A presence message came without a client id, without a connection id or with an unknown
-    /// action, and was passed over (RSF1).
+    /// A presence message without a client id, without a connection id or with an unknown action
+    /// was ignored (RSF1).
     #[non_exhaustive]
     PresenceIgnored {
         /// The channel's name.
         channel: SmolStr,
     },
-    /// An own member could not be entered again (RTP17e).
+    /// A re-entry failed (RTP17e).
     #[non_exhaustive]
     ReentryFailed {
         /// The channel's name.
         channel: SmolStr,
-        /// The member.
+        /// The client id of the member.
         client_id: SmolStr,
-        /// Why.
+        /// The error.
         error: ErrorInfo,
     },
-    /// `get` was answered without the mode PRESENCE_SUBSCRIBE: nobody may seem to be present who
-    /// is (RTP11f2).
+    /// `get` without the mode PRESENCE_SUBSCRIBE: the result may lack members (RTP11f2).
     #[non_exhaustive]
     PresenceSubscribeMissing {
         /// The channel's name.
         channel: SmolStr,
     },
-    /// No new token was to be had; the connection goes on with the old one (RSA4c3).
+    /// There was no new token. The connection continues with the old one (RSA4c3).
     TokenNotRenewed(ErrorInfo),
-    /// A limit of the client's options was reached, and something was left out.
+    /// A limit of the client's options was reached, and a member was dropped.
     #[non_exhaustive]
     LimitReached {
         /// The channel's name.
         channel: SmolStr,
-        /// Which limit: the name of its field in `Limits`.
+        /// The name of the field in [`Limits`](super::Limits).
         limit: &'static str,
     },
 }
@@ -175,21 +173,21 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RecoveryKeyMalformed => f.write_str("the recovery key cannot be read"),
+            Self::RecoveryKeyMalformed => f.write_str("the recovery key is malformed"),
             Self::TokenNotRenewable => f.write_str("the token cannot be renewed when it expires"),
             Self::DataNotDecoded { channel, encoding } => {
                 write!(f, "{channel}: a member's data cannot be decoded: {encoding}")
             }
             Self::PresenceIgnored { channel } => {
-                write!(f, "{channel}: a malformed presence message was passed over")
+                write!(f, "{channel}: a malformed presence message was ignored")
             }
             Self::ReentryFailed { channel, client_id, error } => {
-                write!(f, "{channel}: {client_id} could not enter again: {error}")
+                write!(f, "{channel}: re-entry of {client_id} failed: {error}")
             }
             Self::PresenceSubscribeMissing { channel } => {
-                write!(f, "{channel}: attached without PRESENCE_SUBSCRIBE, members are not known")
+                write!(f, "{channel}: attached without PRESENCE_SUBSCRIBE, members are unknown")
             }
-            Self::TokenNotRenewed(error) => write!(f, "no new token was to be had: {error}"),
+            Self::TokenNotRenewed(error) => write!(f, "there was no new token: {error}"),
             Self::LimitReached { channel, limit } => {
                 write!(f, "{channel}: the limit `{limit}` was reached")
             }
@@ -197,12 +195,12 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A mistake of the host. Nothing has changed.
+/// An error of the host. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The client never asked for this transport.
-    #[error("transport {} was never asked for", .0.0)]
+    /// The client did not request this transport.
+    #[error("transport {} was never requested", .0.0)]
     UnknownTransport(TransportId),
     /// There is no such subscription.
     #[error("there is no subscription {} on channel {channel}", .subscription.0)]
@@ -213,7 +211,7 @@ pub enum Misuse {
         /// The subscription.
         subscription: SubscriptionId,
     },
-    /// A token came that nobody had asked for.
-    #[error("no token was asked for")]
+    /// The client did not request a token.
+    #[error("no token was requested")]
     UnexpectedToken,
 }
