@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Breaks the crate on purpose, one rule at a time, in a copy, and shows that the simulation of
-# `cargo test` finds it. Run by hand: scripts/breaks.sh [NAME…]
+# Breaks one rule of the crate at a time, in a copy, and checks that the simulation of `cargo test`
+# fails. Run by hand: scripts/breaks.sh [NAME…]
 #
-# A break that is not found means that the simulation has become blind for its rule. A break that
-# no longer applies wants its line adjusted to the code.
+# A break that is not found means that the simulation does not test its rule any more. A break that
+# does not apply requires its edit to be adjusted to the code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -48,17 +48,17 @@ broken re-enter src/client/channel.rs 's/if !\(was_attached \&\& resumed\) \{/if
 # RTP17g1: the id is kept on the same connection, and on no other.
 broken id-kept src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| false)/'
 broken id-of-another-connection src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| true)/'
-# RTP2b2: what a re-entry tells after the grace is never older than what was told before.
-broken id-of-the-past src/server/presence.rs 's/if stored\.is_some\(\) \{ named \} else \{ last \}/named/'
+# RTP2b2: a re-entry after the grace period is never older than what was delivered before.
+broken id-of-the-past src/server/state/apply.rs 's/let kept = if enters \{ last \} else \{ named \};/let kept = named;/'
 # The grace: members outlive their transport by it, and not for ever.
-broken grace-none src/server/lifecycle.rs 's/grace\.then\(\|\| connection\.grace_from\(now\)\)/grace.then_some(now)/'
-broken grace-endless src/server/lifecycle.rs 's/grace\.then\(\|\| connection\.grace_from\(now\)\)/None/'
+broken grace-none src/server/connections/connection.rs 's/Some\(now\.after\(self\.remain\.into\(\)\)\)/Some(now)/'
+broken grace-endless src/server/connections/connection.rs 's/Some\(now\.after\(self\.remain\.into\(\)\)\)/None/'
 # A resume takes the members over: from the transport before, and out of their grace.
-broken take-over src/server/lifecycle.rs 's/out\.push\(Output::Close \{ transport: old \}\);//'
-broken take-over-of-members src/server/departures.rs 's/if entry\.live \{/if false {/'
+broken take-over src/server/lifecycle.rs 's/out\.push\(Output::close\(old\)\);//'
+broken take-over-of-members src/server/departures.rs 's/if entry\.is_active\(\) \{/if false {/'
 # RTN19a: a frame that comes again is acknowledged again, and applied once.
 broken acknowledged-once src/server/presence.rs 's/self\.accept\(slot, msg_serial, repeated, None, out\);/if !repeated { self.accept(slot, msg_serial, repeated, None, out); }/'
-broken applied-twice src/server/presence.rs 's/let repeated = connection\.serials\.contains\(msg_serial\);/let repeated = false;/'
+broken applied-twice src/server/state/apply.rs 's/repeated: connection\.accepted\(record\.msg_serial\),/repeated: false,/'
 # RTP19: who is not heard of in a sync has left.
 broken residual src/members/sync.rs 's/if record\.seen == sync \{ Fate::Stays \}/if true { Fate::Stays }/'
 
