@@ -23,7 +23,7 @@ use clock::Clock;
 use futures_util::{SinkExt, StreamExt};
 use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::client::{ConnectionEvent, ConnectionState, ConnectionStateChange};
-use presence_proto::wire::{Data, ErrorInfo, Format, Params, PresenceAction};
+use presence_proto::wire::{Data, ErrorInfo, Format, Params, PresenceAction, codes};
 use presence_proto::wire::{PresenceMessage, ProtocolMessage};
 use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::collections::VecDeque;
@@ -247,7 +247,11 @@ async fn converse(
         Ok(Ok((socket, _response))) => socket,
         Ok(Err(error)) => return Input::open_failed(transport, Some(lost(&error))),
         Err(_) => {
-            let error = Some(ErrorInfo::new(80003, 504, "no answer from the server"));
+            let error = Some(ErrorInfo::new(
+                codes::CONNECTION_DISCONNECTED,
+                504,
+                "no answer from the server",
+            ));
             return Input::open_failed(transport, error);
         }
     };
@@ -302,7 +306,7 @@ async fn converse(
 
 /// A transport's error in the protocol's terms: disconnected.
 fn lost(error: &SocketError) -> ErrorInfo {
-    ErrorInfo::new(80003, 400, error.to_string())
+    ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, error.to_string())
 }
 
 /// The lines that are typed, read by a thread because a terminal cannot be read asynchronously.

@@ -21,7 +21,7 @@ use clock::Clock;
 use presence_proto::client::{
     Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
 };
-use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
+use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage, codes};
 use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{ErrorKind, IsTerminal};
 use std::net::TcpStream;
@@ -255,7 +255,7 @@ impl Network {
 
     /// What the socket has for us, if anything, without waiting.
     fn next_event(&mut self) -> Option<Input> {
-        let failed = |text: String| Some(ErrorInfo::new(80003, 400, text));
+        let failed = |text: String| Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, text));
         match &mut self.socket {
             Socket::Closed => None,
             Socket::Opening(transport, opening) => {

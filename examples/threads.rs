@@ -19,7 +19,7 @@ use clock::Clock;
 use presence_proto::client::{
     Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
 };
-use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage};
+use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage, codes};
 use presence_proto::{OpId, SubscriptionId, TransportId};
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -152,7 +152,8 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
     let mut socket = match open(url) {
         Ok(socket) => socket,
         Err(error) => {
-            let error = Some(ErrorInfo::new(80003, 400, error.to_string()));
+            let error =
+                Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, error.to_string()));
             tell(Event::Input(Input::open_failed(transport, error)));
             return;
         }
@@ -160,7 +161,8 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
     let other_end = match socket.get_ref().split() {
         Ok(half) => WebSocket::from_raw_socket(half, Role::Client, None),
         Err(error) => {
-            let error = Some(ErrorInfo::new(80003, 400, error.to_string()));
+            let error =
+                Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, error.to_string()));
             tell(Event::Input(Input::open_failed(transport, error)));
             return;
         }
@@ -181,7 +183,8 @@ fn read_frames(transport: TransportId, url: &url::Url, events: &SyncSender<Event
             Ok(_) => continue,
             Err(tungstenite::Error::ConnectionClosed) => break,
             Err(broken) => {
-                error = Some(ErrorInfo::new(80003, 400, broken.to_string()));
+                error =
+                    Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, broken.to_string()));
                 break;
             }
         };

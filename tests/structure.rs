@@ -33,9 +33,10 @@ fn error_codes_are_written_by_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     PARTS.iter().for_each(|part| list(&root.join(part), &mut files));
+    list(&root.with_file_name("examples"), &mut files);
     let numbers = files.iter().filter(|file| {
         let text = without_tests(file).replace([' ', '\n'], "");
-        let makes = ["ErrorInfo::new(", "Self::new("].map(|new| text.split(new).skip(1));
+        let makes = ["ErrorInfo::new(", "Self::new(", "error("].map(|new| text.split(new).skip(1));
         let mut arguments = makes.into_iter().flatten();
         arguments.any(|arguments| arguments.starts_with(|c: char| c.is_ascii_digit()))
     });

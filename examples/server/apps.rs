@@ -9,6 +9,7 @@ use crate::{
     problem::error,
     store::Store,
 };
+use presence_proto::wire::codes;
 use presence_proto::{
     UnixMillis,
     server::{Counters, HistoryPage, HistoryQuery, Input, Server},
@@ -34,7 +35,7 @@ impl App {
         &self,
         question: impl FnOnce(&Server) -> T + Send + 'static,
     ) -> Result<T, ErrorInfo> {
-        let stopped = || error(50003, 503, "The server is stopping");
+        let stopped = || error(codes::TIMEOUT_ERROR, 503, "The server is stopping");
         self.core.ask(question).await.ok_or_else(stopped)
     }
 
@@ -54,7 +55,7 @@ impl App {
         tokio::task::spawn_blocking(move || store.history(&channel, &query)).await.map_err(
             |failure| {
                 error!("the history cannot be read: {failure}");
-                error(50000, 500, "The history cannot be read")
+                error(codes::INTERNAL_ERROR, 500, "The history cannot be read")
             },
         )?
     }

@@ -1,6 +1,7 @@
 //! Why a WebSocket closes, as its close frame says it (RFC 6455, section 7.4).
 
 use axum::extract::ws::{CloseFrame, close_code};
+use presence_proto::wire::codes;
 use presence_proto::wire::{Action, ErrorInfo, ProtocolMessage};
 use tungstenite::error::{Error, ProtocolError};
 
@@ -40,7 +41,7 @@ pub(crate) fn said_by(frame: &ProtocolMessage) -> Option<CloseFrame> {
 /// The reason that an error of the protocol is.
 pub(crate) fn because(error: &ErrorInfo) -> CloseFrame {
     let code = match (error.code, error.status_code) {
-        (40009, _) => close_code::SIZE,
+        (codes::MAX_MESSAGE_SIZE_EXCEEDED, _) => close_code::SIZE,
         (_, 503) => close_code::AWAY,
         (_, 500..) => close_code::ERROR,
         _ => close_code::POLICY,

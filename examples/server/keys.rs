@@ -8,6 +8,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
+use presence_proto::wire::codes;
 use presence_proto::{
     UnixMillis,
     server::{Capability, Identity},
@@ -96,7 +97,7 @@ impl Keys {
     pub(crate) fn token(&self, token: &str, now: UnixMillis) -> Result<Grant, ErrorInfo> {
         let name = jwt::key_name(token).map_err(|e| no_token(&e))?;
         if app_of(&name).is_some_and(|app| app != self.app) {
-            return Err(error(40102, 401, "The token is of another app"));
+            return Err(error(codes::INCOMPATIBLE_CREDENTIALS, 401, "The token is of another app"));
         }
         let key = self.keys.get(&name).ok_or_else(|| no_token(&"no such key"))?;
         let claims = jwt::verify(token, &key.secret).map_err(|e| no_token(&e))?;
@@ -127,13 +128,17 @@ impl Keys {
         now: UnixMillis,
     ) -> Result<TokenDetails, ErrorInfo> {
         if request.key_name.as_deref().is_some_and(|named| named != name) {
-            return Err(error(40101, 401, "The request is for another key"));
+            return Err(error(codes::INVALID_CREDENTIALS, 401, "The request is for another key"));
         }
         let key = match basic {
             Some(basic) if request.mac.is_none() => {
                 let (named, key) = self.key(basic)?;
                 if named != name {
-                    return Err(error(40101, 401, "The request is for another key"));
+                    return Err(error(
+                        codes::INVALID_CREDENTIALS,
+                        401,
+                        "The request is for another key",
+                    ));
                 }
                 key
             }
@@ -142,13 +147,21 @@ impl Keys {
 
         let ttl = request.ttl().unwrap_or(DEFAULT_TTL);
         if !(1..=MAX_TTL).contains(&ttl) {
-            return Err(error(40003, 400, "ttl must be between 1 ms and 24 h"));
+            return Err(error(
+                codes::INVALID_PARAMETER_VALUE,
+                400,
+                "ttl must be between 1 ms and 24 h",
+            ));
         }
         let capability = match &request.capability {
             None => key.capability_text.clone(),
             Some(asked) if key.allows_some_of(&asked.patterns) => asked.text.clone(),
             Some(_) => {
-                return Err(error(40160, 401, "The key allows nothing of what is asked"));
+                return Err(error(
+                    codes::CAPABILITY_DENIED,
+                    401,
+                    "The key allows nothing of what is asked",
+                ));
             }
         };
         let client_id = request.client_id.clone();
@@ -163,7 +176,7 @@ impl Keys {
         };
         let token = jwt::sign(&claims, name, &key.secret).map_err(|failure| {
             error!("a token cannot be signed: {failure}");
-            error(50000, 500, "The token cannot be signed")
+            error(codes::INTERNAL_ERROR, 500, "The token cannot be signed")
         })?;
         Ok(TokenDetails {
             token,
@@ -190,7 +203,9 @@ impl Keys {
         request: &TokenRequest,
         now: UnixMillis,
     ) -> Result<&Key, ErrorInfo> {
-        let invalid = || error(40101, 401, "The signature of the token request is wrong");
+        let invalid = || {
+            error(codes::INVALID_CREDENTIALS, 401, "The signature of the token request is wrong")
+        };
         let key = self.keys.get(name).ok_or_else(no_such_key)?;
         let given = request.mac.as_deref().ok_or_else(invalid)?;
         let given = STANDARD.decode(given).map_err(|_| invalid())?;
@@ -199,7 +214,11 @@ impl Keys {
 
         request.check(now)?;
         let fresh = key.used.lock().is_ok_and(|mut used| used.insert(&signed, now));
-        if fresh { Ok(key) } else { Err(error(40105, 401, "The token request was used before")) }
+        if fresh {
+            Ok(key)
+        } else {
+            Err(error(codes::NONCE_VALUE_REPLAYED, 401, "The token request was used before"))
+        }
     }
 }
 
@@ -237,7 +256,8 @@ impl Key {
 }
 
 fn mac(secret: &str) -> Result<Hmac<Sha256>, ErrorInfo> {
-    Hmac::new_from_slice(secret.as_bytes()).map_err(|_| error(50000, 500, "Unusable secret"))
+    Hmac::new_from_slice(secret.as_bytes())
+        .map_err(|_| error(codes::INTERNAL_ERROR, 500, "Unusable secret"))
 }
 
 /// Fails unless a token is good now, and not for longer than it may be.
@@ -248,7 +268,7 @@ fn in_time(claims: &Claims, now: UnixMillis) -> Result<(), ErrorInfo> {
     };
     let exp = claims.exp.as_millis();
     if exp <= now {
-        return Err(error(40142, 401, "The token has expired"));
+        return Err(error(codes::TOKEN_EXPIRED, 401, "The token has expired"));
     }
     if is_ahead(claims.nbf) {
         return Err(no_token(&"it is not good yet (nbf)"));
@@ -276,15 +296,15 @@ pub(crate) fn app_of(name: &str) -> Option<&str> {
 }
 
 pub(crate) fn no_credentials() -> ErrorInfo {
-    error(40101, 401, "Neither a key nor a token was given")
+    error(codes::INVALID_CREDENTIALS, 401, "Neither a key nor a token was given")
 }
 
 pub(crate) fn no_such_key() -> ErrorInfo {
-    error(40101, 401, "No such key")
+    error(codes::INVALID_CREDENTIALS, 401, "No such key")
 }
 
 pub(crate) fn no_token(why: &dyn Display) -> ErrorInfo {
-    error(40144, 401, format!("The token cannot be verified: {why}"))
+    error(codes::INVALID_JWT, 401, format!("The token cannot be verified: {why}"))
 }
 
 #[cfg(test)]

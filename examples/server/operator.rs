@@ -15,6 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use presence_proto::wire::codes;
 use sha2::{Digest, Sha256};
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -81,8 +82,10 @@ pub(crate) async fn admit(
         Readers::All => None,
         // Digests are compared, so that the time taken tells nothing of the token.
         Readers::Token(token) if bearer(&request).map(Token::of) == Some(*token) => None,
-        Readers::Token(_) => Some(error(40101, 401, "The metrics need their token")),
-        Readers::Nobody => Some(error(40300, 403, "The metrics are not served here")),
+        Readers::Token(_) => {
+            Some(error(codes::INVALID_CREDENTIALS, 401, "The metrics need their token"))
+        }
+        Readers::Nobody => Some(error(codes::FORBIDDEN, 403, "The metrics are not served here")),
     };
     match refused {
         None => next.run(request).await,

@@ -1,6 +1,7 @@
 //! A capability as it is written: patterns of channel names, each with the operations it allows.
 
 use crate::{fields, problem::error};
+use presence_proto::wire::codes;
 use presence_proto::{
     server::{Capability, Operations},
     wire::ErrorInfo,
@@ -30,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Result<Patterns, ErrorInfo> {
     fields::json(text.as_bytes())
         .map_err(|what| format!("The capability is {what}"))
         .and_then(of)
-        .map_err(|what| error(40000, 400, what))
+        .map_err(|what| error(codes::BAD_REQUEST, 400, what))
 }
 
 /// The JSON text of patterns.

@@ -1,7 +1,7 @@
 //! The query string of a request.
 
 use crate::problem::error;
-use presence_proto::wire::ErrorInfo;
+use presence_proto::wire::{ErrorInfo, codes};
 use std::str::FromStr;
 
 /// The parameters, in order.
@@ -19,6 +19,7 @@ pub(crate) fn last<'a>(params: &'a Pairs, name: &str) -> Option<&'a str> {
 /// 40003 if it has another.
 pub(crate) fn number<T: FromStr>(params: &Pairs, name: &str) -> Result<Option<T>, ErrorInfo> {
     let Some(value) = last(params, name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let malformed = || error(40003, 400, format!("The parameter {name} is malformed"));
+    let malformed =
+        || error(codes::INVALID_PARAMETER_VALUE, 400, format!("The parameter {name} is malformed"));
     value.parse().map(Some).map_err(|_| malformed())
 }

@@ -27,6 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use presence_proto::wire::codes;
 use presence_proto::{
     SmolStr, UnixMillis,
     server::{ConnectRequest, Direction, HistoryQuery, Operations, PresenceQuery},
@@ -150,7 +151,7 @@ async fn root(
         Ok(upgrade) => upgrade,
         Err(_) if !headers.contains_key(header::UPGRADE) => return page::index().into_response(),
         Err(rejection) => {
-            let error = error(40000, 400, no_upgrade(&rejection));
+            let error = error(codes::BAD_REQUEST, 400, no_upgrade(&rejection));
             let problem = Accept::of(&headers, &params).problem(error);
             let version = [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
             return (version, problem).into_response();
@@ -159,7 +160,7 @@ async fn root(
     if let Some(origin) = headers.get(header::ORIGIN)
         && !service.allows_origin(origin.as_bytes())
     {
-        let error = error(40300, 403, "This origin may not connect");
+        let error = error(codes::FORBIDDEN, 403, "This origin may not connect");
         return Accept::of(&headers, &params).problem(error).into_response();
     }
     let untold = service.draining.untold();
@@ -282,7 +283,13 @@ async fn history(
         query.direction = match last(&params, "direction") {
             None | Some("" | "backwards") => Direction::Backwards,
             Some("forwards") => Direction::Forwards,
-            Some(_) => return Err(error(40003, 400, "direction is forwards or backwards")),
+            Some(_) => {
+                return Err(error(
+                    codes::INVALID_PARAMETER_VALUE,
+                    400,
+                    "direction is forwards or backwards",
+                ));
+            }
         };
         query.limit = number(&params, "limit")?.unwrap_or(query.limit);
         query.after = number(&params, "after")?;
@@ -333,7 +340,11 @@ fn permit<'a>(
     if grant.capability.on(channel).contains(operation) {
         Ok(app)
     } else {
-        Err(error(40160, 401, "The credentials do not allow this on this channel"))
+        Err(error(
+            codes::CAPABILITY_DENIED,
+            401,
+            "The credentials do not allow this on this channel",
+        ))
     }
 }
 
@@ -345,7 +356,7 @@ fn decode_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ErrorInfo> {
     } else {
         fields::json(body)
     };
-    decoded.map_err(|what| error(40001, 400, format!("The body is {what}")))
+    decoded.map_err(|what| error(codes::INVALID_REQUEST_BODY, 400, format!("The body is {what}")))
 }
 
 /// Links to the first page, this one and the next, relative to the request's own path.

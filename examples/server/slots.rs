@@ -15,6 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use presence_proto::wire::codes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -85,7 +86,7 @@ pub(crate) async fn admit(
     if slot.become_regular() {
         return next.run(request).await;
     }
-    let error = error(50003, 503, "There are too many connections");
+    let error = error(codes::TIMEOUT_ERROR, 503, "There are too many connections");
     Problem { error, accept: Accept::asked_by(&request) }.into_response()
 }
 

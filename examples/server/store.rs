@@ -1,6 +1,7 @@
 //! The durable history of an app: presence events in an embedded database.
 
 use crate::problem::error;
+use presence_proto::wire::codes;
 use presence_proto::{
     SmolStr, UnixMillis,
     server::{
@@ -194,16 +195,21 @@ impl Store {
         query: &HistoryQuery,
     ) -> Result<HistoryPage, ErrorInfo> {
         if !(1..=MAX_PAGE).contains(&query.limit) {
-            return Err(error(40003, 400, format!("limit must be between 1 and {MAX_PAGE}")));
+            return Err(error(
+                codes::INVALID_PARAMETER_VALUE,
+                400,
+                format!("limit must be between 1 and {MAX_PAGE}"),
+            ));
         }
         let until = match &query.from_serial {
             None => u64::MAX,
-            Some(serial) => u64::from_str_radix(serial, 16)
-                .map_err(|_| error(40003, 400, "The serial is malformed"))?,
+            Some(serial) => u64::from_str_radix(serial, 16).map_err(|_| {
+                error(codes::INVALID_PARAMETER_VALUE, 400, "The serial is malformed")
+            })?,
         };
         self.page(channel, query, until).map_err(|failure| {
             error!("the history cannot be read: {failure}");
-            error(50000, 500, "The history cannot be read")
+            error(codes::INTERNAL_ERROR, 500, "The history cannot be read")
         })
     }
 

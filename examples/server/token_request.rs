@@ -5,6 +5,7 @@ use crate::{
     patterns::{self, Patterns},
     problem::error,
 };
+use presence_proto::wire::codes;
 use presence_proto::{UnixMillis, wire::ErrorInfo};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -53,9 +54,10 @@ impl TokenRequest {
     ///
     /// 40001 if it is no object, 40003 if a field has another form, 40000 if the capability has.
     pub(crate) fn of(body: Value) -> Result<Self, ErrorInfo> {
-        let mut fields =
-            Fields::of(body).map_err(|what| error(40001, 400, format!("The body is {what}")))?;
-        let malformed = |what: String| error(40003, 400, what);
+        let mut fields = Fields::of(body).map_err(|what| {
+            error(codes::INVALID_REQUEST_BODY, 400, format!("The body is {what}"))
+        })?;
+        let malformed = |what: String| error(codes::INVALID_PARAMETER_VALUE, 400, what);
         let text = |fields: &mut Fields, name| fields.text(name).map_err(malformed);
         Ok(Self {
             key_name: text(&mut fields, "keyName")?,
@@ -102,11 +104,15 @@ impl TokenRequest {
     pub(crate) fn check(&self, now: UnixMillis) -> Result<(), ErrorInfo> {
         if self.nonce.as_deref().unwrap_or_default().chars().count() < MIN_NONCE {
             let message = format!("nonce must have {MIN_NONCE} characters at least");
-            return Err(error(40003, 400, message));
+            return Err(error(codes::INVALID_PARAMETER_VALUE, 400, message));
         }
         let timestamp = self.timestamp.as_ref().map_or(0, |timestamp| timestamp.number);
         if now.as_millis().abs_diff(timestamp) > REQUEST_AGE {
-            return Err(error(40104, 401, "The token request is too old, or from the future"));
+            return Err(error(
+                codes::TOKEN_REQUEST_TIMESTAMP_OUTSIDE_PERMITTED_WINDOW,
+                401,
+                "The token request is too old, or from the future",
+            ));
         }
         Ok(())
     }
@@ -138,7 +144,8 @@ fn asked(field: Option<Value>) -> Result<Option<Asked>, ErrorInfo> {
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(Asked { patterns: patterns::parse(&text)?, text })),
         Some(value) => {
-            let patterns = patterns::of(value).map_err(|what| error(40000, 400, what))?;
+            let patterns =
+                patterns::of(value).map_err(|what| error(codes::BAD_REQUEST, 400, what))?;
             let text = patterns::text(&patterns);
             Ok(Some(Asked { patterns, text }))
         }

@@ -16,6 +16,8 @@
 /// The request is wrong, and no other code says how. Also the client's own code for an operation
 /// beyond one of its limits.
 pub const BAD_REQUEST: u32 = 40000;
+/// The body of a request is malformed.
+pub const INVALID_REQUEST_BODY: u32 = 40001;
 /// A parameter has a value that it cannot have.
 pub const INVALID_PARAMETER_VALUE: u32 = 40003;
 /// A message names a connection id that is not that of its connection.
