@@ -301,6 +301,7 @@ mod outbox;
 mod ring;
 mod slab;
 mod time;
+#[cfg(any(feature = "client", feature = "server"))]
 mod variants;
 mod wake;
 
