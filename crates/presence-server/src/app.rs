@@ -1,56 +1,59 @@
-//! The apps that the server serves. Each has keys and a core of its own, and with it channels,
-//! members, histories, connections and limits: nothing of one can be reached from another.
+//! An app of a node.
 
-use crate::{
-    credentials::Credentials,
-    host::Handle,
-    jwt,
-    keys::{self, Grant, Keys},
-    problem::error,
-    store::Store,
-};
-use presence_proto::wire::codes;
+use crate::{EventStore, driver::Handle, http::error};
 use presence_proto::{
-    UnixMillis,
+    SmolStr,
     server::{Counters, HistoryPage, HistoryQuery, Input, Server},
-    wire::ErrorInfo,
+    wire::{ErrorInfo, codes},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tracing::error;
 
-/// An app.
-pub(crate) struct App {
-    pub(crate) keys: Arc<Keys>,
+/// An app of a [`Node`](crate::Node): channels, members, histories, connections and limits of its own.
+///
+/// It is a handle; clones refer to the same app.
+#[derive(Clone)]
+pub struct App {
     pub(crate) core: Handle,
-    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) store: Option<Arc<dyn EventStore>>,
+    /// Maximum of bytes in a frame that comes in.
+    pub(crate) frame_size: usize,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("stored", &self.store.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl App {
-    /// What the core answers.
+    /// Reads from the app's core, for example [`Server::presence`] or [`Server::occupancy`].
+    ///
+    /// The closure runs on the core's thread, between two batches of inputs. It must not block.
     ///
     /// # Errors
     ///
-    /// 50003 if it has stopped.
-    pub(crate) async fn ask<T: Send + 'static>(
+    /// 50003 if the core has ended.
+    pub async fn read<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Server) -> T + Send + 'static,
+        query: impl FnOnce(&Server) -> T + Send + 'static,
     ) -> Result<T, ErrorInfo> {
-        let stopped = || error(codes::TIMEOUT_ERROR, 503, "The server is stopping");
-        self.core.ask(question).await.ok_or_else(stopped)
+        let ended = || error(codes::TIMEOUT_ERROR, 503, "The server is stopping");
+        self.core.read(query).await.ok_or_else(ended)
     }
 
     /// A page of a channel's history: from the store if there is one, else from memory.
     ///
     /// # Errors
     ///
-    /// As the core, or the store, has them.
-    pub(crate) async fn history(
+    /// Those of [`EventStore::history`] or [`Server::history`]; 50003 if the core has ended.
+    pub async fn history(
         &self,
         channel: String,
         query: HistoryQuery,
     ) -> Result<HistoryPage, ErrorInfo> {
         let Some(store) = self.store.clone() else {
-            return self.ask(move |server| server.history(&channel, &query)).await?;
+            return self.read(move |server| server.history(&channel, &query)).await?;
         };
         tokio::task::spawn_blocking(move || store.history(&channel, &query)).await.map_err(
             |failure| {
@@ -59,62 +62,29 @@ impl App {
             },
         )?
     }
-}
 
-/// All apps, by their names. There is one for each that the operator gave a key of.
-pub(crate) struct Apps(BTreeMap<String, App>);
-
-impl Apps {
-    pub(crate) fn new(apps: BTreeMap<String, App>) -> Self {
-        Self(apps)
-    }
-
-    /// The app of a key, whether there is such a key or not.
-    pub(crate) fn of_key(&self, name: &str) -> Option<&App> {
-        self.0.get(keys::app_of(name)?)
-    }
-
-    /// Whose credentials these are, and what they allow now.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Keys::basic`] and [`Keys::token`], as if all apps were one.
-    pub(crate) fn admit(
+    /// Removes members of a channel: those of this client id and this connection, `None` for any.
+    /// Their clients stay connected and may enter again.
+    pub fn kick(
         &self,
-        credentials: &Credentials,
-        now: UnixMillis,
-    ) -> Result<(&App, Grant), ErrorInfo> {
-        match credentials {
-            Credentials::Key(key) => {
-                let app = key.split_once(':').and_then(|(name, _)| self.of_key(name));
-                let app = app.ok_or_else(keys::no_such_key)?;
-                Ok((app, app.keys.basic(key)?))
-            }
-            Credentials::Token(token) => {
-                let app = self.of_key(&jwt::key_name(token).map_err(|e| keys::no_token(&e))?);
-                let app = app.ok_or_else(|| keys::no_token(&"no such key"))?;
-                Ok((app, app.keys.token(token, now)?))
-            }
-        }
+        channel: impl Into<SmolStr>,
+        client_id: Option<SmolStr>,
+        connection_id: Option<SmolStr>,
+    ) {
+        self.core.input(Input::kick(channel, client_id, connection_id));
     }
 
-    /// Tells the connections of all apps to go elsewhere, over a while.
-    pub(crate) fn drain(&self, over: Duration) {
-        for app in self.0.values() {
-            app.core.input(Input::drain(over));
-        }
-    }
-
-    /// What each app counts.
+    /// The counters of the app's core.
     ///
     /// # Errors
     ///
-    /// As [`App::ask`].
-    pub(crate) async fn counters(&self) -> Result<Vec<(&str, Counters)>, ErrorInfo> {
-        let mut counters = Vec::with_capacity(self.0.len());
-        for (name, app) in &self.0 {
-            counters.push((name.as_str(), app.ask(|server| server.counters()).await?));
-        }
-        Ok(counters)
+    /// 50003 if the core has ended.
+    pub async fn counters(&self) -> Result<Counters, ErrorInfo> {
+        self.read(Server::counters).await
+    }
+
+    /// Disconnects the connections, evenly over this time, so that they reconnect elsewhere.
+    pub(crate) fn drain(&self, over: Duration) {
+        self.core.input(Input::drain(over));
     }
 }

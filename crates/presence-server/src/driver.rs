@@ -1,16 +1,15 @@
 //! The task that owns the presence core of an app.
 //!
-//! Everything that happens reaches it as a [`Command`], in one queue; what the core wants done goes
-//! out to the connections' send queues. With a store, the events of a whole batch of commands are
-//! committed first and its outputs go out after that: what is acknowledged is on the disk, and
-//! while one commit runs the next batch gathers.
+//! Everything that happens reaches it as a [`Command`], in one queue. Outputs go to the send queues of
+//! the connections. With a store, the events of a whole batch of commands are committed before its
+//! outputs go out: what is acknowledged is durable, and while one commit runs the next batch collects.
 
 use crate::{
+    EventStore, StoreError, StoredEvent,
+    auth::Verifier,
     clock::Clock,
-    closing,
-    keys::Keys,
-    link::{Link, Pushed},
-    store::{Record, Store},
+    connection::{Link, Pushed, closing},
+    node::OnEvent,
 };
 use axum::{
     body::Bytes,
@@ -25,24 +24,22 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{debug, error, info, trace};
 
-/// Commands that are handled before what came of them goes out.
+/// Maximum of commands that are handled before their outputs go out.
 const BATCH: usize = 1024;
 
-/// What the core is asked.
-pub(crate) enum Command {
-    /// A connection with its send queue.
+enum Command {
+    /// A new connection with its send queue.
     Open { link: Link, request: Box<ConnectRequest>, transport: TransportId },
-    /// What happens to a connection. The permit, if any, counts against what it may have waiting
-    /// here.
+    /// An input of a connection. The permit, if any, counts against its inputs that wait here.
     From(TransportId, Box<Input>, Option<OwnedSemaphorePermit>),
-    /// Anything else that happens.
+    /// Any other input.
     Input(Box<Input>),
-    /// A question.
-    Ask(Box<dyn FnOnce(&Server) + Send>),
+    /// A query.
+    Read(Box<dyn FnOnce(&Server) + Send>),
 }
 
-/// The way to the core.
-#[derive(Clone)]
+/// Sends commands to the core.
+#[derive(Clone, Debug)]
 pub(crate) struct Handle(mpsc::UnboundedSender<Command>);
 
 impl Handle {
@@ -50,7 +47,7 @@ impl Handle {
         self.send(Command::Open { link, request: Box::new(request), transport });
     }
 
-    /// What happened to a connection, under its permit.
+    /// An input of a connection, with its permit.
     pub(crate) fn from(
         &self,
         from: TransportId,
@@ -60,20 +57,20 @@ impl Handle {
         self.send(Command::From(from, Box::new(input), permit));
     }
 
-    /// What happened to all.
+    /// An input of no connection.
     pub(crate) fn input(&self, input: Input) {
         self.send(Command::Input(Box::new(input)));
     }
 
-    /// The answer to a question, unless the server has stopped.
-    pub(crate) async fn ask<T: Send + 'static>(
+    /// The result of a query, unless the core has ended.
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Server) -> T + Send + 'static,
+        query: impl FnOnce(&Server) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Ask(Box::new(move |server| {
-            // Who asked may have gone away.
-            let _ = reply.send(question(server));
+        self.send(Command::Read(Box::new(move |server| {
+            // The caller may have gone away.
+            let _ = reply.send(query(server));
         })));
         answer.await.ok()
     }
@@ -84,38 +81,49 @@ impl Handle {
     }
 }
 
-/// The owner of the core.
-pub(crate) struct Core {
+/// What a core works with.
+pub(crate) struct Environment {
+    /// The name of the app.
+    pub(crate) app: String,
+    pub(crate) clock: Clock,
+    pub(crate) verifier: Verifier,
+    pub(crate) store: Option<Arc<dyn EventStore>>,
+    pub(crate) on_event: Option<OnEvent>,
+}
+
+/// Owns a core.
+pub(crate) struct Driver {
     server: Server,
-    clock: Clock,
-    keys: Arc<Keys>,
-    store: Option<Arc<Store>>,
+    environment: Environment,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// For the results of tasks that the core started. It does not keep the core running.
+    results: mpsc::WeakUnboundedSender<Command>,
     links: HashMap<TransportId, Link>,
     out: Outbox<Output>,
     wake: Option<Wake>,
 }
 
-impl Core {
-    pub(crate) fn new(
-        server: Server,
-        clock: Clock,
-        keys: Arc<Keys>,
-        store: Option<Arc<Store>>,
-    ) -> (Self, Handle) {
+impl Driver {
+    pub(crate) fn new(server: Server, environment: Environment) -> (Self, Handle) {
         let (sender, commands) = mpsc::unbounded_channel();
-        let links = HashMap::new();
-        let core =
-            Self { server, clock, keys, store, commands, links, out: Outbox::new(), wake: None };
-        (core, Handle(sender))
+        let driver = Self {
+            server,
+            environment,
+            commands,
+            results: sender.downgrade(),
+            links: HashMap::new(),
+            out: Outbox::new(),
+            wake: None,
+        };
+        (driver, Handle(sender))
     }
 
-    /// Runs until nobody holds a [`Handle`], or the store fails: then nothing more is
+    /// Runs until nobody holds a [`Handle`], or the store fails: then nothing more can be
     /// acknowledged.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.wake.and_then(|wake| wake.delay(self.clock.now()));
+            let due = self.wake.and_then(|wake| wake.delay(self.environment.clock.now()));
             let commands = self.commands.recv_many(&mut batch, BATCH);
             let received = match due {
                 None => Some(commands.await),
@@ -154,17 +162,17 @@ impl Core {
                 }
             }
             Command::Input(input) => self.handle(*input),
-            Command::Ask(question) => question(&self.server),
+            Command::Read(query) => query(&self.server),
         }
     }
 
     fn handle(&mut self, input: Input) {
         trace!(?input);
-        self.wake = Some(self.server.handle(self.clock.now(), input, &mut self.out));
+        self.wake = Some(self.server.handle(self.environment.clock.now(), input, &mut self.out));
     }
 
     /// Commits the events that wait, then carries the outputs out.
-    fn flush(&mut self) -> Result<(), redb::Error> {
+    fn flush(&mut self) -> Result<(), StoreError> {
         while !self.out.is_empty() {
             self.commit()?;
             let outputs: Vec<Output> = self.out.drain().collect();
@@ -175,19 +183,20 @@ impl Core {
         Ok(())
     }
 
-    fn commit(&self) -> Result<(), redb::Error> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let records: Vec<Record<'_>> = self.out.as_slice().iter().filter_map(Record::of).collect();
-        if records.is_empty() {
+    fn commit(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.environment.store else { return Ok(()) };
+        let events: Vec<StoredEvent<'_>> =
+            self.out.as_slice().iter().filter_map(StoredEvent::of).collect();
+        if events.is_empty() {
             return Ok(());
         }
-        store.append(&records, self.clock.now().wall)
+        store.append(&events, self.environment.clock.now().wall)
     }
 
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Send(output::Send { to, mut frame, .. }) => {
-                // Text is looked at once, not for each recipient.
+                // Text is validated once, not for each recipient.
                 let mut made: Option<(Format, Message)> = None;
                 for transport in to.iter() {
                     let Some(link) = self.links.get_mut(&transport) else { continue };
@@ -211,24 +220,39 @@ impl Core {
                 }
             }
             Output::Authenticate(output::Authenticate { transport, token, .. }) => {
-                let answer = match self.keys.token(&token.0, self.clock.now().wall) {
-                    Ok(grant) => Input::authorized(
-                        transport,
-                        grant.identity,
-                        grant.capability,
-                        grant.expires,
-                    ),
-                    Err(error) => Input::authorization_failed(transport, error),
-                };
-                self.handle(answer);
+                self.verify(transport, token.0.to_string());
             }
-            Output::Event(event) => log(&event),
+            Output::Event(event) => {
+                log(&event);
+                if let Some(on_event) = &self.environment.on_event {
+                    on_event(&self.environment.app, &event);
+                }
+            }
             Output::Misuse(misuse) => error!("{misuse}"),
             _ => {}
         }
     }
 
-    /// Puts a message into a connection's send queue, and tells the core if that is long.
+    /// Verifies a token in a task of its own. The core goes on meanwhile.
+    fn verify(&self, transport: TransportId, token: String) {
+        let verifier = self.environment.verifier.clone();
+        let app = self.environment.app.clone();
+        let now = self.environment.clock.now().wall;
+        let results = self.results.clone();
+        tokio::spawn(async move {
+            let input = match verifier.renewal(&app, token, now).await {
+                Ok(grant) => {
+                    Input::authorized(transport, grant.identity, grant.capability, grant.expires)
+                }
+                Err(error) => Input::authorization_failed(transport, error),
+            };
+            if let Some(core) = results.upgrade().map(Handle) {
+                core.from(transport, input, None);
+            }
+        });
+    }
+
+    /// Puts a message into a connection's send queue, and tells the core if the queue is long.
     fn push(&mut self, transport: TransportId, message: Message) {
         let Some(link) = self.links.get(&transport) else { return };
         match link.push(message) {

@@ -1,14 +1,13 @@
-//! The real clients, JavaScript's and others, and a real browser, against `examples/server`.
+//! The real clients, in JavaScript and Python, and a real browser, against the program `presence-server`.
 //!
-//! Each test runs one file of `tests/interop` or `tests/browser` under Node's test runner. Where
-//! Node, its packages (`npm ci` in those folders) or the browser are missing, a test says so and
-//! does nothing; with `INTEROP=required` in the environment, as in `.ci/run`, it fails.
+//! Each test runs one file of `tests/interop` or `tests/browser` under Node's test runner. If Node,
+//! its packages (`npm ci` in those folders) or the browser are missing, a test reports that it was
+//! skipped; with `INTEROP=required` in the environment, as in `.ci/run`, it fails.
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
-    sync::OnceLock,
 };
 
 #[test]
@@ -119,7 +118,7 @@ fn node(folder: &str, file: &str, environment: &[(&str, &str)]) {
     let output = Command::new("node")
         .args(["--test", "--test-reporter=spec", file])
         .current_dir(&folder)
-        .env("SERVER_BIN", server())
+        .env("SERVER_BIN", env!("CARGO_BIN_EXE_presence-server"))
         .envs(environment.iter().copied())
         .output()
         .expect("node starts");
@@ -133,22 +132,4 @@ fn skip(why: &str) {
     assert!(std::env::var_os("INTEROP").is_none_or(|v| v != "required"), "{why}");
     // Past the capture of test output: a check that did not run must not look as if it had.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
-}
-
-/// The server, built as it stands.
-fn server() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // Test binaries lie in PROFILE/deps, examples in PROFILE/examples.
-        let test = std::env::current_exe().expect("this test has a path");
-        let profile = test.parent().and_then(Path::parent).expect("a test lies in PROFILE/deps");
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--example", "server"])
-            .args(profile.ends_with("release").then_some("--release"))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo starts");
-        assert!(status.success(), "examples/server does not build");
-        profile.join("examples").join(format!("server{}", std::env::consts::EXE_SUFFIX))
-    })
 }

@@ -1,15 +1,28 @@
-//! What a request identifies itself with.
+//! The credentials of a request.
 
-use crate::query::{Pairs, last};
+use crate::http::{Pairs, last};
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::fmt;
 
-/// What a request identifies itself with.
-pub(crate) enum Credentials {
-    /// A whole key, `name:secret`.
+/// The credentials of a connection or a request. They are not verified.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// A whole key, `name:secret`: the parameter `key`, or HTTP Basic.
     Key(String),
-    /// A token.
+    /// A token: the parameter `accessToken`, HTTP Bearer, or that of an AUTH frame.
     Token(String),
+}
+
+/// Without the secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key(_) => "Key(..)",
+            Self::Token(_) => "Token(..)",
+        })
+    }
 }
 
 impl Credentials {
@@ -37,7 +50,7 @@ impl Credentials {
     }
 }
 
-/// Whether a parameter is one that identifies.
+/// Whether a parameter holds a secret.
 pub(crate) fn is_secret(parameter: &str) -> bool {
     matches!(parameter, "key" | "accessToken" | "access_token")
 }

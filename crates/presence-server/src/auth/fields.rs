@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 32;
 
 /// The fields of an object. What is null is the same as absent.
 #[derive(Debug, Default)]
-pub(crate) struct Fields(Map<String, Value>);
+pub(super) struct Fields(Map<String, Value>);
 
 /// The value that a JSON text is.
 ///
@@ -39,7 +39,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is no object.
-    pub(crate) fn of(value: Value) -> Result<Self, String> {
+    pub(super) fn of(value: Value) -> Result<Self, String> {
         match value {
             Value::Object(fields) => Ok(Self(fields)),
             _ => Err("not an object".to_owned()),
@@ -47,7 +47,7 @@ impl Fields {
     }
 
     /// Takes a field out, whatever it is.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
@@ -56,7 +56,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),

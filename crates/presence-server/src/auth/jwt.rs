@@ -1,6 +1,6 @@
 //! Tokens: JWTs signed with HS256, the secret being that of the key that the header names.
 
-use crate::fields::Fields;
+use super::fields::Fields;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation,
@@ -20,21 +20,21 @@ const NO_JWT: &str = "it is not a JWT that is signed with HS256";
 
 /// What a token says.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(super) struct Claims {
     /// When it was issued.
-    pub(crate) iat: Option<UnixMillis>,
+    pub(super) iat: Option<UnixMillis>,
     /// From when on it is good.
-    pub(crate) nbf: Option<UnixMillis>,
+    pub(super) nbf: Option<UnixMillis>,
     /// When it expires.
-    pub(crate) exp: UnixMillis,
+    pub(super) exp: UnixMillis,
     /// JSON text of the capability; absent is that of the key.
-    pub(crate) capability: Option<String>,
+    pub(super) capability: Option<String>,
     /// The client id; absent is anonymous, `*` is any.
-    pub(crate) client_id: Option<String>,
+    pub(super) client_id: Option<String>,
 }
 
-/// Makes this process compute HS256 with the `hmac` crate. Call once, before any token is seen.
-pub(crate) fn install() {
+/// Makes this process compute HS256 with the `hmac` crate. Must precede the first token.
+pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |algorithm, key| match algorithm {
             Algorithm::HS256 => Ok(Box::new(Hs256::new(key.as_bytes())?)),
@@ -55,7 +55,7 @@ pub(crate) fn install() {
 /// # Errors
 ///
 /// Why this is no token.
-pub(crate) fn key_name(token: &str) -> Result<String, &'static str> {
+pub(super) fn key_name(token: &str) -> Result<String, &'static str> {
     // An algorithm that is not known makes a header as malformed as any.
     let header = jsonwebtoken::decode_header(token).map_err(|_| NO_JWT)?;
     if header.alg != Algorithm::HS256 {
@@ -69,7 +69,7 @@ pub(crate) fn key_name(token: &str) -> Result<String, &'static str> {
 /// # Errors
 ///
 /// The signature is wrong, or a claim has not the form that it must have.
-pub(crate) fn verify(token: &str, secret: &str) -> Result<Claims, String> {
+pub(super) fn verify(token: &str, secret: &str) -> Result<Claims, String> {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
@@ -122,7 +122,7 @@ fn seconds(time: UnixMillis) -> Value {
 /// # Errors
 ///
 /// None is known.
-pub(crate) fn sign(claims: &Claims, key_name: &str, secret: &str) -> Result<String, Error> {
+pub(super) fn sign(claims: &Claims, key_name: &str, secret: &str) -> Result<String, Error> {
     let times = [("iat", claims.iat), ("nbf", claims.nbf), ("exp", Some(claims.exp))];
     let texts = [(CAPABILITY, &claims.capability), (CLIENT_ID, &claims.client_id)];
     let times = times.into_iter().filter_map(|(name, time)| Some((name, seconds(time?))));
@@ -133,7 +133,7 @@ pub(crate) fn sign(claims: &Claims, key_name: &str, secret: &str) -> Result<Stri
 }
 
 /// A token with whatever claims.
-pub(crate) fn encode(
+pub(super) fn encode(
     claims: &Map<String, Value>,
     key_name: &str,
     secret: &str,

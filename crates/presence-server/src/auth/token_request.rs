@@ -1,12 +1,13 @@
 //! Requests for tokens, as clients send them (RSA9, TE2 and following).
 
-use crate::{
+use super::{
     fields::Fields,
     patterns::{self, Patterns},
-    problem::error,
 };
+use crate::http::error;
 use presence_proto::wire::codes;
 use presence_proto::{UnixMillis, wire::ErrorInfo};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -21,16 +22,50 @@ const MIN_NONCE: usize = 16;
 /// How many signed requests of a key are remembered so that none is used twice.
 const REMEMBERED_REQUESTS: usize = 100_000;
 
-/// A request for a token. Signed by `mac`, or made by somebody who has the key.
+/// A token with its details, as SDKs expect them (TD1).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TokenDetails {
+    /// The token (TD2).
+    pub token: String,
+    /// The name of the key that it was issued for.
+    pub key_name: String,
+    /// The time of issue, in milliseconds since the Unix epoch (TD4).
+    pub issued: i64,
+    /// The time of expiry, in milliseconds since the Unix epoch (TD3).
+    pub expires: i64,
+    /// The capability, as JSON text (TD5).
+    pub capability: String,
+    /// The client id that the token is limited to (TD6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+impl TokenDetails {
+    /// A token for a key, good for everything that the key is good for, between two times in
+    /// milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(token: String, key_name: &str, issued: i64, expires: i64) -> Self {
+        let capability = patterns::EVERYTHING.to_owned();
+        Self { token, key_name: key_name.to_owned(), issued, expires, capability, client_id: None }
+    }
+}
+
+/// A request for a token (TE1). It is signed, or comes with a whole key.
 #[derive(Debug)]
-pub(crate) struct TokenRequest {
-    pub(crate) key_name: Option<String>,
+pub struct TokenRequest {
+    /// The key name in the path of the HTTP request.
+    pub(super) path_key_name: String,
+    /// The whole key that came with the HTTP request, `name:secret`.
+    pub(super) basic: Option<String>,
+    pub(super) key_name: Option<String>,
     ttl: Option<Whole>,
-    pub(crate) capability: Option<Asked>,
-    pub(crate) client_id: Option<String>,
+    pub(super) capability: Option<Asked>,
+    pub(super) client_id: Option<String>,
     timestamp: Option<Whole>,
     nonce: Option<String>,
-    pub(crate) mac: Option<String>,
+    pub(super) mac: Option<String>,
 }
 
 /// A whole number, and its digits as they are signed.
@@ -42,24 +77,60 @@ struct Whole {
 
 /// A capability that is asked for, and its text as it is signed.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) patterns: Patterns,
-    pub(crate) text: String,
+pub(super) struct Asked {
+    pub(super) patterns: Patterns,
+    pub(super) text: String,
 }
 
 impl TokenRequest {
-    /// The request that the body of an HTTP request is.
+    /// The name of the key that a token is requested for (TE2).
+    #[must_use]
+    pub fn key_name(&self) -> &str {
+        &self.path_key_name
+    }
+
+    /// The whole key that came with the request, `name:secret`. It is not verified.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.basic.as_deref()
+    }
+
+    /// The requested client id (TE6).
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// The requested capability, as JSON text (TE5).
+    #[must_use]
+    pub fn capability(&self) -> Option<&str> {
+        self.capability.as_ref().map(|asked| &*asked.text)
+    }
+
+    /// The requested lifetime, in milliseconds (TE4).
+    #[must_use]
+    pub fn ttl(&self) -> Option<i64> {
+        self.ttl.as_ref().map(|ttl| ttl.number)
+    }
+
+    /// Reads the body of an HTTP request.
     ///
     /// # Errors
     ///
-    /// 40001 if it is no object, 40003 if a field has another form, 40000 if the capability has.
-    pub(crate) fn of(body: Value) -> Result<Self, ErrorInfo> {
+    /// 40001 if it is not an object, 40003 or 40000 (capability) if a field is malformed.
+    pub(crate) fn new(
+        path_key_name: String,
+        basic: Option<String>,
+        body: Value,
+    ) -> Result<Self, ErrorInfo> {
         let mut fields = Fields::of(body).map_err(|what| {
             error(codes::INVALID_REQUEST_BODY, 400, format!("The body is {what}"))
         })?;
         let malformed = |what: String| error(codes::INVALID_PARAMETER_VALUE, 400, what);
         let text = |fields: &mut Fields, name| fields.text(name).map_err(malformed);
         Ok(Self {
+            path_key_name,
+            basic,
             key_name: text(&mut fields, "keyName")?,
             ttl: whole(&mut fields, "ttl").map_err(malformed)?,
             capability: asked(fields.take("capability"))?,
@@ -70,22 +141,17 @@ impl TokenRequest {
         })
     }
 
-    /// For how long the token is to be good, in milliseconds.
-    pub(crate) fn ttl(&self) -> Option<i64> {
-        self.ttl.as_ref().map(|ttl| ttl.number)
-    }
-
-    /// What the signature is of.
-    pub(crate) fn signed_text(&self, name: &str) -> String {
+    /// The text that is signed (RSA9g).
+    pub(super) fn signed_text(&self) -> String {
         let digits = |whole: &Option<Whole>| match whole {
             Some(Whole { digits, .. }) => digits.clone(),
             None => String::new(),
         };
         let mut text = String::new();
         let lines = [
-            name,
+            self.path_key_name.as_str(),
             &digits(&self.ttl),
-            self.capability.as_ref().map_or("", |asked| &asked.text),
+            self.capability.as_ref().map_or("", |asked| asked.text.as_str()),
             self.client_id.as_deref().unwrap_or_default(),
             &digits(&self.timestamp),
             self.nonce.as_deref().unwrap_or_default(),
@@ -101,7 +167,7 @@ impl TokenRequest {
     /// # Errors
     ///
     /// 40003 for a nonce that is too short, 40104 for a request that is too old or from the future.
-    pub(crate) fn check(&self, now: UnixMillis) -> Result<(), ErrorInfo> {
+    pub(super) fn check(&self, now: UnixMillis) -> Result<(), ErrorInfo> {
         if self.nonce.as_deref().unwrap_or_default().chars().count() < MIN_NONCE {
             let message = format!("nonce must have {MIN_NONCE} characters at least");
             return Err(error(codes::INVALID_PARAMETER_VALUE, 400, message));
@@ -154,14 +220,14 @@ fn asked(field: Option<Value>) -> Result<Option<Asked>, ErrorInfo> {
 
 /// The signed requests that were used and are not yet too old to be used again, by their digests.
 #[derive(Default)]
-pub(crate) struct UsedRequests {
+pub(super) struct UsedRequests {
     seen: HashSet<[u8; 32]>,
     order: VecDeque<(UnixMillis, [u8; 32])>,
 }
 
 impl UsedRequests {
     /// False if it was used before, or if there are too many to remember.
-    pub(crate) fn insert(&mut self, signed: &str, now: UnixMillis) -> bool {
+    pub(super) fn insert(&mut self, signed: &str, now: UnixMillis) -> bool {
         while let Some((used, digest)) = self.order.front()
             && now.as_millis().abs_diff(used.as_millis()) > 2 * REQUEST_AGE
         {

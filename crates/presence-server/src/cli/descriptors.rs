@@ -1,11 +1,12 @@
-//! How many files the system lets this process open, of which every connection is one.
+//! The system's limit of open files. Every connection is one.
 
-use crate::slots::SPARE;
 use std::io;
 use tracing::warn;
 
 /// Connections to the operator's own address.
 pub(crate) const OPERATORS: usize = 64;
+/// Connections beyond the limit that a node accepts for health checks.
+const SPARE: usize = 32;
 /// What is open beside connections: listeners, the store, standard streams, the runtime's own.
 const OTHERS: usize = 32;
 /// Files that are open when all connections are those of `--max-connections`.

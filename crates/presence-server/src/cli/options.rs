@@ -1,7 +1,8 @@
 //! What the command line says.
 
-use crate::{limits::Times, values};
-use clap::Parser;
+use super::values;
+use clap::{Args, Parser};
+use presence_server::Times;
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -72,7 +73,7 @@ pub(crate) struct Options {
     pub(crate) max_send_queue: usize,
 
     #[command(flatten)]
-    pub(crate) times: Times,
+    times: TimeOptions,
 
     /// An address of its own for /metrics and /healthz, such as 10.0.0.1:9090. Whoever reaches it
     /// may read them.
@@ -94,7 +95,40 @@ pub(crate) struct Options {
     pub(crate) log: LevelFilter,
 }
 
+/// Time limits of peers, in seconds.
+#[derive(Clone, Copy, Debug, Args)]
+struct TimeOptions {
+    /// How many seconds a client may take to send the head of a request, and then its body; and
+    /// how long a connection may be idle between two requests. The server also responds within
+    /// this time.
+    #[arg(long = "request-seconds", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    request: Duration,
+
+    /// For how many seconds a client may read nothing, over HTTP or a WebSocket, before its
+    /// connection is dropped.
+    #[arg(long = "write-seconds", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    write: Duration,
+
+    /// For how many seconds a connection serves HTTP requests. Then it closes after the one in
+    /// progress, which may take --request-seconds and --write-seconds more. A WebSocket may stay.
+    #[arg(long = "http-seconds", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    http: Duration,
+}
+
+/// Whole seconds, at most an hour.
+fn seconds(text: &str) -> Result<Duration, String> {
+    values::whole(1..=3600)(text).map(Duration::from_secs)
+}
+
 impl Options {
+    pub(crate) fn times(&self) -> Times {
+        let mut times = Times::default();
+        times.request = self.times.request;
+        times.write = self.times.write;
+        times.http = self.times.http;
+        times
+    }
+
     pub(crate) fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
     }

@@ -1,6 +1,6 @@
 //! A connection's send queue: bounded by bytes, and honest about its length.
 
-use crate::closing;
+use super::closing;
 use axum::extract::ws::{CloseFrame, Message};
 use presence_proto::wire::{Format, ProtocolMessage};
 use std::sync::{

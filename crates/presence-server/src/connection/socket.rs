@@ -1,10 +1,10 @@
 //! One WebSocket connection: reads frames for the core, writes what waits in its send queue.
 
-use crate::{
+use super::{
     closing,
-    host::{Handle, encode},
     link::{self, Waiting},
 };
+use crate::driver::{Handle, encode};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{
     SinkExt, StreamExt,
@@ -49,7 +49,7 @@ enum End {
     Lost,
 }
 
-/// Serves a connection until it ends. `untold` is dropped when all that the core had for it is
+/// Serves a connection until it ends. `uninformed` is dropped when all that the core had for it is
 /// written, its end included.
 pub(crate) async fn serve(
     socket: WebSocket,
@@ -58,7 +58,7 @@ pub(crate) async fn serve(
     request: ConnectRequest,
     core: Handle,
     sizes: Sizes,
-    untold: TaskTrackerToken,
+    uninformed: TaskTrackerToken,
 ) {
     let (mut sink, mut stream) = socket.split();
     let (link, waiting) = link::queue(format, sizes.send_queue);
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
     // If these fail, the peer is gone.
     match end {
         End::Told => {
-            drop(untold);
+            drop(uninformed);
             let _ = timeout(CLOSE_TIMEOUT, drain(&mut stream)).await;
         }
         // The answer has been made when the peer's frame was read.
@@ -98,7 +98,7 @@ pub(crate) async fn refuse(
     mut socket: WebSocket,
     format: Format,
     error: ErrorInfo,
-    untold: TaskTrackerToken,
+    uninformed: TaskTrackerToken,
 ) {
     debug!("refused: {error}");
     let end = closing::because(&error);
@@ -106,7 +106,7 @@ pub(crate) async fn refuse(
         let farewell = async {
             let _ = socket.send(message).await;
             let _ = socket.send(Message::Close(Some(end))).await;
-            drop(untold);
+            drop(uninformed);
             while let Some(Ok(_)) = socket.recv().await {}
         };
         let _ = timeout(CLOSE_TIMEOUT, farewell).await;

@@ -1,49 +1,88 @@
-//! The file that the durable histories of all apps are in.
+//! The file that holds the durable histories of all apps.
 
-use crate::{
-    private,
-    store::{DIVIDER, Store, TABLES},
+use super::{
+    Store, StoreError,
+    store::{DIVIDER, TABLES},
 };
+use crate::{clock, private};
+use presence_proto::UnixMillis;
 use redb::{ReadableDatabase, TableDefinition, TableHandle, backends::FileBackend};
-use std::{collections::BTreeSet, error::Error, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::interval};
+use tracing::error;
 
-/// The file.
+/// The interval at which expired events are removed.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A file with the presence histories of some apps, in an embedded database (redb).
+///
+/// It holds the secrets of the connection keys too, and so is created with mode 0600.
 #[derive(Clone)]
-pub(crate) struct Database(Arc<redb::Database>);
+pub struct Database(Arc<redb::Database>);
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
 
 impl Database {
-    /// Opens the file, or makes it, for these apps. `cache` is in bytes.
+    /// Opens or creates the file for these apps, with a cache of `cache` bytes.
     ///
-    /// It holds the secrets that connection keys are made with, and who was where. There is no other
-    /// file beside it.
-    ///
-    /// A file from before apps were kept apart belongs to the app, if there is but one.
+    /// A file written before apps were separate belongs to the app, if there is only one. Logs a
+    /// warning if other users of the machine can read the file.
     ///
     /// # Errors
     ///
-    /// It cannot be opened; or it is from before, and there are several apps.
-    pub(crate) fn open(
-        path: &Path,
-        cache: usize,
-        apps: &[&str],
-    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    /// The file cannot be opened; or it was written before apps were separate, and there are several.
+    pub fn open(path: &Path, cache: usize, apps: &[&str]) -> Result<Self, StoreError> {
         let file = FileBackend::new(private::open_or_create(path)?)?;
         Self::new(builder(cache).create_with_backend(file)?, apps)
     }
 
-    fn new(database: redb::Database, apps: &[&str]) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    fn new(database: redb::Database, apps: &[&str]) -> Result<Self, StoreError> {
         let this = Self(Arc::new(database));
         this.adopt(apps)?;
         Ok(this)
     }
 
     /// The history of an app.
-    pub(crate) fn store(&self, app: &str) -> Result<Store, redb::Error> {
-        Store::of_app(&self.0, app)
+    ///
+    /// # Errors
+    ///
+    /// Its tables cannot be created.
+    pub fn store(&self, app: &str) -> Result<Store, StoreError> {
+        Ok(Store::of_app(&self.0, app)?)
+    }
+
+    /// Removes events that are older than `retention`, every minute, until the returned future is
+    /// dropped. Also those of apps that have no key any more.
+    pub async fn expire(self, retention: Duration) {
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        let mut interval = interval(EXPIRY_INTERVAL);
+        loop {
+            interval.tick().await;
+            let before = clock::wall().as_millis().saturating_sub(retention);
+            let this = self.clone();
+            let work = spawn_blocking(move || this.purge(UnixMillis::from_millis(before)));
+            match work.await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => error!("old events cannot be removed: {failure}"),
+                Err(_stopping) => return,
+            }
+        }
+    }
+
+    /// Removes the events from before a time.
+    fn purge(&self, before: UnixMillis) -> Result<(), StoreError> {
+        for store in self.stores()? {
+            while store.purge(before)? {}
+        }
+        Ok(())
     }
 
     /// The histories of all apps that the file has ever been used for.
-    pub(crate) fn stores(&self) -> Result<Vec<Store>, redb::Error> {
+    fn stores(&self) -> Result<Vec<Store>, StoreError> {
         let apps: BTreeSet<String> = self
             .tables()?
             .iter()
@@ -58,7 +97,7 @@ impl Database {
     }
 
     /// Gives what was written when apps were not kept apart to the only app.
-    fn adopt(&self, apps: &[&str]) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn adopt(&self, apps: &[&str]) -> Result<(), StoreError> {
         let tables = self.tables()?;
         let old: Vec<_> = TABLES.iter().filter(|name| tables.iter().any(|t| t == *name)).collect();
         if old.is_empty() {
@@ -95,7 +134,7 @@ fn builder(cache: usize) -> redb::Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Record;
+    use crate::history::{EventStore as _, StoredEvent};
     use presence_proto::{
         UnixMillis,
         server::{HistoryQuery, Position},
@@ -111,7 +150,7 @@ mod tests {
 
     fn append(store: &Store, serial: u64, message: &PresenceMessage) {
         let position = Position { serial, index: 0 };
-        store.append(&[Record::new(&"a".into(), position, message)], NOW).unwrap();
+        store.append(&[StoredEvent::new(&"a".into(), position, message)], NOW).unwrap();
     }
 
     /// Somebody enters the channel.
@@ -149,9 +188,7 @@ mod tests {
         for app in ["a", "gone"] {
             enter(&database.store(app).unwrap(), 1, "who");
         }
-        for store in database.stores().unwrap() {
-            assert!(!store.purge(UnixMillis::from_millis(2_000)).unwrap());
-        }
+        database.purge(UnixMillis::from_millis(2_000)).unwrap();
         assert_eq!(told(&database.store("gone").unwrap()), [""; 0]);
         assert_eq!(database.stores().unwrap().len(), 2);
     }

@@ -1,23 +1,20 @@
 //! The durable history of an app: presence events in an embedded database.
 
-use crate::problem::error;
-use presence_proto::wire::codes;
+use super::{EventStore, Start, StoreError, StoredEvent};
+use crate::http::error;
 use presence_proto::{
     SmolStr, UnixMillis,
-    server::{
-        Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Output, Position, ServerEvent,
-        output,
-    },
-    wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage, ProtocolMessage},
+    server::{Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Position},
+    wire::{Action, ErrorInfo, Format, PresenceAction, PresenceMessage, ProtocolMessage, codes},
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
-use std::{ops::Bound, sync::Arc};
-use tracing::error;
+use std::{fmt, ops::Bound, sync::Arc};
+use tracing::{error, info};
 
 /// Between the name of an app, which has none, and that of a table.
-pub(crate) const DIVIDER: char = '/';
+pub(super) const DIVIDER: char = '/';
 /// What the tables of an app are called after its name.
-pub(crate) const TABLES: [&str; 4] = ["events", "events_by_time", "members", "facts"];
+pub(super) const TABLES: [&str; 4] = ["events", "events_by_time", "members", "facts"];
 
 /// Channel, serial, index.
 type Place = (&'static str, u64, u32);
@@ -32,49 +29,24 @@ const KEY_SECRET: &str = "key_secret";
 /// Old events that one transaction removes, so that the core never waits long for the next one.
 const PURGE_BATCH: usize = 1_000;
 
-/// The history of an app, in tables of its own.
-pub(crate) struct Store {
+/// The presence history of an app, in tables of its own in a [`Database`](super::Database).
+///
+/// The name of the member that was present last is known however old its event is, so that members of
+/// a run that ended without a word leave at the start of the next.
+pub struct Store {
+    app: String,
     database: Arc<Database>,
     tables: Tables,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
 /// The names of an app's tables.
 struct Tables([String; TABLES.len()]);
-
-/// An event on its way to the history.
-pub(crate) struct Record<'a> {
-    channel: &'a SmolStr,
-    position: Position,
-    message: &'a PresenceMessage,
-}
-
-impl<'a> Record<'a> {
-    #[cfg(test)]
-    pub(crate) fn new(
-        channel: &'a SmolStr,
-        position: Position,
-        message: &'a PresenceMessage,
-    ) -> Self {
-        Self { channel, position, message }
-    }
-
-    /// What of an output belongs into the history.
-    pub(crate) fn of(output: &'a Output) -> Option<Self> {
-        let Output::Event(
-            ServerEvent::MemberEntered(output::MemberEntered {
-                channel, position, message, ..
-            })
-            | ServerEvent::MemberUpdated(output::MemberUpdated {
-                channel, position, message, ..
-            })
-            | ServerEvent::MemberLeft(output::MemberLeft { channel, position, message, .. }),
-        ) = output
-        else {
-            return None;
-        };
-        Some(Self { channel, position: *position, message })
-    }
-}
 
 impl Tables {
     fn of_app(app: &str) -> Self {
@@ -104,7 +76,7 @@ impl Tables {
 
 impl Store {
     /// The tables of an app. They are made if there are none.
-    pub(crate) fn of_app(database: &Arc<Database>, app: &str) -> Result<Self, redb::Error> {
+    pub(super) fn of_app(database: &Arc<Database>, app: &str) -> Result<Self, redb::Error> {
         let database = Arc::clone(database);
         let tables = Tables::of_app(app);
         let transaction = database.begin_write()?;
@@ -113,11 +85,11 @@ impl Store {
         transaction.open_table(tables.members())?;
         transaction.open_table(tables.facts())?;
         transaction.commit()?;
-        Ok(Self { database, tables })
+        Ok(Self { app: app.to_owned(), database, tables })
     }
 
     /// The largest serial of any run before; zero in a new file.
-    pub(crate) fn last_serial(&self) -> Result<u64, redb::Error> {
+    pub(super) fn last_serial(&self) -> Result<u64, redb::Error> {
         let facts = self.database.begin_read()?.open_table(self.tables.facts())?;
         let bytes = facts.get(LAST_SERIAL)?.and_then(|bytes| bytes.value().try_into().ok());
         Ok(bytes.map_or(0, u64::from_be_bytes))
@@ -125,7 +97,7 @@ impl Store {
 
     /// The secret of the connection keys, so that this run knows a key of the last one from one
     /// that was made up. `fresh` becomes the secret if there is none yet.
-    pub(crate) fn key_secret(&self, fresh: [u8; 32]) -> Result<KeySecret, redb::Error> {
+    pub(super) fn key_secret(&self, fresh: [u8; 32]) -> Result<KeySecret, redb::Error> {
         let transaction = self.database.begin_write()?;
         let secret = {
             let mut facts = transaction.open_table(self.tables.facts())?;
@@ -142,25 +114,13 @@ impl Store {
         Ok(KeySecret(secret))
     }
 
-    /// Adds events at a time of the wall clock. They are on the disk when this returns.
-    pub(crate) fn append(
-        &self,
-        records: &[Record<'_>],
-        now: UnixMillis,
-    ) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        self.write(&transaction, records, now)?;
-        transaction.commit()?;
-        Ok(())
-    }
-
     /// Records that those who were present when the last run ended have left, and tells how many
     /// they were. Before the first event of a run.
     ///
     /// They cannot come back as who they were: no run knows the connections of the one before, and
     /// who is there again has a new connection id. When the last run ended is not known, so they
     /// leave now.
-    pub(crate) fn end_last_run(&self, now: UnixMillis) -> Result<usize, redb::Error> {
+    pub(super) fn end_last_run(&self, now: UnixMillis) -> Result<usize, redb::Error> {
         let serial = self.last_serial()?.saturating_add(1);
         let transaction = self.database.begin_write()?;
         let mut left = Vec::new();
@@ -173,44 +133,19 @@ impl Store {
             leave.timestamp = leave.timestamp.max(Some(now));
             left.push((SmolStr::new(key.value().0), leave));
         }
-        let records: Vec<Record<'_>> = left
+        let events: Vec<StoredEvent<'_>> = left
             .iter()
             .zip(0..)
             .map(|((channel, message), index)| {
                 let position = Position { serial, index };
-                Record { channel, position, message }
+                StoredEvent { channel, position, message }
             })
             .collect();
-        if !records.is_empty() {
-            self.write(&transaction, &records, now)?;
+        if !events.is_empty() {
+            self.write(&transaction, &events, now)?;
         }
         transaction.commit()?;
         Ok(left.len())
-    }
-
-    /// A page of a channel's history, as the core would answer if it remembered as much.
-    pub(crate) fn history(
-        &self,
-        channel: &str,
-        query: &HistoryQuery,
-    ) -> Result<HistoryPage, ErrorInfo> {
-        if !(1..=MAX_PAGE).contains(&query.limit) {
-            return Err(error(
-                codes::INVALID_PARAMETER_VALUE,
-                400,
-                format!("limit must be between 1 and {MAX_PAGE}"),
-            ));
-        }
-        let until = match &query.from_serial {
-            None => u64::MAX,
-            Some(serial) => u64::from_str_radix(serial, 16).map_err(|_| {
-                error(codes::INVALID_PARAMETER_VALUE, 400, "The serial is malformed")
-            })?,
-        };
-        self.page(channel, query, until).map_err(|failure| {
-            error!("the history cannot be read: {failure}");
-            error(codes::INTERNAL_ERROR, 500, "The history cannot be read")
-        })
     }
 
     fn page(
@@ -258,7 +193,7 @@ impl Store {
     }
 
     /// Removes some of the events from before a time; false once none is left.
-    pub(crate) fn purge(&self, before: UnixMillis) -> Result<bool, redb::Error> {
+    pub(super) fn purge(&self, before: UnixMillis) -> Result<bool, redb::Error> {
         let transaction = self.database.begin_write()?;
         let removed = {
             let mut events = transaction.open_table(self.tables.events())?;
@@ -281,23 +216,23 @@ impl Store {
     fn write(
         &self,
         transaction: &WriteTransaction,
-        records: &[Record<'_>],
+        events: &[StoredEvent<'_>],
         now: UnixMillis,
     ) -> Result<(), redb::Error> {
-        let mut events = transaction.open_table(self.tables.events())?;
+        let mut table = transaction.open_table(self.tables.events())?;
         let mut by_time = transaction.open_table(self.tables.by_time())?;
         let mut members = transaction.open_table(self.tables.members())?;
         let mut facts = transaction.open_table(self.tables.facts())?;
         let mut bytes = Vec::new();
         let mut last = 0;
-        for Record { channel, position: Position { serial, index }, message } in records {
+        for StoredEvent { channel, position: Position { serial, index }, message } in events {
             bytes.clear();
             let mut frame = ProtocolMessage::new(Action::Presence);
             frame.presence.push((*message).clone());
             frame.encode_into(Format::MessagePack, &mut bytes);
             // A leave is later than what it ends, and so can be ahead of the clock: its retention is not.
             let time = message.timestamp.unwrap_or_default().min(now).as_millis();
-            events.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
+            table.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
             by_time.insert((time, *serial, *index), channel.as_str())?;
             let connection_id = message.connection_id.as_deref().unwrap_or_default();
             let client_id = message.client_id.as_deref().unwrap_or_default();
@@ -311,6 +246,49 @@ impl Store {
         }
         facts.insert(LAST_SERIAL, last.to_be_bytes().as_slice())?;
         Ok(())
+    }
+}
+
+impl EventStore for Store {
+    fn start(&self, now: UnixMillis) -> Result<Start, StoreError> {
+        let left = self.end_last_run(now)?;
+        if left > 0 {
+            info!(
+                app = self.app,
+                left, "the members of the last run have left, with an event each"
+            );
+        }
+        Ok(Start {
+            first_serial: self.last_serial()?.saturating_add(1),
+            key_secret: Some(self.key_secret(crate::random()?)?),
+        })
+    }
+
+    fn append(&self, events: &[StoredEvent<'_>], now: UnixMillis) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        self.write(&transaction, events, now)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn history(&self, channel: &str, query: &HistoryQuery) -> Result<HistoryPage, ErrorInfo> {
+        if !(1..=MAX_PAGE).contains(&query.limit) {
+            return Err(error(
+                codes::INVALID_PARAMETER_VALUE,
+                400,
+                format!("limit must be between 1 and {MAX_PAGE}"),
+            ));
+        }
+        let until = match &query.from_serial {
+            None => u64::MAX,
+            Some(serial) => u64::from_str_radix(serial, 16).map_err(|_| {
+                error(codes::INVALID_PARAMETER_VALUE, 400, "The serial is malformed")
+            })?,
+        };
+        self.page(channel, query, until).map_err(|failure| {
+            error!("the history cannot be read: {failure}");
+            error(codes::INTERNAL_ERROR, 500, "The history cannot be read")
+        })
     }
 }
 
@@ -340,7 +318,7 @@ mod tests {
                     .with_client_id(format!("{channel}{n}"));
                 message.timestamp = Some(UnixMillis::from_millis(n * 1000));
                 let position = Position { serial: serial as u64, index: n as u32 % 2 };
-                let record = Record { channel: &channel.into(), position, message: &message };
+                let record = StoredEvent { channel: &channel.into(), position, message: &message };
                 store.append(&[record], LATER).unwrap();
             }
         }
@@ -412,7 +390,7 @@ mod tests {
                 PresenceMessage::new(PresenceAction::Update).with_client_id(format!("a{n}"));
             message.timestamp = Some(UnixMillis::from_millis(time));
             let position = Position { serial: n, index: 0 };
-            let record = Record { channel: &"a".into(), position, message: &message };
+            let record = StoredEvent { channel: &"a".into(), position, message: &message };
             store.append(&[record], UnixMillis::from_millis(1_000 * n as i64)).unwrap();
         }
         let mut query = HistoryQuery::default();
@@ -438,7 +416,7 @@ mod tests {
             let mut message = PresenceMessage::new(PresenceAction::Update).with_client_id("a10");
             message.timestamp = Some(UnixMillis::from_millis(10_000));
             let position = Position { serial: 11, index: 0 };
-            let record = Record { channel: &"a".into(), position, message: &message };
+            let record = StoredEvent { channel: &"a".into(), position, message: &message };
             store.append(&[record], LATER).unwrap();
             query.after = first.next;
             let rest = pages(&store, &query);
@@ -469,7 +447,7 @@ mod tests {
             (5, member("leaves", Leave, "1", 40)),
         ] {
             let position = Position { serial, index: 0 };
-            let record = Record { channel: &"a".into(), position, message: &message };
+            let record = StoredEvent { channel: &"a".into(), position, message: &message };
             store.append(&[record], LATER).unwrap();
         }
         // Old events go; who is present is known all the same.

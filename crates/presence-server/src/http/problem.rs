@@ -1,6 +1,6 @@
 //! Errors as the protocol says them over HTTP.
 
-use crate::rest::Accept;
+use super::accept::Accept;
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},

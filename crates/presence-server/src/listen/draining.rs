@@ -1,4 +1,4 @@
-//! The end of a run: nobody is left without a word.
+//! Shutdown: every connection is informed before the process ends.
 
 use std::time::Duration;
 use tokio::time::timeout;
@@ -7,17 +7,17 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// How long a WebSocket may take to be told, beyond the time that draining is given: a full send
-/// queue goes out in it.
+/// Time in which a WebSocket must be informed, beyond the time of the drain: enough for a full send
+/// queue.
 const FLOOR: Duration = Duration::from_secs(10);
 /// How long sockets may take to close once all has been written to them.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What a run still has to do for its peers.
+/// The work that is left for peers.
 #[derive(Clone, Default)]
 pub(crate) struct Draining {
     /// WebSockets to which the server has something to write, if only that they end.
-    untold: TaskTracker,
+    uninformed: TaskTracker,
     /// Open sockets.
     open: TaskTracker,
     stopping: CancellationToken,
@@ -25,8 +25,8 @@ pub(crate) struct Draining {
 
 impl Draining {
     /// A WebSocket has been opened. The token is dropped when all has been written to it.
-    pub(crate) fn untold(&self) -> TaskTrackerToken {
-        self.untold.token()
+    pub(crate) fn uninformed(&self) -> TaskTrackerToken {
+        self.uninformed.token()
     }
 
     /// A socket has been opened. The token is dropped when it is closed.
@@ -39,18 +39,18 @@ impl Draining {
         self.stopping.cancelled().await;
     }
 
-    /// How many WebSockets have not been told that they end.
+    /// The number of WebSockets that have not been informed that they end.
     pub(crate) fn left(&self) -> usize {
-        self.untold.len()
+        self.uninformed.len()
     }
 
-    /// Waits until all WebSockets have been told and all sockets are closed, or the time is up.
+    /// Waits until all WebSockets are informed and all sockets are closed, or the time is up.
     pub(crate) async fn finish(&self, over: Duration) {
         self.stopping.cancel();
-        self.untold.close();
+        self.uninformed.close();
         self.open.close();
-        if timeout(over.saturating_add(FLOOR), self.untold.wait()).await.is_ok() {
-            // Whoever does not close has been told all the same.
+        if timeout(over.saturating_add(FLOOR), self.uninformed.wait()).await.is_ok() {
+            // A peer that does not close is informed all the same.
             let _ = timeout(CLOSING, self.open.wait()).await;
         }
     }

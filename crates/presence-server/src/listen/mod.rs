@@ -1,27 +1,30 @@
 //! Accepting connections, within limits.
 
-use crate::{
-    draining::Draining,
-    limits::Times,
-    slots::{Slot, Slots},
-    stream::Stream,
-};
+mod draining;
+mod limits;
+mod slots;
+mod stream;
+
+pub use limits::Times;
+
+pub(crate) use draining::Draining;
+pub(crate) use slots::{SPARE, Slots, admit};
+
+use self::{slots::Slot, stream::Stream};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 use tower_http::add_extension::AddExtension;
 use tracing::{debug, warn};
 
-/// Connections that the system keeps until they are accepted.
-const BACKLOG: u32 = 1024;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 32 << 10;
 /// How long a client may take to send the head of a request if it has a spare slot.
@@ -29,19 +32,7 @@ const SPARE_TIME: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Listens at an address.
-pub(crate) fn at(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A port is free again when its server has ended. On Windows this would let another program
-    // take it.
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Serves whoever connects, within `slots`; more wait in the system's queue.
+/// Serves connections within `slots`; more wait in the system's queue.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,

@@ -5,10 +5,7 @@
 //! checks and metrics; anything else is answered only if a slot has become free meanwhile, and is
 //! told so otherwise.
 
-use crate::{
-    problem::{Problem, error},
-    rest::Accept,
-};
+use crate::http::{Accept, Problem, error};
 use axum::{
     Extension,
     extract::Request,
@@ -77,13 +74,10 @@ impl Slot {
     }
 }
 
-/// Lets a request in whose connection has a slot, or can have one now.
-pub(crate) async fn admit(
-    Extension(slot): Extension<Slot>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if slot.become_regular() {
+/// Admits a request whose connection has a slot or gets one now. A connection that another listener
+/// accepted has none and needs none.
+pub(crate) async fn admit(slot: Option<Extension<Slot>>, request: Request, next: Next) -> Response {
+    if slot.is_none_or(|Extension(slot)| slot.become_regular()) {
         return next.run(request).await;
     }
     let error = error(codes::TIMEOUT_ERROR, 503, "There are too many connections");

@@ -3,7 +3,7 @@
 //! It is the one place where writes have their time limit, for HTTP and for WebSockets alike. It
 //! holds what the connection uses until the socket is closed.
 
-use crate::slots::Slot;
+use super::slots::Slot;
 use std::{
     io,
     pin::Pin,

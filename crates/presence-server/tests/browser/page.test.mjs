@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
-const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
+const SERVER = process.env.SERVER_BIN ?? '../../../../target/debug/presence-server';
 const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 let server;

@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 
 export const KEY = 'test.key:secret-of-the-test';
 export const BINARY = process.env.FORMAT === 'msgpack';
-export const SERVER = process.env.SERVER_BIN ?? '../../target/debug/examples/server';
+export const SERVER = process.env.SERVER_BIN ?? '../../../../target/debug/presence-server';
 
 /// A server of its own on a free port: { port, metricsPort, process, said(), stop() }. What it logs
 /// goes on to standard error, and is what it `said`.

@@ -18,7 +18,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const SERVER = process.env.SERVER_BIN ?? join(HERE, '../../../target/debug/examples/server');
+const SERVER = process.env.SERVER_BIN ?? join(HERE, '../../../../../target/debug/presence-server');
 
 // The keys that the tests expect of an app, and what each may do.
 const CAPABILITIES = [

@@ -1,0 +1,77 @@
+//! Verification within a time limit.
+
+use super::{Authenticate, Credentials, DynAuthenticate, Grant, TokenDetails, TokenRequest};
+use crate::http::error;
+use presence_proto::{
+    UnixMillis,
+    wire::{ErrorInfo, codes},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// The node's [`Authenticate`], with a time limit for each result.
+#[derive(Clone)]
+pub(crate) struct Verifier {
+    authenticate: Arc<dyn DynAuthenticate>,
+    limit: Duration,
+}
+
+impl Verifier {
+    pub(crate) fn new(authenticate: impl Authenticate, limit: Duration) -> Self {
+        Self { authenticate: Arc::new(authenticate), limit }
+    }
+
+    /// What the credentials allow.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Authenticate::authenticate`], and 50003 after the time limit.
+    pub(crate) async fn grant(
+        &self,
+        credentials: &Credentials,
+        now: UnixMillis,
+    ) -> Result<Grant, ErrorInfo> {
+        self.in_time(self.authenticate.authenticate(credentials, now)).await
+    }
+
+    /// What a token allows to a connection of `app`.
+    ///
+    /// # Errors
+    ///
+    /// As [`grant`](Self::grant), and 40102 for a token of another app.
+    pub(crate) async fn renewal(
+        &self,
+        app: &str,
+        token: String,
+        now: UnixMillis,
+    ) -> Result<Grant, ErrorInfo> {
+        let grant = self.grant(&Credentials::Token(token), now).await?;
+        if grant.app == app {
+            Ok(grant)
+        } else {
+            Err(error(codes::INCOMPATIBLE_CREDENTIALS, 401, "The token is of another app"))
+        }
+    }
+
+    /// Issues a token.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Authenticate::issue_token`], and 50003 after the time limit.
+    pub(crate) async fn token(
+        &self,
+        request: &TokenRequest,
+        now: UnixMillis,
+    ) -> Result<TokenDetails, ErrorInfo> {
+        self.in_time(self.authenticate.issue_token(request, now)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        result: impl Future<Output = Result<T, ErrorInfo>>,
+    ) -> Result<T, ErrorInfo> {
+        timeout(self.limit, result).await.unwrap_or_else(|_elapsed| {
+            Err(error(codes::TIMEOUT_ERROR, 503, "The credentials could not be verified in time"))
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! WebSocket connections.
+
+pub(crate) mod closing;
+mod link;
+pub(crate) mod socket;
+
+pub(crate) use link::{Link, Pushed};
