@@ -310,8 +310,6 @@ pub mod client;
 pub mod members;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "sim")]
-pub mod sim;
 pub mod wire;
 
 pub use ids::{OpId, SubscriptionId, TransportId};

@@ -1,10 +1,10 @@
 //! The rules of the contract, one by one, as the crate's documentation prints them.
 
+use presence_check::{Scenario, Twist, fuzz};
 use presence_proto::client::{self, Client, ClientOptions};
 use presence_proto::server::{
     self, Capability, ConnectRequest, Identity, Output, Server, ServerOptions, output,
 };
-use presence_proto::sim::{Scenario, Twist, fuzz};
 use presence_proto::wire::{Action, Format, PresenceAction, PresenceMessage, ProtocolMessage};
 use presence_proto::{Now, OpId, TransportId, Wake};
 use proptest::prelude::*;

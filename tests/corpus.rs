@@ -1,7 +1,7 @@
 //! What the fuzzers found worth keeping, replayed on stable: one input in hex on each line. The
 //! inputs of the two decoders are in `tests/wire/fixtures/corpus.txt`, and run in `tests/wire`.
 
-use presence_proto::sim::fuzz;
+use presence_check::fuzz;
 
 fn replay(corpus: &str, body: fn(&[u8])) {
     assert!(corpus.lines().count() > 0);

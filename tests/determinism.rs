@@ -1,6 +1,6 @@
 //! The same inputs give the same outputs, to the byte, and what must not matter does not matter.
 
-use presence_proto::sim::{Scenario, Twist};
+use presence_check::{Scenario, Twist};
 
 const SEEDS: core::ops::Range<u64> = 0..120;
 

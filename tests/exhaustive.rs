@@ -3,7 +3,7 @@
 //! `EXHAUSTIVE=full cargo test --release --test exhaustive -- --nocapture` searches larger ones, for
 //! a minute or two; every run prints how many different worlds it saw, and how deep it went.
 
-use presence_proto::sim::{Explored, Setup, Space, Step};
+use presence_check::{Explored, Setup, Space, Step};
 
 /// Two clients on one channel, at rest, with no latency.
 fn two_clients() -> Space {

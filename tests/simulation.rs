@@ -2,10 +2,11 @@
 //! and checked after every call. See `presence_proto::sim`.
 
 use core::time::Duration;
+use presence_check::{Report, Scenario};
 use presence_proto::client::{ChannelOptions, ClientOptions, ConnectionState, PresenceChange};
 use presence_proto::server::{Identity, ServerOptions};
-use presence_proto::sim::{Latency, Report, Scenario, World};
 use presence_proto::wire::{Modes, PresenceAction, PresenceMessage};
+use presence_sim::{Latency, World};
 use proptest::prelude::*;
 use std::thread;
 

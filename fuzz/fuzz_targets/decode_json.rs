@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| presence_proto::sim::codec::decode_json(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| presence_check::codec::decode_json(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| presence_proto::sim::fuzz::trace_replay(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| presence_check::fuzz::trace_replay(bytes));

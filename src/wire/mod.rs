@@ -54,9 +54,6 @@ mod write;
 pub(crate) use write::{Id, Item};
 
 pub use action::{Action, PresenceAction};
-#[cfg(feature = "sim")]
-pub(crate) use msgpack::decode_by_rmp;
-
 pub use codec::{DecodeError, DecodeErrorKind, DecodeLimits};
 pub use data::Data;
 pub use details::{AuthDetails, ConnectionDetails};

@@ -26,16 +26,6 @@ pub(super) fn decode(
     result.map_err(|Error(reason)| cx.error(bytes.len() - reader.rest.len(), reason.into_owned()))
 }
 
-/// Reads one frame as [`decode`] does, but for the reader: that of the crate `rmp-serde`.
-#[cfg(feature = "sim")]
-pub(crate) fn decode_by_rmp(bytes: &[u8]) -> Result<ProtocolMessage, alloc::string::String> {
-    let cx = read::Context::new(bytes.len(), &DecodeLimits::default());
-    let mut frame = ProtocolMessage::new(super::Action::Heartbeat);
-    let mut reader = rmp_serde::Deserializer::new(bytes);
-    read::frame(&mut reader, &cx, &mut frame).map_err(|error| error.to_string())?;
-    if reader.get_ref().is_empty() { Ok(frame) } else { Err(TRAILING.to_string()) }
-}
-
 const TRAILING: Error = Error(Cow::Borrowed("trailing bytes"));
 const TRUNCATED: Error = Error(Cow::Borrowed(read::TRUNCATED));
 const RESERVED: Error = Error(Cow::Borrowed("the tag 0xc1 is not used"));

@@ -1,6 +1,6 @@
 //! Both codecs on random frames and random bytes.
 
-use presence_proto::sim::codec::{decode_json, decode_msgpack};
+use presence_check::codec::{decode_json, decode_msgpack};
 use presence_proto::wire::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Format, Map, Message,
     PresenceAction, PresenceMessage, ProtocolMessage, Value,

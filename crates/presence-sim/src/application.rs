@@ -1,14 +1,14 @@
 //! The application of a client: what passes between the two.
 
-use super::trace::{Item, Reason, Trace};
-use crate::OpId;
-use crate::client::{Input, Outcome, Output, input, output};
-use crate::wire::{ErrorInfo, PresenceAction, PresenceMessage};
-use alloc::{collections::BTreeMap, vec::Vec};
+use crate::trace::{Item, Reason, Trace};
+use presence_proto::OpId;
+use presence_proto::client::{Input, Outcome, Output, input, output};
+use presence_proto::wire::{ErrorInfo, PresenceAction, PresenceMessage};
+use std::collections::BTreeMap;
 
 /// What an application has heard of its client, and how it numbers its operations.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Application {
+pub(crate) struct Application {
     events: Vec<Output>,
     results: BTreeMap<OpId, Result<Outcome, ErrorInfo>>,
     /// Events are kept only for an application that asks for them.
@@ -17,7 +17,7 @@ pub(super) struct Application {
 }
 
 impl Application {
-    pub(super) fn take_in(&mut self, output: Output) {
+    pub(crate) fn take_in(&mut self, output: Output) {
         if self.deaf {
             return;
         }
@@ -28,27 +28,27 @@ impl Application {
     }
 
     /// Keeps nothing of what comes from here on.
-    pub(super) fn stop_listening(&mut self) {
+    pub(crate) fn ignore(&mut self) {
         *self = Self { deaf: true, ops: self.ops, ..Self::default() };
     }
 
-    pub(super) fn take_events(&mut self) -> Vec<Output> {
+    pub(crate) fn take_events(&mut self) -> Vec<Output> {
         core::mem::take(&mut self.events)
     }
 
-    pub(super) fn result(&self, op: OpId) -> Option<&Result<Outcome, ErrorInfo>> {
+    pub(crate) fn result(&self, op: OpId) -> Option<&Result<Outcome, ErrorInfo>> {
         self.results.get(&op)
     }
 
     /// The number of the next operation, from 1.
-    pub(super) const fn next_op(&mut self) -> OpId {
+    pub(crate) const fn next_op(&mut self) -> OpId {
         self.ops += 1;
         OpId(self.ops)
     }
 }
 
 /// A line for what an application asks of its client.
-pub(super) fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
+pub(crate) fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
     let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} < {what}"));
     match input {
         Input::Presence(input::Presence { op, channel, change, .. }) => {
@@ -88,7 +88,7 @@ pub(super) fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
 }
 
 /// A line for what a client tells its application.
-pub(super) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
+pub(crate) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
     let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} | {what}"));
     match output {
         Output::Connection(change) => match &change.reason {

@@ -1,7 +1,8 @@
 //! The bodies of the fuzz targets of the two codecs, and what each of them demands. They take any
 //! bytes, return nothing and panic if something does not hold.
 
-use crate::wire::{DecodeError, Format, ProtocolMessage};
+use presence_proto::wire::{DecodeError, Format, ProtocolMessage};
+use serde::Deserialize as _;
 
 /// A frame that is read from JSON is the same frame when it has been written in either format and
 /// read again.
@@ -27,7 +28,7 @@ pub fn decode_msgpack(bytes: &[u8]) {
     let frame = read(Format::MessagePack, bytes);
     // Bytes stand in for frames: NaN is not equal to itself.
     let written = frame.as_ref().map(|frame| frame.encode(Format::MessagePack));
-    match (&written, crate::wire::decode_by_rmp(bytes)) {
+    match (&written, decode_by_rmp(bytes)) {
         (Some(written), Ok(other)) => assert_eq!(*written, other.encode(Format::MessagePack)),
         // Ours reads on where the other knows no `undefined`, or nothing so deep.
         (Some(_), Err(_)) => assert!(has_extension(bytes) || bytes.len() > 1000),
@@ -48,6 +49,13 @@ pub fn decode_msgpack(bytes: &[u8]) {
             assert_eq!(once_more.map(|frame| frame.encode(format)), Ok(last));
         }
     }
+}
+
+/// Reads a frame with the reader of the crate `rmp-serde`.
+fn decode_by_rmp(bytes: &[u8]) -> Result<ProtocolMessage, String> {
+    let mut reader = rmp_serde::Deserializer::new(bytes);
+    let frame = ProtocolMessage::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    if reader.get_ref().is_empty() { Ok(frame) } else { Err("trailing bytes".to_owned()) }
 }
 
 /// Reads a frame. An error must point into the input.

@@ -1,13 +1,13 @@
 //! The simulated transports: ordered and reliable while they live, and breakable in every way in
 //! which a WebSocket breaks.
 
-use crate::wire::{Format, Params, ProtocolMessage};
-use crate::{SmolStr, TransportId};
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use presence_proto::wire::{Format, Params, ProtocolMessage};
+use presence_proto::{SmolStr, TransportId};
+use std::collections::VecDeque;
 
 /// What travels in a lane.
 #[derive(Clone, Debug)]
-pub(super) enum Packet {
+pub(crate) enum Packet {
     /// The client asks for a transport, with these query parameters.
     Open(Params),
     /// The server's host took it.
@@ -28,7 +28,7 @@ pub(super) enum Packet {
 
 impl Packet {
     /// A frame, encoded if the client speaks bytes.
-    pub(super) fn frame(frame: ProtocolMessage, format: Option<Format>) -> Self {
+    pub(crate) fn frame(frame: ProtocolMessage, format: Option<Format>) -> Self {
         match format {
             Some(format) => Self::Bytes(format, frame.encode(format)),
             None => Self::Frame(Box::new(frame)),
@@ -38,17 +38,17 @@ impl Packet {
 
 /// One direction of a link: a queue, since a WebSocket neither loses nor reorders.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     packets: VecDeque<(u64, Packet)>,
     /// Nothing is delivered: what is sent waits.
-    pub(super) stalled: bool,
+    pub(crate) stalled: bool,
     /// What is sent is never delivered (a cable that was pulled).
-    pub(super) dead: bool,
+    pub(crate) dead: bool,
 }
 
 impl Lane {
     /// Sends `packet`, to arrive at `due` but not before what was sent earlier.
-    pub(super) fn send(&mut self, due: u64, packet: Packet) {
+    pub(crate) fn send(&mut self, due: u64, packet: Packet) {
         if self.dead {
             return;
         }
@@ -57,7 +57,7 @@ impl Lane {
     }
 
     /// When the next packet arrives, if one does.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(crate) fn due(&self) -> Option<u64> {
         if self.stalled || self.dead {
             return None;
         }
@@ -65,17 +65,17 @@ impl Lane {
     }
 
     /// The next packet, out of the lane.
-    pub(super) fn take(&mut self) -> Option<Packet> {
+    pub(crate) fn take(&mut self) -> Option<Packet> {
         self.packets.pop_front().map(|(_, packet)| packet)
     }
 
     /// How many packets are under way.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.packets.len()
     }
 
     /// Loses everything under way, and everything that is sent later.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.packets.clear();
         self.dead = true;
     }
@@ -83,7 +83,7 @@ impl Lane {
 
 /// One end of a link, as its host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Not there yet.
     Opening,
     /// Usable.
@@ -94,30 +94,30 @@ pub(super) enum End {
 
 /// A transport between one client and the server.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Which client.
-    pub(super) client: usize,
+    pub(crate) client: usize,
     /// How the client calls the transport. The server's host calls it by the link's number.
-    pub(super) transport: TransportId,
+    pub(crate) transport: TransportId,
     /// From the client to the server.
-    pub(super) up: Lane,
+    pub(crate) up: Lane,
     /// From the server to the client.
-    pub(super) down: Lane,
+    pub(crate) down: Lane,
     /// The client's end.
-    pub(super) client_end: End,
+    pub(crate) client_end: End,
     /// The server's end.
-    pub(super) server_end: End,
+    pub(crate) server_end: End,
     /// The server's host has said that its queue is full.
-    pub(super) congested: bool,
+    pub(crate) congested: bool,
     /// Frames until it breaks by itself.
-    pub(super) fuse: Option<u32>,
+    pub(crate) fuse: Option<u32>,
     /// Pages of syncs that are late: the client has them still to come.
-    pub(super) late: Vec<ProtocolMessage>,
+    pub(crate) late: Vec<ProtocolMessage>,
 }
 
 impl Link {
     /// A link that the client has just asked for.
-    pub(super) fn new(client: usize, transport: TransportId) -> Self {
+    pub(crate) fn new(client: usize, transport: TransportId) -> Self {
         Self {
             client,
             transport,
@@ -132,7 +132,7 @@ impl Link {
     }
 
     /// Whether nothing can come of it any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.client_end == End::Closed
             && (self.server_end == End::Closed
                 || (self.server_end == End::Opening && self.up.len() == 0))
@@ -157,4 +157,4 @@ impl Default for Latency {
 }
 
 /// The name of the error that a broken transport is reported with.
-pub(super) const BROKEN: SmolStr = SmolStr::new_static("the simulated network broke the transport");
+pub(crate) const BROKEN: SmolStr = SmolStr::new_static("the simulated network broke the transport");

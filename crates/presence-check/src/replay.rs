@@ -1,12 +1,12 @@
 //! Plays a recording again, to fresh halves, in the same way or in a way that must not matter.
 
-use super::record::{Call, Half};
-use super::run::Recording;
-use super::world::{client_seed, server_seed};
-use crate::client::{self, Client};
-use crate::server::{self, Server};
-use crate::{Instant, Now, UnixMillis};
-use alloc::{collections::BTreeMap, vec::Vec};
+use crate::run::Recording;
+use presence_proto::client::{self, Client};
+use presence_proto::server::{self, Server};
+use presence_proto::{Instant, Now, UnixMillis};
+use presence_sim::{Call, Half};
+use presence_sim::{client_seed, server_seed};
+use std::collections::BTreeMap;
 
 /// What is done differently when a recording is played again. None of it may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Recording {
         &self,
         number: usize,
         life: u64,
-        recover: Option<crate::SmolStr>,
+        recover: Option<presence_proto::SmolStr>,
         twist: Twist,
     ) -> Client {
         let mut options = self.clients.get(number).cloned().unwrap_or_default();
@@ -130,7 +130,7 @@ impl Recording {
 /// One half and its outbox.
 struct Player<C, O> {
     core: C,
-    out: crate::Outbox<O>,
+    out: presence_proto::Outbox<O>,
     outputs: Vec<O>,
     twist: Twist,
     calls: usize,
@@ -139,7 +139,14 @@ struct Player<C, O> {
 
 impl<C, O> Player<C, O> {
     const fn new(core: C, twist: Twist) -> Self {
-        Self { core, out: crate::Outbox::new(), outputs: Vec::new(), twist, calls: 0, last: None }
+        Self {
+            core,
+            out: presence_proto::Outbox::new(),
+            outputs: Vec::new(),
+            twist,
+            calls: 0,
+            last: None,
+        }
     }
 
     fn call<I: Clone>(
@@ -147,7 +154,7 @@ impl<C, O> Player<C, O> {
         call: &Call,
         input: I,
         tick: I,
-        handle: impl Fn(&mut C, Now, I, &mut crate::Outbox<O>) -> crate::Wake,
+        handle: impl Fn(&mut C, Now, I, &mut presence_proto::Outbox<O>) -> presence_proto::Wake,
     ) {
         let now = call.now;
         if self.twist == Twist::ExtraTicks {

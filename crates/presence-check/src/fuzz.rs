@@ -1,26 +1,25 @@
 //! The bodies of the fuzz targets, and what each of them demands. They take any bytes, return
 //! nothing and panic if something does not hold; on stable, tests replay the corpus through them.
 
-use super::check::Fold;
-use super::scenario::Scenario;
-use crate::client::{
+use crate::check::Fold;
+use crate::scenario::Scenario;
+use arbitrary::{Result, Unstructured};
+use core::time::Duration;
+use presence_proto::client::{
     self, ChannelOptions, Client, ClientOptions, GetParams, Output, PresenceChange, output,
 };
-use crate::server::{
+use presence_proto::server::{
     self, Capability, ConnectRequest, Identity, Operations, Server, ServerEvent, ServerOptions,
 };
-use crate::wire::{
+use presence_proto::wire::{
     Action, ConnectionDetails, Data, ErrorInfo, Flags, Format, Modes, PresenceAction,
     PresenceMessage, ProtocolMessage, codes,
 };
-use crate::{Instant, Now, OpId, SmolStr, SubscriptionId, TransportId, UnixMillis, Wake};
-use alloc::{
-    boxed::Box, collections::BTreeMap, collections::BTreeSet, format, sync::Arc, vec::Vec,
-};
-use arbitrary::{Result, Unstructured};
-use core::time::Duration;
+use presence_proto::{Instant, Now, OpId, SmolStr, SubscriptionId, TransportId, UnixMillis, Wake};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-pub use super::scenario::random_bytes;
+pub use crate::scenario::random_bytes;
 
 /// Calls in a row that a half may ask for while the time stands still.
 const PATIENCE: usize = 5_000;
@@ -104,11 +103,12 @@ const CONNECTIONS: &[&str] = &["conn-1", "conn-2", "conn"];
 
 impl ClientDriver {
     fn new(options: ClientOptions) -> Self {
+        let core = Client::new(options, 1);
         Self {
-            core: Client::new(options, 1),
+            wake: core.next_wake(),
+            core,
             out: client::Outbox::new(),
             now: 0,
-            wake: Wake::at_opt(None),
             transports: Vec::new(),
             next_op: 1,
             open: BTreeSet::new(),
@@ -281,12 +281,13 @@ fn drive_server(u: &mut Unstructured<'_>) -> Result<()> {
     config.limits.connections = *u.choose(&[2, 1_000])?;
     config.limits.replies_while_congested = *u.choose(&[2, 1_000])?;
     config.limits.refused_frames = *u.choose(&[2, 1_000])?;
+    let core = Server::new(config, [3; 32]);
     let mut driver = ServerDriver {
-        core: Server::new(config, [3; 32]),
+        wake: core.next_wake(),
+        core,
         out: server::Outbox::new(),
         now: 0,
         wall: 1_000_000,
-        wake: Wake::at_opt(None),
         open: BTreeSet::new(),
         keys: Vec::new(),
         told: BTreeMap::new(),

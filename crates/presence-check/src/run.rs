@@ -1,22 +1,21 @@
 //! Plays a scenario and checks it: first what goes wrong, then the mending, and at last
 //! everybody leaves.
 
-use super::check::{Checker, Found};
-use super::handle::ClientHandle;
-use super::network::Latency;
-use super::record::Call;
-use super::scenario::{ClientSetup, Scenario, Setup, Step};
-use super::trace::Trace;
-use super::world::World;
-use crate::SmolStr;
-use crate::client::{
-    ChannelOptions, ChannelState, ClientOptions, ConnectionState, GetParams, Input, PresenceChange,
-};
-use crate::server::{Identity, KeySecret, Rate, ServerOptions};
-use crate::wire::{Data, Format, Modes, PresenceAction};
-use alloc::{format, string::String, string::ToString, vec::Vec};
+use crate::check::{Checker, Found};
+use crate::scenario::{ClientSetup, Scenario, Setup, Step};
 use core::fmt;
 use core::time::Duration;
+use presence_proto::SmolStr;
+use presence_proto::client::{
+    ChannelOptions, ChannelState, ClientOptions, ConnectionState, GetParams, Input, PresenceChange,
+};
+use presence_proto::server::{Identity, KeySecret, Rate, ServerOptions};
+use presence_proto::wire::{Data, Format, Modes, PresenceAction};
+use presence_sim::Call;
+use presence_sim::ClientHandle;
+use presence_sim::Latency;
+use presence_sim::Trace;
+use presence_sim::World;
 
 /// How long the mended world has to settle, in milliseconds of virtual time: half-open transports
 /// have to be noticed, suspended connections and channels wait for their retry.
@@ -98,7 +97,7 @@ impl Scenario {
     pub fn run_traced(&self) -> (Result<Report, Failure>, Trace) {
         let mut runner = Runner::new(self);
         let result = runner.play(self);
-        (result, runner.world.trace.clone())
+        (result, runner.world.into_trace())
     }
 
     /// The same, with every call of every half.
@@ -108,8 +107,10 @@ impl Scenario {
         let result = runner.play(self);
         let recording = Recording {
             seed: self.seed,
-            config: runner.world.server.config.clone(),
-            clients: runner.world.clients.iter().map(|peer| peer.options.clone()).collect(),
+            config: runner.world.server_options().clone(),
+            clients: (0..runner.world.clients())
+                .filter_map(|client| runner.world.client_options(client).cloned())
+                .collect(),
             calls: runner.kept.take().unwrap_or_default(),
         };
         (result, recording)
@@ -158,10 +159,10 @@ pub struct Recording {
 
 /// A world that is watched.
 #[derive(Clone, Debug)]
-pub(super) struct Runner {
-    pub(super) world: World,
-    pub(super) checker: Checker,
-    pub(super) channels: Vec<SmolStr>,
+pub(crate) struct Runner {
+    pub(crate) world: World,
+    pub(crate) checker: Checker,
+    pub(crate) channels: Vec<SmolStr>,
     setups: Vec<ClientSetup>,
     kept: Option<Vec<Call>>,
     report: Report,
@@ -169,11 +170,11 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
         let setup = &scenario.setup;
         let mut world = World::new(scenario.seed, config(setup));
-        world.queue_limit = setup.queue.into();
-        world.calls = Some(Vec::new());
+        world.set_queue_limit(setup.queue.into());
+        world.record_calls();
         let mut runner = Self {
             world,
             checker: Checker::default(),
@@ -214,10 +215,8 @@ impl Runner {
         let latency = Latency { up: setup.up.into(), down: setup.down.into() };
         self.world.set_latency(client, latency);
         self.world.set_format(client, format_of(setup.format));
-        if let Some(peer) = self.world.clients.get_mut(client) {
-            // The checker hears everything; nobody else listens.
-            peer.application.stop_listening();
-        }
+        // The checker reads the calls.
+        self.world.client(client).ignore_events();
         self.listen(client);
     }
 
@@ -234,7 +233,7 @@ impl Runner {
         }
     }
 
-    pub(super) fn play(&mut self, scenario: &Scenario) -> Result<Report, Failure> {
+    pub(crate) fn play(&mut self, scenario: &Scenario) -> Result<Report, Failure> {
         let result = self.phases(scenario);
         let counters = self.world.server().counters();
         self.report.virtual_millis = self.world.now();
@@ -257,14 +256,14 @@ impl Runner {
     }
 
     /// Mends what is broken, and demands that everybody sees the same then.
-    pub(super) fn mend_and_check(&mut self) -> Found {
+    pub(crate) fn mend_and_check(&mut self) -> Found {
         self.mend()?;
         self.checker.at_rest(&self.world, &self.channels, self.refusals)
     }
 
     /// Everything that is broken is mended; who is not there comes back.
     fn mend(&mut self) -> Found {
-        self.world.trace.line(self.world.now, format_args!("-- everything is mended"));
+        self.world.note(format_args!("-- everything is mended"));
         for client in 0..self.world.clients() {
             self.world.set_reachable(client, true);
             self.world.flow(client);
@@ -338,11 +337,11 @@ impl Runner {
         if self.world.has_open_transports() {
             return Err("everybody has gone, and the server has never closed a transport".into());
         }
-        if let Some(at) = self.world.server.wake.at() {
+        if let Some(at) = self.world.server_deadline() {
             return Err(format!("everybody has gone, and the server waits for {at:?}"));
         }
-        for (number, peer) in self.world.clients.iter().enumerate() {
-            if let Some(at) = peer.wake.at() {
+        for number in 0..self.world.clients() {
+            if let Some(at) = self.world.client_deadline(number) {
                 return Err(format!("client {number} has gone, and waits for {at:?}"));
             }
         }
@@ -350,18 +349,18 @@ impl Runner {
     }
 
     /// Lets time pass and looks after every call.
-    pub(super) fn run_for(&mut self, millis: u64) -> Found {
-        let until = self.world.now.saturating_add(millis);
+    pub(crate) fn run_for(&mut self, millis: u64) -> Found {
+        let until = self.world.now().saturating_add(millis);
         while self.world.step_before(until) {
             self.watch()?;
         }
-        self.world.now = self.world.now.max(until);
+        self.world.wait_until(until);
         Ok(())
     }
 
     /// Checks what has just happened.
-    pub(super) fn watch(&mut self) -> Found {
-        let calls = self.world.calls.replace(Vec::new()).unwrap_or_default();
+    pub(crate) fn watch(&mut self) -> Found {
+        let calls = self.world.take_calls();
         self.report.calls += calls.len() as u64;
         if let Some(kept) = &mut self.kept {
             kept.extend(calls.iter().cloned());
@@ -370,7 +369,7 @@ impl Runner {
     }
 
     /// Carries a step out.
-    pub(super) fn step(&mut self, step: Step) -> Found {
+    pub(crate) fn step(&mut self, step: Step) -> Found {
         if let Step::Run(millis) = step {
             return self.run_for(millis.into());
         }

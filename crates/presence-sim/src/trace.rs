@@ -1,10 +1,9 @@
 //! What happened, as text: one line for each thing.
 
-use crate::wire::{
+use core::fmt::{self, Write};
+use presence_proto::wire::{
     Action, Data, ErrorInfo, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value,
 };
-use alloc::{string::String, vec::Vec};
-use core::fmt::{self, Write};
 
 /// The timeline of a run: one line for each frame that arrives, each event that an application
 /// hears, each operation and each fault.
@@ -25,17 +24,17 @@ impl Trace {
     }
 
     /// A trace that keeps nothing, for runs by the thousand.
-    pub(super) const fn off() -> Self {
+    pub(crate) const fn off() -> Self {
         Self { lines: Vec::new(), off: true }
     }
 
     /// Whether lines are kept.
-    pub(super) const fn is_on(&self) -> bool {
+    pub(crate) const fn is_on(&self) -> bool {
         !self.off
     }
 
     /// Adds a line.
-    pub(super) fn line(&mut self, at: u64, what: fmt::Arguments<'_>) {
+    pub(crate) fn line(&mut self, at: u64, what: fmt::Arguments<'_>) {
         if self.off {
             return;
         }
@@ -46,7 +45,7 @@ impl Trace {
     }
 
     /// Forgets the lines.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.lines.clear();
     }
 }
@@ -61,7 +60,7 @@ impl fmt::Display for Trace {
 }
 
 /// A frame on one line.
-pub(super) struct Frame<'a>(pub(super) &'a ProtocolMessage);
+pub(crate) struct Frame<'a>(pub(crate) &'a ProtocolMessage);
 
 impl fmt::Display for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,7 +153,7 @@ fn modes(f: &mut fmt::Formatter<'_>, modes: Modes) -> fmt::Result {
 }
 
 /// A presence message on one line: what it did, who, and its data.
-pub(super) struct Item<'a>(pub(super) &'a PresenceMessage);
+pub(crate) struct Item<'a>(pub(crate) &'a PresenceMessage);
 
 impl fmt::Display for Item<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,6 +165,7 @@ impl fmt::Display for Item<'_> {
             PresenceAction::Leave => f.write_str("leave ")?,
             PresenceAction::Update => f.write_str("update ")?,
             PresenceAction::Unknown(number) => write!(f, "action-{number} ")?,
+            _ => f.write_str("another action ")?,
         }
         f.write_str(item.client_id.as_deref().unwrap_or("(self)"))?;
         match &item.data {
@@ -173,6 +173,7 @@ impl fmt::Display for Item<'_> {
             Some(Data::String(text)) => write!(f, "={text}"),
             Some(Data::Binary(bytes)) => write!(f, "=({} bytes)", bytes.len()),
             Some(Data::Json(value)) => write!(f, "={}", Short(value)),
+            Some(_) => f.write_str("=(other data)"),
         }
     }
 }
@@ -190,7 +191,7 @@ impl fmt::Display for Short<'_> {
 }
 
 /// An error on one line: its code, and its words.
-pub(super) struct Reason<'a>(pub(super) &'a ErrorInfo);
+pub(crate) struct Reason<'a>(pub(crate) &'a ErrorInfo);
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,6 +224,6 @@ fn action(action: Action) -> &'static str {
         Action::Object => "OBJECT",
         Action::ObjectSync => "OBJECT_SYNC",
         Action::Annotation => "ANNOTATION",
-        Action::Unknown(_) => "UNKNOWN",
+        _ => "UNKNOWN",
     }
 }

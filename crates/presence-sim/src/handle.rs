@@ -1,14 +1,13 @@
 //! A client as its application uses it.
 
-use super::application::ask;
-use super::world::{Peer, World};
-use crate::client::{
+use crate::application::ask;
+use crate::world::{Peer, World};
+use presence_proto::client::{
     ChannelOptions, ChannelState, Client, ConnectionState, GetParams, Input, Outcome, Output,
     PresenceChange, output,
 };
-use crate::wire::{Data, ErrorInfo, PresenceAction, PresenceMessage};
-use crate::{OpId, SmolStr, SubscriptionId};
-use alloc::vec::Vec;
+use presence_proto::wire::{Data, ErrorInfo, PresenceAction, PresenceMessage};
+use presence_proto::{OpId, SmolStr, SubscriptionId};
 
 impl World {
     /// A client, to use it as its application does.
@@ -36,6 +35,13 @@ impl ClientHandle<'_> {
     /// Connects.
     pub fn connect(&mut self) {
         self.input(Input::Connect);
+    }
+
+    /// Keeps no events and results from here on: for a checker that reads the calls instead.
+    pub fn ignore_events(&mut self) {
+        if let Some(peer) = self.world.clients.get_mut(self.number) {
+            peer.application.ignore();
+        }
     }
 
     /// Closes the connection.

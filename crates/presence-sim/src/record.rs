@@ -1,8 +1,7 @@
 //! What the two halves were given and what they answered, call by call: a recording to check, to
 //! compare and to replay.
 
-use crate::{Now, SmolStr, client, server};
-use alloc::vec::Vec;
+use presence_proto::{Now, SmolStr, client, server};
 
 /// One call of a half's `handle`.
 #[derive(Clone, Debug)]
@@ -18,7 +17,7 @@ pub struct Call {
 
 /// Whose call it was, its input and its outputs.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_enums, reason = "a replay has to do all that there is")]
 pub enum Half {
     /// A client's.
     Client {
@@ -48,11 +47,11 @@ pub enum Half {
 }
 
 impl Call {
-    pub(super) fn server_restarted(at: u64) -> Self {
+    pub(crate) fn server_restarted(at: u64) -> Self {
         Self { now: Now::default(), at, half: Half::ServerRestarted }
     }
 
-    pub(super) fn client_restarted(at: u64, client: usize, recover: Option<SmolStr>) -> Self {
+    pub(crate) fn client_restarted(at: u64, client: usize, recover: Option<SmolStr>) -> Self {
         Self { now: Now::default(), at, half: Half::ClientRestarted { client, recover } }
     }
 }

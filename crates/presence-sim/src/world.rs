@@ -1,19 +1,17 @@
 //! Clients, a server and a network between them, under one virtual clock.
 
-use super::application::{Application, tell};
-use super::network::{End, Lane, Latency, Link, Packet};
-use super::record::{Call, Half};
-use super::trace::{Frame, Trace};
-use crate::client::{self, Client, ClientOptions};
-use crate::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
-use crate::wire::{Action, ErrorInfo, Format, ProtocolMessage, codes};
-use crate::{Instant, Now, SmolStr, TransportId, UnixMillis, Wake};
-use alloc::{
-    boxed::Box, collections::BTreeMap, collections::VecDeque, format, string::String, sync::Arc,
-    vec::Vec,
-};
+use crate::application::{Application, tell};
+use crate::network::{End, Lane, Latency, Link, Packet};
+use crate::record::{Call, Half};
+use crate::trace::{Frame, Trace};
 use core::fmt;
 use core::time::Duration;
+use presence_proto::client::{self, Client, ClientOptions};
+use presence_proto::server::{self, Capability, ConnectRequest, Identity, Server, ServerOptions};
+use presence_proto::wire::{Action, ErrorInfo, Format, ProtocolMessage, codes};
+use presence_proto::{Instant, Now, SmolStr, TransportId, UnixMillis, Wake};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// What the wall clocks read when the virtual time is zero.
 const EPOCH: i64 = 1_000_000_000;
@@ -29,48 +27,48 @@ const MAX_TICKS: u32 = 20_000;
 /// byte. See the [module](super) for an example.
 #[derive(Clone, Debug)]
 pub struct World {
-    pub(super) now: u64,
-    pub(super) seed: u64,
-    pub(super) clients: Vec<Peer>,
-    pub(super) server: Authority,
-    pub(super) links: BTreeMap<u64, Link>,
+    pub(crate) now: u64,
+    pub(crate) seed: u64,
+    pub(crate) clients: Vec<Peer>,
+    pub(crate) server: Authority,
+    pub(crate) links: BTreeMap<u64, Link>,
     next_link: u64,
-    pub(super) trace: Trace,
-    pub(super) calls: Option<Vec<Call>>,
-    pub(super) wrong: Option<String>,
-    pub(super) queue_limit: usize,
+    pub(crate) trace: Trace,
+    pub(crate) calls: Option<Vec<Call>>,
+    pub(crate) wrong: Option<String>,
+    pub(crate) queue_limit: usize,
 }
 
 /// A client, its host and its application.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
-    pub(super) name: SmolStr,
-    pub(super) identity: Identity,
-    pub(super) capability: Arc<Capability>,
-    pub(super) options: ClientOptions,
-    pub(super) core: Client,
-    pub(super) wake: Wake,
+pub(crate) struct Peer {
+    pub(crate) name: SmolStr,
+    pub(crate) identity: Identity,
+    pub(crate) capability: Arc<Capability>,
+    pub(crate) options: ClientOptions,
+    pub(crate) core: Client,
+    pub(crate) wake: Wake,
     out: client::Outbox,
     ticks: Ticks,
-    pub(super) wall_offset: i64,
-    pub(super) latency: Latency,
-    pub(super) format: Option<Format>,
-    pub(super) unreachable: bool,
-    pub(super) late_pages: bool,
-    pub(super) restarts: u64,
-    pub(super) application: Application,
+    pub(crate) wall_offset: i64,
+    pub(crate) latency: Latency,
+    pub(crate) format: Option<Format>,
+    pub(crate) unreachable: bool,
+    pub(crate) late_pages: bool,
+    pub(crate) restarts: u64,
+    pub(crate) application: Application,
 }
 
 /// The server and its host.
 #[derive(Clone, Debug)]
-pub(super) struct Authority {
-    pub(super) config: ServerOptions,
-    pub(super) core: Server,
-    pub(super) wake: Wake,
+pub(crate) struct Authority {
+    pub(crate) config: ServerOptions,
+    pub(crate) core: Server,
+    pub(crate) wake: Wake,
     out: server::Outbox,
     ticks: Ticks,
-    pub(super) wall_offset: i64,
-    pub(super) restarts: u64,
+    pub(crate) wall_offset: i64,
+    pub(crate) restarts: u64,
     /// What the host has to tell the core after the call that made it so.
     news: VecDeque<server::Input>,
 }
@@ -93,9 +91,10 @@ impl Ticks {
     }
 }
 
-/// The next thing that is due.
+/// A thing that can happen next in a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
+#[non_exhaustive]
+pub enum Due {
     /// A packet arrives at the server.
     Up(u64),
     /// A packet arrives at a client.
@@ -118,8 +117,8 @@ impl World {
             clients: Vec::new(),
             server: Authority {
                 config,
+                wake: core.next_wake(),
                 core,
-                wake: Wake::at_opt(None),
                 out: server::Outbox::new(),
                 ticks: Ticks::default(),
                 wall_offset: 0,
@@ -150,8 +149,8 @@ impl World {
             identity,
             capability: Arc::new(Capability::all()),
             options,
+            wake: core.next_wake(),
             core,
-            wake: Wake::at_opt(None),
             out: client::Outbox::new(),
             ticks: Ticks::default(),
             wall_offset: 0,
@@ -219,8 +218,9 @@ impl World {
         self.step_before(u64::MAX)
     }
 
-    /// The same, if it is due at or before `until`.
-    pub(super) fn step_before(&mut self, until: u64) -> bool {
+    /// The same, if it is due at or before `until`, in milliseconds of virtual time. Otherwise nothing
+    /// happens, and the time stays.
+    pub fn step_before(&mut self, until: u64) -> bool {
         match self.next_due() {
             Some((at, due)) if at <= until => {
                 self.now = self.now.max(at);
@@ -248,8 +248,9 @@ impl World {
         lanes.chain(deadline).min().map(|(at, due)| (at.max(self.now), due))
     }
 
-    /// Everything that could be the next to arrive if latencies were unknown.
-    pub(super) fn arrivals(&self) -> Vec<Due> {
+    /// Every packet that could arrive next if latencies were unknown: for an exhaustive search.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Due> {
         let lanes = self.links.iter().flat_map(|(&number, link)| {
             let up = link.up.due().map(|_| Due::Up(number));
             let down = link.down.due().map(|_| Due::Down(number));
@@ -258,8 +259,9 @@ impl World {
         lanes.collect()
     }
 
-    /// The next deadline of a half.
-    pub(super) fn due_deadline(&self) -> Option<(u64, Due)> {
+    /// The next deadline of a half: its virtual time in milliseconds, and whose it is.
+    #[must_use]
+    pub fn due_deadline(&self) -> Option<(u64, Due)> {
         let clients = self.clients.iter().enumerate().filter_map(|(number, peer)| {
             peer.wake.at().map(|at| (at.as_millis(), Due::Client(number)))
         });
@@ -267,16 +269,20 @@ impl World {
         clients.chain(server).min().map(|(at, due)| (at.max(self.now), due))
     }
 
-    /// Lets time pass up to the next deadline, though packets be under way.
-    pub(super) fn pass_to_deadline(&mut self) {
+    /// Moves the time on to the next deadline and lets it happen, though packets be under way.
+    pub fn pass_to_deadline(&mut self) {
         if let Some((at, due)) = self.due_deadline() {
             self.now = at;
             self.perform(due);
         }
     }
 
-    /// Writes down everything that the future of the world depends on.
-    pub(super) fn write_state(&self, to: &mut impl fmt::Write) -> fmt::Result {
+    /// Writes everything that the future of the world depends on: equal text means equal worlds.
+    ///
+    /// # Errors
+    ///
+    /// Those of `to`.
+    pub fn write_state(&self, to: &mut impl fmt::Write) -> fmt::Result {
         write!(to, "{} {:?}", self.now, self.server.core)?;
         for peer in &self.clients {
             write!(to, "{:?}", peer.core)?;
@@ -284,8 +290,8 @@ impl World {
         write!(to, "{:?}", self.links)
     }
 
-    /// Lets one thing happen now.
-    pub(super) fn perform(&mut self, due: Due) {
+    /// Lets one thing happen now, whenever it is due.
+    pub fn perform(&mut self, due: Due) {
         match due {
             Due::Server => {
                 if self.server.ticks.one_more(self.now) {
@@ -308,29 +314,30 @@ impl World {
         self.links.retain(|_, link| !link.is_over());
     }
 
-    pub(super) fn fail(&mut self, what: String) {
+    pub(crate) fn fail(&mut self, what: String) {
         self.wrong.get_or_insert(what);
     }
 
     /// The time as the server's host reads it.
-    pub(super) fn server_now(&self) -> Now {
+    pub(crate) fn server_now(&self) -> Now {
         clock(self.now, self.server.wall_offset)
     }
 
     /// The time as a client's host reads it.
-    pub(super) fn client_now(&self, number: usize) -> Now {
+    pub(crate) fn client_now(&self, number: usize) -> Now {
         clock(self.now, self.clients.get(number).map_or(0, |peer| peer.wall_offset))
     }
 
     /// Whether the server's host has a transport that neither side has closed.
-    pub(super) fn has_open_transports(&self) -> bool {
+    #[must_use]
+    pub fn has_open_transports(&self) -> bool {
         self.links.values().any(|link| link.server_end == End::Open)
     }
 
     // The server and its host.
 
     /// Hands an input to the server and does what it says, and what its host then has to report.
-    pub(super) fn server_input(&mut self, input: server::Input) {
+    pub(crate) fn server_input(&mut self, input: server::Input) {
         self.call_server(input);
         self.tell_news();
     }
@@ -511,7 +518,7 @@ impl World {
     // The clients and their hosts.
 
     /// Hands an input to a client and does what it says.
-    pub(super) fn client_input(&mut self, number: usize, input: client::Input) {
+    pub(crate) fn client_input(&mut self, number: usize, input: client::Input) {
         let now = self.client_now(number);
         let keep = self.calls.is_some();
         let Some(peer) = self.clients.get_mut(number) else { return };
@@ -673,7 +680,7 @@ impl World {
     }
 
     /// The pages that are late are there.
-    pub(super) fn receive_late(&mut self, number: u64) {
+    pub(crate) fn receive_late(&mut self, number: u64) {
         let Some(link) = self.links.get_mut(&number) else { return };
         for frame in core::mem::take(&mut link.late) {
             self.receive(number, frame);
@@ -706,8 +713,9 @@ fn clock(now: u64, wall_offset: i64) -> Now {
     Now::new(Instant::from_millis(now), UnixMillis::from_millis(wall))
 }
 
-/// A seed for the server's `generation`th life.
-pub(super) fn server_seed(seed: u64, generation: u64) -> [u8; 32] {
+/// The seed of the server after so many restarts, in a world of this seed: for a replay.
+#[must_use]
+pub fn server_seed(seed: u64, generation: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (chunk, part) in bytes.chunks_exact_mut(8).zip([seed, generation, !seed, 0x5eed]) {
         chunk.copy_from_slice(&part.to_le_bytes());
@@ -715,8 +723,9 @@ pub(super) fn server_seed(seed: u64, generation: u64) -> [u8; 32] {
     bytes
 }
 
-/// A seed for a client's `generation`th life.
-pub(super) fn client_seed(seed: u64, number: usize, generation: u64) -> u64 {
+/// The seed of a client after so many restarts, in a world of this seed: for a replay.
+#[must_use]
+pub fn client_seed(seed: u64, number: usize, generation: u64) -> u64 {
     let number = u64::try_from(number).unwrap_or(u64::MAX);
     seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ generation.rotate_left(32)
 }

@@ -5,14 +5,14 @@
 //! two things, and time may pass, up to the next deadline, before any of them. Worlds that are
 //! equal, whatever way they came about, are followed once.
 
-use super::run::{Failure, Runner};
-use super::scenario::{Scenario, Setup, Step};
-use super::trace::Trace;
-use super::world::Due;
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use crate::run::{Failure, Runner};
+use crate::scenario::{Scenario, Setup, Step};
 use core::fmt::{self, Write};
 use core::hash::Hasher;
 use foldhash::quality::FixedState;
+use presence_sim::Due;
+use presence_sim::Trace;
+use std::collections::BTreeSet;
 
 /// A small world, and everything that may happen in it.
 #[derive(Clone, Debug)]

@@ -1,25 +1,20 @@
 //! A naive model of a presence authority: what the member sets must be, said as plainly as can
 //! be. It shares no code with the server; it is what the server is compared with.
 
-use crate::SmolStr;
-use crate::wire::{Data, PresenceAction, PresenceMessage};
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    format,
-    string::String,
-    vec::Vec,
-};
+use presence_proto::SmolStr;
+use presence_proto::wire::{Data, PresenceAction, PresenceMessage};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who a member is: its connection and its client id.
-pub(super) type Key = (SmolStr, SmolStr);
+pub(crate) type Key = (SmolStr, SmolStr);
 
 /// One member.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Member {
+pub(crate) struct Member {
     /// The id of the event that it stems from.
-    pub(super) id: SmolStr,
+    pub(crate) id: SmolStr,
     /// What it says of itself.
-    pub(super) data: Option<Data>,
+    pub(crate) data: Option<Data>,
 }
 
 /// One connection that the authority keeps.
@@ -42,11 +37,11 @@ struct Connection {
 
 /// How long after the grace a member may still be there, in milliseconds: the granularity of the
 /// server's timers.
-pub(super) type Slack = u64;
+pub(crate) type Slack = u64;
 
 /// The member sets of all channels, and the connections that they hang on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Model {
+pub(crate) struct Model {
     connections: BTreeMap<SmolStr, Connection>,
     channels: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
     /// Members that the host takes out and that are not out yet, by channel: since when.
@@ -55,7 +50,7 @@ pub(super) struct Model {
 
 impl Model {
     /// A connection has a transport: a new one, or one that was kept.
-    pub(super) fn connected(
+    pub(crate) fn connected(
         &mut self,
         id: &SmolStr,
         client_id: Option<SmolStr>,
@@ -81,7 +76,7 @@ impl Model {
 
     /// A connection lost its transport and did not say goodbye: from now on its members are on
     /// their grace, until another transport attaches their channel.
-    pub(super) fn lost(&mut self, id: &SmolStr, now: u64) {
+    pub(crate) fn lost(&mut self, id: &SmolStr, now: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.attached.clear();
         for channel in self.channels.keys() {
@@ -90,7 +85,7 @@ impl Model {
     }
 
     /// A transport attached a channel: members there are in no danger any more.
-    pub(super) fn attached(&mut self, id: &SmolStr, channel: &SmolStr) {
+    pub(crate) fn attached(&mut self, id: &SmolStr, channel: &SmolStr) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.away.remove(channel);
             connection.attached.insert(channel.clone());
@@ -99,7 +94,7 @@ impl Model {
 
     /// A client attaches and does not say what it had heard: it knows nothing of members that
     /// wait there for it.
-    pub(super) fn attached_anew(&mut self, id: &SmolStr, channel: &SmolStr) {
+    pub(crate) fn attached_anew(&mut self, id: &SmolStr, channel: &SmolStr) {
         let away = |connection: &Connection| connection.away.contains_key(channel);
         if self.connections.get(id).is_some_and(away) {
             self.detached(id, channel);
@@ -110,7 +105,7 @@ impl Model {
     /// in flight comes again after a resume) brings nobody in, unless it names the last word of a
     /// member that was taken out; but of a member that is present, and has been put back by a
     /// re-entry or by an older frame that was refused at first, its word still counts.
-    pub(super) fn accepted(
+    pub(crate) fn accepted(
         &mut self,
         id: &SmolStr,
         channel: &SmolStr,
@@ -156,20 +151,20 @@ impl Model {
                 PresenceAction::Leave => {
                     members.remove(&key);
                 }
-                PresenceAction::Absent | PresenceAction::Unknown(_) => {}
+                _ => {}
             }
         }
     }
 
     /// A connection detached a channel: its members there are gone at once.
-    pub(super) fn detached(&mut self, id: &SmolStr, channel: &SmolStr) {
+    pub(crate) fn detached(&mut self, id: &SmolStr, channel: &SmolStr) {
         if let Some(members) = self.channels.get_mut(channel) {
             members.retain(|(connection, _), _| connection != id);
         }
     }
 
     /// The host takes members out of a channel: those that are there now.
-    pub(super) fn kicked(
+    pub(crate) fn kicked(
         &mut self,
         channel: &SmolStr,
         client_id: Option<&SmolStr>,
@@ -188,7 +183,7 @@ impl Model {
 
     /// A member was taken out by the host. It may enter again, by a retry as well. Says what is wrong
     /// if it was not named, or came later.
-    pub(super) fn kicked_out(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
+    pub(crate) fn kicked_out(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
         if !self.kicked.contains_key(&(channel.clone(), key.clone())) {
             return Err(format!("{channel}: {key:?} is taken out, and nobody asked for it"));
         }
@@ -197,14 +192,14 @@ impl Model {
     }
 
     /// A member left because its connection closed, or gave up the channel or the right to be there.
-    pub(super) fn departed(&mut self, channel: &SmolStr, key: &Key) {
+    pub(crate) fn departed(&mut self, channel: &SmolStr, key: &Key) {
         if let Some(members) = self.channels.get_mut(channel) {
             members.remove(key);
         }
     }
 
     /// A member left because its grace was over. Says what is wrong if it was not.
-    pub(super) fn expired(&mut self, channel: &SmolStr, key: &Key, now: u64) -> Result<(), String> {
+    pub(crate) fn expired(&mut self, channel: &SmolStr, key: &Key, now: u64) -> Result<(), String> {
         let connection = self.connections.get(&key.0);
         let due = connection.and_then(|connection| {
             let (first, _) = connection.away.get(channel)?;
@@ -232,7 +227,7 @@ impl Model {
     }
 
     /// A connection closed: its members are gone at once, everywhere.
-    pub(super) fn closed(&mut self, id: &SmolStr) {
+    pub(crate) fn closed(&mut self, id: &SmolStr) {
         self.connections.remove(id);
         for members in self.channels.values_mut() {
             members.retain(|(connection, _), _| connection != id);
@@ -240,13 +235,13 @@ impl Model {
     }
 
     /// A member is no more, or is another one from now on: nobody who was taken out is meant.
-    pub(super) fn left(&mut self, channel: &SmolStr, key: &Key) {
+    pub(crate) fn left(&mut self, channel: &SmolStr, key: &Key) {
         self.kicked.remove(&(channel.clone(), key.clone()));
     }
 
     /// Compares the authority's set of one channel with the model's. Says what is wrong, if
     /// anything is: also if somebody is there whose grace, and the slack, are over.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &self,
         channel: &SmolStr,
         found: &BTreeMap<Key, Member>,
@@ -283,13 +278,13 @@ impl Model {
     }
 
     /// The channels that have had members.
-    pub(super) fn channels(&self) -> Vec<SmolStr> {
+    pub(crate) fn channels(&self) -> Vec<SmolStr> {
         self.channels.keys().cloned().collect()
     }
 }
 
 /// The message serial and the index in an id that was made from a frame of this connection.
-pub(super) fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
+pub(crate) fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
     let (serial, index) = id.strip_prefix(connection)?.strip_prefix(':')?.split_once(':')?;
     Some((serial.parse().ok()?, index.parse().ok()?))
 }

@@ -1,7 +1,7 @@
 //! A presence client for the terminal, on tokio.
 //!
 //! ```text
-//! cargo run --example client -- --url ws://127.0.0.1:8080 --key dev.key:development-only \
+//! cargo run -p presence-server --example client -- --url ws://127.0.0.1:8080 --key dev.key:development-only \
 //!     --client-id ann --channel lobby --data "looking around"
 //! ```
 //!

@@ -1,29 +1,26 @@
 //! What must always hold, and what must hold once everything has come to rest.
 
-use super::model::{Key, Member, Model, own_place};
-use super::record::{Call, Half};
-use super::world::World;
-use crate::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
-use crate::server::{self, LeaveCause, PresenceQuery, ServerEvent, output};
-use crate::wire::{Action, Data, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage};
-use crate::{OpId, SmolStr, TransportId};
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    format,
-    string::String,
-    vec::Vec,
+use crate::model::{Key, Member, Model, own_place};
+use presence_proto::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
+use presence_proto::server::{self, LeaveCause, PresenceQuery, ServerEvent, output};
+use presence_proto::wire::{
+    Action, Data, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage,
 };
+use presence_proto::{OpId, SmolStr, TransportId};
+use presence_sim::World;
+use presence_sim::{Call, Half};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How much later than the end of its grace a member may leave, in milliseconds: what the timers
 /// of the server may be late by.
 const SLACK: u64 = 1_000;
 
 /// What is wrong, in words.
-pub(super) type Found = Result<(), String>;
+pub(crate) type Found = Result<(), String>;
 
 /// Watches a world call by call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Checker {
+pub(crate) struct Checker {
     model: Model,
     /// The connection of each open transport, once CONNECTED was sent.
     transports: BTreeMap<TransportId, SmolStr>,
@@ -82,7 +79,7 @@ enum Wished {
 
 impl Checker {
     /// Takes in calls and compares the world as it is after them with what it must be.
-    pub(super) fn observe(&mut self, world: &World, calls: Vec<Call>) -> Found {
+    pub(crate) fn observe(&mut self, world: &World, calls: Vec<Call>) -> Found {
         if let Some(wrong) = world.wrong() {
             return Err(wrong.into());
         }
@@ -254,7 +251,7 @@ impl Checker {
         displaced: &mut BTreeSet<TransportId>,
     ) {
         let Some(request) = self.requests.get(&transport) else { return };
-        let config = &world.server.config;
+        let config = world.server_options();
         let grace = request
             .remain_present_for
             .unwrap_or(config.remain_present_for)
@@ -268,13 +265,13 @@ impl Checker {
         for (old, _) in self.transports.iter().filter(|(old, c)| *c == id && **old != transport) {
             displaced.insert(*old);
             // Until the new transport has attached them, the channels are as good as lost.
-            self.model.lost(id, world.now);
+            self.model.lost(id, world.now());
         }
         if self.transports.insert(transport, id.clone()).as_ref() != Some(id) {
             // Frames that had no answer when the transport broke come again, or never do.
             self.unanswered.remove(id);
         }
-        self.model.connected(id, client_id, grace, world.now);
+        self.model.connected(id, client_id, grace, world.now());
     }
 
     /// What a frame of the server means for the model.
@@ -379,7 +376,7 @@ impl Checker {
         channels.extend(self.told.keys().cloned());
         for channel in channels {
             let found = server_set(world, &channel);
-            self.model.compare(&channel, &found, world.now, SLACK)?;
+            self.model.compare(&channel, &found, world.now(), SLACK)?;
             if *self.told.entry(channel.clone()).or_default() != found {
                 return Err(format!("{channel}: the server's events do not make its set"));
             }
@@ -396,7 +393,7 @@ impl Checker {
         input: &client::Input,
         outputs: &[client::Output],
     ) -> Found {
-        let own = world.clients.get(number).and_then(|peer| match &peer.identity {
+        let own = world.identity(number).and_then(|identity| match identity {
             server::Identity::Client(client_id) => Some(client_id.clone()),
             _ => None,
         });
@@ -409,7 +406,7 @@ impl Checker {
         for output in outputs {
             match output {
                 client::Output::Send(client::output::Send { frame, .. }) => {
-                    let id = world.clients.get(number).and_then(|p| p.core.connection().id());
+                    let id = world.core(number).and_then(|core| core.connection().id());
                     sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
                 }
                 client::Output::Presence(client::output::Presence { channel, message, .. }) => {
@@ -419,9 +416,9 @@ impl Checker {
                 }
                 client::Output::Connection(change) => {
                     if change.previous == ConnectionState::Connected
-                        && let Some(peer) = world.clients.get(number)
+                        && let Some(core) = world.core(number)
                     {
-                        app.doubt_unheard(&peer.core);
+                        app.doubt_unheard(core);
                     }
                 }
                 client::Output::Channel(client::output::Channel { channel, change, .. }) => {
@@ -454,15 +451,15 @@ impl Checker {
     }
 
     fn compare_client(&self, world: &World, number: usize) -> Found {
-        let (Some(app), Some(peer)) = (self.apps.get(&number), world.clients.get(number)) else {
+        let (Some(app), Some(core)) = (self.apps.get(&number), world.core(number)) else {
             return Ok(());
         };
-        let errors = peer.core.internal_errors();
+        let errors = core.internal_errors();
         if errors > 0 {
             return Err(format!("client {number} counts {errors} internal errors"));
         }
         for (channel, fold) in &app.folds {
-            fold.compare(&peer.core, channel)
+            fold.compare(core, channel)
                 .map_err(|what| format!("client {number}, {channel}: {what}"))?;
         }
         Ok(())
@@ -472,14 +469,14 @@ impl Checker {
 
     /// Everything is mended and has had time to settle: everybody who wants to is connected and
     /// attached, and sees what the server sees, which is what the applications wanted.
-    pub(super) fn at_rest(&self, world: &World, channels: &[SmolStr], refusals: bool) -> Found {
+    pub(crate) fn at_rest(&self, world: &World, channels: &[SmolStr], refusals: bool) -> Found {
         for number in 0..world.clients() {
-            let Some(peer) = world.clients.get(number) else { continue };
-            if peer.core.connection().state() != ConnectionState::Connected {
-                let state = peer.core.connection().state();
+            let Some(core) = world.core(number) else { continue };
+            if core.connection().state() != ConnectionState::Connected {
+                let state = core.connection().state();
                 return Err(format!("client {number} is {state} and must be connected"));
             }
-            let connection = peer.core.connection().id().cloned().unwrap_or_default();
+            let connection = core.connection().id().cloned().unwrap_or_default();
             for channel in channels {
                 self.channel_at_rest(world, number, &connection, channel, refusals)?;
             }
@@ -500,8 +497,8 @@ impl Checker {
         channel: &SmolStr,
         refusals: bool,
     ) -> Found {
-        let Some(peer) = world.clients.get(number) else { return Ok(()) };
-        let Some(view) = peer.core.channel(channel) else {
+        let Some(core) = world.core(number) else { return Ok(()) };
+        let Some(view) = core.channel(channel) else {
             return Err(format!("client {number} does not know {channel}"));
         };
         if view.state() != ChannelState::Attached {
@@ -530,7 +527,7 @@ impl Checker {
                 ));
             }
         }
-        let listed = client_set(&peer.core, channel);
+        let listed = client_set(core, channel);
         // Who has no mode PRESENCE_SUBSCRIBE is told of its own members and of nobody else
         // (RTP17a): no sync ever says who is there.
         let hears = view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
@@ -544,7 +541,7 @@ impl Checker {
     }
 
     /// Everybody has gone for good: no operation is left without an outcome.
-    pub(super) fn at_end(&self) -> Found {
+    pub(crate) fn at_end(&self) -> Found {
         for (number, app) in &self.apps {
             if let Some(op) = app.open.keys().next() {
                 return Err(format!("client {number}: {op:?} never ends, though it has closed"));
@@ -601,13 +598,13 @@ impl App {
 
 /// Who is present on a channel as far as its events tell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
     believed: BTreeMap<Key, Option<Data>>,
 }
 
 impl Fold {
     /// Takes in an event. Nobody leaves who had not come.
-    pub(super) fn hear(&mut self, message: &PresenceMessage) -> Found {
+    pub(crate) fn hear(&mut self, message: &PresenceMessage) -> Found {
         let (key, member) = parts(message);
         if message.action == PresenceAction::Leave {
             if self.believed.remove(&key).is_none() {
@@ -621,7 +618,7 @@ impl Fold {
 
     /// Takes in an event of the channel itself. True if the set is emptied by it (RTP5a), of
     /// which nobody is told.
-    pub(super) fn channel(&mut self, event: ChannelEvent) -> bool {
+    pub(crate) fn channel(&mut self, event: ChannelEvent) -> bool {
         let empties = matches!(
             event,
             ChannelEvent::State(
@@ -636,7 +633,7 @@ impl Fold {
 
     /// What an application believes from events is what its client lists; in a sync it may
     /// believe more, for those who left during it leave at its end.
-    pub(super) fn compare(&self, core: &Client, channel: &str) -> Found {
+    pub(crate) fn compare(&self, core: &Client, channel: &str) -> Found {
         let syncing = core.channel(channel).is_some_and(|view| view.is_syncing());
         let listed = client_set(core, channel);
         for (key, data) in &listed {
@@ -699,7 +696,7 @@ fn parts(message: &PresenceMessage) -> (Key, Member) {
 fn server_set(world: &World, channel: &str) -> BTreeMap<Key, Member> {
     let mut query = PresenceQuery::default();
     let mut members = BTreeMap::new();
-    while let Ok(page) = world.server.core.presence(channel, &query) {
+    while let Ok(page) = world.server().presence(channel, &query) {
         members.extend(page.items.iter().map(parts));
         query.after = page.next;
         if query.after.is_none() {

@@ -1,12 +1,11 @@
 //! Everything that can go wrong between a client and a server, and to either.
 
-use super::network::{BROKEN, End, Latency, Packet};
-use super::world::{World, client_seed, server_seed};
-use crate::client::{self, Client};
-use crate::server::{self, Server};
-use crate::wire::{ErrorInfo, Format, codes};
-use crate::{SmolStr, TransportId, Wake};
-use alloc::vec::Vec;
+use crate::network::{BROKEN, End, Latency, Packet};
+use crate::world::{World, client_seed, server_seed};
+use presence_proto::client::{self, Client};
+use presence_proto::server::{self, Server};
+use presence_proto::wire::{ErrorInfo, Format, codes};
+use presence_proto::{SmolStr, TransportId};
 
 /// Faults. Those that name a client number there is no client of do nothing.
 impl World {
@@ -28,7 +27,7 @@ impl World {
     }
 
     /// The transport of a client will not break by itself after all.
-    pub(super) fn defuse(&mut self, client: usize) {
+    pub fn defuse(&mut self, client: usize) {
         for number in self.links_of(client) {
             if let Some(link) = self.links.get_mut(&number) {
                 link.fuse = None;
@@ -204,7 +203,7 @@ impl World {
         self.server.restarts += 1;
         let seed = server_seed(self.seed, self.server.restarts);
         self.server.core = Server::new(self.server.config.clone(), seed);
-        self.server.wake = Wake::at_opt(None);
+        self.server.wake = self.server.core.next_wake();
         for number in self.links.keys().copied().collect::<Vec<_>>() {
             if let Some(link) = self.links.get_mut(&number)
                 && link.server_end == End::Open
@@ -214,7 +213,7 @@ impl World {
             self.break_link(number, true, false);
         }
         if let Some(calls) = &mut self.calls {
-            calls.push(super::record::Call::server_restarted(self.now));
+            calls.push(crate::Call::server_restarted(self.now));
         }
     }
 
@@ -236,14 +235,14 @@ impl World {
         let mut options = peer.options.clone();
         options.recover.clone_from(&key);
         peer.core = Client::new(options, client_seed(seed, client, peer.restarts));
-        peer.wake = Wake::at_opt(None);
+        peer.wake = peer.core.next_wake();
         if let Some(calls) = &mut self.calls {
-            calls.push(super::record::Call::client_restarted(now, client, key));
+            calls.push(crate::Call::client_restarted(now, client, key));
         }
     }
 
     /// Breaks a link, and tells whom it may concern.
-    pub(super) fn break_link(&mut self, number: u64, tell_client: bool, tell_server: bool) {
+    pub(crate) fn break_link(&mut self, number: u64, tell_client: bool, tell_server: bool) {
         let Some(link) = self.links.get_mut(&number) else { return };
         link.up.kill();
         link.down.kill();

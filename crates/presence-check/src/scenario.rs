@@ -3,7 +3,6 @@
 //! One generator serves the simulation runs, the property tests and the fuzzers: it draws from
 //! [`arbitrary::Unstructured`].
 
-use alloc::{vec, vec::Vec};
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 /// A history: a setup, and what happens step by step. Equal scenarios make equal runs.

@@ -1,0 +1,1 @@
+//! Benchmarks (`cargo bench`), and examples that put load on a server.

@@ -1,0 +1,144 @@
+//! Runs the checks for longer than tests do. `--help` lists the commands.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use core::sync::atomic::{AtomicU64, Ordering};
+use presence_check::{Report, Scenario, fuzz};
+use std::process::ExitCode;
+use std::thread;
+
+/// Failed seeds after which a run stops.
+const MAX_FAILURES: usize = 10;
+/// Bytes of one input for the body of a fuzz target.
+const INPUT: usize = 1_500;
+
+/// Proves presence-proto: simulation, single seeds with their traces, and random bytes.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays seeds on all cores. Shrinks and prints the first that fails.
+    Simulate {
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        first_seed: u64,
+        /// The number of seeds.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+    /// Plays one seed and prints its trace.
+    Seed {
+        /// The seed.
+        seed: u64,
+        /// Leaves out the steps without which it fails too.
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Gives random bytes to the body of a fuzz target.
+    Bytes {
+        /// The fuzz target.
+        target: Target,
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        first_seed: u64,
+        /// The number of inputs.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Target {
+    Client,
+    Server,
+    World,
+    Trace,
+}
+
+fn main() -> ExitCode {
+    let held = match Args::parse().command {
+        Command::Simulate { first_seed, seeds } => simulate(first_seed, seeds),
+        Command::Seed { seed, shrink } => {
+            let scenario = Scenario::from_seed(seed);
+            show(&if shrink { scenario.minimised() } else { scenario })
+        }
+        Command::Bytes { target, first_seed, seeds } => bytes(target, first_seed, seeds),
+    };
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Plays the seeds on as many threads as there are cores.
+fn simulate(first: u64, seeds: u64) -> bool {
+    let next = AtomicU64::new(first);
+    let end = first.saturating_add(seeds);
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let worker = || {
+        let mut total = Report::default();
+        let mut failed = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return (total, failed);
+            }
+            match Scenario::from_seed(seed).run() {
+                Ok(report) => total += report,
+                Err(failure) => {
+                    println!("{failure}");
+                    failed.push(seed);
+                    if failed.len() >= MAX_FAILURES {
+                        next.store(end, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    };
+    let mut total = Report::default();
+    let mut failed = Vec::new();
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        for handle in handles {
+            let (some, bad) =
+                handle.join().expect("a check reports what it finds, and does not panic");
+            total += some;
+            failed.extend(bad);
+        }
+    });
+    println!("{total:#?}\n{} virtual hours", total.virtual_millis / 3_600_000);
+    if let Some(seed) = failed.iter().min() {
+        show(&Scenario::from_seed(*seed).minimised());
+    }
+    println!("simulate: {seeds} seeds, {} failed", failed.len());
+    failed.is_empty()
+}
+
+fn show(scenario: &Scenario) -> bool {
+    let (result, trace) = scenario.run_traced();
+    println!("{scenario:#?}\n{trace}");
+    match &result {
+        Ok(report) => println!("{report:#?}"),
+        Err(failure) => println!("{failure}"),
+    }
+    result.is_ok()
+}
+
+/// The body of a fuzz target panics if something does not hold.
+fn bytes(target: Target, first: u64, seeds: u64) -> bool {
+    let body: fn(&[u8]) = match target {
+        Target::Client => fuzz::client_inputs,
+        Target::Server => fuzz::server_inputs,
+        Target::World => fuzz::world,
+        Target::Trace => fuzz::trace_replay,
+    };
+    for seed in first..first.saturating_add(seeds) {
+        let bytes = fuzz::random_bytes(seed, INPUT);
+        if std::panic::catch_unwind(|| body(&bytes)).is_err() {
+            println!("{target:?}: seed {seed} fails");
+            return false;
+        }
+    }
+    println!("{target:?}: {seeds} inputs, 0 failed");
+    true
+}
