@@ -94,6 +94,9 @@
 //! }
 //! # room(&[0, 0, 4, 10, 2, 0, 4, 200, 1, 0, 4, 255]);
 //! ```
+//!
+//! A [`Search`] plays random histories, made of faults and of acts of the program, and shrinks the first
+//! that breaks the program. `examples/roster.rs` finds a bug that many presence applications have.
 
 #![allow(
     clippy::std_instead_of_core,
@@ -107,11 +110,13 @@ mod handle;
 mod inspect;
 mod network;
 mod record;
+mod script;
 mod trace;
 mod world;
 
 pub use handle::ClientHandle;
 pub use network::Latency;
 pub use record::{Call, Half};
+pub use script::{Counterexample, Event, Search};
 pub use trace::Trace;
 pub use world::{Due, World, client_seed, server_seed};
