@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the module that the page of examples/server runs, from web/ and the library, with the
+# Builds the module that the page of presence-server runs, from crates/presence-web and the library, with the
 # distribution's Rust alone. The result is checked in, with a record of what it was made from.
 #
 #   scripts/wasm.sh            builds it
@@ -12,14 +12,14 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/toolchain.sh
 . scripts/toolchain.sh
 
-MODULE=examples/server/page/presence.wasm
-RECORD=web/built.txt
+MODULE=crates/presence-server/page/presence.wasm
+RECORD=crates/presence-web/built.txt
 TARGET=wasm32-unknown-unknown
 
 compiler="$(/usr/bin/rustc -V) $(/usr/bin/rust-lld -flavor wasm --version | head -n 1)"
 sources="$(
   export LC_ALL=C
-  find web/src src Cargo.toml web/Cargo.toml web/Cargo.lock scripts/wasm.sh scripts/toolchain.sh \
+  find crates/presence-web/src src Cargo.toml crates/presence-web/Cargo.toml crates/presence-web/Cargo.lock scripts/wasm.sh scripts/toolchain.sh \
     -type f | sort | xargs sha256sum | sha256sum | cut -d ' ' -f 1
 )"
 
@@ -34,7 +34,7 @@ build() {
   # No text of panics, no source locations, no paths: smaller, and the same everywhere.
   RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
     --remap-path-prefix=$STAGE=. --remap-path-prefix=$cargo_home=cargo" \
-    bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path "$STAGE/web/Cargo.toml"
+    bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path "$STAGE/crates/presence-web/Cargo.toml"
   built="${CARGO_TARGET_DIR:-target}/bare/$TARGET/release/presence_proto_web.wasm"
 }
 

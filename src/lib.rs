@@ -217,10 +217,10 @@
 //!
 //! # Testing an application
 //!
-//! The feature `sim` has a simulated world: real clients, a real server, a network with faults and
-//! a fake clock. "Subscribers see her leave 15 s after the connection broke" is a test of a few
+//! The crate `presence-sim` has a simulated world: real clients, a real server, a network with faults
+//! and a fake clock. "Subscribers see her leave 15 s after the connection broke" is a test of a few
 //! lines that runs in a millisecond. The body of a fuzz target is such a test with moves decoded
-//! from bytes. The documentation of `sim` has an example of both.
+//! from bytes. Its documentation has an example of both.
 //!
 //! # Limits
 //!
@@ -245,7 +245,6 @@
 //! | `server` | yes | the server half, with the cryptography of its connection keys |
 //! | `json` | yes | the JSON codec |
 //! | `msgpack` | yes | the MessagePack codec |
-//! | `sim` | no | fake clock, simulated network, reference model, trace replay; enables all of the above |
 //!
 //! A program with one half enables only that half and the codec it needs. A browser client has
 //! `default-features = false, features = ["client", "json"]` and compiles no cryptography.

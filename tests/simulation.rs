@@ -1,5 +1,5 @@
 //! Thousands of made-up histories, each played by real clients and a real server, with faults,
-//! and checked after every call. See `presence_proto::sim`.
+//! and checked after every call. See `presence_check`.
 
 use core::time::Duration;
 use presence_check::{Report, Scenario};

@@ -223,7 +223,7 @@ proptest! {
         }
     }
 
-    /// What holds for any bytes is said in `sim::codec`.
+    /// What holds for any bytes is said in `presence_check::codec`.
     #[test]
     fn damaged_frames_hold_the_invariants(
         frame in frame(),

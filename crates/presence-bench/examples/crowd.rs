@@ -1,8 +1,8 @@
 //! How long does a newcomer wait until it knows everybody in a crowd?
 //!
 //! ```text
-//! cargo run --release --example server -- --port 8080 --max-members 1000000 &
-//! cargo run --release --example crowd -- --members 1000000
+//! cargo run --release -p presence-server -- --port 8080 --max-members 1000000 &
+//! cargo run --release -p presence-bench --example crowd -- --members 1000000
 //! ```
 //!
 //! One connection enters so many members, no faster than a server takes them for one channel. Then

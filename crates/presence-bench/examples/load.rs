@@ -1,8 +1,8 @@
 //! Puts a presence server on this machine under load, and tells what it did with it.
 //!
 //! ```text
-//! cargo run --release --example server -- --port 8080 &
-//! cargo run --release --example load -- --connections 1000 --server-pid $!
+//! cargo run --release -p presence-server -- --port 8080 &
+//! cargo run --release -p presence-bench --example load -- --connections 1000 --server-pid $!
 //! ```
 //!
 //! So many connections enter rooms of so many members each. Then members update their data, at a

@@ -1,4 +1,4 @@
-// The same job as examples/server, as one would write it with the package ws: rooms of members,
+// The same job as presence-server, as one would write it with the package ws: rooms of members,
 // each change told to everybody in the room, encoded once. Nothing is checked, kept through a lost
 // connection or remembered, and no history is kept.
 //

@@ -10,7 +10,7 @@
 //! * `members(length)`: the members of the channel whose name is written there can be read.
 //! * `output()` and `output_length()`: where to read.
 //!
-//! One module instance holds one client. `examples/server/page/presence.js` is the other side.
+//! One module instance holds one client. `crates/presence-server/page/presence.js` is the other side.
 #![no_std]
 
 extern crate alloc;

@@ -9,9 +9,9 @@
 //! the figures of another compiler are not compared at all.
 
 mod client;
-#[path = "../../workloads/driver.rs"]
+#[path = "../../benches/workloads/driver.rs"]
 mod driver;
-#[path = "../../workloads/frames.rs"]
+#[path = "../../benches/workloads/frames.rs"]
 #[allow(dead_code, reason = "shared with the workloads, which use all of it")]
 mod frames;
 mod server;

@@ -1,4 +1,4 @@
-// The page of examples/server in a headless Chromium: every tab is a member, and all see it.
+// The page of presence-server in a headless Chromium: every tab is a member, and all see it.
 // SCREENSHOT names a file for a picture of the page.
 
 import assert from 'node:assert/strict';

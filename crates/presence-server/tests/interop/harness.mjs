@@ -1,4 +1,4 @@
-// Starts examples/server, makes clients of the real library, and cuts connections.
+// Starts presence-server, makes clients of the real library, and cuts connections.
 
 import * as Ably from 'ably';
 import { spawn } from 'node:child_process';

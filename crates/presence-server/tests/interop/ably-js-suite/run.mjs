@@ -1,4 +1,4 @@
-// Runs test files of ably-js against examples/server.
+// Runs test files of ably-js against presence-server.
 //
 //   node run.mjs CHECKOUT [--json] [FILE…] [-- MOCHA ARGUMENT…]
 //
