@@ -96,7 +96,9 @@ fn the_page_in_a_browser() {
 fn three_sdks(format: &str) {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python");
     if !python.join(".venv/bin/python").exists() {
-        return skip("the Python SDK is missing: crates/presence-server/tests/interop/python/requirements.txt says how");
+        return skip(
+            "the Python SDK is missing: crates/presence-server/tests/interop/python/requirements.txt says how",
+        );
     }
     node("interop", "sdks.test.mjs", &[("FORMAT", format)]);
 }
