@@ -51,8 +51,8 @@ broken id-of-another-connection src/client/presence_ops.rs 's/filter\(\|_\| same
 # RTP2b2: a re-entry after the grace period is never older than what was delivered before.
 broken id-of-the-past src/server/state/apply.rs 's/let kept = if enters \{ last \} else \{ named \};/let kept = named;/'
 # The grace: members outlive their transport by it, and not for ever.
-broken grace-none src/server/connections/connection.rs 's/Some\(now\.after\(self\.remain\.into\(\)\)\)/Some(now)/'
-broken grace-endless src/server/connections/connection.rs 's/Some\(now\.after\(self\.remain\.into\(\)\)\)/None/'
+broken grace-none src/server/connections/connection.rs 's/Some\(now\.after\(self\.grace_period\.into\(\)\)\)/Some(now)/'
+broken grace-endless src/server/connections/connection.rs 's/Some\(now\.after\(self\.grace_period\.into\(\)\)\)/None/'
 # A resume takes the members over: from the transport before, and out of their grace.
 broken take-over src/server/lifecycle.rs 's/out\.push\(Output::close\(old\)\);//'
 broken take-over-of-members src/server/departures.rs 's/if entry\.is_active\(\) \{/if false {/'

@@ -62,7 +62,7 @@ impl Identity {
     }
 
     /// The same, with the names that stand for the other two variants put right.
-    pub(super) fn normal(self) -> Self {
+    pub(super) fn normalized(self) -> Self {
         match self {
             Self::Client(client_id) if client_id.is_empty() => Self::Anonymous,
             Self::Client(client_id) if client_id == "*" => Self::Any,

@@ -21,11 +21,11 @@ impl Server {
         let before = self.attachment(slot, &name);
         let stale = before.is_some_and(|attachment| self.may_hold_stale_members(attachment));
         match self.try_attach(slot, &name, &frame, out) {
-            Ok(None) => self.put_off(slot, frame),
+            Ok(None) => self.postpone(slot, frame),
             Ok(Some(attachment)) => {
                 self.sync_for_client(attachment, stale);
                 // Who asks for the occupancy is told at once, even if nothing changes.
-                if !self.delivery.listener(attachment).metrics().is_empty() {
+                if !self.delivery.subscriber(attachment).metrics().is_empty() {
                     let channel = self.connections.attachment(attachment).channel();
                     self.deliver_occupancy(channel, &[attachment], out);
                 }
@@ -35,7 +35,7 @@ impl Server {
                 if let Some(attachment) = self.attachment(slot, &name)
                     && !self.end_attachment(attachment, LeaveCause::RightLost, out)
                 {
-                    self.put_off(slot, frame);
+                    self.postpone(slot, frame);
                     return;
                 }
                 self.channel_error(slot, name, error, out);
@@ -54,7 +54,7 @@ impl Server {
     fn may_hold_stale_members(&self, attachment: AttachmentSlot) -> bool {
         let entry = self.connections.attachment(attachment);
         let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
-        let awaits_sync = self.delivery.listener(attachment).awaits_sync();
+        let awaits_sync = self.delivery.subscriber(attachment).is_awaiting_sync();
         entry.is_active() && (!subscribes || awaits_sync)
     }
 
@@ -69,23 +69,24 @@ impl Server {
     ) -> Result<Option<AttachmentSlot>, ErrorInfo> {
         let limits = self.options.limits;
         check_name(name, limits.channel_name)?;
-        let serial = frame.channel_serial.as_deref().and_then(state::parse);
-        let wanted = Wanted::read(frame, limits.params)?;
-        let granted = wanted.modes & self.connections.get(slot).capability().on(name).modes();
+        let serial = frame.channel_serial.as_deref().and_then(state::parse_serial);
+        let request = AttachRequest::read(frame, limits.params)?;
+        let granted = request.modes & self.connections.get(slot).capability().on(name).modes();
         if granted.is_empty() {
             let message = "The capability does not allow any of the modes that were asked for";
             return Err(ErrorInfo::new(codes::CAPABILITY_DENIED, 401, message));
         }
         let attachment = self.attachment_for(slot, name)?;
-        let resumed = self.continues(attachment, granted, serial, frame.channel_serial.is_some());
+        let resumed =
+            self.is_continuous(attachment, granted, serial, frame.channel_serial.is_some());
         // A client that was attached sends a serial (RTL4c1), or the older flag; without either it
         // detached while it was away (RTL5l) and knows nothing of its members any more (RTP5a).
-        let anew = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
-        if !self.dismiss(attachment, granted, anew, out) {
+        let fresh = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
+        if !self.remove_ineligible(attachment, granted, fresh, out) {
             return Ok(None);
         }
-        self.set_modes(attachment, wanted.modes, granted, out);
-        self.connections.set_params(attachment, wanted.params);
+        self.set_modes(attachment, request.modes, granted, out);
+        self.connections.set_params(attachment, request.params);
         let error = (!resumed && frame.channel_serial.is_some()).then(|| {
             ErrorInfo::new(
                 codes::CHANNEL_CONTINUITY_NOT_GUARANTEED,
@@ -95,7 +96,7 @@ impl Server {
         });
         self.activate(attachment, out);
         self.send_attached(attachment, resumed, error, out);
-        self.delivery.set_metrics(attachment, wanted.metrics);
+        self.delivery.set_metrics(attachment, request.metrics);
         Ok(Some(attachment))
     }
 
@@ -139,7 +140,7 @@ impl Server {
 
     /// Whether the client has missed no message of the channel (RTL2f): those it was not told of
     /// while it was away, and those that were lost on the way, as the serial shows that it has.
-    fn continues(
+    fn is_continuous(
         &self,
         attachment: AttachmentSlot,
         granted: Modes,
@@ -147,12 +148,12 @@ impl Server {
         has_serial: bool,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
-        let listener = self.delivery.listener(attachment);
+        let subscriber = self.delivery.subscriber(attachment);
         let last_message = self.state.channel(entry.channel()).last_message();
-        let has_all = listener.message_mark() >= last_message;
+        let has_all = subscriber.messages_seen() >= last_message;
         if entry.is_active() {
             // What is sent on this transport arrives, unless it was held back.
-            return listener.hears_messages()
+            return subscriber.receives_messages()
                 || !entry.granted().contains(Modes::SUBSCRIBE)
                 || has_all;
         }
@@ -171,23 +172,23 @@ impl Server {
     /// Removes an attachment's members that cannot stay under what it is granted from now on, or
     /// whose client attaches anew and does not know them. Who hears of them now is told. Tells
     /// whether all of them have left.
-    fn dismiss(
+    fn remove_ineligible(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
-        anew: bool,
+        fresh: bool,
         out: &mut Outbox,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
         let cause = if !granted.contains(Modes::PRESENCE) {
             LeaveCause::RightLost
-        } else if anew && !entry.is_active() {
+        } else if fresh && !entry.is_active() {
             LeaveCause::Detached
         } else {
             return true;
         };
         let channel = entry.channel();
-        let done = self.dismiss_all(attachment, cause, out);
+        let done = self.remove_or_postpone(attachment, cause, out);
         self.deliver_batch(channel, out);
         done
     }
@@ -206,7 +207,7 @@ impl Server {
             // It would not be told any more of what is coalesced.
             self.deliver_coalesced(channel, out);
         }
-        self.part(attachment);
+        self.leave_audiences(attachment);
         if !granted.contains(Modes::PRESENCE_SUBSCRIBE) {
             self.end_sync(attachment, out);
         }
@@ -220,9 +221,9 @@ impl Server {
     }
 
     /// Takes an attachment out of the audiences.
-    pub(super) fn part(&mut self, attachment: AttachmentSlot) {
+    pub(super) fn leave_audiences(&mut self, attachment: AttachmentSlot) {
         let channel = self.state.channel(self.connections.attachment(attachment).channel());
-        self.delivery.part(attachment, channel.last_presence(), channel.last_message());
+        self.delivery.leave_audiences(attachment, channel.last_presence(), channel.last_message());
     }
 
     /// The present transport attaches: the attachment counts, and hears what its modes allow.
@@ -243,12 +244,12 @@ impl Server {
             if is_new {
                 let channel = self.state.channel(slot);
                 let (presence, messages) = (channel.last_presence(), channel.last_message());
-                self.delivery.listener_mut(attachment).mark(presence, messages);
+                self.delivery.subscriber_mut(attachment).set_seen(presence, messages);
             }
         } else {
-            // What is coalesced is older than this listener.
+            // What is coalesced is older than this subscriber.
             self.deliver_coalesced(slot, out);
-            self.delivery.join(attachment, granted, transport);
+            self.delivery.join_audiences(attachment, granted, transport);
         }
         self.occupancy_changed(slot, out);
     }
@@ -287,7 +288,7 @@ impl Server {
         flags.set(Flags::HAS_PRESENCE, syncs && !channel.members().is_empty());
         let frame = ProtocolMessage {
             channel: Some(channel.name().clone()),
-            channel_serial: Some(state::text(channel.last())),
+            channel_serial: Some(state::format_serial(channel.last())),
             flags: Some(flags),
             params: Some(entry.params()),
             error: error.map(Box::new),
@@ -310,7 +311,7 @@ impl Server {
         if let Some(attachment) = self.attachment(slot, &name)
             && !self.end_attachment(attachment, LeaveCause::Detached, out)
         {
-            self.put_off(slot, frame);
+            self.postpone(slot, frame);
             return;
         }
         let frame =
@@ -326,19 +327,19 @@ impl Server {
         out: &mut Outbox,
     ) -> bool {
         self.deactivate(attachment, out);
-        let done = self.dismiss_all(attachment, cause, out);
+        let done = self.remove_or_postpone(attachment, cause, out);
         if done {
-            self.drop_attachment(attachment, out);
+            self.remove_attachment(attachment, out);
         }
         done
     }
 
     /// Forgets an attachment that has no members.
-    pub(super) fn drop_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
+    pub(super) fn remove_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         self.deactivate(attachment, out);
         let entry = self.connections.attachment(attachment);
         let (connection, channel) = (entry.connection(), entry.channel());
-        self.forget_work_of(connection, attachment);
+        self.cancel_work_of(connection, attachment);
         self.delivery.detach(attachment);
         self.connections.detach(attachment);
         self.close_channel_if_unused(channel);
@@ -347,7 +348,7 @@ impl Server {
     /// A connection's capability has changed: each of its channels gets what it asked for as far as
     /// that is allowed now. A channel without any right left fails (RTL14); members whose right is
     /// lost leave. Tells whether all channels are done; if not, it goes on when it is called again.
-    pub(super) fn regrant(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
+    pub(super) fn reapply_capability(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         let connection = self.connections.get(slot);
         let capability = Arc::clone(connection.capability());
         let mut next = connection.first_attachment();
@@ -361,11 +362,11 @@ impl Server {
             if granted == before {
                 continue;
             }
-            if !self.dismiss(attachment, granted, false, out) {
+            if !self.remove_ineligible(attachment, granted, false, out) {
                 return false;
             }
             if granted.is_empty() {
-                self.drop_attachment(attachment, out);
+                self.remove_attachment(attachment, out);
                 if active {
                     let message = "The capability no longer allows this channel";
                     self.channel_error(
@@ -377,13 +378,13 @@ impl Server {
                 }
                 continue;
             }
-            let continues = self.continues(attachment, granted, None, false);
+            let is_continuous = self.is_continuous(attachment, granted, None, false);
             let stale = self.may_hold_stale_members(attachment);
             self.set_modes(attachment, requested, granted, out);
             if active {
                 // Told by an ATTACHED that nobody asked for (RTL12).
                 self.activate(attachment, out);
-                self.send_attached(attachment, continues, None, out);
+                self.send_attached(attachment, is_continuous, None, out);
                 self.sync_for_client(attachment, stale);
             }
         }
@@ -392,16 +393,16 @@ impl Server {
 }
 
 /// What an ATTACH asks for.
-struct Wanted {
+struct AttachRequest {
     modes: Modes,
     /// The parameters that the server knows; only those are told back (RTL4k1).
     params: Params,
     metrics: Metrics,
 }
 
-impl Wanted {
+impl AttachRequest {
     fn read(frame: &ProtocolMessage, limit: usize) -> Result<Self, ErrorInfo> {
-        let mut wanted =
+        let mut request =
             Self { modes: frame.flags().modes(), params: Params::new(), metrics: Metrics::empty() };
         let params = frame.params.as_deref().unwrap_or_default();
         let bytes = params.iter().fold(0usize, |sum, (name, value)| {
@@ -417,27 +418,27 @@ impl Wanted {
         for (name, value) in params {
             match name.as_str() {
                 "modes" => {
-                    let modes = modes_of(value);
+                    let modes = parse_modes(value);
                     if !modes.is_empty() {
-                        wanted.modes = modes;
+                        request.modes = modes;
                     }
                 }
-                "occupancy" => wanted.metrics = Metrics::from_param(value),
+                "occupancy" => request.metrics = Metrics::from_param(value),
                 // Allowed: a server need not make use of it.
                 "delta" => {}
                 _ => continue,
             }
-            wanted.params.push((name.clone(), value.clone()));
+            request.params.push((name.clone(), value.clone()));
         }
-        if wanted.modes.is_empty() {
-            wanted.modes = DEFAULT_MODES;
+        if request.modes.is_empty() {
+            request.modes = DEFAULT_MODES;
         }
-        Ok(wanted)
+        Ok(request)
     }
 }
 
 /// The modes that the parameter `modes` names, with commas between them.
-fn modes_of(value: &str) -> Modes {
+fn parse_modes(value: &str) -> Modes {
     let mut modes = Modes::empty();
     for name in value.split(',') {
         let name = name.trim();

@@ -17,7 +17,7 @@ impl Server {
         self.counters.congestions += 1;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
-            self.part(attachment);
+            self.leave_audiences(attachment);
             next = self.connections.attachment(attachment).next();
         }
     }
@@ -29,26 +29,26 @@ impl Server {
         if !self.connections.set_congested(slot, false) {
             return;
         }
-        self.send_held_acks(slot, out);
+        self.send_deferred_acks(slot, out);
         let Some(transport) = self.connections.get(slot).transport() else { return };
         // Of events no more than of a page, in all channels together: they are not told in turns.
-        let mut room = self.options.sync_page_bytes;
+        let mut budget = self.options.sync_page_bytes;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
             let entry = self.connections.attachment(attachment);
             next = entry.next();
             if entry.is_active() {
-                self.make_good(attachment, transport, &mut room, out);
+                self.catch_up(attachment, transport, &mut budget, out);
             }
         }
     }
 
     /// Makes good what one attachment has missed, and puts it back into the audiences.
-    fn make_good(
+    fn catch_up(
         &mut self,
         attachment: AttachmentSlot,
         transport: TransportId,
-        room: &mut usize,
+        budget: &mut usize,
         out: &mut Outbox,
     ) {
         let entry = self.connections.attachment(attachment);
@@ -56,21 +56,21 @@ impl Server {
         // What is coalesced was not missed, but is told below or by a sync that follows.
         self.deliver_coalesced(channel, out);
         let state = self.state.channel(channel);
-        let listener = self.delivery.listener(attachment);
+        let subscriber = self.delivery.subscriber(attachment);
         let presence = granted.contains(Modes::PRESENCE_SUBSCRIBE)
-            && listener.presence_mark() < state.last_presence();
+            && subscriber.presence_seen() < state.last_presence();
         let messages =
-            granted.contains(Modes::SUBSCRIBE) && listener.message_mark() < state.last_message();
-        let watches = !listener.metrics().is_empty();
-        self.delivery.join(attachment, granted, transport);
+            granted.contains(Modes::SUBSCRIBE) && subscriber.messages_seen() < state.last_message();
+        let watches = !subscriber.metrics().is_empty();
+        self.delivery.join_audiences(attachment, granted, transport);
         if messages {
             let message = "Messages were missed because the connection was too slow";
             let error = ErrorInfo::new(codes::CHANNEL_CONTINUITY_NOT_GUARANTEED, 400, message);
             self.send_attached(attachment, false, Some(error), out);
             self.start_sync(attachment, false);
-        } else if presence && !self.deliver_missed(attachment, transport, room, out) {
+        } else if presence && !self.deliver_missed(attachment, transport, budget, out) {
             self.counters.resyncs += 1;
-            self.sync_again(attachment);
+            self.resync(attachment);
         }
         self.delivery.queue_sync(attachment);
         if watches {
@@ -85,19 +85,19 @@ impl Server {
         &mut self,
         attachment: AttachmentSlot,
         transport: TransportId,
-        room: &mut usize,
+        budget: &mut usize,
         out: &mut Outbox,
     ) -> bool {
         let slot = self.connections.attachment(attachment).channel();
-        let mark = self.delivery.listener(attachment).presence_mark();
+        let mark = self.delivery.subscriber(attachment).presence_seen();
         let channel = self.state.channel(slot);
         if channel.members().len() <= self.options.sync_page_members || mark == 0 {
             return false;
         }
-        let Some(events) = channel.history().since(mark, room) else { return false };
+        let Some(events) = channel.history().events_after(mark, budget) else { return false };
         let mut missed = Coalesced::new(self.keys.random());
-        for (message, known) in events {
-            missed.add(message.clone(), known);
+        for (message, was_present) in events {
+            missed.add(message.clone(), was_present);
         }
         let serial = channel.last_presence();
         for frame in self.presence_frames(slot, Some(serial), missed.into_messages()) {

@@ -24,7 +24,7 @@ impl Server {
             self.drain_due(out);
         }
         if !self.unfinished.is_empty() {
-            self.go_on(out);
+            self.run_unfinished(out);
         }
         self.deliver_batches(out);
     }
@@ -46,7 +46,7 @@ impl Server {
             return true;
         }
         if connection.grace_is_over(now) && !self.end_grace(slot, out) {
-            self.expire_later(slot);
+            self.postpone_expiry(slot);
         }
         false
     }
@@ -76,7 +76,7 @@ impl Server {
             Some(Due::Silent) => {
                 self.counters.silent += 1;
                 out.push(Output::close(transport));
-                self.lose(transport, out);
+                self.transport_lost(transport, out);
                 return;
             }
             Some(Due::Expired) => {
@@ -93,7 +93,7 @@ impl Server {
             }
             None => {}
         }
-        self.sync_owed(slot);
+        self.start_deferred_syncs(slot);
         let connection = self.connections.get_mut(slot);
         if connection.ping_is_due(now) {
             let heartbeats = connection.heartbeats();

@@ -13,7 +13,7 @@ impl Server {
         // The timer itself may have used the budget up; the call still has to get on.
         self.budget = self.budget.max(1);
         let present = self.connections.get(slot).transport().is_some();
-        if !self.leave_unattached(slot, present, out) {
+        if !self.remove_inactive(slot, present, out) {
             return false;
         }
         self.connections.get_mut(slot).end_grace();
@@ -22,7 +22,7 @@ impl Server {
 
     /// Members leave the channels that the present transport has not attached; those are
     /// forgotten if `forget` says so. Tells whether all of them have left.
-    pub(super) fn leave_unattached(
+    pub(super) fn remove_inactive(
         &mut self,
         slot: ConnectionSlot,
         forget: bool,
@@ -35,25 +35,25 @@ impl Server {
             if entry.is_active() {
                 continue;
             }
-            if !self.leave_all(attachment, LeaveCause::GraceEnded, out) {
+            if !self.remove_all(attachment, LeaveCause::GraceEnded, out) {
                 return false;
             }
             if forget {
-                self.drop_attachment(attachment, out);
+                self.remove_attachment(attachment, out);
             }
         }
         true
     }
 
     /// Removes the members of an attachment, as far as the budget goes. Tells whether all are gone.
-    pub(super) fn leave_all(
+    pub(super) fn remove_all(
         &mut self,
         attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
-        let mut removal = Removal::of(entry.connection(), entry.channel(), cause);
+        let mut removal = Removal::of_connection(entry.connection(), entry.channel(), cause);
         self.remove_members(&mut removal, out)
     }
 
@@ -61,14 +61,15 @@ impl Server {
     /// whether all are gone.
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
-        let listens = owner_may_listen(removal.cause());
+        let listens = owner_may_be_attached(removal.cause());
         let per_frame = self.options.items_per_broadcast.max(1);
         let mut removed = 0;
         let done = loop {
             if self.budget == 0 {
                 break self.state.is_done(removal);
             }
-            let Some((change, owner, more)) = self.state.remove_next(self.now, removal) else {
+            let Some((change, owner, may_have_more)) = self.state.remove_next(self.now, removal)
+            else {
                 break true;
             };
             self.budget -= 1;
@@ -76,7 +77,7 @@ impl Server {
             if listens {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
-            self.follow(channel, owner, &change, None, out);
+            self.handle_change(channel, owner, &change, None, out);
             let waiting = change.position.index as usize + 1;
             if waiting == 1 {
                 self.delivery.add_batch(channel);
@@ -84,7 +85,7 @@ impl Server {
             if waiting >= per_frame {
                 self.deliver_batch(channel, out);
             }
-            if !more {
+            if !may_have_more {
                 break true;
             }
         };
@@ -116,6 +117,6 @@ impl Server {
 }
 
 /// Whether a connection that has just lost a member for this cause may still be there to hear of it.
-const fn owner_may_listen(cause: LeaveCause) -> bool {
+const fn owner_may_be_attached(cause: LeaveCause) -> bool {
     matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost)
 }

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use smol_str::SmolStrBuilder;
 
 /// Between the id and the proof.
-const DIVIDER: char = '!';
+const SEPARATOR: char = '!';
 /// Random bytes of a connection id: 12 characters, short enough that the ids of its messages need
 /// no memory of their own.
 const ID_BYTES: usize = 9;
@@ -98,7 +98,7 @@ impl Keys {
 pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
     let mut key = SmolStrBuilder::new();
     key.push_str(id);
-    key.push(DIVIDER);
+    key.push(SEPARATOR);
     key.push_str(core::str::from_utf8(&proof.0).unwrap_or_default());
     key.finish()
 }
@@ -106,12 +106,12 @@ pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
 /// Takes a key apart; `None` if it has another form.
 pub(super) fn parse(key: &str) -> Option<(&str, Proof)> {
     let (id, proof) = key.as_bytes().split_last_chunk()?;
-    let id = key.get(..id.len())?.strip_suffix(DIVIDER)?;
+    let id = key.get(..id.len())?.strip_suffix(SEPARATOR)?;
     (!id.is_empty()).then_some((id, Proof(*proof)))
 }
 
 /// Whether two proofs are equal, in a time that does not tell where they differ.
-pub(super) fn same(a: &Proof, b: &Proof) -> bool {
+pub(super) fn equal(a: &Proof, b: &Proof) -> bool {
     let difference = a.0.iter().zip(b.0).fold(0, |all, (a, b)| all | (a ^ b));
     core::hint::black_box(difference) == 0
 }
@@ -132,20 +132,20 @@ mod tests {
         let key = key(&id, &keys.proof(&id, &me));
         let Some((found, proof)) = parse(&key) else { panic!("the key has another form") };
         assert_eq!(found, id);
-        assert!(same(&proof, &keys.proof(&id, &me)));
+        assert!(equal(&proof, &keys.proof(&id, &me)));
         for other in [Identity::Anonymous, Identity::Any, Identity::Client("m".into())] {
-            assert!(!same(&proof, &keys.proof(&id, &other)));
+            assert!(!equal(&proof, &keys.proof(&id, &other)));
         }
         let other = keys.connection_id();
-        assert!(!same(&proof, &keys.proof(&other, &me)));
-        assert!(!same(&proof, &Keys::new([8; 32], None).proof(&id, &me)));
+        assert!(!equal(&proof, &keys.proof(&other, &me)));
+        assert!(!equal(&proof, &Keys::new([8; 32], None).proof(&id, &me)));
     }
 
     #[test]
     fn nodes_with_one_secret_verify_each_others_keys() {
         let secret = Some(KeySecret([1; 32]));
         let (a, b) = (Keys::new([2; 32], secret), Keys::new([3; 32], secret));
-        assert!(same(&a.proof("id", &Identity::Any), &b.proof("id", &Identity::Any)));
+        assert!(equal(&a.proof("id", &Identity::Any), &b.proof("id", &Identity::Any)));
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
             if let Some(byte) = other.0.get_mut(bit / 8) {
                 *byte ^= 1 << (bit % 8);
             }
-            assert!(!same(&proof, &other));
+            assert!(!equal(&proof, &other));
         }
     }
 

@@ -16,10 +16,10 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Draining {
     start: Instant,
-    over: Duration,
+    duration: Duration,
     /// How many there were, and how many have been told.
     total: u64,
-    told: u64,
+    disconnected: u64,
     /// The slot to look at next; `None` once all have been told.
     cursor: Option<u32>,
 }
@@ -28,8 +28,8 @@ impl Draining {
     /// When the next connection is to be told.
     pub(super) fn next(&self) -> Option<Instant> {
         self.cursor?;
-        let share =
-            self.over.as_millis().saturating_mul(self.told.into()) / u128::from(self.total.max(1));
+        let share = self.duration.as_millis().saturating_mul(self.disconnected.into())
+            / u128::from(self.total.max(1));
         Some(self.start + Duration::from_millis(u64::try_from(share).unwrap_or(u64::MAX)))
     }
 }
@@ -51,10 +51,10 @@ impl Server {
             self.refuse(transport, error, out);
             return;
         }
-        request.identity = request.identity.normal();
+        request.identity = request.identity.normalized();
         let key = request.resume.take().or_else(|| request.recover.take());
         let terms = self.terms(&request);
-        let found = key.as_deref().map(|key| self.find(key, &request.identity, out));
+        let found = key.as_deref().map(|key| self.find_resumable(key, &request.identity, out));
         match (found, key) {
             (Some(Ok(slot)), Some(key)) => self.resume(slot, transport, terms, key, out),
             (found, _) => {
@@ -66,7 +66,7 @@ impl Server {
 
     fn terms(&self, request: &ConnectRequest) -> Terms {
         let config = &self.options;
-        let remain = request
+        let grace_period = request
             .remain_present_for
             .unwrap_or(config.remain_present_for)
             .max(config.min_remain_present_for)
@@ -79,7 +79,7 @@ impl Server {
             capability: Arc::clone(&request.capability),
             echo: request.echo,
             heartbeats: request.heartbeats,
-            remain,
+            grace_period,
             // A peer that is never silent for long enough would be asked for signs all the time.
             idle: idle.max(Duration::from_millis(1)),
             expires_at,
@@ -89,34 +89,34 @@ impl Server {
 
     /// The connection of a key, if it can still be resumed by this identity. Otherwise what the
     /// client is told: 80008 of a connection that has expired, 80018 of a key that is no good.
-    fn find(
+    fn find_resumable(
         &mut self,
         key: &str,
         identity: &Identity,
         out: &mut Outbox,
     ) -> Result<ConnectionSlot, ErrorInfo> {
-        let no_good = || {
+        let invalid = || {
             ErrorInfo::new(
                 codes::INVALID_CONNECTION_KEY,
                 400,
                 "Unable to resume the connection: the key is not valid",
             )
         };
-        let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
+        let (id, proof) = keys::parse(key).ok_or_else(invalid)?;
         // Its deadlines count, though the budget may not be enough to work them off.
         let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
             let connection = self.connections.get(slot);
-            if keys::same(connection.proof(), &proof) && connection.identity() == identity {
+            if keys::equal(connection.proof(), &proof) && connection.identity() == identity {
                 return Ok(slot);
             }
-            return Err(no_good());
+            return Err(invalid());
         }
-        if keys::same(&self.keys.proof(id, identity), &proof) {
+        if keys::equal(&self.keys.proof(id, identity), &proof) {
             let message = "Unable to resume the connection: it has expired";
             return Err(ErrorInfo::new(codes::CONNECTION_RECOVERY_FAILED, 400, message));
         }
-        Err(no_good())
+        Err(invalid())
     }
 
     fn resume(
@@ -132,7 +132,7 @@ impl Server {
         // A transport that is still open is displaced: no leave, and no word to its peer.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::close(old));
-            self.lose(old, out);
+            self.transport_lost(old, out);
         }
         let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
@@ -146,7 +146,7 @@ impl Server {
         }
         self.connections.bind(slot, transport, now);
         if changed {
-            self.rights_changed(slot, out);
+            self.capability_changed(slot, out);
         }
         self.send_connected(slot, Some(key), None, out);
         self.arm(slot);
@@ -169,7 +169,7 @@ impl Server {
             return;
         }
         let mut id = self.keys.connection_id();
-        while self.state.by_id(&id).is_some() || self.state.reserves(&id) {
+        while self.state.by_id(&id).is_some() || self.state.is_reserved(&id) {
             id = self.keys.connection_id();
         }
         let proof = self.keys.proof(&id, &identity);
@@ -235,7 +235,7 @@ impl Server {
 
     /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
     /// whether there was one of this number.
-    pub(super) fn lose(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
+    pub(super) fn transport_lost(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
         let now = self.now.mono;
         let Some(slot) = self.connections.unbind(transport, now) else { return false };
         if self.state.connection(slot).has_members() {
@@ -262,15 +262,15 @@ impl Server {
         out: &mut Outbox,
     ) -> bool {
         while let Some(attachment) = self.connections.get(slot).first_attachment() {
-            if !self.leave_all(attachment, cause, out) {
-                self.end_later(slot, cause);
+            if !self.remove_all(attachment, cause, out) {
+                self.postpone_end(slot, cause);
                 return false;
             }
-            self.drop_attachment(attachment, out);
+            self.remove_attachment(attachment, out);
         }
         let transport = self.connections.get(slot).transport();
         if let Some(transport) = transport {
-            self.lose(transport, out);
+            self.transport_lost(transport, out);
         }
         self.timers.cancel_connection(slot);
         self.connections.remove(slot);
@@ -317,7 +317,7 @@ impl Server {
         let expires_at = expires.map(|time| self.deadline_of(time));
         let reauthorize_at = expires_at.map(|at| at - self.options.reauthorize_before);
         let connection = self.connections.get_mut(slot);
-        let identity = identity.normal();
+        let identity = identity.normalized();
         if identity != *connection.identity() && identity != Identity::Any {
             let message = "The new credentials are of another client id";
             self.fail(slot, ErrorInfo::new(codes::INCOMPATIBLE_CREDENTIALS, 401, message), out);
@@ -325,19 +325,19 @@ impl Server {
         }
         connection.authorize(capability, expires_at, reauthorize_at);
         self.send_connected(slot, None, None, out);
-        self.rights_changed(slot, out);
+        self.capability_changed(slot, out);
         self.arm(slot);
     }
 
-    pub(super) fn drain(&mut self, over: Duration, out: &mut Outbox) {
+    pub(super) fn drain(&mut self, duration: Duration, out: &mut Outbox) {
         if self.draining.is_some() {
             return;
         }
         self.draining = Some(Draining {
             start: self.now.mono,
-            over,
+            duration,
             total: self.connections.transports() as u64,
-            told: 0,
+            disconnected: 0,
             cursor: Some(0),
         });
         self.drain_due(out);
@@ -359,7 +359,7 @@ impl Server {
             };
             draining.cursor = slot.number().checked_add(1);
             if connection.transport().is_some() {
-                draining.told += 1;
+                draining.disconnected += 1;
                 let error =
                     ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server is about to stop");
                 self.disconnect(slot, error, out);

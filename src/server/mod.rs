@@ -251,31 +251,31 @@ impl Server {
                 self.open(transport, request, out)
             }
             Input::Received(input::Received { transport, frame }) => {
-                if let Some(slot) = self.heard(transport, out) {
+                if let Some(slot) = self.active_connection(transport, out) {
                     self.received(slot, frame, out);
                 }
             }
             Input::Undecodable(input::Undecodable { transport, error }) => {
-                if let Some(slot) = self.heard(transport, out) {
+                if let Some(slot) = self.active_connection(transport, out) {
                     self.counters.protocol_errors += 1;
                     self.fail(slot, error, out);
                 }
             }
             Input::Activity(input::Activity { transport }) => {
-                self.heard(transport, out);
+                self.active_connection(transport, out);
             }
             Input::Closed(input::Closed { transport }) => {
-                if !self.lose(transport, out) {
-                    self.unknown(transport, out);
+                if !self.transport_lost(transport, out) {
+                    self.unknown_transport(transport, out);
                 }
             }
             Input::Congested(input::Congested { transport }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.congested(slot);
                 }
             }
             Input::Writable(input::Writable { transport }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.writable(slot, out);
                 }
             }
@@ -286,17 +286,17 @@ impl Server {
                 expires,
                 ..
             }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.authorized(slot, identity, capability, expires, out);
                 }
             }
             Input::AuthorizationFailed(input::AuthorizationFailed { transport, error }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.fail(slot, error, out);
                 }
             }
             Input::Disconnect(input::Disconnect { transport, error }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.disconnect(slot, error, out);
                 }
             }
@@ -309,25 +309,33 @@ impl Server {
 
     /// The connection of a transport. If there is none the host is told, unless the transport was
     /// closed a moment ago and what came from it was under way.
-    fn known(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
+    fn connection_of(
+        &mut self,
+        transport: TransportId,
+        out: &mut Outbox,
+    ) -> Option<ConnectionSlot> {
         let slot = self.connections.by_transport(transport);
         if slot.is_none() {
-            self.unknown(transport, out);
+            self.unknown_transport(transport, out);
         }
         slot
     }
 
     #[cold]
-    fn unknown(&mut self, transport: TransportId, out: &mut Outbox) {
+    fn unknown_transport(&mut self, transport: TransportId, out: &mut Outbox) {
         if self.highest_transport.is_none_or(|highest| transport.0 > highest) {
             self.misuse(Misuse::UnknownTransport(transport), out);
         }
     }
 
     /// The same, and notes that its peer is alive.
-    fn heard(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
-        let slot = self.known(transport, out)?;
-        self.connections.get_mut(slot).heard(self.now.mono);
+    fn active_connection(
+        &mut self,
+        transport: TransportId,
+        out: &mut Outbox,
+    ) -> Option<ConnectionSlot> {
+        let slot = self.connection_of(transport, out)?;
+        self.connections.get_mut(slot).set_last_heard(self.now.mono);
         Some(slot)
     }
 
@@ -338,18 +346,18 @@ impl Server {
 
     fn received(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         self.counters.frames_in += 1;
-        if !self.admit(slot, &frame, out) {
+        if !self.check_rate(slot, &frame, out) {
             return;
         }
         if self.is_busy(slot) {
-            self.hold(slot, frame, out);
+            self.enqueue(slot, frame, out);
         } else {
-            self.carry_out(slot, frame, out);
+            self.process(slot, frame, out);
         }
     }
 
     /// Does what a frame asks for.
-    fn carry_out(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
+    fn process(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         match frame.action {
             Action::Heartbeat => self.heartbeat(slot, frame, out),
             Action::Attach => self.attach(slot, frame, out),
@@ -409,7 +417,7 @@ impl Server {
 
     /// Forgets a channel that nothing is known of. Tells whether it did.
     fn close_channel_if_unused(&mut self, slot: ChannelSlot) -> bool {
-        if self.state.known_channel(slot).is_none_or(|channel| !channel.is_unused())
+        if self.state.try_channel(slot).is_none_or(|channel| !channel.is_unused())
             || !self.delivery.feed(slot).is_unused()
         {
             return false;

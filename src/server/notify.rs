@@ -11,7 +11,7 @@ impl Server {
     /// What follows from every change of a member set, whatever made it, beside its delivery to
     /// subscribers. `message` is what the member says; of one that the server removed it is the last
     /// leave of the channel.
-    pub(super) fn follow(
+    pub(super) fn handle_change(
         &mut self,
         channel: ChannelSlot,
         owner: ConnectionSlot,
@@ -23,9 +23,9 @@ impl Server {
             && self.delivery.syncs_running() > 0
             && let Some(attachment) = self.connections.pair(owner, channel)
         {
-            self.delivery.listener_mut(attachment).passes_over(member, next);
+            self.delivery.subscriber_mut(attachment).member_removed(member, next);
         }
-        if change.begins_history {
+        if change.starts_history {
             self.arm_channel(channel);
         }
         if !self.options.events {
@@ -54,7 +54,7 @@ impl Server {
                 }),
             })
         });
-        if change.edge {
+        if change.first_or_last {
             let channel = channel.clone();
             out.push(Output::Event(match change.kind {
                 Kind::Left { .. } => ServerEvent::channel_vacant(channel),
@@ -75,7 +75,7 @@ impl Server {
     fn deliver_all_batches(&mut self, out: &mut Outbox) {
         for channel in self.delivery.take_batches() {
             // It stands there twice if its leaves took more than a frame.
-            if self.state.known_channel(channel).is_some() {
+            if self.state.try_channel(channel).is_some() {
                 self.deliver_batch(channel, out);
                 self.close_channel_if_unused(channel);
             }
@@ -96,7 +96,7 @@ impl Server {
         let mut leaves = batch.leaves;
         let to = Recipients::new(feed.presence().share(), None, None);
         self.counters.presence_events += leaves.len() as u64;
-        let mut frame = self.presence_frame_out(channel, Some(batch.serial));
+        let mut frame = self.new_presence_frame(channel, Some(batch.serial));
         // What follows from the frame stands there alone (TP3a, TP3g).
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
         for leave in &mut leaves {
@@ -121,7 +121,7 @@ impl Server {
         let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
         let congested = self.connections.get(entry.connection()).is_congested();
         let by_sync = congested && subscribes && action != PresenceAction::Leave;
-        !self.delivery.listener(attachment).hears_presence() && !by_sync
+        !self.delivery.subscriber(attachment).receives_presence() && !by_sync
     }
 
     /// Notifies a connection of its own members. The frames move the channel's serial on if nothing of
@@ -151,7 +151,7 @@ impl Server {
         let mut messages = messages.into_iter().peekable();
         let mut frames = Vec::new();
         while let Some(first) = messages.peek() {
-            let mut frame = self.presence_frame_out(channel, serial);
+            let mut frame = self.new_presence_frame(channel, serial);
             frame.timestamp = first.timestamp;
             frame.presence = messages.by_ref().take(per_frame).collect();
             frames.push(frame);
@@ -161,14 +161,14 @@ impl Server {
 
     /// A PRESENCE frame of a channel, without items; with a position it moves the channel's serial
     /// on (RTL15b).
-    pub(super) fn presence_frame_out(
+    pub(super) fn new_presence_frame(
         &self,
         channel: ChannelSlot,
         serial: Option<u64>,
     ) -> ProtocolMessage {
         ProtocolMessage {
             channel: Some(self.state.channel(channel).name().clone()),
-            channel_serial: serial.map(state::text),
+            channel_serial: serial.map(state::format_serial),
             ..ProtocolMessage::new(Action::Presence)
         }
     }
@@ -179,12 +179,12 @@ impl Server {
         &mut self,
         channel: ChannelSlot,
         message: PresenceMessage,
-        known: bool,
+        was_present: bool,
         out: &mut Outbox,
     ) {
         let keys = &mut self.keys;
         let feed = self.delivery.feed_mut(channel);
-        let replaced = feed.coalesce(message, known, self.now.mono, || keys.random());
+        let replaced = feed.coalesce(message, was_present, self.now.mono, || keys.random());
         self.counters.coalesced += replaced;
         if feed.is_full(self.options.items_per_broadcast.max(1)) {
             self.deliver_coalesced(channel, out);

@@ -37,7 +37,7 @@ impl Server {
 
     /// The time between two occupancy events is over: watchers are told of what has changed.
     pub(super) fn occupancy_due(&mut self, channel: ChannelSlot, out: &mut Outbox) {
-        if self.occupancy_of(channel) != self.delivery.feed(channel).told() {
+        if self.occupancy_of(channel) != self.delivery.feed(channel).last_occupancy() {
             self.deliver_occupancy_to_all(channel, out);
         }
     }
@@ -45,7 +45,7 @@ impl Server {
     fn deliver_occupancy_to_all(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let occupancy = self.occupancy_of(channel);
         let feed = self.delivery.feed_mut(channel);
-        feed.set_told(occupancy, self.now.mono);
+        feed.set_last_occupancy(occupancy, self.now.mono);
         let watchers = feed.watchers().to_vec();
         self.deliver_occupancy(channel, &watchers, out);
     }
@@ -70,7 +70,7 @@ impl Server {
             else {
                 continue;
             };
-            let wanted = self.delivery.listener(watcher).metrics();
+            let wanted = self.delivery.subscriber(watcher).metrics();
             match groups.iter_mut().find(|(metrics, _)| *metrics == wanted) {
                 Some((_, transports)) => transports.push(transport),
                 None => groups.push((wanted, alloc::vec![transport])),

@@ -20,7 +20,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         if self.is_kicking(frame.channel.as_deref()) {
-            self.put_off(slot, frame);
+            self.postpone(slot, frame);
             return;
         }
         let msg_serial = frame.msg_serial.unwrap_or(0);
@@ -28,7 +28,7 @@ impl Server {
         match self.check_presence(slot, frame) {
             Ok((attachment, mut record)) => {
                 if let Some(applied) = self.state.apply(self.now, &mut record) {
-                    self.changed(attachment, &applied, record, out);
+                    self.frame_applied(attachment, &applied, record, out);
                 }
             }
             Err(_) if repeated => {}
@@ -75,7 +75,7 @@ impl Server {
         let entry = self.connections.attachment(attachment);
         if !entry.granted().contains(Modes::PRESENCE) {
             let allowed = connection.capability().on(&name).modes().contains(Modes::PRESENCE);
-            return Err(no_mode(allowed, "presence"));
+            return Err(missing_mode(allowed, "presence"));
         }
         let connection_id = self.state.connection(slot).id();
         check_connection_id(frame.connection_id.as_ref(), connection_id)?;
@@ -113,13 +113,13 @@ impl Server {
             }
         }
         let (channel, connection_id) = (entry.channel(), connection_id.clone());
-        self.check_room(slot, channel, &connection_id, &frame.presence)?;
+        self.check_capacity(slot, channel, &connection_id, &frame.presence)?;
         let items = frame.presence;
         Ok((attachment, PresenceRecord { connection_id, channel: name, msg_serial, items }))
     }
 
     /// Whether there is room for what enters, and whether the channel takes so many events.
-    fn check_room(
+    fn check_capacity(
         &mut self,
         slot: ConnectionSlot,
         channel: ChannelSlot,
@@ -127,17 +127,17 @@ impl Server {
         items: &[PresenceMessage],
     ) -> Result<(), ErrorInfo> {
         let limits = self.options.limits;
-        let all = self.state.member_bytes();
-        let own = self.state.connection(slot).bytes();
+        let total_bytes = self.state.member_bytes();
+        let own_bytes = self.state.connection(slot).bytes();
         let entry = self.state.channel(channel);
-        let (here, present) = (entry.bytes(), entry.members().len());
-        let (mut members, mut bytes) = (present, here);
-        let mut comes = false;
+        let (channel_bytes, present) = (entry.bytes(), entry.members().len());
+        let (mut members, mut bytes) = (present, channel_bytes);
+        let mut adds = false;
         for item in items {
             if item.action == PresenceAction::Leave {
                 continue;
             }
-            comes = true;
+            adds = true;
             let found = item.client_id.as_ref().map(|id| entry.locate(id, connection_id));
             match found {
                 Some(Ok(member)) => bytes = bytes.saturating_sub(entry.bytes_of(member)),
@@ -145,33 +145,40 @@ impl Server {
             }
             bytes = bytes.saturating_add(item.size());
         }
-        let refused = if comes && members > limits.members_per_channel.max(present) {
+        let refused = if adds && members > limits.members_per_channel.max(present) {
             let message = alloc::format!(
                 "The maximum number of {} members is exceeded",
                 limits.members_per_channel
             );
             ErrorInfo::new(codes::TOO_MANY_PRESENCE_MEMBERS, 400, message)
-        } else if comes && bytes > limits.member_bytes_per_channel.max(here) {
+        } else if adds && bytes > limits.member_bytes_per_channel.max(channel_bytes) {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of the channel have too much data",
             )
-        } else if comes && adjusted(own, here, bytes) > limits.member_bytes_per_connection.max(own)
+        } else if adds
+            && adjusted(own_bytes, channel_bytes, bytes)
+                > limits.member_bytes_per_connection.max(own_bytes)
         {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of the connection have too much data",
             )
-        } else if comes && adjusted(all, here, bytes) > limits.member_bytes.max(all) {
+        } else if adds
+            && adjusted(total_bytes, channel_bytes, bytes) > limits.member_bytes.max(total_bytes)
+        {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of all channels have too much data",
             )
-        } else if !self.delivery.feed_mut(channel).take(limits.channel, self.now.mono, items.len())
-        {
+        } else if !self.delivery.feed_mut(channel).take_tokens(
+            limits.channel,
+            self.now.mono,
+            items.len(),
+        ) {
             ErrorInfo::new(
                 codes::RATE_LIMIT_EXCEEDED_PER_CHANNEL,
                 429,
@@ -185,7 +192,7 @@ impl Server {
     }
 
     /// What follows when a frame has been applied: events for the host, and delivery.
-    fn changed(
+    fn frame_applied(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -196,24 +203,24 @@ impl Server {
         let Some(serial) = applied.serial else { return };
         let (channel, owner) = (applied.channel, applied.connection);
         for ((change, _), message) in applied.changes.iter().zip(&record.items) {
-            self.follow(channel, owner, change, Some(message), out);
+            self.handle_change(channel, owner, change, Some(message), out);
         }
         if self.delivery.feed(channel).coalesces() {
             // Events are counted when they are delivered.
-            self.deliver_own(attachment, applied, &record, serial, out);
+            self.deliver_to_owner(attachment, applied, &record, serial, out);
             for ((change, _), message) in applied.changes.iter().zip(record.items) {
                 self.coalesce(channel, message, change.kind.was_present(), out);
             }
         } else {
             self.counters.presence_events += applied.changes.len() as u64;
-            self.deliver_at_once(attachment, applied, record, serial, out);
+            self.deliver_now(attachment, applied, record, serial, out);
         }
         self.occupancy_changed(channel, out);
     }
 
     /// Notifies subscribers, and the member's own connection whatever its modes (RTP17a). What the
     /// items have in common stands in the frame alone.
-    fn deliver_at_once(
+    fn deliver_now(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -224,14 +231,14 @@ impl Server {
         let per_frame = self.options.items_per_broadcast.max(1);
         let stamp = self.now.wall;
         let connection = self.connections.get(applied.connection);
-        let apart = !self.delivery.listener(attachment).hears_presence();
-        let own = connection.transport().filter(|_| apart && !connection.is_congested());
-        if own.is_none() && apart {
-            self.deliver_own(attachment, applied, &record, serial, out);
+        let outside_audience = !self.delivery.subscriber(attachment).receives_presence();
+        let own = connection.transport().filter(|_| outside_audience && !connection.is_congested());
+        if own.is_none() && outside_audience {
+            self.deliver_to_owner(attachment, applied, &record, serial, out);
         }
         let audience = self.delivery.feed(applied.channel).presence().share();
         let to = Recipients::new(audience, own, None);
-        let mut head = self.presence_frame_out(applied.channel, Some(serial));
+        let mut head = self.new_presence_frame(applied.channel, Some(serial));
         head.timestamp = Some(stamp);
         head.id = Some(frame_id(&record.connection_id, record.msg_serial));
         head.connection_id = Some(record.connection_id);
@@ -258,7 +265,7 @@ impl Server {
     }
 
     /// Notifies the member's own connection alone, if no broadcast reaches it.
-    fn deliver_own(
+    fn deliver_to_owner(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -304,7 +311,7 @@ pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Res
 }
 
 /// What a client is told that lacks a mode: it may not have it, or did not ask for it.
-pub(super) fn no_mode(allowed: bool, mode: &str) -> ErrorInfo {
+pub(super) fn missing_mode(allowed: bool, mode: &str) -> ErrorInfo {
     if allowed {
         let message = alloc::format!("The channel was attached without the mode {mode}");
         ErrorInfo::new(codes::CHANNEL_MODE_NOT_REQUESTED, 400, message)

@@ -1,7 +1,7 @@
 //! MESSAGE frames: checked, stamped and passed on; and what every frame must pass first.
 
 use super::attach::check_name;
-use super::presence::{check_connection_id, check_serial, no_mode};
+use super::presence::{check_connection_id, check_serial, missing_mode};
 use super::state::{self, ConnectionSlot};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
@@ -14,14 +14,15 @@ use smol_str::SmolStrBuilder;
 impl Server {
     /// Whether a frame is within the connection's rate. One that is not is refused, or passed over
     /// if it wants no acknowledgement; too many of them end the transport (42920).
-    pub(super) fn admit(
+    pub(super) fn check_rate(
         &mut self,
         slot: ConnectionSlot,
         frame: &ProtocolMessage,
         out: &mut Outbox,
     ) -> bool {
         let limits = self.options.limits;
-        let Err(refused) = self.connections.get_mut(slot).take_frame(limits.inbound, self.now.mono)
+        let Err(refused) =
+            self.connections.get_mut(slot).admit_frame(limits.inbound, self.now.mono)
         else {
             return true;
         };
@@ -86,7 +87,7 @@ impl Server {
         let granted =
             attachment.map(|attachment| self.connections.attachment(attachment).granted());
         if !granted.map_or(allowed, |granted| granted.contains(Modes::PUBLISH)) {
-            return Err(no_mode(allowed, "publish"));
+            return Err(missing_mode(allowed, "publish"));
         }
         let connection_id = self.state.connection(slot).id().clone();
         check_connection_id(frame.connection_id.as_ref(), &connection_id)?;
@@ -114,10 +115,10 @@ impl Server {
         }
         // RTN2b: no echo, if the publisher's own transport is in the audience at all.
         let hears = attachment
-            .is_some_and(|attachment| self.delivery.listener(attachment).hears_messages());
+            .is_some_and(|attachment| self.delivery.subscriber(attachment).receives_messages());
         let except = connection.transport().filter(|_| hears && !connection.echo());
         if let Some(channel) = channel
-            && !self.delivery.feed_mut(channel).take(
+            && !self.delivery.feed_mut(channel).take_tokens(
                 limits.channel,
                 self.now.mono,
                 frame.messages.len(),
@@ -141,7 +142,7 @@ impl Server {
             let frame = ProtocolMessage {
                 id: Some(alloc::format!("{connection_id}:{msg_serial}").into()),
                 channel: Some(name),
-                channel_serial: Some(state::text(serial)),
+                channel_serial: Some(state::format_serial(serial)),
                 connection_id: Some(connection_id),
                 timestamp: Some(self.now.wall),
                 messages: frame.messages,
@@ -174,7 +175,7 @@ fn stamp(message: &mut Message, serial: u64, index: usize) -> SmolStr {
     message.timestamp = None;
     let mut text = SmolStrBuilder::new();
     // Writing to a buffer in memory does not fail.
-    let _ = write!(text, "{}:{index}", state::text(serial));
+    let _ = write!(text, "{}:{index}", state::format_serial(serial));
     let text = text.finish();
     message.other.insert("serial", Value::String(text.clone()));
     text

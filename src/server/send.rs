@@ -62,19 +62,19 @@ impl Server {
         self.counters.acks += 1;
         let connection = self.connections.get_mut(slot);
         if connection.is_congested() && res.is_none() {
-            if let Some((first, count)) = connection.hold_ack(serial) {
+            if let Some((first, count)) = connection.defer_ack(serial) {
                 self.reply(slot, ack_frame(first, count, None), out);
             }
             return;
         }
         // A client takes an acknowledgement for a later serial as the end of all before it.
-        self.send_held_acks(slot, out);
+        self.send_deferred_acks(slot, out);
         self.reply(slot, ack_frame(serial, 1, res), out);
     }
 
     /// Sends the acknowledgements that were put together.
-    pub(super) fn send_held_acks(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
-        if let Some((first, count)) = self.connections.get_mut(slot).take_acks() {
+    pub(super) fn send_deferred_acks(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if let Some((first, count)) = self.connections.get_mut(slot).take_deferred_acks() {
             self.reply(slot, ack_frame(first, count, None), out);
         }
     }
@@ -88,7 +88,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.counters.nacks += 1;
-        self.send_held_acks(slot, out);
+        self.send_deferred_acks(slot, out);
         let frame = ProtocolMessage {
             msg_serial: Some(serial),
             count: Some(1),
@@ -117,16 +117,16 @@ impl Server {
     /// Tells of an error that ends the connection as the client sees it (RTN15j), and closes the
     /// transport. Members stay for their grace.
     pub(super) fn fail(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
-        self.part_with(slot, Action::Error, error, out);
+        self.close_with(slot, Action::Error, error, out);
     }
 
     /// Asks the client to reconnect (RTN15h), and closes the transport. Members stay for their
     /// grace.
     pub(super) fn disconnect(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
-        self.part_with(slot, Action::Disconnected, error, out);
+        self.close_with(slot, Action::Disconnected, error, out);
     }
 
-    fn part_with(
+    fn close_with(
         &mut self,
         slot: ConnectionSlot,
         action: Action,
@@ -138,7 +138,7 @@ impl Server {
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         out.push(Output::close(transport));
-        self.lose(transport, out);
+        self.transport_lost(transport, out);
     }
 }
 

@@ -4,7 +4,7 @@
 //! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
 
 use super::connections::AttachmentSlot;
-use super::delivery::{Cursor, Room};
+use super::delivery::{Cursor, PageBudget};
 use super::state::{self, ChannelSlot, ConnectionSlot};
 use super::{Frame, Outbox, Output, Recipients, Server};
 use crate::members::Slot;
@@ -13,14 +13,14 @@ use crate::wire::{Action, Modes, PresenceAction, ProtocolMessage};
 impl Server {
     /// Starts a sync, in place of one that is under way (RTP18a). The pages come at the end of this
     /// step and of those that follow. An empty set is told by an empty page (RTP18b), if
-    /// `though_empty` says so; else ATTACHED has told so (RTP1).
-    pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, though_empty: bool) {
+    /// `send_if_empty` says so; else ATTACHED has told so (RTP1).
+    pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, send_if_empty: bool) {
         let sequence = self.state.next_serial(self.now);
         let entry = self.connections.attachment(attachment);
-        let running = self.delivery.listener(attachment).sync().is_some();
+        let running = self.delivery.subscriber(attachment).sync().is_some();
         let (from, empty) = if entry.granted().contains(Modes::PRESENCE_SUBSCRIBE) {
             let none = self.state.channel(entry.channel()).members().is_empty();
-            (Cursor::START, none && !though_empty && !running)
+            (Cursor::START, none && !send_if_empty && !running)
         } else {
             let first = self.state.first_member(entry.connection(), entry.channel());
             (Cursor::Own(first), first.is_none())
@@ -35,15 +35,15 @@ impl Server {
     /// Tells a client that the sync that is under way or owed is over, though it has not had all
     /// pages: it may not have the others, and would wait for them.
     pub(super) fn end_sync(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
-        let listener = self.delivery.listener_mut(attachment);
-        let (owed, sync) = (listener.set_owed(false), listener.sync());
+        let subscriber = self.delivery.subscriber_mut(attachment);
+        let (deferred, sync) = (subscriber.set_sync_deferred(false), subscriber.sync());
         let entry = self.connections.attachment(attachment);
         if !entry.is_active() || !entry.granted().contains(Modes::PRESENCE_SUBSCRIBE) {
             return;
         }
         let sequence = match sync {
             Some(sync) => sync.sequence(),
-            None if owed => self.state.next_serial(self.now),
+            None if deferred => self.state.next_serial(self.now),
             None => return,
         };
         let frame = ProtocolMessage {
@@ -57,9 +57,9 @@ impl Server {
     /// Makes good by members, not by events, what a client has missed: by a sync, which follows the
     /// one that is under way if there is one. Every sync that begins comes to its end, however busy
     /// the channel is and however slowly the client reads.
-    pub(super) fn sync_again(&mut self, attachment: AttachmentSlot) {
-        match self.delivery.listener_mut(attachment).sync_mut() {
-            Some(sync) => sync.members_changed(),
+    pub(super) fn resync(&mut self, attachment: AttachmentSlot) {
+        match self.delivery.subscriber_mut(attachment).sync_mut() {
+            Some(sync) => sync.request_repeat(),
             None => self.start_sync(attachment, true),
         }
     }
@@ -69,7 +69,7 @@ impl Server {
     pub(super) fn sync_requested(&mut self, slot: ConnectionSlot, frame: &ProtocolMessage) {
         let name = frame.channel.as_deref().unwrap_or_default();
         if let Some(attachment) = self.attachment(slot, name)
-            && self.delivery.listener(attachment).sync().is_none()
+            && self.delivery.subscriber(attachment).sync().is_none()
         {
             self.sync_for_client(attachment, true);
         }
@@ -78,37 +78,37 @@ impl Server {
     /// Starts a sync that a client asked for, unless it asks too often: then it is owed, once, and
     /// starts as soon as the rates allow it. The request is small, and what it asks for is not. An
     /// empty set is told then too: its client may wait for members that have left since.
-    pub(super) fn sync_for_client(&mut self, attachment: AttachmentSlot, though_empty: bool) {
+    pub(super) fn sync_for_client(&mut self, attachment: AttachmentSlot, send_if_empty: bool) {
         let limits = self.options.limits;
         let now = self.now.mono;
         let slot = self.connections.attachment(attachment).connection();
-        let listener = self.delivery.listener_mut(attachment);
+        let subscriber = self.delivery.subscriber_mut(attachment);
         let connection = self.connections.get_mut(slot);
-        let taken = listener
-            .take_sync(limits.syncs, now)
-            .and_then(|()| connection.take_sync(limits.syncs_per_connection, now));
+        let taken = subscriber
+            .admit_sync(limits.syncs, now)
+            .and_then(|()| connection.admit_sync(limits.syncs_per_connection, now));
         let Err(at) = taken else {
-            let owed = listener.set_owed(false);
-            self.start_sync(attachment, owed || though_empty);
+            let deferred = subscriber.set_sync_deferred(false);
+            self.start_sync(attachment, deferred || send_if_empty);
             return;
         };
-        if !listener.set_owed(true) {
+        if !subscriber.set_sync_deferred(true) {
             self.counters.limited += 1;
         }
-        connection.sync_at(at);
+        connection.defer_syncs_until(at);
         self.arm(slot);
     }
 
     /// Starts the syncs of a connection that were asked for too early, if it is time.
-    pub(super) fn sync_owed(&mut self, slot: ConnectionSlot) {
+    pub(super) fn start_deferred_syncs(&mut self, slot: ConnectionSlot) {
         let connection = self.connections.get_mut(slot);
-        if !connection.syncs_are_due(self.now.mono) {
+        if !connection.take_deferred_syncs_timer(self.now.mono) {
             return;
         }
         let mut next = connection.first_attachment();
         while let Some(attachment) = next {
             next = self.connections.attachment(attachment).next();
-            if self.delivery.listener(attachment).is_owed() {
+            if self.delivery.subscriber(attachment).is_sync_deferred() {
                 self.sync_for_client(attachment, true);
             }
         }
@@ -131,7 +131,7 @@ impl Server {
 
     /// Sends the next page of a sync. Tells whether more follow.
     fn send_page(&mut self, attachment: AttachmentSlot, out: &mut Outbox) -> bool {
-        let Some(sync) = self.delivery.listener(attachment).sync() else { return false };
+        let Some(sync) = self.delivery.subscriber(attachment).sync() else { return false };
         let entry = self.connections.attachment(attachment);
         let (slot, connection) = (entry.channel(), self.connections.get(entry.connection()));
         let (Some(transport), false) = (connection.transport(), connection.is_congested()) else {
@@ -141,11 +141,11 @@ impl Server {
         // What is coalesced is older than the page: told later, it could take a member of the page
         // for one that subscribers do not know.
         self.deliver_coalesced(slot, out);
-        let room = Room::new(self.options.sync_page_members, self.options.sync_page_bytes);
+        let budget = PageBudget::new(self.options.sync_page_members, self.options.sync_page_bytes);
         let (frame, next) = match sync.next() {
-            Cursor::All(from) => self.sync_page(slot, from, sync.sequence(), room),
+            Cursor::All(from) => self.sync_page(slot, from, sync.sequence(), budget),
             Cursor::Own(first) => {
-                let (frame, next) = self.own_page(slot, first, room);
+                let (frame, next) = self.own_page(slot, first, budget);
                 if frame.head().presence.is_empty() {
                     // Those that were left to tell have gone.
                     self.delivery.stop_sync(attachment);
@@ -157,13 +157,13 @@ impl Server {
         out.push(Output::send(Recipients::one(transport), frame));
         self.count_frame(1);
         if let Some(next) = next {
-            if let Some(sync) = self.delivery.listener_mut(attachment).sync_mut() {
-                sync.go_on(next);
+            if let Some(sync) = self.delivery.subscriber_mut(attachment).sync_mut() {
+                sync.set_next(next);
             }
             return true;
         }
         self.delivery.stop_sync(attachment);
-        if sync.is_followed_by_another() {
+        if sync.must_repeat() {
             self.start_sync(attachment, true);
         }
         false
@@ -175,16 +175,16 @@ impl Server {
         channel: ChannelSlot,
         from: u32,
         sequence: u64,
-        mut room: Room,
+        mut budget: PageBudget,
     ) -> (Frame, Option<Cursor>) {
-        let (page, next) = self.state.page(channel, from, |bytes| room.takes(bytes));
+        let (page, next) = self.state.page(channel, from, |bytes| budget.try_take(bytes));
         let next = next.map(|slot| slot.number());
         let head = ProtocolMessage {
             channel: Some(self.state.channel(channel).name().clone()),
             channel_serial: Some(state::sync_serial(sequence, next)),
             ..ProtocolMessage::new(Action::Sync)
         };
-        (Frame::with_members(head, page, room.size()), next.map(Cursor::All))
+        (Frame::with_members(head, page, budget.size()), next.map(Cursor::All))
     }
 
     /// A page of a connection's own members, and where the next one starts.
@@ -192,12 +192,12 @@ impl Server {
         &self,
         channel: ChannelSlot,
         first: Option<Slot>,
-        mut room: Room,
+        mut budget: PageBudget,
     ) -> (Frame, Option<Cursor>) {
-        let mut frame = self.presence_frame_out(channel, None);
+        let mut frame = self.new_presence_frame(channel, None);
         let channel = self.state.channel(channel);
-        for slot in channel.own_from(first) {
-            if !room.takes(channel.bytes_of(slot)) {
+        for slot in channel.owned_from(first) {
+            if !budget.try_take(channel.bytes_of(slot)) {
                 return (frame.into(), Some(Cursor::Own(Some(slot))));
             }
             let member = channel.members().get(slot);

@@ -25,7 +25,12 @@ impl Server {
     }
 
     /// Lets a frame wait behind what is unfinished.
-    pub(super) fn hold(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
+    pub(super) fn enqueue(
+        &mut self,
+        slot: ConnectionSlot,
+        frame: ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         let limit = self.options.limits.waiting_frames;
         let work = self.work(slot);
         if work.is_ending() {
@@ -45,49 +50,49 @@ impl Server {
     }
 
     /// A frame cannot be finished in this call. It is carried out again.
-    pub(super) fn put_off(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
+    pub(super) fn postpone(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
         let work = self.work(slot);
         work.frames.push_front(frame);
         work.stalled = true;
     }
 
     /// The rest of a connection that has ended follows.
-    pub(super) fn end_later(&mut self, slot: ConnectionSlot, cause: LeaveCause) {
+    pub(super) fn postpone_end(&mut self, slot: ConnectionSlot, cause: LeaveCause) {
         self.work(slot).ending = Some(cause);
     }
 
     /// The members of a connection whose grace is over leave before anything else happens to it.
-    pub(super) fn expire_later(&mut self, slot: ConnectionSlot) {
-        self.work(slot).expired = true;
+    pub(super) fn postpone_expiry(&mut self, slot: ConnectionSlot) {
+        self.work(slot).grace_ended = true;
     }
 
     /// Applies new rights of a connection to its channels.
-    pub(super) fn rights_changed(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
-        if self.is_busy(slot) || !self.regrant(slot, out) {
-            self.work(slot).regrant = true;
+    pub(super) fn capability_changed(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if self.is_busy(slot) || !self.reapply_capability(slot, out) {
+            self.work(slot).reapply_capability = true;
         }
     }
 
     /// Takes the members of an attachment out. Tells whether all have left; if not, the rest
     /// follows.
-    pub(super) fn dismiss_all(
+    pub(super) fn remove_or_postpone(
         &mut self,
         attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
-        let done = self.leave_all(attachment, cause, out);
+        let done = self.remove_all(attachment, cause, out);
         if !done {
             let slot = self.connections.attachment(attachment).connection();
-            self.work(slot).leaving = Some((attachment, cause));
+            self.work(slot).removing = Some((attachment, cause));
         }
         done
     }
 
     /// An attachment is no more, and has no members.
-    pub(super) fn forget_work_of(&mut self, slot: ConnectionSlot, attachment: AttachmentSlot) {
+    pub(super) fn cancel_work_of(&mut self, slot: ConnectionSlot, attachment: AttachmentSlot) {
         if self.is_busy(slot) {
-            self.work(slot).leaving.take_if(|(leaving, _)| *leaving == attachment);
+            self.work(slot).removing.take_if(|(removing, _)| *removing == attachment);
         }
     }
 
@@ -101,7 +106,7 @@ impl Server {
     }
 
     /// Goes on with what is unfinished, each in turn, as far as the budget goes.
-    pub(super) fn go_on(&mut self, out: &mut Outbox) {
+    pub(super) fn run_unfinished(&mut self, out: &mut Outbox) {
         // Timers may have used the budget up; this has to get on all the same.
         self.budget = self.budget.max(1);
         for _ in 0..self.unfinished.len() {
@@ -110,8 +115,8 @@ impl Server {
             }
             let Some(mut unfinished) = self.unfinished.pop_front() else { return };
             let done = match &mut unfinished {
-                Unfinished::Connection(slot) => self.work_off(*slot, out),
-                Unfinished::Kick(kick) => self.go_on_kicking(kick, out),
+                Unfinished::Connection(slot) => self.run_work(*slot, out),
+                Unfinished::Kick(kick) => self.continue_kick(kick, out),
             };
             if !done {
                 self.unfinished.push_back(unfinished);
@@ -120,29 +125,29 @@ impl Server {
     }
 
     /// Goes on with the work of a connection. Tells whether nothing is left.
-    fn work_off(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
+    fn run_work(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         loop {
             // It may have ended by what it did.
-            if self.connections.known(slot).is_none_or(|connection| connection.work().is_none()) {
+            if self.connections.try_get(slot).is_none_or(|connection| connection.work().is_none()) {
                 return true;
             }
             let is_over = self.budget == 0;
             let work = self.work(slot);
-            if let Some((attachment, cause)) = work.leaving {
-                if !self.leave_all(attachment, cause, out) {
+            if let Some((attachment, cause)) = work.removing {
+                if !self.remove_all(attachment, cause, out) {
                     return false;
                 }
-                self.work(slot).leaving = None;
-            } else if work.expired {
-                if !self.leave_unattached(slot, false, out) {
+                self.work(slot).removing = None;
+            } else if work.grace_ended {
+                if !self.remove_inactive(slot, false, out) {
                     return false;
                 }
-                self.work(slot).expired = false;
+                self.work(slot).grace_ended = false;
             } else if let Some(cause) = work.ending {
                 return self.end(slot, cause, out);
-            } else if core::mem::take(&mut work.regrant) {
-                if !self.regrant(slot, out) {
-                    self.work(slot).regrant = true;
+            } else if core::mem::take(&mut work.reapply_capability) {
+                if !self.reapply_capability(slot, out) {
+                    self.work(slot).reapply_capability = true;
                     return false;
                 }
             } else if work.frames.is_empty() {
@@ -153,8 +158,8 @@ impl Server {
             } else if let Some(frame) = work.frames.pop_front() {
                 work.stalled = false;
                 self.budget -= 1;
-                self.carry_out(slot, frame, out);
-                let connection = self.connections.known(slot);
+                self.process(slot, frame, out);
+                let connection = self.connections.try_get(slot);
                 if connection.and_then(|c| c.work()).is_some_and(|work| work.stalled) {
                     return false;
                 }
@@ -172,7 +177,7 @@ impl Server {
     ) {
         let kick = self.state.begin_kick(channel, client_id, connection_id);
         if let Some(mut kick) = kick
-            && !self.go_on_kicking(&mut kick, out)
+            && !self.continue_kick(&mut kick, out)
         {
             self.unfinished.push_back(Unfinished::Kick(kick));
         }
@@ -188,7 +193,7 @@ impl Server {
     }
 
     /// Goes on with a kick. Tells whether all have left.
-    fn go_on_kicking(&mut self, kick: &mut Removal, out: &mut Outbox) -> bool {
+    fn continue_kick(&mut self, kick: &mut Removal, out: &mut Outbox) -> bool {
         if !self.remove_members(kick, out) {
             return false;
         }

@@ -16,7 +16,7 @@ const BITS: u32 = 6;
 /// and are looked at again then.
 const LEVELS: usize = 7;
 /// The buckets of all levels: as many nodes come before those of the timers.
-const ENDS: usize = LEVELS * BUCKETS;
+const BUCKET_NODES: usize = LEVELS * BUCKETS;
 
 /// Timers by number. Numbers are dense; each has one timer, armed or not.
 #[derive(Clone, Debug)]
@@ -29,11 +29,11 @@ pub(super) struct Wheel {
     /// Up to where time has been worked off.
     elapsed: u64,
     /// A bucket that has come up and whose timers move down.
-    moving: Option<u32>,
+    cascading: Option<u32>,
     /// No timer is due before, and none has to move: most calls need to know no more than that.
     quiet_until: u64,
     /// Whether time until then can be worked off at once: no bucket has begun.
-    between: bool,
+    between_buckets: bool,
     armed: usize,
 }
 
@@ -46,7 +46,7 @@ struct Node {
     previous: u32,
 }
 
-const IDLE: Node = Node { deadline: 0, next: NONE, previous: NONE };
+const UNARMED: Node = Node { deadline: 0, next: NONE, previous: NONE };
 
 impl Node {
     /// A bucket without timers.
@@ -57,18 +57,18 @@ impl Node {
 
 /// The node of the timer of a number.
 const fn index(number: u32) -> usize {
-    number as usize + ENDS
+    number as usize + BUCKET_NODES
 }
 
 impl Wheel {
     pub(super) fn new() -> Self {
         Self {
-            nodes: (0..ENDS as u32).map(Node::empty).collect(),
+            nodes: (0..BUCKET_NODES as u32).map(Node::empty).collect(),
             occupied: [0; LEVELS],
             elapsed: 0,
-            moving: None,
+            cascading: None,
             quiet_until: u64::MAX,
-            between: true,
+            between_buckets: true,
             armed: 0,
         }
     }
@@ -86,7 +86,7 @@ impl Wheel {
             Some(node) if node.next != NONE => self.unlink(*node),
             Some(_) => self.armed += 1,
             None => {
-                self.nodes.resize(index + 1, IDLE);
+                self.nodes.resize(index + 1, UNARMED);
                 self.armed += 1;
             }
         }
@@ -96,7 +96,7 @@ impl Wheel {
     /// Disarms the timer of this number, if it is armed.
     pub(super) fn cancel(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(index(number)) else { return };
-        let node = core::mem::replace(node, IDLE);
+        let node = core::mem::replace(node, UNARMED);
         if node.next != NONE {
             self.unlink(node);
             self.armed -= 1;
@@ -109,10 +109,10 @@ impl Wheel {
         if self.armed == 0 {
             return None;
         }
-        if self.moving.is_some() {
+        if self.cascading.is_some() {
             return Some(Instant::from_millis(self.elapsed));
         }
-        let (level, bucket) = self.first_place()?;
+        let (level, bucket) = self.first_bucket()?;
         Some(Instant::from_millis(self.nodes.get(level * BUCKETS + bucket)?.deadline))
     }
 
@@ -123,7 +123,7 @@ impl Wheel {
     pub(super) fn pop(&mut self, now: Instant, moves: &mut usize) -> Option<u32> {
         let now = now.as_millis();
         if now < self.quiet_until {
-            if self.between {
+            if self.between_buckets {
                 self.elapsed = self.elapsed.max(now);
             }
             return None;
@@ -134,53 +134,53 @@ impl Wheel {
     #[inline(never)]
     fn pop_due(&mut self, now: u64, moves: &mut usize) -> Option<u32> {
         loop {
-            if let Some(bucket) = self.moving {
+            if let Some(bucket) = self.cascading {
                 while let Some(first) = self.first_of(bucket as usize) {
                     *moves = moves.checked_sub(1)?;
                     let node = *self.nodes.get(first)?;
                     self.unlink(node);
                     self.link(first, node.deadline);
                 }
-                self.moving = None;
+                self.cascading = None;
             }
-            let place = self.first_place();
+            let place = self.first_bucket();
             let start = place.map_or(u64::MAX, |(level, bucket)| self.start_of(level, bucket));
             let (Some((level, bucket)), true) = (place, start <= now) else {
                 self.elapsed = self.elapsed.max(now);
-                (self.quiet_until, self.between) = (start, true);
+                (self.quiet_until, self.between_buckets) = (start, true);
                 return None;
             };
             let end = level * BUCKETS + bucket;
             if level == 0 {
                 self.elapsed = self.elapsed.max(start);
                 let first = self.first_of(end)?;
-                let node = core::mem::replace(self.nodes.get_mut(first)?, IDLE);
+                let node = core::mem::replace(self.nodes.get_mut(first)?, UNARMED);
                 self.unlink(node);
                 self.armed -= 1;
-                return u32::try_from(first - ENDS).ok();
+                return u32::try_from(first - BUCKET_NODES).ok();
             }
             let earliest = self.nodes.get(end)?.deadline;
             if earliest > now {
-                (self.quiet_until, self.between) = (earliest, false);
+                (self.quiet_until, self.between_buckets) = (earliest, false);
                 return None;
             }
             // A bucket of a higher level has come up: its timers move down. It gets no new ones
             // meanwhile, as whatever falls into it belongs further down from now on.
             self.elapsed = self.elapsed.max(start);
-            self.moving = Some(end as u32);
+            self.cascading = Some(end as u32);
         }
     }
 
     /// The node of the first timer of a bucket.
     fn first_of(&self, end: usize) -> Option<usize> {
         let first = self.nodes.get(end)?.next as usize;
-        (first >= ENDS).then_some(first)
+        (first >= BUCKET_NODES).then_some(first)
     }
 
     /// The first bucket in time that holds timers. Timers of a level are due before those of the
     /// next one.
     #[inline]
-    fn first_place(&self) -> Option<(usize, usize)> {
+    fn first_bucket(&self) -> Option<(usize, usize)> {
         let (level, occupied) = self.occupied.iter().enumerate().find(|(_, bits)| **bits != 0)?;
         let at = self.position(level);
         let ahead = occupied.rotate_right(at).trailing_zeros();
@@ -203,7 +203,7 @@ impl Wheel {
     }
 
     /// The level and the bucket for a deadline, and when the bucket begins.
-    const fn place_of(&self, at: u64) -> (usize, usize, u64) {
+    const fn bucket_for(&self, at: u64) -> (usize, usize, u64) {
         let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
         let level = (differing / BITS) as usize;
         if level < LEVELS {
@@ -223,7 +223,7 @@ impl Wheel {
 
     /// Puts a timer last into the bucket of its deadline.
     fn link(&mut self, index: usize, deadline: u64) {
-        let (level, bucket, start) = self.place_of(deadline.max(self.elapsed));
+        let (level, bucket, start) = self.bucket_for(deadline.max(self.elapsed));
         self.quiet_until = self.quiet_until.min(start);
         if let Some(occupied) = self.occupied.get_mut(level) {
             *occupied |= 1 << bucket;

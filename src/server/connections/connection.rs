@@ -1,7 +1,7 @@
 //! A connection: its transport, its rights, its rates, and until when it is kept.
 
 use super::{AttachmentSlot, Work};
-use crate::server::bucket::Bucket;
+use crate::server::bucket::TokenBucket;
 use crate::server::keys::Proof;
 use crate::server::{Capability, Identity, Rate};
 use crate::time::sooner;
@@ -24,7 +24,7 @@ pub(in crate::server) struct Connection {
     /// When the peer was last heard; of a connection without a transport, when that was lost.
     last_heard: Instant,
     /// How long members stay after a loss, and the idle interval, in milliseconds.
-    remain: u32,
+    grace_period: u32,
     idle: u32,
     /// What few connections have.
     rare: Option<Box<Rare>>,
@@ -36,8 +36,8 @@ pub(in crate::server) struct Connection {
     heartbeats: bool,
     /// When the next ping is due.
     ping_at: Instant,
-    inbound: Bucket,
-    syncs: Bucket,
+    inbound: TokenBucket,
+    syncs: TokenBucket,
     proof: Proof,
     identity: Identity,
     capability: Arc<Capability>,
@@ -61,7 +61,7 @@ struct Rare {
     /// Frames sent in answer to its own while it is congested.
     replies: u32,
     /// When syncs are due that were asked for too early.
-    syncs_at: Option<Instant>,
+    deferred_syncs_at: Option<Instant>,
     /// What did not fit into the budget of a call.
     work: Option<Box<Work>>,
 }
@@ -72,7 +72,7 @@ pub(in crate::server) struct Terms {
     pub(in crate::server) capability: Arc<Capability>,
     pub(in crate::server) echo: bool,
     pub(in crate::server) heartbeats: bool,
-    pub(in crate::server) remain: Duration,
+    pub(in crate::server) grace_period: Duration,
     pub(in crate::server) idle: Duration,
     pub(in crate::server) expires_at: Option<Instant>,
     pub(in crate::server) reauthorize_at: Option<Instant>,
@@ -95,7 +95,7 @@ impl Default for Connection {
             capability: Arc::new(Capability::none()),
             echo: true,
             heartbeats: false,
-            remain: Duration::ZERO,
+            grace_period: Duration::ZERO,
             idle: Duration::ZERO,
             expires_at: None,
             reauthorize_at: None,
@@ -112,13 +112,13 @@ impl Connection {
             capability: Arc::clone(&terms.capability),
             transport: None,
             attachments: AttachmentList::default(),
-            inbound: Bucket::default(),
-            syncs: Bucket::default(),
+            inbound: TokenBucket::default(),
+            syncs: TokenBucket::default(),
             refused: 0,
             echo: true,
             heartbeats: false,
             congested: false,
-            remain: 0,
+            grace_period: 0,
             idle: 0,
             last_heard: Instant::ZERO,
             ping_at: Instant::ZERO,
@@ -134,7 +134,7 @@ impl Connection {
         self.capability = terms.capability;
         self.echo = terms.echo;
         self.heartbeats = terms.heartbeats;
-        self.remain = whole_millis(terms.remain);
+        self.grace_period = whole_millis(terms.grace_period);
         self.idle = whole_millis(terms.idle);
         self.set_expiry(terms.expires_at, terms.reauthorize_at);
     }
@@ -227,13 +227,13 @@ impl Connection {
     }
 
     /// The peer gave a sign of life.
-    pub(in crate::server) const fn heard(&mut self, now: Instant) {
+    pub(in crate::server) const fn set_last_heard(&mut self, now: Instant) {
         self.last_heard = now;
     }
 
     /// From now on members leave after the grace period whose channels are not attached.
     pub(in crate::server) fn start_grace(&mut self, now: Instant) {
-        self.grace_at = Some(now.after(self.remain.into()));
+        self.grace_at = Some(now.after(self.grace_period.into()));
     }
 
     pub(in crate::server) const fn end_grace(&mut self) {
@@ -291,13 +291,13 @@ impl Connection {
         let mut earlier = self.grace_at;
         if let (Some(rare), Some(_)) = (&self.rare, self.transport) {
             earlier = sooner(earlier, sooner(rare.expires_at, rare.reauthorize_at));
-            earlier = sooner(earlier, rare.syncs_at);
+            earlier = sooner(earlier, rare.deferred_syncs_at);
         }
         earlier.map_or(deadline, |earlier| deadline.min(earlier))
     }
 
     /// Takes a frame within the inbound rate; if it is above, tells how many have been.
-    pub(in crate::server) fn take_frame(&mut self, rate: Rate, now: Instant) -> Result<(), u32> {
+    pub(in crate::server) fn admit_frame(&mut self, rate: Rate, now: Instant) -> Result<(), u32> {
         if self.inbound.take(rate, now, 1) {
             self.refused = self.refused.saturating_sub(1);
             return Ok(());
@@ -307,20 +307,24 @@ impl Connection {
     }
 
     /// Takes a sync within the rate; if it is above, tells when one is allowed again.
-    pub(in crate::server) fn take_sync(&mut self, rate: Rate, now: Instant) -> Result<(), Instant> {
-        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next(rate)) }
+    pub(in crate::server) fn admit_sync(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next_token(rate)) }
     }
 
     /// Syncs are due at this time.
-    pub(in crate::server) fn sync_at(&mut self, at: Instant) {
+    pub(in crate::server) fn defer_syncs_until(&mut self, at: Instant) {
         let rare = self.rare();
-        rare.syncs_at = sooner(rare.syncs_at, Some(at));
+        rare.deferred_syncs_at = sooner(rare.deferred_syncs_at, Some(at));
     }
 
     /// Whether syncs are due that were asked for too early.
-    pub(in crate::server) fn syncs_are_due(&mut self, now: Instant) -> bool {
+    pub(in crate::server) fn take_deferred_syncs_timer(&mut self, now: Instant) -> bool {
         let rare = self.rare.as_mut();
-        rare.and_then(|rare| rare.syncs_at.take_if(|at| *at <= now)).is_some()
+        rare.and_then(|rare| rare.deferred_syncs_at.take_if(|at| *at <= now)).is_some()
     }
 
     /// Counts a frame that answers one of the client's own, and tells how many there were since it is
@@ -336,7 +340,7 @@ impl Connection {
 
     /// Keeps an acknowledgement for later, together with those that it follows. Tells which ones have
     /// to be sent first: the first serial and how many.
-    pub(in crate::server) fn hold_ack(&mut self, serial: i64) -> Option<(i64, u32)> {
+    pub(in crate::server) fn defer_ack(&mut self, serial: i64) -> Option<(i64, u32)> {
         match &mut self.rare().acks {
             Some((first, count))
                 if first.checked_add(i64::from(*count)) == Some(serial) && *count < u32::MAX =>
@@ -349,7 +353,7 @@ impl Connection {
     }
 
     /// The acknowledgements that were kept: the first serial and how many.
-    pub(in crate::server) fn take_acks(&mut self) -> Option<(i64, u32)> {
+    pub(in crate::server) fn take_deferred_acks(&mut self) -> Option<(i64, u32)> {
         self.rare.as_mut()?.acks.take()
     }
 

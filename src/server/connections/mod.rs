@@ -73,7 +73,7 @@ impl Connections {
     }
 
     /// A connection that may have ended.
-    pub(super) fn known(&self, slot: ConnectionSlot) -> Option<&Connection> {
+    pub(super) fn try_get(&self, slot: ConnectionSlot) -> Option<&Connection> {
         self.connections.get(slot)
     }
 

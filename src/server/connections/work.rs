@@ -10,13 +10,13 @@ use alloc::collections::VecDeque;
 pub(in crate::server) struct Work {
     /// The attachment whose members are on their way out, and why. They go on leaving though the
     /// transport is lost.
-    pub(in crate::server) leaving: Option<(AttachmentSlot, LeaveCause)>,
+    pub(in crate::server) removing: Option<(AttachmentSlot, LeaveCause)>,
     /// The connection came back after its grace: members leave that the transport did not attach.
-    pub(in crate::server) expired: bool,
+    pub(in crate::server) grace_ended: bool,
     /// The connection has ended, but for its members.
     pub(in crate::server) ending: Option<LeaveCause>,
     /// Its rights have changed.
-    pub(in crate::server) regrant: bool,
+    pub(in crate::server) reapply_capability: bool,
     /// Frames that wait. The first may have been begun; it is carried out again.
     pub(in crate::server) frames: VecDeque<ProtocolMessage>,
     /// Whether the first frame still cannot be finished.

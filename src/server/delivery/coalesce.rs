@@ -19,7 +19,7 @@ pub(in crate::server) struct Coalesced {
 struct Item {
     message: PresenceMessage,
     /// Whether subscribers know the member from before the window.
-    known: bool,
+    was_present: bool,
 }
 
 impl Coalesced {
@@ -42,7 +42,7 @@ impl Coalesced {
     ///
     /// The last event of a member wins. A member that subscribers did not know and that is gone
     /// again is not told at all; one that they did not know and that changes still enters.
-    pub(in crate::server) fn add(&mut self, message: PresenceMessage, known: bool) -> u64 {
+    pub(in crate::server) fn add(&mut self, message: PresenceMessage, was_present: bool) -> u64 {
         let key = (
             message.client_id.clone().unwrap_or_default(),
             message.connection_id.clone().unwrap_or_default(),
@@ -50,17 +50,17 @@ impl Coalesced {
         let place = self.places.get(&key).copied();
         let Some(slot) = place.and_then(|place| self.items.get_mut(place)) else {
             self.places.insert(key, self.items.len());
-            self.items.push(Some(Item { message, known }));
+            self.items.push(Some(Item { message, was_present }));
             self.live += 1;
             return 0;
         };
         let Some(item) = slot else {
             // It came and went within the window, and comes again.
-            *slot = Some(Item { message, known: false });
+            *slot = Some(Item { message, was_present: false });
             self.live += 1;
             return 0;
         };
-        if item.known {
+        if item.was_present {
             item.message = message;
             1
         } else if message.action == PresenceAction::Leave {
@@ -87,9 +87,12 @@ mod tests {
     use alloc::vec;
 
     /// The events of one member within a window, and what is told of them.
-    fn fold(known: bool, actions: &[PresenceAction]) -> Vec<(PresenceAction, Option<SmolStr>)> {
+    fn fold(
+        was_present: bool,
+        actions: &[PresenceAction],
+    ) -> Vec<(PresenceAction, Option<SmolStr>)> {
         let mut pending = Coalesced::new(0);
-        let mut present = known;
+        let mut present = was_present;
         for (number, action) in actions.iter().enumerate() {
             let mut message = PresenceMessage::new(*action);
             message.client_id = Some("a".into());

@@ -4,7 +4,7 @@ use super::audience::Audience;
 use super::{Coalesced, Occupancy};
 use crate::Instant;
 use crate::server::Rate;
-use crate::server::bucket::Bucket;
+use crate::server::bucket::TokenBucket;
 use crate::server::connections::AttachmentSlot;
 use crate::time::sooner;
 use crate::wire::{Modes, PresenceMessage};
@@ -22,16 +22,16 @@ pub(in crate::server) struct Feed {
     /// Who is told of the occupancy.
     pub(super) watchers: Vec<AttachmentSlot>,
     /// How many attachments use the channel, of each kind.
-    attached: Occupancy,
+    counts: Occupancy,
     /// The occupancy that was last told, and when.
-    told: Occupancy,
-    told_at: Option<Instant>,
+    last_occupancy: Occupancy,
+    last_occupancy_at: Option<Instant>,
     occupancy_at: Option<Instant>,
-    rate: Bucket,
+    rate: TokenBucket,
     /// For how long events are coalesced; `None` if they are told at once.
     window: Option<Duration>,
     pub(super) pending: Option<Box<Coalesced>>,
-    window_at: Option<Instant>,
+    window_end: Option<Instant>,
 }
 
 impl Feed {
@@ -61,23 +61,28 @@ impl Feed {
 
     /// When its timer must fire next.
     pub(in crate::server) fn deadline(&self) -> Option<Instant> {
-        sooner(self.window_at, self.occupancy_at)
+        sooner(self.window_end, self.occupancy_at)
     }
 
     /// Takes so many events within the rate, or none.
-    pub(in crate::server) fn take(&mut self, rate: Rate, now: Instant, events: usize) -> bool {
+    pub(in crate::server) fn take_tokens(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+        events: usize,
+    ) -> bool {
         self.rate.take(rate, now, u32::try_from(events).unwrap_or(u32::MAX))
     }
 
     /// Counts an attachment with these modes in or out.
-    pub(in crate::server) fn count(&mut self, modes: Modes, comes: bool) {
-        self.attached.count(modes, comes);
+    pub(in crate::server) fn count(&mut self, modes: Modes, attached: bool) {
+        self.counts.count(modes, attached);
     }
 
     /// How many use the channel, which has so many members.
     pub(in crate::server) fn occupancy(&self, members: usize) -> Occupancy {
         let presence_members = u32::try_from(members).unwrap_or(u32::MAX);
-        Occupancy { presence_members, ..self.attached }
+        Occupancy { presence_members, ..self.counts }
     }
 
     /// Whether this occupancy is to be told now. If it is to be told later, it is due then.
@@ -87,11 +92,11 @@ impl Feed {
         interval: Duration,
         now: Instant,
     ) -> bool {
-        if occupancy == self.told {
+        if occupancy == self.last_occupancy {
             return false;
         }
-        let next = self.told_at.map(|at| at + interval);
-        if next.is_none_or(|next| next <= now) || occupancy.turned(&self.told) {
+        let next = self.last_occupancy_at.map(|at| at + interval);
+        if next.is_none_or(|next| next <= now) || occupancy.crossed_zero(&self.last_occupancy) {
             return true;
         }
         self.occupancy_at = self.occupancy_at.or(next);
@@ -104,14 +109,18 @@ impl Feed {
     }
 
     /// The occupancy that was last told.
-    pub(in crate::server) const fn told(&self) -> Occupancy {
-        self.told
+    pub(in crate::server) const fn last_occupancy(&self) -> Occupancy {
+        self.last_occupancy
     }
 
     /// All watchers are told of this occupancy.
-    pub(in crate::server) const fn set_told(&mut self, occupancy: Occupancy, now: Instant) {
-        self.told = occupancy;
-        self.told_at = Some(now);
+    pub(in crate::server) const fn set_last_occupancy(
+        &mut self,
+        occupancy: Occupancy,
+        now: Instant,
+    ) {
+        self.last_occupancy = occupancy;
+        self.last_occupancy_at = Some(now);
     }
 
     /// Whether events are coalesced.
@@ -124,18 +133,18 @@ impl Feed {
     pub(in crate::server) fn coalesce(
         &mut self,
         message: PresenceMessage,
-        known: bool,
+        was_present: bool,
         now: Instant,
         seed: impl FnOnce() -> u64,
     ) -> u64 {
         let pending = match &mut self.pending {
             Some(pending) => pending,
             None => {
-                self.window_at = self.window.map(|window| now + window);
+                self.window_end = self.window.map(|window| now + window);
                 self.pending.insert(Box::new(Coalesced::new(seed())))
             }
         };
-        pending.add(message, known)
+        pending.add(message, was_present)
     }
 
     /// Whether as many events are coalesced as go into a frame.
@@ -145,12 +154,12 @@ impl Feed {
 
     /// Whether the window is over.
     pub(in crate::server) fn window_is_over(&self, now: Instant) -> bool {
-        self.window_at.is_some_and(|at| at <= now)
+        self.window_end.is_some_and(|at| at <= now)
     }
 
     /// The events that are coalesced, if there are any.
     pub(in crate::server) fn take_coalesced(&mut self) -> Option<Vec<PresenceMessage>> {
-        self.window_at = None;
+        self.window_end = None;
         self.pending.take().map(|pending| pending.into_messages())
     }
 }

@@ -3,16 +3,16 @@
 mod audience;
 mod coalesce;
 mod feed;
-mod listener;
 mod occupancy;
+mod subscriber;
 mod sync;
 
 pub(super) use coalesce::Coalesced;
 pub(super) use feed::Feed;
-pub(super) use listener::Listener;
 pub(super) use occupancy::Metrics;
 pub use occupancy::Occupancy;
-pub(super) use sync::{Cursor, Room, Sync};
+pub(super) use subscriber::Subscriber;
+pub(super) use sync::{Cursor, PageBudget, Sync};
 
 use super::connections::AttachmentSlot;
 use super::state::ChannelSlot;
@@ -27,7 +27,7 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     feeds: Arena<ChannelSlot, Feed>,
-    listeners: Arena<AttachmentSlot, Listener>,
+    subscribers: Arena<AttachmentSlot, Subscriber>,
     /// Attachments whose sync is under way, in turn.
     syncs: VecDeque<AttachmentSlot>,
     syncs_running: usize,
@@ -39,7 +39,7 @@ impl Delivery {
     pub(super) fn new() -> Self {
         Self {
             feeds: Arena::new(),
-            listeners: Arena::new(),
+            subscribers: Arena::new(),
             syncs: VecDeque::new(),
             syncs_running: 0,
             batches: Vec::new(),
@@ -48,7 +48,7 @@ impl Delivery {
 
     /// How often a key dangled.
     pub(super) fn dangling(&self) -> usize {
-        self.feeds.dangling() + self.listeners.dangling()
+        self.feeds.dangling() + self.subscribers.dangling()
     }
 
     /// How many syncs are not finished.
@@ -77,35 +77,35 @@ impl Delivery {
     }
 
     #[inline]
-    pub(super) fn listener(&self, attachment: AttachmentSlot) -> &Listener {
-        &self.listeners[attachment]
+    pub(super) fn subscriber(&self, attachment: AttachmentSlot) -> &Subscriber {
+        &self.subscribers[attachment]
     }
 
     #[inline]
-    pub(super) fn listener_mut(&mut self, attachment: AttachmentSlot) -> &mut Listener {
-        &mut self.listeners[attachment]
+    pub(super) fn subscriber_mut(&mut self, attachment: AttachmentSlot) -> &mut Subscriber {
+        &mut self.subscribers[attachment]
     }
 
     /// A connection has been attached to a channel.
     pub(super) fn attach(&mut self, attachment: AttachmentSlot, channel: ChannelSlot) {
-        self.listeners.insert_at(attachment, Listener::new(channel));
+        self.subscribers.insert_at(attachment, Subscriber::new(channel));
         self.feeds[channel].attachments += 1;
     }
 
     /// An attachment, which is in no audience and has no sync, is forgotten.
     pub(super) fn detach(&mut self, attachment: AttachmentSlot) {
         self.set_metrics(attachment, Metrics::empty());
-        let listener = self.listeners.remove(attachment);
-        debug_assert!(!listener.is_in_audience() && listener.sync.is_none());
-        let attachments = &mut self.feeds[listener.channel].attachments;
+        let subscriber = self.subscribers.remove(attachment);
+        debug_assert!(!subscriber.is_in_audience() && subscriber.sync.is_none());
+        let attachments = &mut self.feeds[subscriber.channel].attachments;
         *attachments = attachments.saturating_sub(1);
     }
 
     /// Sets which figures of the occupancy an attachment wants.
     pub(super) fn set_metrics(&mut self, attachment: AttachmentSlot, metrics: Metrics) {
-        let listener = &mut self.listeners[attachment];
-        let before = core::mem::replace(&mut listener.metrics, metrics);
-        let watchers = &mut self.feeds[listener.channel].watchers;
+        let subscriber = &mut self.subscribers[attachment];
+        let before = core::mem::replace(&mut subscriber.metrics, metrics);
+        let watchers = &mut self.feeds[subscriber.channel].watchers;
         match (before.is_empty(), metrics.is_empty()) {
             (true, false) => watchers.push(attachment),
             (false, true) => watchers.retain(|watcher| *watcher != attachment),
@@ -114,28 +114,33 @@ impl Delivery {
     }
 
     /// Puts an attachment into the audiences that its modes give it.
-    pub(super) fn join(
+    pub(super) fn join_audiences(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
         transport: TransportId,
     ) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
-        if granted.contains(Modes::PRESENCE_SUBSCRIBE) && listener.presence_place.is_none() {
-            listener.presence_place = feed.presence.add(transport, attachment);
+        let subscriber = &mut self.subscribers[attachment];
+        let feed = &mut self.feeds[subscriber.channel];
+        if granted.contains(Modes::PRESENCE_SUBSCRIBE) && subscriber.presence_place.is_none() {
+            subscriber.presence_place = feed.presence.add(transport, attachment);
         }
-        if granted.contains(Modes::SUBSCRIBE) && listener.message_place.is_none() {
-            listener.message_place = feed.messages.add(transport, attachment);
+        if granted.contains(Modes::SUBSCRIBE) && subscriber.message_place.is_none() {
+            subscriber.message_place = feed.messages.add(transport, attachment);
         }
     }
 
     /// Takes an attachment out of the audiences and marks where the channel stands: the positions of
     /// its last presence event and of its last message.
-    pub(super) fn part(&mut self, attachment: AttachmentSlot, presence: u64, messages: u64) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
-        let moved = listener.part(feed, presence, messages);
+    pub(super) fn leave_audiences(
+        &mut self,
+        attachment: AttachmentSlot,
+        presence: u64,
+        messages: u64,
+    ) {
+        let subscriber = &mut self.subscribers[attachment];
+        let feed = &mut self.feeds[subscriber.channel];
+        let moved = subscriber.leave_audiences(feed, presence, messages);
         self.set_places(moved);
     }
 
@@ -147,46 +152,46 @@ impl Delivery {
         presence: u64,
         messages: u64,
     ) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
+        let subscriber = &mut self.subscribers[attachment];
+        let feed = &mut self.feeds[subscriber.channel];
         feed.count(granted, false);
-        listener.owed = false;
-        if listener.sync.take().is_some() {
+        subscriber.deferred = false;
+        if subscriber.sync.take().is_some() {
             self.syncs_running -= 1;
         }
-        let moved = listener.part(feed, presence, messages);
+        let moved = subscriber.leave_audiences(feed, presence, messages);
         self.set_places(moved);
     }
 
     /// Attachments have moved within their audiences.
     fn set_places(&mut self, [presence, messages]: [Option<(AttachmentSlot, u32)>; 2]) {
         if let Some((moved, place)) = presence {
-            self.listeners[moved].presence_place = Some(place);
+            self.subscribers[moved].presence_place = Some(place);
         }
         if let Some((moved, place)) = messages {
-            self.listeners[moved].message_place = Some(place);
+            self.subscribers[moved].message_place = Some(place);
         }
     }
 
     /// Starts a sync, in place of one that is under way (RTP18a). `sequence` is its position.
     pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, sequence: u64, from: Cursor) {
-        let sync = Sync { sequence, next: from, again: false };
-        let running = self.listeners[attachment].sync.replace(sync).is_some();
+        let sync = Sync { sequence, next: from, repeat: false };
+        let running = self.subscribers[attachment].sync.replace(sync).is_some();
         self.syncs_running += usize::from(!running);
         self.queue_sync(attachment);
     }
 
     /// Gives up a sync that is under way.
     pub(super) fn stop_sync(&mut self, attachment: AttachmentSlot) {
-        if self.listeners[attachment].sync.take().is_some() {
+        if self.subscribers[attachment].sync.take().is_some() {
             self.syncs_running -= 1;
         }
     }
 
     /// The sync of an attachment, if it has one, gets its turn.
     pub(super) fn queue_sync(&mut self, attachment: AttachmentSlot) {
-        let listener = &mut self.listeners[attachment];
-        if listener.sync.is_some() && !core::mem::replace(&mut listener.queued, true) {
+        let subscriber = &mut self.subscribers[attachment];
+        if subscriber.sync.is_some() && !core::mem::replace(&mut subscriber.queued, true) {
             self.syncs.push_back(attachment);
         }
     }
@@ -195,7 +200,7 @@ impl Delivery {
     pub(super) fn next_sync(&mut self) -> Option<AttachmentSlot> {
         let attachment = self.syncs.pop_front()?;
         // It may have been detached meanwhile, and its slot be another's.
-        self.listeners.get_mut(attachment)?.queued = false;
+        self.subscribers.get_mut(attachment)?.queued = false;
         Some(attachment)
     }
 

@@ -57,9 +57,9 @@ impl Metrics {
 
 impl Occupancy {
     /// Counts an attachment with these modes in or out.
-    pub(super) fn count(&mut self, modes: Modes, comes: bool) {
+    pub(super) fn count(&mut self, modes: Modes, attached: bool) {
         let change = |number: &mut u32| {
-            *number = if comes { number.saturating_add(1) } else { number.saturating_sub(1) };
+            *number = if attached { number.saturating_add(1) } else { number.saturating_sub(1) };
         };
         change(&mut self.connections);
         for (mode, number) in [
@@ -86,7 +86,7 @@ impl Occupancy {
     }
 
     /// Whether a figure went to or from zero.
-    pub(super) fn turned(&self, other: &Self) -> bool {
+    pub(super) fn crossed_zero(&self, other: &Self) -> bool {
         self.figures().iter().zip(other.figures()).any(|(a, b)| (a.2 == 0) != (b.2 == 0))
     }
 

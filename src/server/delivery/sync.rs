@@ -11,7 +11,7 @@ pub(in crate::server) struct Sync {
     pub(super) sequence: u64,
     pub(super) next: Cursor,
     /// Whether another has to follow: of what earlier pages told, something has changed unheard.
-    pub(super) again: bool,
+    pub(super) repeat: bool,
 }
 
 /// Where the next page starts.
@@ -37,22 +37,22 @@ impl Sync {
         self.sequence
     }
 
-    pub(in crate::server) const fn is_followed_by_another(self) -> bool {
-        self.again
+    pub(in crate::server) const fn must_repeat(self) -> bool {
+        self.repeat
     }
 
     /// The page has been sent; this is where the next one starts.
-    pub(in crate::server) const fn go_on(&mut self, next: Cursor) {
+    pub(in crate::server) const fn set_next(&mut self, next: Cursor) {
         self.next = next;
     }
 
     /// Members have changed, unheard by the client: another sync has to follow if this one has begun.
-    pub(in crate::server) fn members_changed(&mut self) {
-        self.again |= self.next != Cursor::START;
+    pub(in crate::server) fn request_repeat(&mut self) {
+        self.repeat |= self.next != Cursor::START;
     }
 
     /// A member has gone, which `next` followed among those of the same connection.
-    pub(super) fn passes_over(&mut self, member: Slot, next: Option<Slot>) {
+    pub(super) fn member_removed(&mut self, member: Slot, next: Option<Slot>) {
         if self.next == Cursor::Own(Some(member)) {
             self.next = Cursor::Own(next);
         }
@@ -61,27 +61,27 @@ impl Sync {
 
 /// Says which members go into a page: so many at most and, once there is one, so many bytes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Room {
+pub(in crate::server) struct PageBudget {
     members: usize,
     bytes: usize,
-    taken: usize,
+    members_taken: usize,
     size: usize,
 }
 
-impl Room {
-    /// Room for so many members and so many bytes.
+impl PageBudget {
+    /// PageBudget for so many members and so many bytes.
     pub(in crate::server) fn new(members: usize, bytes: usize) -> Self {
-        Self { members: members.max(1), bytes, taken: 0, size: 0 }
+        Self { members: members.max(1), bytes, members_taken: 0, size: 0 }
     }
 
     /// Takes a member with so many bytes of data, if there is room for it.
-    pub(in crate::server) const fn takes(&mut self, bytes: usize) -> bool {
+    pub(in crate::server) const fn try_take(&mut self, bytes: usize) -> bool {
         let size = self.size.saturating_add(bytes + OVERHEAD);
-        if self.taken >= self.members || (size > self.bytes && self.taken > 0) {
+        if self.members_taken >= self.members || (size > self.bytes && self.members_taken > 0) {
             return false;
         }
         self.size = size;
-        self.taken += 1;
+        self.members_taken += 1;
         true
     }
 

@@ -27,9 +27,9 @@ pub(in crate::server) struct Change {
     pub(in crate::server) kind: Kind,
     pub(in crate::server) position: Position,
     /// Whether the channel has had no member before, or has none any more.
-    pub(in crate::server) edge: bool,
+    pub(in crate::server) first_or_last: bool,
     /// Whether it is the only event that the channel's history has.
-    pub(in crate::server) begins_history: bool,
+    pub(in crate::server) starts_history: bool,
 }
 
 /// What has changed.
@@ -188,29 +188,29 @@ impl Step<'_> {
         let sequence = kept.unwrap_or(own);
         item.id = Some(message_id(connection.id(), sequence));
         item.connection_id = Some(connection.id().clone());
-        item.timestamp = Some(if enters { stamp.max(connection.left_at) } else { stamp });
+        item.timestamp = Some(if enters { stamp.max(connection.last_leave_at) } else { stamp });
         let kind = match place {
             Ok(member) if item.action == PresenceAction::Leave => {
-                let next = channel.next_of_owner(member);
-                let last = channel.take_out(member, &mut self.first)?;
+                let next = channel.next_owned(member);
+                let last = channel.remove(member, &mut self.first)?;
                 carry_over(item, last);
                 Kind::Left { cause: LeaveCause::Left, member, next }
             }
             place => {
-                channel.put(place, self.slot, &mut self.first, item)?;
+                channel.upsert(place, self.slot, &mut self.first, item)?;
                 if enters { Kind::Entered } else { Kind::Updated }
             }
         };
         let members = channel.members().len();
-        let edge = match kind {
+        let first_or_last = match kind {
             Kind::Entered => members == 1,
             Kind::Updated => false,
             Kind::Left { .. } => members == 0,
         };
         let position = self.next_position(channel);
         let (history, now) = (self.history, self.at.mono);
-        let begins_history = channel.remember(history, self.others, now, position, item, kind);
-        let change = Change { kind, position, edge, begins_history };
+        let starts_history = channel.record(history, self.others, now, position, item, kind);
+        let change = Change { kind, position, first_or_last, starts_history };
         self.applied.changes.push((change, (sequence == own).then_some(index)));
         Some(())
     }
@@ -221,7 +221,7 @@ impl Step<'_> {
             Some(serial) => serial,
             None => {
                 let serial = self.stream.next(self.at.wall);
-                channel.presence_at(serial);
+                channel.set_last_presence(serial);
                 *self.applied.serial.insert(serial)
             }
         };

@@ -109,12 +109,12 @@ impl Channel {
         self.last_message
     }
 
-    pub(super) const fn presence_at(&mut self, serial: u64) {
+    pub(super) const fn set_last_presence(&mut self, serial: u64) {
         self.last = serial;
         self.last_presence = serial;
     }
 
-    pub(super) const fn message_at(&mut self, serial: u64) {
+    pub(super) const fn set_last_message(&mut self, serial: u64) {
         self.last = serial;
         self.last_message = serial;
     }
@@ -147,15 +147,15 @@ impl Channel {
     pub(super) fn page(
         &mut self,
         from: u32,
-        mut takes: impl FnMut(usize) -> bool,
+        mut fits: impl FnMut(usize) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         let owners = &self.owners;
         let bytes = |slot| owners.get(slot).map_or(0, |owner| owner.bytes as usize);
-        self.members.snapshot(from, |slot, _| takes(bytes(slot)))
+        self.members.snapshot(from, |slot, _| fits(bytes(slot)))
     }
 
     /// The members of one connection, the newest first, from one of them on.
-    pub(in crate::server) fn own_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
+    pub(in crate::server) fn owned_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
         core::iter::successors(first, |member| self.owners.get(*member)?.links.next())
     }
 
@@ -170,7 +170,7 @@ impl Channel {
 
     /// Puts a member in, or replaces what it says of itself, where [`locate`](Self::locate) said.
     /// `first` is the first of the connection's members, as it was and as it is from here on.
-    pub(super) fn put(
+    pub(super) fn upsert(
         &mut self,
         place: Result<Slot, Place>,
         connection: ConnectionSlot,
@@ -189,14 +189,14 @@ impl Channel {
 
     /// The member of the same connection that follows this one.
     #[inline]
-    pub(super) fn next_of_owner(&self, member: Slot) -> Option<Slot> {
+    pub(super) fn next_owned(&self, member: Slot) -> Option<Slot> {
         self.owners.get(member)?.links.next()
     }
 
     /// Removes a member and returns its data as a LEAVE. `first` is the first member of its
     /// connection on the channel.
     #[inline]
-    pub(super) fn take_out(
+    pub(super) fn remove(
         &mut self,
         member: Slot,
         first: &mut Option<Slot>,
@@ -220,7 +220,7 @@ impl Channel {
 
     /// Remembers an event, if events are remembered. `others` is how many bytes other channels
     /// remember. Tells whether it is the only one.
-    pub(super) fn remember(
+    pub(super) fn record(
         &mut self,
         config: &HistoryOptions,
         others: usize,
@@ -229,8 +229,8 @@ impl Channel {
         message: &PresenceMessage,
         kind: Kind,
     ) -> bool {
-        if !config.keeps() {
-            self.history.pass_over(position);
+        if !config.is_enabled() {
+            self.history.skip(position);
             return false;
         }
         let was_empty = self.history.is_empty();

@@ -25,7 +25,7 @@ impl LeaveIds {
     }
 
     /// Whether the ids begin with this text.
-    pub(super) fn begin_with(&self, text: &str) -> bool {
+    pub(super) fn have_prefix(&self, text: &str) -> bool {
         self.prefix.starts_with(text)
     }
 }
@@ -39,7 +39,7 @@ mod tests {
         let mut ids = LeaveIds::new("node", 7);
         let id = ids.next();
         assert!(["n", "node", "node:0000"].iter().all(|text| id.starts_with(text)));
-        assert!(["n", "node", "node:0000"].iter().all(|text| ids.begin_with(text)));
-        assert!(!ids.begin_with("ode") && !ids.begin_with(&id));
+        assert!(["n", "node", "node:0000"].iter().all(|text| ids.have_prefix(text)));
+        assert!(!ids.have_prefix("ode") && !ids.have_prefix(&id));
     }
 }

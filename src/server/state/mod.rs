@@ -19,7 +19,7 @@ pub(super) use channel::{Batch, Channel};
 pub(super) use connection::Connection;
 pub(super) use history::{History, check_limit};
 pub(super) use removal::Removal;
-pub(super) use stream::{parse, sync_serial, text};
+pub(super) use stream::{format_serial, parse_serial, sync_serial};
 
 use super::HistoryOptions;
 use crate::lookup::{Lookup, fold};
@@ -50,7 +50,7 @@ pub(super) struct State {
     leave_ids: LeaveIds,
     history: HistoryOptions,
     /// Whether anybody keeps what members say: the history, or the host.
-    keeps: bool,
+    leaves_need_ids: bool,
     /// Sums over all channels.
     members: usize,
     member_bytes: usize,
@@ -76,7 +76,7 @@ impl State {
             hasher: FixedState::with_seed(hash_seed),
             stream: Stream::new(first),
             leave_ids: LeaveIds::new(node, epoch),
-            keeps: events || history.keeps(),
+            leaves_need_ids: events || history.is_enabled(),
             history,
             members: 0,
             member_bytes: 0,
@@ -129,7 +129,7 @@ impl State {
     }
 
     /// A channel that may have been forgotten.
-    pub(super) fn known_channel(&self, slot: ChannelSlot) -> Option<&Channel> {
+    pub(super) fn try_channel(&self, slot: ChannelSlot) -> Option<&Channel> {
         self.channels.get(slot)
     }
 
@@ -184,8 +184,8 @@ impl State {
     }
 
     /// Whether an id must not be given to a connection, since ids of leaves begin with it (RTP2b1).
-    pub(super) fn reserves(&self, id: &str) -> bool {
-        self.leave_ids.begin_with(id)
+    pub(super) fn is_reserved(&self, id: &str) -> bool {
+        self.leave_ids.have_prefix(id)
     }
 
     /// The position of a frame that belongs to no channel's stream, such as a sync.
@@ -197,7 +197,7 @@ impl State {
     pub(super) fn next_message(&mut self, at: Now, channel: Option<ChannelSlot>) -> u64 {
         let serial = self.stream.next(at.wall);
         if let Some(channel) = channel {
-            self.channels[channel].message_at(serial);
+            self.channels[channel].set_last_message(serial);
         }
         serial
     }
@@ -222,13 +222,13 @@ impl State {
         &mut self,
         channel: ChannelSlot,
         from: u32,
-        takes: impl FnMut(usize) -> bool,
+        fits: impl FnMut(usize) -> bool,
     ) -> (MemberPage, Option<Slot>) {
-        self.channels[channel].page(from, takes)
+        self.channels[channel].page(from, fits)
     }
 
     /// The first of a connection's members on a channel; the others follow by
-    /// [`Channel::own_from`].
+    /// [`Channel::owned_from`].
     pub(super) fn first_member(
         &self,
         connection: ConnectionSlot,

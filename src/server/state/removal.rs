@@ -10,7 +10,7 @@ use crate::{Now, SmolStr, UnixMillis};
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Removal {
     channel: ChannelSlot,
-    whom: Whom,
+    selection: Selection,
     cause: LeaveCause,
     /// The slot to go on from.
     from: u32,
@@ -18,7 +18,7 @@ pub(in crate::server) struct Removal {
 
 /// Which members.
 #[derive(Clone, Debug)]
-pub(in crate::server) enum Whom {
+pub(in crate::server) enum Selection {
     /// Those of a connection.
     Connection(ConnectionSlot),
     /// Those of a client id.
@@ -28,17 +28,17 @@ pub(in crate::server) enum Whom {
     /// All.
     All,
     /// None: the connection is not known.
-    Nobody,
+    Nothing,
 }
 
 impl Removal {
     /// The members of a connection leave.
-    pub(in crate::server) const fn of(
+    pub(in crate::server) const fn of_connection(
         connection: ConnectionSlot,
         channel: ChannelSlot,
         cause: LeaveCause,
     ) -> Self {
-        Self { channel, whom: Whom::Connection(connection), cause, from: 0 }
+        Self { channel, selection: Selection::Connection(connection), cause, from: 0 }
     }
 
     pub(in crate::server) const fn channel(&self) -> ChannelSlot {
@@ -60,14 +60,14 @@ impl State {
         connection_id: Option<SmolStr>,
     ) -> Option<Removal> {
         let channel = self.by_name(channel)?;
-        let whom = match (client_id, connection_id) {
-            (Some(client_id), Some(connection_id)) => Whom::Member(client_id, connection_id),
-            (Some(client_id), None) => Whom::Client(client_id),
-            (None, Some(id)) => self.by_id(&id).map_or(Whom::Nobody, Whom::Connection),
-            (None, None) => Whom::All,
+        let selection = match (client_id, connection_id) {
+            (Some(client_id), Some(connection_id)) => Selection::Member(client_id, connection_id),
+            (Some(client_id), None) => Selection::Client(client_id),
+            (None, Some(id)) => self.by_id(&id).map_or(Selection::Nothing, Selection::Connection),
+            (None, None) => Selection::All,
         };
         self.channels[channel].kicks += 1;
-        Some(Removal { channel, whom, cause: LeaveCause::Kicked, from: 0 })
+        Some(Removal { channel, selection, cause: LeaveCause::Kicked, from: 0 })
     }
 
     /// All members that the host named have left.
@@ -83,15 +83,15 @@ impl State {
 
     fn next_to_remove(&self, removal: &Removal) -> Option<Slot> {
         let members = self.channels[removal.channel].members();
-        match &removal.whom {
+        match &removal.selection {
             // It may have ended since.
-            Whom::Connection(connection) => {
+            Selection::Connection(connection) => {
                 self.connections.get(*connection)?.first_member(removal.channel)
             }
-            Whom::Client(client_id) => members.first_of(client_id),
-            Whom::Member(client_id, connection_id) => members.find(client_id, connection_id),
-            Whom::All => members.next_from(removal.from).map(|(member, _)| member),
-            Whom::Nobody => None,
+            Selection::Client(client_id) => members.first_of(client_id),
+            Selection::Member(client_id, connection_id) => members.find(client_id, connection_id),
+            Selection::All => members.next_from(removal.from).map(|(member, _)| member),
+            Selection::Nothing => None,
         }
     }
 
@@ -113,8 +113,8 @@ impl State {
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
         let first = owner.first_member(removal.channel);
         let mut now_first = first;
-        let next = entry.next_of_owner(member);
-        let mut message = entry.take_out(member, &mut now_first)?;
+        let next = entry.next_owned(member);
+        let mut message = entry.remove(member, &mut now_first)?;
         if now_first != first {
             owner.set_first_member(removal.channel, now_first);
         }
@@ -131,9 +131,9 @@ impl State {
         let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
         let timestamp = at.wall.max(later);
         message.timestamp = Some(timestamp);
-        owner.left_at = owner.left_at.max(timestamp);
+        owner.last_leave_at = owner.last_leave_at.max(timestamp);
         owner.bytes = adjusted(owner.bytes, bytes, entry.bytes());
-        let edge = entry.members().is_empty();
+        let first_or_last = entry.members().is_empty();
         let rest = entry.members().len();
         let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
         let batch = entry.start_batch(|| (stream.next(at.wall), ids.next()));
@@ -141,21 +141,21 @@ impl State {
         if place == BURST {
             batch.leaves.reserve(rest.min(ROOM));
         }
-        if self.keeps {
+        if self.leaves_need_ids {
             message.id = Some(batch.id_of(place));
         }
         let position =
             Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
-        let begins_history =
-            entry.remember(&self.history, others, at.mono, position, &message, kind);
+        let starts_history = entry.record(&self.history, others, at.mono, position, &message, kind);
         entry.add_leave(message);
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
-        let more = now_first.is_some() || !matches!(removal.whom, Whom::Connection(_));
-        Some((Change { kind, position, edge, begins_history }, connection, more))
+        let may_have_more =
+            now_first.is_some() || !matches!(removal.selection, Selection::Connection(_));
+        Some((Change { kind, position, first_or_last, starts_history }, connection, may_have_more))
     }
 }
 

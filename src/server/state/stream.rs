@@ -29,7 +29,7 @@ impl Stream {
 
 /// A position as `channelSerial`: 16 hexadecimal digits, so that the order of texts is that of
 /// numbers.
-pub(in crate::server) fn text(serial: u64) -> SmolStr {
+pub(in crate::server) fn format_serial(serial: u64) -> SmolStr {
     let mut text = [0; 16];
     for (place, digit) in text.iter_mut().enumerate() {
         let nibble = (serial >> (60 - 4 * place)) as usize & 15;
@@ -39,7 +39,7 @@ pub(in crate::server) fn text(serial: u64) -> SmolStr {
 }
 
 /// The position of a `channelSerial`.
-pub(in crate::server) fn parse(text: &str) -> Option<u64> {
+pub(in crate::server) fn parse_serial(text: &str) -> Option<u64> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
@@ -48,7 +48,7 @@ pub(in crate::server) fn parse(text: &str) -> Option<u64> {
 /// (RTP18b).
 pub(in crate::server) fn sync_serial(sequence: u64, cursor: Option<u32>) -> SmolStr {
     let mut serial = SmolStrBuilder::new();
-    serial.push_str(&text(sequence));
+    serial.push_str(&format_serial(sequence));
     serial.push(':');
     if let Some(cursor) = cursor {
         // Writing to a buffer in memory does not fail.
@@ -75,11 +75,11 @@ mod tests {
     #[test]
     fn a_position_reads_back_from_its_text() {
         for serial in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
-            assert_eq!(parse(&text(serial)), Some(serial));
+            assert_eq!(parse_serial(&format_serial(serial)), Some(serial));
         }
-        assert_eq!(text(10).to_string(), "000000000000000a");
+        assert_eq!(format_serial(10).to_string(), "000000000000000a");
         for other in ["", "0", "+00000000000000a", "000000000000000g", "00000000000000000"] {
-            assert_eq!(parse(other), None, "{other}");
+            assert_eq!(parse_serial(other), None, "{other}");
         }
     }
 
