@@ -1,4 +1,4 @@
-//! Channels are attached, detached, and lose or gain modes.
+//! ATTACH and DETACH, and changes of the granted modes.
 
 use super::access::{DEFAULT_MODES, matches};
 use super::connections::AttachmentSlot;
@@ -24,14 +24,14 @@ impl Server {
             Ok(None) => self.postpone(slot, frame),
             Ok(Some(attachment)) => {
                 self.sync_for_client(attachment, stale);
-                // Who asks for the occupancy is told at once, even if nothing changes.
+                // The current occupancy is the first event for a new watcher.
                 if !self.delivery.subscriber(attachment).metrics().is_empty() {
                     let channel = self.connections.attachment(attachment).channel();
                     self.deliver_occupancy(channel, &[attachment], out);
                 }
             }
             Err(error) => {
-                // What was attached before no longer is.
+                // A refused ATTACH ends an existing attachment (RTL14).
                 if let Some(attachment) = self.attachment(slot, &name)
                     && !self.end_attachment(attachment, LeaveCause::RightLost, out)
                 {
@@ -43,14 +43,13 @@ impl Server {
         }
     }
 
-    /// The attachment of a connection to the channel with this name.
     pub(super) fn attachment(&self, slot: ConnectionSlot, name: &str) -> Option<AttachmentSlot> {
         self.connections.pair(slot, self.state.by_name(name)?)
     }
 
-    /// Whether the client of an attachment may hold members that have left: it is attached and did
-    /// not hear of presence, or is in a sync that will not go on. An empty set is told to it too,
-    /// for it takes an ATTACHED with RESUMED to change nothing.
+    /// Whether the client may hold members that have left: it is attached, and either had no right
+    /// to presence events or is in an unfinished sync. Such a client needs a sync even of an empty
+    /// set, because ATTACHED with RESUMED leaves its members unchanged.
     fn may_hold_stale_members(&self, attachment: AttachmentSlot) -> bool {
         let entry = self.connections.attachment(attachment);
         let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
@@ -58,8 +57,8 @@ impl Server {
         entry.is_active() && (!subscribes || awaits_sync)
     }
 
-    /// Attaches, and answers. `None` if members have to leave first for whom this call's budget was
-    /// not enough.
+    /// Attaches and answers ATTACHED. `None` if members must be removed first, beyond the budget of
+    /// this call.
     fn try_attach(
         &mut self,
         slot: ConnectionSlot,
@@ -79,8 +78,8 @@ impl Server {
         let attachment = self.attachment_for(slot, name)?;
         let resumed =
             self.is_continuous(attachment, granted, serial, frame.channel_serial.is_some());
-        // A client that was attached sends a serial (RTL4c1), or the older flag; without either it
-        // detached while it was away (RTL5l) and knows nothing of its members any more (RTP5a).
+        // A re-attaching client sends a channel serial (RTL4c1) or the older flag. Without either
+        // it detached while it was disconnected (RTL5l), and has dropped its own members (RTP5a).
         let fresh = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
         if !self.remove_ineligible(attachment, granted, fresh, out) {
             return Ok(None);
@@ -100,7 +99,7 @@ impl Server {
         Ok(Some(attachment))
     }
 
-    /// The attachment of a connection to a channel; made, with the channel, if there is none.
+    /// Finds or creates the attachment, and the channel if necessary.
     fn attachment_for(
         &mut self,
         slot: ConnectionSlot,
@@ -138,8 +137,8 @@ impl Server {
         Ok(attachment)
     }
 
-    /// Whether the client has missed no message of the channel (RTL2f): those it was not told of
-    /// while it was away, and those that were lost on the way, as the serial shows that it has.
+    /// Whether the client has every message of the channel (RTL2f): none was sent while it was not
+    /// in the audience, and its serial shows that none was lost in transit.
     fn is_continuous(
         &self,
         attachment: AttachmentSlot,
@@ -152,7 +151,7 @@ impl Server {
         let last_message = self.state.channel(entry.channel()).last_message();
         let has_all = subscriber.messages_seen() >= last_message;
         if entry.is_active() {
-            // What is sent on this transport arrives, unless it was held back.
+            // Frames sent on this transport arrive; only congestion withholds them.
             return subscriber.receives_messages()
                 || !entry.granted().contains(Modes::SUBSCRIBE)
                 || has_all;
@@ -164,14 +163,12 @@ impl Server {
         if !granted.contains(Modes::SUBSCRIBE) {
             return true;
         }
-        // All messages were sent to it, and it has those that were sent. Its serial alone does not
-        // tell: presence and answers move it on, past messages that were held back.
+        // The serial alone proves nothing: presence and replies advance it past withheld messages.
         has_all && serial.map_or(!has_serial, |serial| serial >= last_message)
     }
 
-    /// Removes an attachment's members that cannot stay under what it is granted from now on, or
-    /// whose client attaches anew and does not know them. Who hears of them now is told. Tells
-    /// whether all of them have left.
+    /// Removes the members of an attachment if the granted modes no longer allow them, or if the
+    /// client attaches fresh (RTP5a). Delivers the leaves. Returns whether all members are removed.
     fn remove_ineligible(
         &mut self,
         attachment: AttachmentSlot,
@@ -193,7 +190,7 @@ impl Server {
         done
     }
 
-    /// Sets what an attachment may do, and takes it out of the audiences until it is activated.
+    /// Sets the modes. The attachment is in no audience until it is activated.
     fn set_modes(
         &mut self,
         attachment: AttachmentSlot,
@@ -204,7 +201,7 @@ impl Server {
         let entry = self.connections.attachment(attachment);
         let (channel, active, before) = (entry.channel(), entry.is_active(), entry.granted());
         if active {
-            // It would not be told any more of what is coalesced.
+            // It would miss the coalesced events.
             self.deliver_coalesced(channel, out);
         }
         self.leave_audiences(attachment);
@@ -220,13 +217,12 @@ impl Server {
         self.connections.set_modes(attachment, requested, granted);
     }
 
-    /// Takes an attachment out of the audiences.
     pub(super) fn leave_audiences(&mut self, attachment: AttachmentSlot) {
         let channel = self.state.channel(self.connections.attachment(attachment).channel());
         self.delivery.leave_audiences(attachment, channel.last_presence(), channel.last_message());
     }
 
-    /// The present transport attaches: the attachment counts, and hears what its modes allow.
+    /// The current transport attaches: counts the attachment and adds it to the audiences.
     fn activate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         let entry = self.connections.attachment(attachment);
         let (slot, granted) = (entry.channel(), entry.granted());
@@ -240,21 +236,22 @@ impl Server {
             self.delivery.feed_mut(slot).count(granted, true);
         }
         if congested {
-            // What one that was attached already has missed by now, it still has to be told.
+            // A new attachment has missed nothing. An older one keeps its marks, and catches up
+            // when the transport is writable again.
             if is_new {
                 let channel = self.state.channel(slot);
                 let (presence, messages) = (channel.last_presence(), channel.last_message());
                 self.delivery.subscriber_mut(attachment).set_seen(presence, messages);
             }
         } else {
-            // What is coalesced is older than this subscriber.
+            // Coalesced events are older than this attachment.
             self.deliver_coalesced(slot, out);
             self.delivery.join_audiences(attachment, granted, transport);
         }
         self.occupancy_changed(slot, out);
     }
 
-    /// The transport that attached is gone, or detaches.
+    /// The transport is lost, or detaches the channel.
     pub(super) fn deactivate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         let Some((slot, granted)) = self.connections.deactivate(attachment) else { return };
         let channel = self.state.channel(slot);
@@ -263,7 +260,6 @@ impl Server {
         self.occupancy_changed(slot, out);
     }
 
-    /// Deactivates all attachments of a connection.
     pub(super) fn deactivate_all(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
@@ -272,7 +268,8 @@ impl Server {
         }
     }
 
-    /// ATTACHED: what was granted, whether members follow (RTP1), and whether nothing was missed.
+    /// Sends ATTACHED: the granted modes, HAS_PRESENCE if a sync follows (RTP1), RESUMED if no
+    /// message was missed (RTL2f).
     pub(super) fn send_attached(
         &mut self,
         attachment: AttachmentSlot,
@@ -319,7 +316,8 @@ impl Server {
         self.reply(slot, frame, out);
     }
 
-    /// Takes an attachment away, once its members have left. Tells whether they have.
+    /// Deactivates an attachment, removes its members and then the attachment. Returns whether it
+    /// is complete.
     fn end_attachment(
         &mut self,
         attachment: AttachmentSlot,
@@ -334,7 +332,7 @@ impl Server {
         done
     }
 
-    /// Forgets an attachment that has no members.
+    /// Removes an attachment without members, and the channel if it is unused.
     pub(super) fn remove_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         self.deactivate(attachment, out);
         let entry = self.connections.attachment(attachment);
@@ -345,9 +343,9 @@ impl Server {
         self.close_channel_if_unused(channel);
     }
 
-    /// A connection's capability has changed: each of its channels gets what it asked for as far as
-    /// that is allowed now. A channel without any right left fails (RTL14); members whose right is
-    /// lost leave. Tells whether all channels are done; if not, it goes on when it is called again.
+    /// Applies a changed capability to every attachment: intersects the requested modes with it. A
+    /// channel without any mode left fails (RTL14). Members leave if their right is lost. Returns
+    /// whether it is complete; if not, call it again.
     pub(super) fn reapply_capability(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         let connection = self.connections.get(slot);
         let capability = Arc::clone(connection.capability());
@@ -382,7 +380,7 @@ impl Server {
             let stale = self.may_hold_stale_members(attachment);
             self.set_modes(attachment, requested, granted, out);
             if active {
-                // Told by an ATTACHED that nobody asked for (RTL12).
+                // An unsolicited ATTACHED announces the new modes (RTL12).
                 self.activate(attachment, out);
                 self.send_attached(attachment, is_continuous, None, out);
                 self.sync_for_client(attachment, stale);
@@ -392,10 +390,10 @@ impl Server {
     }
 }
 
-/// What an ATTACH asks for.
+/// The parameters of an ATTACH.
 struct AttachRequest {
     modes: Modes,
-    /// The parameters that the server knows; only those are told back (RTL4k1).
+    /// The supported channel parameters, returned in ATTACHED (RTL4k1).
     params: Params,
     metrics: Metrics,
 }
@@ -424,7 +422,7 @@ impl AttachRequest {
                     }
                 }
                 "occupancy" => request.metrics = Metrics::from_param(value),
-                // Allowed: a server need not make use of it.
+                // Accepted without effect: a server need not send deltas.
                 "delta" => {}
                 _ => continue,
             }
@@ -437,7 +435,7 @@ impl AttachRequest {
     }
 }
 
-/// The modes that the parameter `modes` names, with commas between them.
+/// Parses the channel parameter `modes`: names separated by commas. Unknown names are ignored.
 fn parse_modes(value: &str) -> Modes {
     let mut modes = Modes::empty();
     for name in value.split(',') {
@@ -459,8 +457,8 @@ fn parse_modes(value: &str) -> Modes {
     modes
 }
 
-/// Whether a channel can have this name. `.` and `..` cannot stand in the path of a URL, not even
-/// escaped: over REST nobody could ask for them.
+/// Checks a channel name: 40010 if it is invalid. `.` and `..` cannot be path segments of a URL,
+/// even escaped, so that REST could not address such a channel.
 pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
     let bad = name.is_empty()
         || name.len() > limit
@@ -475,7 +473,7 @@ pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
     }
 }
 
-/// Whether a name begins with something in brackets and goes on.
+/// Whether a bracketed qualifier, such as `[meta]`, is followed by a name.
 fn has_qualifier(name: &str) -> bool {
     name.split_once(']').is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(':'))
 }

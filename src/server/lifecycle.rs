@@ -1,4 +1,4 @@
-//! Connections come, come back, change their rights, and go.
+//! Connections: connect, resume, authorize, close, drain.
 
 use super::connections::{Connection, Terms};
 use super::state::ConnectionSlot;
@@ -12,20 +12,20 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-/// A server that is to stop tells its connections one after the other.
+/// The progress of a drain.
 #[derive(Clone, Debug)]
 pub(super) struct Draining {
     start: Instant,
     duration: Duration,
-    /// How many there were, and how many have been told.
+    /// Transports at the start, and those disconnected so far.
     total: u64,
     disconnected: u64,
-    /// The slot to look at next; `None` once all have been told.
+    /// The next slot to check; `None` when all are checked.
     cursor: Option<u32>,
 }
 
 impl Draining {
-    /// When the next connection is to be told.
+    /// The time of the next disconnection, evenly spread over the duration.
     pub(super) fn next(&self) -> Option<Instant> {
         self.cursor?;
         let share = self.duration.as_millis().saturating_mul(self.disconnected.into())
@@ -80,15 +80,15 @@ impl Server {
             echo: request.echo,
             heartbeats: request.heartbeats,
             grace_period,
-            // A peer that is never silent for long enough would be asked for signs all the time.
+            // An idle interval of zero would make a ping due in every call.
             idle: idle.max(Duration::from_millis(1)),
             expires_at,
             reauthorize_at: expires_at.map(|at| at - config.reauthorize_before),
         }
     }
 
-    /// The connection of a key, if it can still be resumed by this identity. Otherwise what the
-    /// client is told: 80008 of a connection that has expired, 80018 of a key that is no good.
+    /// Finds the connection of a key. Errors: 80008 if the connection has expired, 80018 if the key
+    /// or the identity does not match.
     fn find_resumable(
         &mut self,
         key: &str,
@@ -103,7 +103,7 @@ impl Server {
             )
         };
         let (id, proof) = keys::parse(key).ok_or_else(invalid)?;
-        // Its deadlines count, though the budget may not be enough to work them off.
+        // Expires it first: its timer may be due but beyond the budget.
         let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
             let connection = self.connections.get(slot);
@@ -129,7 +129,8 @@ impl Server {
     ) {
         self.counters.opened += 1;
         self.counters.resumed += 1;
-        // A transport that is still open is displaced: no leave, and no word to its peer.
+        // The new transport replaces an open one. The old peer receives no frame, and the members
+        // stay.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::close(old));
             self.transport_lost(old, out);
@@ -139,7 +140,7 @@ impl Server {
         let changed = *connection.capability() != terms.capability;
         connection.set_terms(terms);
         if connection.first_attachment().is_some() {
-            // What is not attached again in time has no one who cares for it.
+            // Members leave if their channels are not attached again within the grace period.
             connection.start_grace(now);
         } else {
             connection.end_grace();
@@ -195,8 +196,8 @@ impl Server {
         out.push(Output::close(transport));
     }
 
-    /// CONNECTED with complete details (CD2), first on a transport and again when rights changed
-    /// (RTN24).
+    /// Sends CONNECTED with complete details (CD2): first on a transport, and again after a change
+    /// of rights (RTN24).
     fn send_connected(
         &mut self,
         slot: ConnectionSlot,
@@ -233,8 +234,8 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
-    /// whether there was one of this number.
+    /// Unbinds a transport: the connection can be resumed, and the grace period of its members
+    /// starts. Returns whether the transport was open.
     pub(super) fn transport_lost(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
         let now = self.now.mono;
         let Some(slot) = self.connections.unbind(transport, now) else { return false };
@@ -246,15 +247,14 @@ impl Server {
         true
     }
 
-    /// The client is done (RTN12a): its members leave at once. It is told once they have.
+    /// CLOSE from the client (RTN12a): members leave at once; then CLOSED is sent.
     pub(super) fn close(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         self.deactivate_all(slot, out);
         self.end(slot, LeaveCause::Closed, out);
     }
 
-    /// Ends a connection, which cannot be resumed from now on: its members leave, as far as the
-    /// budget goes; the rest is due at once. Then a transport that is still there is told CLOSED.
-    /// Tells whether the connection is forgotten.
+    /// Ends a connection: removes its members within the budget (the rest is due at once), then the
+    /// connection, and sends CLOSED if a transport is left. Returns whether it is complete.
     pub(super) fn end(
         &mut self,
         slot: ConnectionSlot,
@@ -282,7 +282,7 @@ impl Server {
         true
     }
 
-    /// The client has a new token (RTC8a): the host is asked what it is worth.
+    /// AUTH from the client (RTC8a): asks the host to verify the token.
     pub(super) fn auth_frame(
         &mut self,
         slot: ConnectionSlot,
@@ -305,7 +305,7 @@ impl Server {
         }
     }
 
-    /// New rights (RTC8a1): told by CONNECTED, then applied to every channel.
+    /// Applies new rights (RTC8a1): sends CONNECTED, then updates every attachment.
     pub(super) fn authorized(
         &mut self,
         slot: ConnectionSlot,
@@ -343,7 +343,7 @@ impl Server {
         self.drain_due(out);
     }
 
-    /// Tells the connections whose turn it is to reconnect.
+    /// Disconnects the transports that are due in a drain.
     pub(super) fn drain_due(&mut self, out: &mut Outbox) {
         while self.budget > 0 {
             let Some(draining) = &mut self.draining else { return };

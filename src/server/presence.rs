@@ -1,4 +1,4 @@
-//! PRESENCE frames of clients: checked, applied to the member set, delivered, answered.
+//! PRESENCE frames of clients: check, apply to the member set, deliver, acknowledge.
 
 use super::attach::check_name;
 use super::connections::AttachmentSlot;
@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use smol_str::SmolStrBuilder;
 
 impl Server {
-    /// Applies a PRESENCE frame as a whole, or refuses it as a whole; then answers.
+    /// Applies or refuses a PRESENCE frame as a whole, and answers ACK or NACK.
     pub(super) fn presence_frame(
         &mut self,
         slot: ConnectionSlot,
@@ -40,7 +40,6 @@ impl Server {
         self.accept(slot, msg_serial, repeated, None, out);
     }
 
-    /// Acknowledges a frame that has been accepted.
     pub(super) fn accept(
         &mut self,
         slot: ConnectionSlot,
@@ -53,8 +52,8 @@ impl Server {
         self.ack(slot, msg_serial, res, out);
     }
 
-    /// The checks, in the order in which a client is told of their failure. What passes has a
-    /// client id that the connection may speak for.
+    /// Checks the frame; the first failure is the error of the NACK. Each item of the record has a
+    /// client id that the connection may use.
     fn check_presence(
         &mut self,
         slot: ConnectionSlot,
@@ -101,7 +100,7 @@ impl Server {
             check_connection_id(item.connection_id.as_ref(), connection_id)?;
             let client_id = item.client_id.take();
             item.client_id = Some(member_id(connection.identity(), client_id, limits.client_id)?);
-            // What says how to read the data goes to everybody too.
+            // The encoding is broadcast with the data, so it counts.
             let encoding = item.encoding.as_ref().map_or(0, |encoding| encoding.len());
             if item.size().saturating_add(encoding) > limits.message_size {
                 self.counters.limited += 1;
@@ -118,7 +117,8 @@ impl Server {
         Ok((attachment, PresenceRecord { connection_id, channel: name, msg_serial, items }))
     }
 
-    /// Whether there is room for what enters, and whether the channel takes so many events.
+    /// Checks the limits of members, bytes and events. An update or a leave that does not grow a
+    /// sum above its limit is always allowed.
     fn check_capacity(
         &mut self,
         slot: ConnectionSlot,
@@ -191,7 +191,7 @@ impl Server {
         Err(refused)
     }
 
-    /// What follows when a frame has been applied: events for the host, and delivery.
+    /// Emits the events of an applied frame, and delivers its changes.
     fn frame_applied(
         &mut self,
         attachment: AttachmentSlot,
@@ -206,7 +206,7 @@ impl Server {
             self.handle_change(channel, owner, change, Some(message), out);
         }
         if self.delivery.feed(channel).coalesces() {
-            // Events are counted when they are delivered.
+            // `presence_events` counts coalesced events when they are delivered.
             self.deliver_to_owner(attachment, applied, &record, serial, out);
             for ((change, _), message) in applied.changes.iter().zip(record.items) {
                 self.coalesce(channel, message, change.kind.was_present(), out);
@@ -218,8 +218,8 @@ impl Server {
         self.occupancy_changed(channel, out);
     }
 
-    /// Notifies subscribers, and the member's own connection whatever its modes (RTP17a). What the
-    /// items have in common stands in the frame alone.
+    /// Broadcasts the changes, to the member's own connection too, whatever its modes (RTP17a).
+    /// Fields that all items share are set on the frame only.
     fn deliver_now(
         &mut self,
         attachment: AttachmentSlot,
@@ -264,7 +264,7 @@ impl Server {
         }
     }
 
-    /// Notifies the member's own connection alone, if no broadcast reaches it.
+    /// Sends to the member's own connection alone those changes that no broadcast delivers to it.
     fn deliver_to_owner(
         &mut self,
         attachment: AttachmentSlot,
@@ -290,7 +290,7 @@ fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
     id.finish()
 }
 
-/// A frame's message serial (RTN7b). Zero may be left out.
+/// Checks `msgSerial` (RTN7b): not negative. Absent means 0.
 pub(super) fn check_serial(frame: &ProtocolMessage) -> Result<i64, ErrorInfo> {
     match frame.msg_serial.unwrap_or(0) {
         serial @ 0.. => Ok(serial),
@@ -298,7 +298,7 @@ pub(super) fn check_serial(frame: &ProtocolMessage) -> Result<i64, ErrorInfo> {
     }
 }
 
-/// Nobody but the connection itself can be named.
+/// Checks a connection id in a frame: absent, or the connection's own.
 pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Result<(), ErrorInfo> {
     match named {
         Some(id) if id != own => Err(ErrorInfo::new(
@@ -310,7 +310,8 @@ pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Res
     }
 }
 
-/// What a client is told that lacks a mode: it may not have it, or did not ask for it.
+/// The error for a mode that is not granted: the capability denies it, or the client did not
+/// request it.
 pub(super) fn missing_mode(allowed: bool, mode: &str) -> ErrorInfo {
     if allowed {
         let message = alloc::format!("The channel was attached without the mode {mode}");
@@ -321,8 +322,8 @@ pub(super) fn missing_mode(allowed: bool, mode: &str) -> ErrorInfo {
     }
 }
 
-/// The client id of a member: the one that the message names, if the connection may speak for it,
-/// or the connection's own.
+/// The client id of a member: the one in the message if the identity allows it, else that of the
+/// identity.
 fn member_id(
     identity: &Identity,
     named: Option<SmolStr>,

@@ -1,7 +1,7 @@
-//! Syncs: the members of a channel, page by page, as a recipient can take them (RTP18).
+//! Syncs: the members of a channel in pages, as fast as each recipient reads (RTP18).
 //!
-//! A connection that does not subscribe to presence has none, and takes ATTACHED for an empty set
-//! (RTP19a). It is told of its own members (RTP17a), in pages too, by PRESENCE.
+//! An attachment that does not subscribe to presence has no sync: it treats ATTACHED as an empty
+//! set (RTP19a). It receives its own members in pages of PRESENCE instead (RTP17a).
 
 use super::connections::AttachmentSlot;
 use super::delivery::{Cursor, PageBudget};
@@ -11,9 +11,9 @@ use crate::members::Slot;
 use crate::wire::{Action, Modes, PresenceAction, ProtocolMessage};
 
 impl Server {
-    /// Starts a sync, in place of one that is under way (RTP18a). The pages come at the end of this
-    /// step and of those that follow. An empty set is told by an empty page (RTP18b), if
-    /// `send_if_empty` says so; else ATTACHED has told so (RTP1).
+    /// Starts a sync, and replaces a running one (RTP18a). Its pages are sent at the end of this
+    /// call and of later ones. An empty set gives an empty page (RTP18b) only with `send_if_empty`;
+    /// otherwise ATTACHED without HAS_PRESENCE suffices (RTP1).
     pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, send_if_empty: bool) {
         let sequence = self.state.next_serial(self.now);
         let entry = self.connections.attachment(attachment);
@@ -32,8 +32,8 @@ impl Server {
         self.delivery.start_sync(attachment, sequence, from);
     }
 
-    /// Tells a client that the sync that is under way or owed is over, though it has not had all
-    /// pages: it may not have the others, and would wait for them.
+    /// Ends a running or deferred sync of a client that loses the right to presence events: an
+    /// empty last page, because the client would wait for the remaining ones.
     pub(super) fn end_sync(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         let subscriber = self.delivery.subscriber_mut(attachment);
         let (deferred, sync) = (subscriber.set_sync_deferred(false), subscriber.sync());
@@ -54,9 +54,9 @@ impl Server {
         self.reply(entry.connection(), frame, out);
     }
 
-    /// Makes good by members, not by events, what a client has missed: by a sync, which follows the
-    /// one that is under way if there is one. Every sync that begins comes to its end, however busy
-    /// the channel is and however slowly the client reads.
+    /// Sends all members again because events were missed. A running sync is completed first and
+    /// then repeated, so that every sync ends, however busy the channel and however slow the
+    /// client.
     pub(super) fn resync(&mut self, attachment: AttachmentSlot) {
         match self.delivery.subscriber_mut(attachment).sync_mut() {
             Some(sync) => sync.request_repeat(),
@@ -64,8 +64,8 @@ impl Server {
         }
     }
 
-    /// A client asks for the members (old clients go on with a broken sync that way): it gets all.
-    /// One that is being synced does already.
+    /// SYNC from a client (older clients continue a broken sync this way): starts a sync, unless
+    /// one is running.
     pub(super) fn sync_requested(&mut self, slot: ConnectionSlot, frame: &ProtocolMessage) {
         let name = frame.channel.as_deref().unwrap_or_default();
         if let Some(attachment) = self.attachment(slot, name)
@@ -75,9 +75,9 @@ impl Server {
         }
     }
 
-    /// Starts a sync that a client asked for, unless it asks too often: then it is owed, once, and
-    /// starts as soon as the rates allow it. The request is small, and what it asks for is not. An
-    /// empty set is told then too: its client may wait for members that have left since.
+    /// Starts a sync on request of a client, within the rates. Beyond them one sync is deferred
+    /// until the rates allow it, because a small request has a large answer. A deferred sync is
+    /// sent even if the set is empty: the client may hold members that have left since.
     pub(super) fn sync_for_client(&mut self, attachment: AttachmentSlot, send_if_empty: bool) {
         let limits = self.options.limits;
         let now = self.now.mono;
@@ -99,7 +99,7 @@ impl Server {
         self.arm(slot);
     }
 
-    /// Starts the syncs of a connection that were asked for too early, if it is time.
+    /// Starts the deferred syncs of a connection, if they are due.
     pub(super) fn start_deferred_syncs(&mut self, slot: ConnectionSlot) {
         let connection = self.connections.get_mut(slot);
         if !connection.take_deferred_syncs_timer(self.now.mono) {
@@ -114,8 +114,8 @@ impl Server {
         }
     }
 
-    /// Sends pages of the syncs that are under way, one of each in turn, as far as the budget
-    /// goes. What is left is due at once.
+    /// Sends pages of the running syncs, round-robin, at most
+    /// [`sync_pages_per_call`](super::ServerOptions::sync_pages_per_call). The rest is due at once.
     pub(super) fn send_sync_pages(&mut self, out: &mut Outbox) {
         for _ in 0..self.options.sync_pages_per_call.max(1) {
             if !self.delivery.is_syncing() {
@@ -129,17 +129,17 @@ impl Server {
         }
     }
 
-    /// Sends the next page of a sync. Tells whether more follow.
+    /// Sends the next page of a sync. Returns whether more follow.
     fn send_page(&mut self, attachment: AttachmentSlot, out: &mut Outbox) -> bool {
         let Some(sync) = self.delivery.subscriber(attachment).sync() else { return false };
         let entry = self.connections.attachment(attachment);
         let (slot, connection) = (entry.channel(), self.connections.get(entry.connection()));
         let (Some(transport), false) = (connection.transport(), connection.is_congested()) else {
-            // It goes on when the transport can take it.
+            // The sync continues when the transport is writable.
             return false;
         };
-        // What is coalesced is older than the page: told later, it could take a member of the page
-        // for one that subscribers do not know.
+        // Coalesced events are older than the page. Delivered later, an enter and a leave might
+        // have cancelled each other although the page shows the member.
         self.deliver_coalesced(slot, out);
         let budget = PageBudget::new(self.options.sync_page_members, self.options.sync_page_bytes);
         let (frame, next) = match sync.next() {
@@ -147,7 +147,7 @@ impl Server {
             Cursor::Own(first) => {
                 let (frame, next) = self.own_page(slot, first, budget);
                 if frame.head().presence.is_empty() {
-                    // Those that were left to tell have gone.
+                    // The remaining own members have left.
                     self.delivery.stop_sync(attachment);
                     return false;
                 }
@@ -169,7 +169,7 @@ impl Server {
         false
     }
 
-    /// A page of a sync, and where the next one starts.
+    /// A page of a sync, and the start of the next one.
     fn sync_page(
         &mut self,
         channel: ChannelSlot,
@@ -187,7 +187,7 @@ impl Server {
         (Frame::with_members(head, page, budget.size()), next.map(Cursor::All))
     }
 
-    /// A page of a connection's own members, and where the next one starts.
+    /// A page of the connection's own members, and the start of the next one.
     fn own_page(
         &self,
         channel: ChannelSlot,
