@@ -238,8 +238,7 @@ pub(super) fn matches(pattern: &str, channel: &str) -> bool {
     if pattern == "[*]*" {
         return true;
     }
-    // A qualifier other than `[meta]`, such as `[?rewind=1]`, is ignored; a pattern may be prefixed
-    // with `[*]`.
+    // Only the qualifier `[meta]` needs a pattern of its own. The prefix `[*]` adds nothing.
     let pattern = pattern.strip_prefix("[*]").unwrap_or(pattern);
     if channel.starts_with("[meta]") && !pattern.starts_with("[meta]") {
         return false;

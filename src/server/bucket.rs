@@ -1,16 +1,16 @@
-//! Rates: token buckets.
+//! Token buckets.
 
 use super::Rate;
 use crate::Instant;
 
-/// A token bucket in one number: the time, in microseconds, at which it is full again.
+/// A token bucket, stored as one number: the time in microseconds at which it is full again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TokenBucket {
     full_at: u64,
 }
 
 impl TokenBucket {
-    /// Takes `count` tokens if there are as many; otherwise none.
+    /// Takes `count` tokens, or none if there are fewer.
     pub(super) fn take(&mut self, rate: Rate, now: Instant, count: u32) -> bool {
         if rate.per_second == 0 {
             return true;
@@ -25,7 +25,7 @@ impl TokenBucket {
         true
     }
 
-    /// When it has a token again.
+    /// The earliest time at which a token is available.
     pub(super) fn next_token(&self, rate: Rate) -> Instant {
         let cost = |tokens: u32| u64::from(tokens) * 1_000_000 / u64::from(rate.per_second.max(1));
         let at = self.full_at.saturating_add(cost(1)).saturating_sub(cost(rate.burst.max(1)));

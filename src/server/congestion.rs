@@ -1,4 +1,4 @@
-//! One that reads too slowly: what is kept from it, and how it is made good.
+//! Congested transports: events withheld from them, and how they catch up.
 
 use super::connections::AttachmentSlot;
 use super::delivery::Coalesced;
@@ -8,8 +8,8 @@ use crate::TransportId;
 use crate::wire::{ErrorInfo, Modes, codes};
 
 impl Server {
-    /// The host's queue for a transport is long: broadcasts leave it out from now on, and syncs
-    /// wait.
+    /// The host's send queue is long: removes the connection from the audiences, and pauses its
+    /// syncs.
     pub(super) fn congested(&mut self, slot: ConnectionSlot) {
         if !self.connections.set_congested(slot, true) {
             return;
@@ -22,16 +22,17 @@ impl Server {
         }
     }
 
-    /// The host's queue is short again: syncs go on, and what was left out is made good. Presence
-    /// events that were missed are told by a sync (RTP18), or one by one if those are fewer;
-    /// messages that were missed by an ATTACHED that says so (RTL12).
+    /// The host's send queue is short again: resumes syncs, and makes up for missed events.
+    /// Presence events are replaced by a sync (RTP18), or delivered one by one if they are smaller.
+    /// Missed messages are reported by an ATTACHED without RESUMED (RTL12).
     pub(super) fn writable(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         if !self.connections.set_congested(slot, false) {
             return;
         }
         self.send_deferred_acks(slot, out);
         let Some(transport) = self.connections.get(slot).transport() else { return };
-        // Of events no more than of a page, in all channels together: they are not told in turns.
+        // At most one page of missed events, for all channels together: unlike syncs, they are sent
+        // at once.
         let mut budget = self.options.sync_page_bytes;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
@@ -43,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Makes good what one attachment has missed, and puts it back into the audiences.
+    /// Makes up for the events that an attachment has missed, and adds it to the audiences again.
     fn catch_up(
         &mut self,
         attachment: AttachmentSlot,
@@ -53,7 +54,7 @@ impl Server {
     ) {
         let entry = self.connections.attachment(attachment);
         let (channel, granted) = (entry.channel(), entry.granted());
-        // What is coalesced was not missed, but is told below or by a sync that follows.
+        // Coalesced events were not missed; they are in what follows.
         self.deliver_coalesced(channel, out);
         let state = self.state.channel(channel);
         let subscriber = self.delivery.subscriber(attachment);
@@ -78,9 +79,8 @@ impl Server {
         }
     }
 
-    /// Tells the last event of each member whose events an attachment has missed, if that is less
-    /// than a sync: of a set that is more than a page, events that are no more than `room`, bytes of
-    /// a page. Tells whether it did.
+    /// Delivers the last missed event of each member, if the set is larger than one sync page and
+    /// the missed events are in the history and within `budget`, in bytes. Returns whether it did.
     fn deliver_missed(
         &mut self,
         attachment: AttachmentSlot,

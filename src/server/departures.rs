@@ -1,5 +1,5 @@
-//! Members are removed without a frame of their client: when their grace ends, when their connection
-//! ends or loses a right, when the host says so.
+//! Removal of members by the server: at the end of a grace period or a connection, on a lost right,
+//! or by the host.
 
 use super::connections::AttachmentSlot;
 use super::state::{Batch, ChannelSlot, ConnectionSlot, Removal};
@@ -7,10 +7,10 @@ use super::{LeaveCause, Outbox, Server};
 use crate::wire::PresenceAction;
 
 impl Server {
-    /// The grace of a connection is over: members leave the channels that its present transport,
-    /// if it has one, has not attached. Tells whether all of them have left.
+    /// Ends the grace period of a connection: removes the members on channels that its current
+    /// transport, if any, has not attached. Returns whether it is complete.
     pub(super) fn end_grace(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
-        // The timer itself may have used the budget up; the call still has to get on.
+        // The timer may have used up the budget. Each call must make progress.
         self.budget = self.budget.max(1);
         let present = self.connections.get(slot).transport().is_some();
         if !self.remove_inactive(slot, present, out) {
@@ -20,8 +20,8 @@ impl Server {
         true
     }
 
-    /// Members leave the channels that the present transport has not attached; those are
-    /// forgotten if `forget` says so. Tells whether all of them have left.
+    /// Removes the members of inactive attachments, and with `forget` the attachments too. Returns
+    /// whether it is complete.
     pub(super) fn remove_inactive(
         &mut self,
         slot: ConnectionSlot,
@@ -45,7 +45,7 @@ impl Server {
         true
     }
 
-    /// Removes the members of an attachment, as far as the budget goes. Tells whether all are gone.
+    /// Removes the members of an attachment within the budget. Returns whether it is complete.
     pub(super) fn remove_all(
         &mut self,
         attachment: AttachmentSlot,
@@ -57,8 +57,8 @@ impl Server {
         self.remove_members(&mut removal, out)
     }
 
-    /// Removes members as far as the budget goes. Their leaves wait for the end of the step. Tells
-    /// whether all are gone.
+    /// Removes members within the budget. Their leaves are delivered at the end of the step.
+    /// Returns whether it is complete.
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
         let listens = owner_may_be_attached(removal.cause());
@@ -97,8 +97,8 @@ impl Server {
         done
     }
 
-    /// Notifies a connection of the last leave on a channel, which is that of its member, whatever
-    /// its modes (RTP17a).
+    /// Sends the last batched leave of a channel to the connection of the member, whatever its
+    /// modes (RTP17a).
     fn notify_owner(
         &mut self,
         owner: ConnectionSlot,
@@ -116,7 +116,7 @@ impl Server {
     }
 }
 
-/// Whether a connection that has just lost a member for this cause may still be there to hear of it.
+/// Whether a connection can still be attached after a removal for this cause.
 const fn owner_may_be_attached(cause: LeaveCause) -> bool {
     matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost)
 }

@@ -1,4 +1,4 @@
-//! Watchers of a channel's occupancy are told how many use it.
+//! Occupancy events of a channel.
 
 use super::connections::AttachmentSlot;
 use super::state::ChannelSlot;
@@ -14,8 +14,8 @@ impl Server {
         self.delivery.feed(channel).occupancy(members)
     }
 
-    /// Tells watchers of a channel's occupancy, if there are any and it is time to, or arms the
-    /// channel's timer.
+    /// Sends an occupancy event to the watchers of a channel, or arms the channel's timer if the
+    /// last one was too recent.
     #[inline]
     pub(super) fn occupancy_changed(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         if !self.delivery.feed(channel).watchers().is_empty() {
@@ -35,7 +35,7 @@ impl Server {
         }
     }
 
-    /// The time between two occupancy events is over: watchers are told of what has changed.
+    /// The interval is over: sends the current occupancy, if it has changed.
     pub(super) fn occupancy_due(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         if self.occupancy_of(channel) != self.delivery.feed(channel).last_occupancy() {
             self.deliver_occupancy_to_all(channel, out);
@@ -50,8 +50,8 @@ impl Server {
         self.deliver_occupancy(channel, &watchers, out);
     }
 
-    /// Tells watchers of a channel's occupancy. They must be allowed to receive messages. One that is
-    /// congested is told once it is not.
+    /// Sends an occupancy event. Watchers need the mode SUBSCRIBE. A congested watcher is skipped;
+    /// it receives the event when it is writable again.
     pub(super) fn deliver_occupancy(
         &mut self,
         channel: ChannelSlot,

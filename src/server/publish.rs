@@ -1,4 +1,4 @@
-//! MESSAGE frames: checked, stamped and passed on; and what every frame must pass first.
+//! MESSAGE frames, and the rate of all inbound frames.
 
 use super::attach::check_name;
 use super::presence::{check_connection_id, check_serial, missing_mode};
@@ -12,8 +12,8 @@ use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
 impl Server {
-    /// Whether a frame is within the connection's rate. One that is not is refused, or passed over
-    /// if it wants no acknowledgement; too many of them end the transport (42920).
+    /// Checks the inbound rate of a connection. Beyond it, a frame that requires an acknowledgement
+    /// receives NACK (42911), any other is dropped. Too many of them close the transport (42920).
     pub(super) fn check_rate(
         &mut self,
         slot: ConnectionSlot,
@@ -68,8 +68,8 @@ impl Server {
         }
     }
 
-    /// Passes messages on to those who are attached now. The channel need not be attached by the
-    /// publisher (RTL6c). Tells the messages' serials.
+    /// Broadcasts messages to the channel's current subscribers. The publisher need not be attached
+    /// (RTL6c). Returns the serials for the ACK.
     fn publish(
         &mut self,
         slot: ConnectionSlot,
@@ -113,7 +113,7 @@ impl Server {
                 "The messages are too large",
             ));
         }
-        // RTN2b: no echo, if the publisher's own transport is in the audience at all.
+        // RTN2b: no echo. A transport outside the audience must not be excluded from it.
         let hears = attachment
             .is_some_and(|attachment| self.delivery.subscriber(attachment).receives_messages());
         let except = connection.transport().filter(|_| hears && !connection.echo());
@@ -156,7 +156,8 @@ impl Server {
     }
 }
 
-/// The bytes that a message counts for: TM6, and all else that goes to everybody.
+/// The size of a message (TM6), plus its id, its encoding and fields outside the specification,
+/// which are broadcast too.
 fn size_of(message: &Message) -> usize {
     let text = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
     let other = message.other.iter().fold(0, |sum: usize, (name, value)| {
@@ -169,19 +170,19 @@ fn size_of(message: &Message) -> usize {
         .saturating_add(other)
 }
 
-/// Takes out what follows from the frame and gives the message its serial (TM2r), which is told.
+/// Removes fields that the frame carries, and sets the message's serial (TM2r). Returns the serial.
 fn stamp(message: &mut Message, serial: u64, index: usize) -> SmolStr {
     message.connection_id = None;
     message.timestamp = None;
     let mut text = SmolStrBuilder::new();
-    // Writing to a buffer in memory does not fail.
     let _ = write!(text, "{}:{index}", state::format_serial(serial));
     let text = text.finish();
     message.other.insert("serial", Value::String(text.clone()));
     text
 }
 
-/// The client id that a message is published under.
+/// The client id of a message: the one in the message if the identity allows it, else that of the
+/// identity.
 fn publisher(identity: &Identity, named: Option<SmolStr>) -> Result<Option<SmolStr>, ErrorInfo> {
     match (identity, named.filter(|name| !name.is_empty())) {
         (Identity::Client(own), None) => Ok(Some(own.clone())),

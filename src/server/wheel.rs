@@ -1,46 +1,45 @@
-//! Timers: one for each number, in a hierarchical timing wheel.
+//! A hierarchical timing wheel, with one timer for each number.
 //!
-//! Arming, re-arming and cancelling are O(1) and do not allocate once the numbers have been seen;
-//! so is the next deadline. Expiry costs at most one move per level for each timer.
+//! Arming, re-arming, cancelling and the next deadline are O(1), without allocation for numbers
+//! already used. Before it expires, a timer is moved at most once per level.
 
 use crate::Instant;
 use alloc::vec::Vec;
 
-/// The neighbour of a timer that is not armed.
+/// The neighbour of an unarmed timer.
 const NONE: u32 = u32::MAX;
 /// Buckets per level.
 const BUCKETS: usize = 64;
-/// Bits of a deadline that one level covers.
+/// Bits of a deadline per level.
 const BITS: u32 = 6;
-/// Levels; together they cover 2^42 ms, which is 139 years. Later deadlines wait in the last bucket
-/// and are looked at again then.
+/// Levels. They cover 2^42 ms (139 years). Later deadlines are kept in the last bucket and placed
+/// again when it begins.
 const LEVELS: usize = 7;
-/// The buckets of all levels: as many nodes come before those of the timers.
+/// Nodes of buckets, before the nodes of timers.
 const BUCKET_NODES: usize = LEVELS * BUCKETS;
 
-/// Timers by number. Numbers are dense; each has one timer, armed or not.
+/// Timers by number. Numbers are dense.
 #[derive(Clone, Debug)]
 pub(super) struct Wheel {
-    /// The buckets, level by level, then the timers by number. Each bucket is a ring: its own node
-    /// is the neighbour of its first timer and of its last.
+    /// All buckets, level by level, then all timers by number. A bucket is a circular list: its own
+    /// node comes before its first timer and after its last.
     nodes: Vec<Node>,
-    /// Of each level, which buckets hold timers.
+    /// Non-empty buckets of each level, as bits.
     occupied: [u64; LEVELS],
-    /// Up to where time has been worked off.
+    /// Time up to which timers have been processed.
     elapsed: u64,
-    /// A bucket that has come up and whose timers move down.
+    /// The bucket whose timers are being moved to lower levels (cascaded).
     cascading: Option<u32>,
-    /// No timer is due before, and none has to move: most calls need to know no more than that.
+    /// No timer is due, and none cascades, before this time. Lets most calls return at once.
     quiet_until: u64,
-    /// Whether time until then can be worked off at once: no bucket has begun.
+    /// Whether `elapsed` may advance up to `quiet_until`: no bucket begins before.
     between_buckets: bool,
     armed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Of a bucket: none of its timers is due before. It may be too early once timers were taken
-    /// out.
+    /// For a bucket: a lower bound of its deadlines. Too early after a timer was cancelled.
     deadline: u64,
     next: u32,
     previous: u32,
@@ -49,13 +48,12 @@ struct Node {
 const UNARMED: Node = Node { deadline: 0, next: NONE, previous: NONE };
 
 impl Node {
-    /// A bucket without timers.
     const fn empty(bucket: u32) -> Self {
         Self { deadline: u64::MAX, next: bucket, previous: bucket }
     }
 }
 
-/// The node of the timer of a number.
+/// The index of a timer's node.
 const fn index(number: u32) -> usize {
     number as usize + BUCKET_NODES
 }
@@ -73,13 +71,12 @@ impl Wheel {
         }
     }
 
-    /// How many timers are armed.
+    /// Number of armed timers.
     pub(super) const fn armed(&self) -> usize {
         self.armed
     }
 
-    /// Arms the timer of this number, instead of what it was armed for. A deadline that has passed
-    /// is due at once.
+    /// Arms a timer, and replaces its previous deadline. A past deadline is due at once.
     pub(super) fn arm(&mut self, number: u32, deadline: Instant) {
         let index = index(number);
         match self.nodes.get(index) {
@@ -93,7 +90,7 @@ impl Wheel {
         self.link(index, deadline.as_millis());
     }
 
-    /// Disarms the timer of this number, if it is armed.
+    /// Cancels a timer, if it is armed.
     pub(super) fn cancel(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(index(number)) else { return };
         let node = core::mem::replace(node, UNARMED);
@@ -103,7 +100,7 @@ impl Wheel {
         }
     }
 
-    /// When the next timer is due at the earliest. Exact, unless timers were taken out.
+    /// The next deadline. May be too early after a timer was cancelled.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         if self.armed == 0 {
@@ -116,9 +113,9 @@ impl Wheel {
         Some(Instant::from_millis(self.nodes.get(level * BUCKETS + bucket)?.deadline))
     }
 
-    /// Takes the next timer that is due at or before `now`, in order of deadlines and, among equal
-    /// ones, of arming. `moves` bounds the timers that are moved from level to level to find it;
-    /// once it is used up nothing is found, and [`next`](Self::next) is due.
+    /// Takes the next timer that is due at `now`, in order of deadlines, then of arming. `moves`
+    /// bounds the cascaded timers. When it is used up, the result is `None` and
+    /// [`next`](Self::next) is due.
     #[inline]
     pub(super) fn pop(&mut self, now: Instant, moves: &mut usize) -> Option<u32> {
         let now = now.as_millis();
@@ -164,21 +161,20 @@ impl Wheel {
                 (self.quiet_until, self.between_buckets) = (earliest, false);
                 return None;
             }
-            // A bucket of a higher level has come up: its timers move down. It gets no new ones
-            // meanwhile, as whatever falls into it belongs further down from now on.
+            // A bucket of a higher level begins: cascade it. It receives no new timers meanwhile,
+            // because deadlines within it now belong to lower levels.
             self.elapsed = self.elapsed.max(start);
             self.cascading = Some(end as u32);
         }
     }
 
-    /// The node of the first timer of a bucket.
+    /// The node of a bucket's first timer.
     fn first_of(&self, end: usize) -> Option<usize> {
         let first = self.nodes.get(end)?.next as usize;
         (first >= BUCKET_NODES).then_some(first)
     }
 
-    /// The first bucket in time that holds timers. Timers of a level are due before those of the
-    /// next one.
+    /// The earliest non-empty bucket. All timers of a level are due before those of higher levels.
     #[inline]
     fn first_bucket(&self) -> Option<(usize, usize)> {
         let (level, occupied) = self.occupied.iter().enumerate().find(|(_, bits)| **bits != 0)?;
@@ -187,7 +183,7 @@ impl Wheel {
         Some((level, ((at + ahead) % BUCKETS as u32) as usize))
     }
 
-    /// The bucket of a level that the present time falls into.
+    /// The current bucket of a level.
     const fn position(&self, level: usize) -> u32 {
         ((self.elapsed >> (BITS * level as u32)) % BUCKETS as u64) as u32
     }
@@ -198,11 +194,11 @@ impl Wheel {
         let round = (self.elapsed >> (shift + BITS)) << (shift + BITS);
         let start = round.saturating_add((bucket as u64) << shift);
         let position = self.position(level) as usize;
-        // A bucket behind the present one belongs to the next round: the last level only.
+        // Only on the last level: a bucket before the current one belongs to the next round.
         if bucket < position { start.saturating_add(1 << (shift + BITS)) } else { start }
     }
 
-    /// The level and the bucket for a deadline, and when the bucket begins.
+    /// The level and the bucket of a deadline, and the time at which the bucket begins.
     const fn bucket_for(&self, at: u64) -> (usize, usize, u64) {
         let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
         let level = (differing / BITS) as usize;
@@ -211,8 +207,8 @@ impl Wheel {
             let number = at >> shift;
             return (level, (number % BUCKETS as u64) as usize, number << shift);
         }
-        // In a later round of the last level: its own bucket if that comes up before the present
-        // one does again, else the one that comes up last.
+        // Beyond the last level's current round: the deadline's own bucket if it comes before the
+        // current one recurs, else the latest bucket.
         let level = LEVELS - 1;
         let shift = BITS * level as u32;
         let ahead = (at >> shift) - (self.elapsed >> shift);
@@ -221,7 +217,7 @@ impl Wheel {
         (level, bucket, self.start_of(level, bucket))
     }
 
-    /// Puts a timer last into the bucket of its deadline.
+    /// Appends a timer to the bucket of its deadline.
     fn link(&mut self, index: usize, deadline: u64) {
         let (level, bucket, start) = self.bucket_for(deadline.max(self.elapsed));
         self.quiet_until = self.quiet_until.min(start);
@@ -240,7 +236,7 @@ impl Wheel {
         }
     }
 
-    /// Closes the ring of a bucket behind a timer, whose node this was.
+    /// Unlinks a timer from its bucket. `node`: its node before.
     fn unlink(&mut self, node: Node) {
         if let Some(previous) = self.nodes.get_mut(node.previous as usize) {
             previous.next = node.next;
@@ -249,7 +245,7 @@ impl Wheel {
             next.previous = node.previous;
         }
         if node.next == node.previous {
-            // Nothing is left but the bucket.
+            // The bucket is empty.
             let bucket = node.next as usize;
             if let Some(end) = self.nodes.get_mut(bucket) {
                 end.deadline = u64::MAX;
@@ -342,12 +338,12 @@ mod tests {
         assert!(calls >= 20);
     }
 
-    /// What arming and cancelling cost does not depend on how many timers there are: neither has
-    /// a loop. Firing has one, which is counted here.
+    /// Arming and cancelling have no loop, so that their cost does not depend on the number of
+    /// timers. The cascades of expiry are counted here.
     #[test]
     fn a_million_timers_fire_in_order_and_each_moves_twice_at_most() {
         const COUNT: u32 = 1_000_000;
-        // Whatever a server waits for: up to two minutes, which is the third level.
+        // Deadlines of a server: up to two minutes, on the third level.
         let deadline = |number: u32, round: u32| {
             u64::from(number.wrapping_mul(2_654_435_761).wrapping_add(round) % 120_000)
         };
