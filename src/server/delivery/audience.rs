@@ -1,11 +1,11 @@
-//! A list of recipients that broadcasts share.
+//! The shared list of recipients of a channel's broadcasts.
 
 use crate::TransportId;
 use crate::server::connections::AttachmentSlot;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Who is told of one kind of event.
+/// The subscribers to one kind of event.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Audience {
     transports: Arc<Vec<TransportId>>,
@@ -13,12 +13,12 @@ pub(in crate::server) struct Audience {
 }
 
 impl Audience {
-    /// The list as it is now. It is copied only if it changes while someone holds it.
+    /// A snapshot of the list. A change copies the list only while a snapshot exists.
     pub(in crate::server) fn share(&self) -> Arc<Vec<TransportId>> {
         Arc::clone(&self.transports)
     }
 
-    /// Adds an attachment and tells its place.
+    /// Adds an attachment and returns its place.
     pub(super) fn add(
         &mut self,
         transport: TransportId,
@@ -30,7 +30,7 @@ impl Audience {
         Some(place)
     }
 
-    /// Takes out what is at a place. What was last moves there and is told.
+    /// Removes the attachment at a place. The last attachment moves to that place and is returned.
     pub(super) fn remove(&mut self, place: u32) -> Option<AttachmentSlot> {
         let index = place as usize;
         if index >= self.attachments.len() {

@@ -1,4 +1,4 @@
-//! Who is told: audiences, syncs, events that are coalesced, occupancy.
+//! Delivery to subscribers: audiences, syncs, coalesced events, occupancy.
 
 mod audience;
 mod coalesce;
@@ -23,15 +23,15 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What is on its way to subscribers, and how far each of them is.
+/// Delivery state of all channels and attachments.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     feeds: Arena<ChannelSlot, Feed>,
     subscribers: Arena<AttachmentSlot, Subscriber>,
-    /// Attachments whose sync is under way, in turn.
+    /// Attachments with a running sync, in turn.
     syncs: VecDeque<AttachmentSlot>,
     syncs_running: usize,
-    /// Channels with leaves that wait for the end of the step.
+    /// Channels with leaves to deliver at the end of the step.
     batches: Vec<ChannelSlot>,
 }
 
@@ -46,12 +46,12 @@ impl Delivery {
         }
     }
 
-    /// How often a key dangled.
+    /// How often a dangling key was used.
     pub(super) fn dangling(&self) -> usize {
         self.feeds.dangling() + self.subscribers.dangling()
     }
 
-    /// How many syncs are not finished.
+    /// Number of unfinished syncs.
     pub(super) const fn syncs_running(&self) -> usize {
         self.syncs_running
     }
@@ -66,12 +66,12 @@ impl Delivery {
         &mut self.feeds[channel]
     }
 
-    /// A channel has been made. Its events are coalesced within `window`, if there is one.
+    /// Adds a channel. `window`: its window of coalescing.
     pub(super) fn open(&mut self, channel: ChannelSlot, window: Option<Duration>) {
         self.feeds.insert_at(channel, Feed::new(window));
     }
 
-    /// A channel is forgotten.
+    /// Removes a channel.
     pub(super) fn close(&mut self, channel: ChannelSlot) {
         self.feeds.remove(channel);
     }
@@ -86,13 +86,13 @@ impl Delivery {
         &mut self.subscribers[attachment]
     }
 
-    /// A connection has been attached to a channel.
+    /// Adds an attachment.
     pub(super) fn attach(&mut self, attachment: AttachmentSlot, channel: ChannelSlot) {
         self.subscribers.insert_at(attachment, Subscriber::new(channel));
         self.feeds[channel].attachments += 1;
     }
 
-    /// An attachment, which is in no audience and has no sync, is forgotten.
+    /// Removes an attachment, which must be in no audience and have no sync.
     pub(super) fn detach(&mut self, attachment: AttachmentSlot) {
         self.set_metrics(attachment, Metrics::empty());
         let subscriber = self.subscribers.remove(attachment);
@@ -101,7 +101,7 @@ impl Delivery {
         *attachments = attachments.saturating_sub(1);
     }
 
-    /// Sets which figures of the occupancy an attachment wants.
+    /// Sets the requested figures of occupancy events.
     pub(super) fn set_metrics(&mut self, attachment: AttachmentSlot, metrics: Metrics) {
         let subscriber = &mut self.subscribers[attachment];
         let before = core::mem::replace(&mut subscriber.metrics, metrics);
@@ -113,7 +113,7 @@ impl Delivery {
         }
     }
 
-    /// Puts an attachment into the audiences that its modes give it.
+    /// Adds an attachment to the audiences of its modes.
     pub(super) fn join_audiences(
         &mut self,
         attachment: AttachmentSlot,
@@ -130,8 +130,8 @@ impl Delivery {
         }
     }
 
-    /// Takes an attachment out of the audiences and marks where the channel stands: the positions of
-    /// its last presence event and of its last message.
+    /// Removes an attachment from the audiences, and records the positions of the channel's last
+    /// presence event and message.
     pub(super) fn leave_audiences(
         &mut self,
         attachment: AttachmentSlot,
@@ -144,7 +144,8 @@ impl Delivery {
         self.set_places(moved);
     }
 
-    /// The same of one that is no longer active: it is not counted, and its sync is given up.
+    /// Deactivates an attachment: removes it from the audiences and the occupancy, and cancels its
+    /// sync.
     pub(super) fn deactivate(
         &mut self,
         attachment: AttachmentSlot,
@@ -163,7 +164,7 @@ impl Delivery {
         self.set_places(moved);
     }
 
-    /// Attachments have moved within their audiences.
+    /// Sets the new places of attachments that moved within their audiences.
     fn set_places(&mut self, [presence, messages]: [Option<(AttachmentSlot, u32)>; 2]) {
         if let Some((moved, place)) = presence {
             self.subscribers[moved].presence_place = Some(place);
@@ -173,7 +174,7 @@ impl Delivery {
         }
     }
 
-    /// Starts a sync, in place of one that is under way (RTP18a). `sequence` is its position.
+    /// Starts a sync, and replaces a running one (RTP18a). `sequence` is its serial.
     pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, sequence: u64, from: Cursor) {
         let sync = Sync { sequence, next: from, repeat: false };
         let running = self.subscribers[attachment].sync.replace(sync).is_some();
@@ -181,14 +182,14 @@ impl Delivery {
         self.queue_sync(attachment);
     }
 
-    /// Gives up a sync that is under way.
+    /// Cancels a running sync.
     pub(super) fn stop_sync(&mut self, attachment: AttachmentSlot) {
         if self.subscribers[attachment].sync.take().is_some() {
             self.syncs_running -= 1;
         }
     }
 
-    /// The sync of an attachment, if it has one, gets its turn.
+    /// Queues an attachment, if it has a sync.
     pub(super) fn queue_sync(&mut self, attachment: AttachmentSlot) {
         let subscriber = &mut self.subscribers[attachment];
         if subscriber.sync.is_some() && !core::mem::replace(&mut subscriber.queued, true) {
@@ -196,30 +197,30 @@ impl Delivery {
         }
     }
 
-    /// The attachment whose sync has its turn.
+    /// Takes the next attachment from the queue of syncs. `None` if it was removed meanwhile, or if
+    /// the queue is empty.
     pub(super) fn next_sync(&mut self) -> Option<AttachmentSlot> {
         let attachment = self.syncs.pop_front()?;
-        // It may have been detached meanwhile, and its slot be another's.
+        // Its slot may even belong to another attachment now, which then takes the turn.
         self.subscribers.get_mut(attachment)?.queued = false;
         Some(attachment)
     }
 
-    /// Whether syncs have to go on at once.
+    /// Whether sync pages are due now.
     pub(super) fn is_syncing(&self) -> bool {
         !self.syncs.is_empty()
     }
 
-    /// A channel has leaves that wait for the end of the step.
+    /// Adds a channel with leaves to deliver at the end of the step.
     pub(super) fn add_batch(&mut self, channel: ChannelSlot) {
         self.batches.push(channel);
     }
 
-    /// The channels with leaves that waited for the end of the step.
+    /// Takes the channels with leaves to deliver.
     pub(super) fn take_batches(&mut self) -> Vec<ChannelSlot> {
         core::mem::take(&mut self.batches)
     }
 
-    /// Whether leaves wait for the end of the step.
     pub(super) const fn has_batches(&self) -> bool {
         !self.batches.is_empty()
     }

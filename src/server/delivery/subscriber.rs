@@ -1,4 +1,4 @@
-//! How far an attachment is with what it is told.
+//! Delivery state of an attachment.
 
 use super::{Feed, Metrics, Sync};
 use crate::Instant;
@@ -9,24 +9,24 @@ use crate::server::connections::AttachmentSlot;
 use crate::server::state::ChannelSlot;
 use crate::slab::Key;
 
-/// What an attachment is told, and how far it is.
+/// Delivery state of an attachment: its places in the audiences, what it has missed, its sync.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Subscriber {
     pub(super) channel: ChannelSlot,
-    /// Which figures of the occupancy it wants.
+    /// The requested figures of occupancy events.
     pub(super) metrics: Metrics,
     /// Its places in the two audiences.
     pub(super) presence_place: Option<u32>,
     pub(super) message_place: Option<u32>,
-    /// Where the channel stood when it was taken out of the audiences; of presence 0 if something
-    /// was coalesced then, which nobody had been told.
+    /// The channel's last presence event and last message when the attachment left the audiences.
+    /// Of presence, 0 if undelivered events were coalesced then.
     pub(super) presence_seen: u64,
     pub(super) messages_seen: u64,
-    /// The sync that is under way.
+    /// The running sync.
     pub(super) sync: Option<Sync>,
-    /// Whether it stands in the queue of syncs.
+    /// Whether it is in the queue of syncs.
     pub(super) queued: bool,
-    /// Whether a sync is owed, which the client asked for too early.
+    /// Whether a requested sync is deferred by the rates.
     pub(super) deferred: bool,
     syncs: TokenBucket,
 }
@@ -57,12 +57,12 @@ impl Subscriber {
         self.metrics
     }
 
-    /// Whether presence events, as they are broadcast, go to it.
+    /// Whether it is in the audience of presence events.
     pub(in crate::server) const fn receives_presence(&self) -> bool {
         self.presence_place.is_some()
     }
 
-    /// Whether messages go to it.
+    /// Whether it is in the audience of messages.
     pub(in crate::server) const fn receives_messages(&self) -> bool {
         self.message_place.is_some()
     }
@@ -71,8 +71,8 @@ impl Subscriber {
         self.receives_presence() || self.receives_messages()
     }
 
-    /// Takes it out of the audiences of its feed, and marks where the channel stands. Tells who has
-    /// moved to which place of each.
+    /// Removes the attachment from the audiences of its feed and records the channel's last
+    /// positions. Returns, for each audience, the attachment that moved and its new place.
     pub(super) fn leave_audiences(
         &mut self,
         feed: &mut Feed,
@@ -82,7 +82,7 @@ impl Subscriber {
         let places = [self.presence_place.take(), self.message_place.take()];
         let [in_presence, in_messages] = places;
         if in_presence.is_some() {
-            // What is coalesced is not told to it any more, so it has missed that.
+            // It will miss the coalesced events.
             self.presence_seen = if feed.pending.is_some() { 0 } else { presence };
         }
         if in_messages.is_some() {
@@ -94,49 +94,47 @@ impl Subscriber {
         ]
     }
 
-    /// Up to where it knows the presence events of the channel: those that were told before it was
-    /// taken out of the audience. 0 if some of them were coalesced then.
+    /// Serial of the last presence event before the attachment left the audience. 0 if undelivered
+    /// events were coalesced then.
     pub(in crate::server) const fn presence_seen(&self) -> u64 {
         self.presence_seen
     }
 
-    /// The same of messages.
+    /// Serial of the last message before the attachment left the audience.
     pub(in crate::server) const fn messages_seen(&self) -> u64 {
         self.messages_seen
     }
 
-    /// What was told so far it need not be told.
+    /// Sets the serials up to which nothing is missed.
     pub(in crate::server) const fn set_seen(&mut self, presence: u64, messages: u64) {
         self.presence_seen = presence;
         self.messages_seen = messages;
     }
 
-    /// The sync that is under way.
+    /// The running sync.
     pub(in crate::server) const fn sync(&self) -> Option<Sync> {
         self.sync
     }
 
-    /// The sync that is under way, to go on with it.
     pub(in crate::server) const fn sync_mut(&mut self) -> Option<&mut Sync> {
         self.sync.as_mut()
     }
 
-    /// Whether it waits for members: a sync is under way or owed.
+    /// Whether a sync is running or deferred.
     pub(in crate::server) const fn is_awaiting_sync(&self) -> bool {
         self.sync.is_some() || self.deferred
     }
 
-    /// Whether a sync is owed.
     pub(in crate::server) const fn is_sync_deferred(&self) -> bool {
         self.deferred
     }
 
-    /// Sets whether a sync is owed, and tells whether one was.
+    /// Sets whether a sync is deferred, and returns the previous value.
     pub(in crate::server) const fn set_sync_deferred(&mut self, deferred: bool) -> bool {
         core::mem::replace(&mut self.deferred, deferred)
     }
 
-    /// Takes a sync within the rate; if it is above, tells when one is allowed again.
+    /// Takes a token for a requested sync, or returns the time of the next one.
     pub(in crate::server) fn admit_sync(
         &mut self,
         rate: Rate,
@@ -145,7 +143,7 @@ impl Subscriber {
         if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next_token(rate)) }
     }
 
-    /// A member of its own has gone, which `next` followed.
+    /// An own member was removed. `next` is the member after it.
     pub(in crate::server) fn member_removed(&mut self, member: Slot, next: Option<Slot>) {
         if let Some(sync) = &mut self.sync {
             sync.member_removed(member, next);

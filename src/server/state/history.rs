@@ -1,4 +1,4 @@
-//! The presence events of a channel that memory holds.
+//! The history of a channel: its latest presence events, in memory.
 
 use super::stream;
 use crate::Instant;
@@ -7,24 +7,23 @@ use crate::server::{HistoryOptions, Position};
 use crate::wire::{ErrorInfo, PresenceMessage, codes};
 use alloc::collections::VecDeque;
 
-/// What an entry costs beside its data, roughly.
+/// Estimated bytes of an entry, apart from its data.
 const OVERHEAD: usize = 160;
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// The newest event that was forgotten.
+    /// The newest event that was dropped.
     last_dropped: Option<Position>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     position: Position,
-    /// When it is to be forgotten.
     expires_at: Instant,
     message: PresenceMessage,
-    /// Whether the member was present before.
+    /// Whether the member was present before the event.
     was_present: bool,
 }
 
@@ -35,18 +34,18 @@ impl Entry {
 }
 
 impl History {
-    /// Bytes of what is remembered, estimated.
+    /// Estimated bytes of the events.
     pub(in crate::server) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// An event that is not remembered.
+    /// Records that an event is not in the history.
     pub(super) const fn skip(&mut self, position: Position) {
         self.last_dropped = Some(position);
     }
 
-    /// Remembers an event, and forgets the oldest ones that are too many. `others` is how many
-    /// bytes other channels remember.
+    /// Adds an event, and drops the oldest ones beyond the limits. `others`: bytes of other
+    /// channels' histories.
     pub(super) fn push(
         &mut self,
         config: &HistoryOptions,
@@ -68,12 +67,12 @@ impl History {
         }
     }
 
-    /// When the oldest event is to be forgotten.
+    /// When the oldest event expires.
     pub(in crate::server) fn deadline(&self) -> Option<Instant> {
         self.entries.front().map(|entry| entry.expires_at)
     }
 
-    /// Forgets what is too old, as far as the budget goes, and one event at least.
+    /// Drops expired events, within the budget but at least one.
     pub(super) fn expire(&mut self, now: Instant, budget: &mut usize) {
         *budget = (*budget).max(1);
         while *budget > 0 && self.entries.front().is_some_and(|entry| entry.expires_at <= now) {
@@ -96,8 +95,9 @@ impl History {
         true
     }
 
-    /// What happened after a position, each event with whether the member was present before it; if
-    /// all of it is remembered, and there is room for it, in bytes, estimated. Takes the room.
+    /// The events after a serial, each with whether its member was present before. `None` if some
+    /// are no longer in memory or if their estimated bytes exceed `room`; otherwise subtracts these
+    /// from `room`.
     pub(in crate::server) fn events_after(
         &self,
         serial: u64,
@@ -112,7 +112,7 @@ impl History {
         Some(events.map(|entry| (&entry.message, entry.was_present)))
     }
 
-    /// A page. Events whose time is over do not show, even if they are not forgotten yet.
+    /// A page of events. Expired events are left out, even if they are still in memory.
     pub(in crate::server) fn page(
         &self,
         now: Instant,
@@ -159,7 +159,7 @@ impl History {
         Ok(page)
     }
 
-    /// The last stream position that an attach with this serial had before it.
+    /// Serial of the last event before the attach with this channel serial.
     fn until_attach(&self, serial: &str) -> Result<u64, ErrorInfo> {
         let serial = stream::parse_serial(serial).ok_or_else(|| {
             ErrorInfo::new(
@@ -179,7 +179,7 @@ impl History {
     }
 }
 
-/// A page's limit, if it is one.
+/// Checks the limit of a page.
 pub(in crate::server) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
     if (1..=MAX_PAGE).contains(&limit) {
         Ok(limit)

@@ -1,9 +1,10 @@
-//! Ids of frames with leaves that the server makes up.
+//! Ids of synthesized leaves.
 
 use crate::SmolStr;
 use smol_str::SmolStrBuilder;
 
-/// Unique among all nodes and runs, and never of the form that begins with a connection id (RTP2b1).
+/// Ids of frames: unique across nodes and runs. They do not begin with a connection id, so that
+/// clients take their leaves for synthesized (RTP2b1).
 #[derive(Clone, Debug)]
 pub(super) struct LeaveIds {
     prefix: SmolStr,

@@ -1,22 +1,22 @@
-//! Members are removed: by the authority, not by a frame of their client.
+//! Removal of members by the server.
 
 use super::{Change, ChannelSlot, ConnectionSlot, Kind, State, adjusted};
 use crate::members::Slot;
 use crate::server::{LeaveCause, Position};
 use crate::{Now, SmolStr, UnixMillis};
 
-/// Members of a channel that have to leave. They can be more than one call may remove, so they are
-/// removed one by one.
+/// A removal of members of one channel. They are removed one by one, within the budgets of several
+/// calls if necessary.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Removal {
     channel: ChannelSlot,
     selection: Selection,
     cause: LeaveCause,
-    /// The slot to go on from.
+    /// The slot to continue from.
     from: u32,
 }
 
-/// Which members.
+/// The members to remove.
 #[derive(Clone, Debug)]
 pub(in crate::server) enum Selection {
     /// Those of a connection.
@@ -27,12 +27,12 @@ pub(in crate::server) enum Selection {
     Member(SmolStr, SmolStr),
     /// All.
     All,
-    /// None: the connection is not known.
+    /// None: the host named an unknown connection.
     Nothing,
 }
 
 impl Removal {
-    /// The members of a connection leave.
+    /// The members of a connection.
     pub(in crate::server) const fn of_connection(
         connection: ConnectionSlot,
         channel: ChannelSlot,
@@ -51,8 +51,8 @@ impl Removal {
 }
 
 impl State {
-    /// The host removes members of a channel: of a client id, of a connection id, of both, or all.
-    /// Until [`end_kick`](Self::end_kick) nobody enters. `None` if the channel is not known.
+    /// Starts a removal by the host: of a client id, of a connection id, of both, or of all. Until
+    /// [`end_kick`](Self::end_kick) no member enters. `None` if the channel does not exist.
     pub(in crate::server) fn begin_kick(
         &mut self,
         channel: &str,
@@ -70,13 +70,13 @@ impl State {
         Some(Removal { channel, selection, cause: LeaveCause::Kicked, from: 0 })
     }
 
-    /// All members that the host named have left.
+    /// Ends a removal by the host.
     pub(in crate::server) fn end_kick(&mut self, removal: &Removal) {
         let kicks = &mut self.channels[removal.channel].kicks;
         *kicks = kicks.saturating_sub(1);
     }
 
-    /// Whether nobody is left to be removed.
+    /// Whether no member is left to remove.
     pub(in crate::server) fn is_done(&self, removal: &Removal) -> bool {
         self.next_to_remove(removal).is_none()
     }
@@ -84,7 +84,7 @@ impl State {
     fn next_to_remove(&self, removal: &Removal) -> Option<Slot> {
         let members = self.channels[removal.channel].members();
         match &removal.selection {
-            // It may have ended since.
+            // The connection may have ended since.
             Selection::Connection(connection) => {
                 self.connections.get(*connection)?.first_member(removal.channel)
             }
@@ -95,9 +95,9 @@ impl State {
         }
     }
 
-    /// Removes the next member, and makes up its leave. Until [`end_batch`](Self::end_batch) it is the
-    /// last of [`Channel::batch`](super::Channel::batch), with an id if anybody keeps it.
-    /// Tells the connection too, and whether others may follow. `None` if nobody is left.
+    /// Removes the next member and synthesizes its leave: the last one in
+    /// [`Channel::batch`](super::Channel::batch) until [`end_batch`](Self::end_batch). Also returns
+    /// the member's connection, and whether more may follow. `None` if no member is left.
     pub(in crate::server) fn remove_next(
         &mut self,
         at: Now,
@@ -121,13 +121,12 @@ impl State {
         if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked)
             && let Some((serial, _)) = version.sequence
         {
-            // The client may never have had the answer to the frame that set the member (RTN19a).
-            // When it retries it, it must not be told that all is well while the member is gone.
+            // The client may not have the answer to the frame that set the member (RTN19a). If it
+            // sends the frame again, the frame must not be acknowledged without effect.
             owner.serials.forget(serial);
         }
-        // Later than what it ends, though the wall clock stand still or have been set back: at a tie
-        // the incoming message wins (RTP2b1a), so that a page of a sync which is late would bring
-        // the member back.
+        // Later than the member, even if the wall clock stands still or steps back: at equal times
+        // the incoming message wins (RTP2b1a), so that a late sync page would restore the member.
         let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
         let timestamp = at.wall.max(later);
         message.timestamp = Some(timestamp);
@@ -159,6 +158,6 @@ impl State {
     }
 }
 
-/// Leaves in one frame from which on room is made for those that may follow, and for how many.
+/// From this number of leaves in a frame on, reserve room for the rest, up to a maximum.
 const BURST: usize = 4;
 const ROOM: usize = 200;

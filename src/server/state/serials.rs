@@ -1,18 +1,18 @@
-//! Repeated frames: which message serials of a connection have been accepted.
+//! Accepted message serials, to recognize repeated frames.
 
 use smallvec::SmallVec;
 
-/// Gaps among the accepted serials that are remembered.
+/// Maximum of gaps.
 const MAX_GAPS: usize = 64;
 
-/// Which message serials of a connection have been accepted (RTN19a): all up to the highest, but
-/// for some gaps. Gaps come from refused frames, and from clients that retry in another order:
-/// what waits for its channel after a resume is overtaken by everything else.
+/// The accepted message serials of a connection (RTN19a): all up to the highest, except for gaps. A
+/// gap is left by a refused frame, or by a client that resends in another order: after a resume,
+/// frames of channels that are not attached yet are sent last.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct AcceptedSerials {
     highest: i64,
-    /// The first and the last of each gap, in order. Of too many the oldest is forgotten: its
-    /// serials count as accepted.
+    /// The first and last serial of each gap, ascending. Beyond the maximum the oldest gap is
+    /// dropped, and its serials count as accepted.
     gaps: SmallVec<[(i64, i64); 1]>,
 }
 
@@ -23,18 +23,18 @@ impl Default for AcceptedSerials {
 }
 
 impl AcceptedSerials {
-    /// Whether a frame with this serial was accepted before.
+    /// Whether the serial is accepted.
     pub(in crate::server) fn contains(&self, serial: i64) -> bool {
         (0..=self.highest).contains(&serial) && self.gap_of(serial).is_none()
     }
 
-    /// A frame with this serial, if it comes again, is to be carried out again.
+    /// Makes a serial new again, so that a repeated frame is applied again.
     pub(in crate::server) fn forget(&mut self, serial: i64) {
         if !self.contains(serial) {
             return;
         }
         if serial == self.highest {
-            // All above the highest are new; a gap that it closed is above it now.
+            // Serials above the highest are new, so a gap that ends just below is dropped.
             let before = serial - 1;
             self.highest = before;
             if let Some(&(first, last)) = self.gaps.last()
