@@ -138,8 +138,8 @@ impl Server {
             // The sync continues when the transport is writable.
             return false;
         };
-        // Coalesced events are older than the page. Delivered later, an enter and a leave might
-        // have cancelled each other although the page shows the member.
+        // Coalesced events are older than the page. A leave after the page must not cancel a
+        // coalesced enter of a member that the page shows.
         self.deliver_coalesced(slot, out);
         let budget = PageBudget::new(self.options.sync_page_members, self.options.sync_page_bytes);
         let (frame, next) = match sync.next() {

@@ -74,9 +74,9 @@ impl State {
     /// `None` if the channel or the connection no longer exists.
     ///
     /// Two rules make repetition harmless. In a frame with an accepted message serial, an item
-    /// applies only if it is newer than the present member. And an enter of a present member with a
-    /// known id changes nothing (RTP17g). Ids are not recorded: a removed member can enter again
-    /// even by an accepted frame, if the item names the member's last message.
+    /// applies only if it is newer than the present member. And an enter of a present member with
+    /// an id that it had before changes nothing (RTP17g). Ids are not recorded: a removed member
+    /// can enter again even by an accepted frame, if the item names the member's last message.
     pub(in crate::server) fn apply(
         &mut self,
         at: Now,
@@ -167,10 +167,9 @@ impl Step<'_> {
             self.applied.reentries += u64::from(!self.repeated);
             return None;
         }
-        // A serial below the highest that is not accepted was forgotten: it is that of a removed
-        // member's last event. A re-entry with that id keeps it. A re-entry with an older id gets a
-        // new one: a subscriber that missed the leave would take the older id for outdated
-        // (RTP2b2).
+        // Only the serial of a removed member's last event is forgotten. A re-entry with that id
+        // keeps it. A re-entry with an older id gets a new one: a subscriber that missed the leave
+        // would take the older id for outdated (RTP2b2).
         let last = named.filter(|(serial, _)| !connection.accepted(*serial));
         let enters = stored.is_none();
         if enters && (item.action == PresenceAction::Leave || (self.repeated && last.is_none())) {
