@@ -219,7 +219,10 @@ impl Server {
 
     pub(super) fn leave_audiences(&mut self, attachment: AttachmentSlot) {
         let channel = self.state.channel(self.connections.attachment(attachment).channel());
-        self.delivery.leave_audiences(attachment, channel.last_presence(), channel.last_message());
+        let (presence, messages) = (channel.last_presence(), channel.last_message());
+        if !self.delivery.leave_audiences(attachment, presence, messages) {
+            self.broken("an attachment is at its places in the audiences");
+        }
     }
 
     /// The current transport attaches: counts the attachment and adds it to the audiences.
@@ -256,7 +259,9 @@ impl Server {
         let Some((slot, granted)) = self.connections.deactivate(attachment) else { return };
         let channel = self.state.channel(slot);
         let (presence, messages) = (channel.last_presence(), channel.last_message());
-        self.delivery.deactivate(attachment, granted, presence, messages);
+        if !self.delivery.deactivate(attachment, granted, presence, messages) {
+            self.broken("an attachment is at its places in the audiences");
+        }
         self.occupancy_changed(slot, out);
     }
 

@@ -76,7 +76,7 @@ impl Server {
             Some(Due::Silent) => {
                 self.counters.silent += 1;
                 out.push(Output::close(transport));
-                self.transport_lost(transport, out);
+                self.lose_transport(transport, out);
                 return;
             }
             Some(Due::Expired) => {

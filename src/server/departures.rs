@@ -70,6 +70,9 @@ impl Server {
             }
             let Some((change, owner, may_have_more)) = self.state.remove_next(self.now, removal)
             else {
+                if !self.state.is_done(removal) {
+                    self.broken("a member has an owner");
+                }
                 break true;
             };
             self.budget -= 1;
@@ -106,12 +109,18 @@ impl Server {
         serial: u64,
         out: &mut Outbox,
     ) {
-        if let Some(attachment) = self.connections.pair(owner, channel)
-            && self.connections.attachment(attachment).is_active()
+        let Some(attachment) = self.connections.pair(owner, channel) else {
+            return self.broken("the owner of a member is attached");
+        };
+        if self.connections.attachment(attachment).is_active()
             && self.is_notified_directly(attachment, PresenceAction::Leave)
         {
-            let leave = self.state.channel(channel).batch().and_then(Batch::last);
-            self.notify_directly(owner, channel, serial, leave.into_iter().collect(), out);
+            match self.state.channel(channel).batch().and_then(Batch::last) {
+                Some(leave) => {
+                    self.notify_directly(owner, channel, serial, alloc::vec![leave], out);
+                }
+                None => self.broken("a removal has a leave"),
+            }
         }
     }
 }

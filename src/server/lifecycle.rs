@@ -133,7 +133,7 @@ impl Server {
         // stay.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::close(old));
-            self.transport_lost(old, out);
+            self.lose_transport(old, out);
         }
         let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
@@ -247,6 +247,13 @@ impl Server {
         true
     }
 
+    /// Unbinds the transport of a connection.
+    pub(super) fn lose_transport(&mut self, transport: TransportId, out: &mut Outbox) {
+        if !self.transport_lost(transport, out) {
+            self.broken("the transport of a connection is open");
+        }
+    }
+
     /// CLOSE from the client (RTN12a): members leave at once; then CLOSED is sent.
     pub(super) fn close(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         self.deactivate_all(slot, out);
@@ -270,7 +277,7 @@ impl Server {
         }
         let transport = self.connections.get(slot).transport();
         if let Some(transport) = transport {
-            self.transport_lost(transport, out);
+            self.lose_transport(transport, out);
         }
         self.timers.cancel_connection(slot);
         self.connections.remove(slot);
@@ -289,7 +296,9 @@ impl Server {
         frame: ProtocolMessage,
         out: &mut Outbox,
     ) {
-        let Some(transport) = self.connections.get(slot).transport() else { return };
+        let Some(transport) = self.connections.get(slot).transport() else {
+            return self.broken("AUTH comes from a transport");
+        };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
                 out.push(Output::authenticate(transport, Token(token)));

@@ -415,9 +415,7 @@ impl Server {
 
     /// Removes a channel without attachments, members and history. Returns whether it did.
     fn close_channel_if_unused(&mut self, slot: ChannelSlot) -> bool {
-        if self.state.try_channel(slot).is_none_or(|channel| !channel.is_unused())
-            || !self.delivery.feed(slot).is_unused()
-        {
+        if !self.state.channel(slot).is_unused() || !self.delivery.feed(slot).is_unused() {
             return false;
         }
         self.timers.set_channel(slot, None);

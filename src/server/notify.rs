@@ -21,9 +21,13 @@ impl Server {
     ) {
         if let Kind::Left { member, next, .. } = change.kind
             && self.delivery.syncs_running() > 0
-            && let Some(attachment) = self.connections.pair(owner, channel)
         {
-            self.delivery.subscriber_mut(attachment).member_removed(member, next);
+            match self.connections.pair(owner, channel) {
+                Some(attachment) => {
+                    self.delivery.subscriber_mut(attachment).member_removed(member, next);
+                }
+                None => self.broken("the owner of a member is attached"),
+            }
         }
         if change.starts_history {
             self.arm_channel(channel);

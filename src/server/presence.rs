@@ -26,11 +26,10 @@ impl Server {
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let repeated = self.state.connection(slot).accepted(msg_serial);
         match self.check_presence(slot, frame) {
-            Ok((attachment, mut record)) => {
-                if let Some(applied) = self.state.apply(self.now, &mut record) {
-                    self.frame_applied(attachment, &applied, record, out);
-                }
-            }
+            Ok((attachment, mut record)) => match self.state.apply(self.now, &mut record) {
+                Some(applied) => self.frame_applied(attachment, &applied, record, out),
+                None => self.broken("an attachment has a channel and a connection"),
+            },
             Err(_) if repeated => {}
             Err(error) => {
                 self.nack(slot, msg_serial, error, out);
@@ -132,7 +131,7 @@ impl Server {
         let entry = self.state.channel(channel);
         let (channel_bytes, present) = (entry.bytes(), entry.members().len());
         let (mut members, mut bytes) = (present, channel_bytes);
-        let mut adds = false;
+        let (mut adds, mut unowned) = (false, false);
         for item in items {
             if item.action == PresenceAction::Leave {
                 continue;
@@ -140,10 +139,17 @@ impl Server {
             adds = true;
             let found = item.client_id.as_ref().map(|id| entry.locate(id, connection_id));
             match found {
-                Some(Ok(member)) => bytes = bytes.saturating_sub(entry.bytes_of(member)),
+                Some(Ok(member)) => {
+                    let before = entry.bytes_of(member);
+                    unowned |= before.is_none();
+                    bytes = bytes.saturating_sub(before.unwrap_or(0));
+                }
                 _ => members = members.saturating_add(1),
             }
             bytes = bytes.saturating_add(item.size());
+        }
+        if unowned {
+            self.broken("a member has an owner");
         }
         let refused = if adds && members > limits.members_per_channel.max(present) {
             let message = alloc::format!(
@@ -200,6 +206,9 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.counters.reentries += applied.reentries;
+        if let Some(invariant) = applied.broken {
+            self.broken(invariant);
+        }
         let Some(serial) = applied.serial else { return };
         let (channel, owner) = (applied.channel, applied.connection);
         for ((change, _), message) in applied.changes.iter().zip(&record.items) {

@@ -136,7 +136,7 @@ impl Server {
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         out.push(Output::close(transport));
-        self.transport_lost(transport, out);
+        self.lose_transport(transport, out);
     }
 }
 

@@ -157,9 +157,11 @@ impl Server {
         out.push(Output::send(Recipients::one(transport), frame));
         self.count_frame(1);
         if let Some(next) = next {
-            if let Some(sync) = self.delivery.subscriber_mut(attachment).sync_mut() {
-                sync.set_next(next);
-            }
+            let Some(sync) = self.delivery.subscriber_mut(attachment).sync_mut() else {
+                self.broken("a sync is running between two of its pages");
+                return false;
+            };
+            sync.set_next(next);
             return true;
         }
         self.delivery.stop_sync(attachment);
@@ -177,7 +179,14 @@ impl Server {
         sequence: u64,
         mut budget: PageBudget,
     ) -> (Frame, Option<Cursor>) {
-        let (page, next) = self.state.page(channel, from, |bytes| budget.try_take(bytes));
+        let mut unowned = false;
+        let (page, next) = self.state.page(channel, from, |bytes| {
+            unowned |= bytes.is_none();
+            budget.try_take(bytes.unwrap_or(0))
+        });
+        if unowned {
+            self.broken("a member has an owner");
+        }
         let next = next.map(|slot| slot.number());
         let head = ProtocolMessage {
             channel: Some(self.state.channel(channel).name().clone()),
@@ -189,21 +198,29 @@ impl Server {
 
     /// A page of the connection's own members, and the start of the next one.
     fn own_page(
-        &self,
+        &mut self,
         channel: ChannelSlot,
         first: Option<Slot>,
         mut budget: PageBudget,
     ) -> (Frame, Option<Cursor>) {
         let mut frame = self.new_presence_frame(channel, None);
         let channel = self.state.channel(channel);
+        let (mut next, mut dangling) = (None, false);
         for slot in channel.owned_from(first) {
-            if !budget.try_take(channel.bytes_of(slot)) {
-                return (frame.into(), Some(Cursor::Own(Some(slot))));
+            let (Some(bytes), Some(member)) = (channel.bytes_of(slot), channel.members().get(slot))
+            else {
+                dangling = true;
+                break;
+            };
+            if !budget.try_take(bytes) {
+                next = Some(Cursor::Own(Some(slot)));
+                break;
             }
-            let member = channel.members().get(slot);
-            let member = member.map(|member| member.to_message(PresenceAction::Present));
-            frame.presence.extend(member);
+            frame.presence.push(member.to_message(PresenceAction::Present));
         }
-        (frame.into(), None)
+        if dangling {
+            self.broken("a connection's list of members has members");
+        }
+        (frame.into(), next)
     }
 }

@@ -30,6 +30,11 @@ impl Audience {
         Some(place)
     }
 
+    /// Whether an attachment is at a place.
+    pub(super) fn holds(&self, place: u32, attachment: AttachmentSlot) -> bool {
+        self.attachments.get(place as usize) == Some(&attachment)
+    }
+
     /// Removes the attachment at a place. The last attachment moves to that place and is returned.
     pub(super) fn remove(&mut self, place: u32) -> Option<AttachmentSlot> {
         let index = place as usize;

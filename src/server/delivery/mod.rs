@@ -131,37 +131,39 @@ impl Delivery {
     }
 
     /// Removes an attachment from the audiences, and records the positions of the channel's last
-    /// presence event and message.
+    /// presence event and message. Returns whether it was at its places.
+    #[must_use]
     pub(super) fn leave_audiences(
         &mut self,
         attachment: AttachmentSlot,
         presence: u64,
         messages: u64,
-    ) {
+    ) -> bool {
         let subscriber = &mut self.subscribers[attachment];
         let feed = &mut self.feeds[subscriber.channel];
+        let placed = subscriber.is_placed(feed, attachment);
         let moved = subscriber.leave_audiences(feed, presence, messages);
         self.set_places(moved);
+        placed
     }
 
-    /// Deactivates an attachment: removes it from the audiences and the occupancy, and cancels its
-    /// sync.
+    /// Deactivates an attachment: removes it from the occupancy and the audiences, and cancels its
+    /// sync. Returns whether it was at its places in the audiences.
+    #[must_use]
     pub(super) fn deactivate(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
         presence: u64,
         messages: u64,
-    ) {
+    ) -> bool {
         let subscriber = &mut self.subscribers[attachment];
-        let feed = &mut self.feeds[subscriber.channel];
-        feed.count(granted, false);
+        self.feeds[subscriber.channel].count(granted, false);
         subscriber.deferred = false;
         if subscriber.sync.take().is_some() {
             self.syncs_running -= 1;
         }
-        let moved = subscriber.leave_audiences(feed, presence, messages);
-        self.set_places(moved);
+        self.leave_audiences(attachment, presence, messages)
     }
 
     /// Sets the new places of attachments that moved within their audiences.

@@ -71,6 +71,12 @@ impl Subscriber {
         self.receives_presence() || self.receives_messages()
     }
 
+    /// Whether the audiences of its feed have the attachment at its places.
+    pub(super) fn is_placed(&self, feed: &Feed, attachment: AttachmentSlot) -> bool {
+        self.presence_place.is_none_or(|place| feed.presence.holds(place, attachment))
+            && self.message_place.is_none_or(|place| feed.messages.holds(place, attachment))
+    }
+
     /// Removes the attachment from the audiences of its feed and records the channel's last
     /// positions. Returns, for each audience, the attachment that moved and its new place.
     pub(super) fn leave_audiences(

@@ -67,6 +67,8 @@ pub(in crate::server) struct Applied {
     pub(in crate::server) changes: SmallVec<[(Change, Option<usize>); 1]>,
     /// Items that entered a present member with an unchanged id (RTP17g).
     pub(in crate::server) reentries: u64,
+    /// A broken invariant. Its item was dropped.
+    pub(in crate::server) broken: Option<&'static str>,
 }
 
 impl State {
@@ -105,6 +107,7 @@ impl State {
                 serial: None,
                 changes: SmallVec::new(),
                 reentries: 0,
+                broken: None,
             },
         };
         record.items.retain(|item| step.item(entry, connection, item).is_some());
@@ -149,7 +152,9 @@ impl Step<'_> {
     ) -> Option<()> {
         let index = self.index;
         self.index += 1;
-        let client_id = item.client_id.as_ref()?;
+        let Some(client_id) = &item.client_id else {
+            return self.broken("a checked item has a client id");
+        };
         let stamp = self.at.wall;
         let own = (self.msg_serial, i64::try_from(index).unwrap_or(i64::MAX));
         // A re-entry names the message that it repeats (RTP17g). Ignore an id of another
@@ -189,12 +194,16 @@ impl Step<'_> {
         let kind = match place {
             Ok(member) if item.action == PresenceAction::Leave => {
                 let next = channel.next_owned(member);
-                let last = channel.remove(member, &mut self.first)?;
+                let Some(last) = channel.remove(member, &mut self.first) else {
+                    return self.broken("a located member is present and has an owner");
+                };
                 carry_over(item, last);
                 Kind::Left { cause: LeaveCause::Left, member, next }
             }
             place => {
-                channel.upsert(place, self.slot, &mut self.first, item)?;
+                if channel.upsert(place, self.slot, &mut self.first, item).is_none() {
+                    return self.broken("a located member is present, a new one has room");
+                }
                 if enters { Kind::Entered } else { Kind::Updated }
             }
         };
@@ -210,6 +219,12 @@ impl Step<'_> {
         let change = Change { kind, position, first_or_last, starts_history };
         self.applied.changes.push((change, (sequence == own).then_some(index)));
         Some(())
+    }
+
+    #[cold]
+    fn broken(&mut self, invariant: &'static str) -> Option<()> {
+        self.applied.broken = Some(invariant);
+        None
     }
 
     /// The position of the next change. The first change creates the serial.

@@ -137,8 +137,8 @@ impl Channel {
     }
 
     /// The bytes of a member that count for the limits.
-    pub(in crate::server) fn bytes_of(&self, member: Slot) -> usize {
-        self.owners.get(member).map_or(0, |owner| owner.bytes as usize)
+    pub(in crate::server) fn bytes_of(&self, member: Slot) -> Option<usize> {
+        self.owners.get(member).map(|owner| owner.bytes as usize)
     }
 
     /// A page of members from a slot on, while `fits` accepts the bytes of each; and the start of
@@ -146,10 +146,10 @@ impl Channel {
     pub(super) fn page(
         &mut self,
         from: u32,
-        mut fits: impl FnMut(usize) -> bool,
+        mut fits: impl FnMut(Option<usize>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         let owners = &self.owners;
-        let bytes = |slot| owners.get(slot).map_or(0, |owner| owner.bytes as usize);
+        let bytes = |slot| owners.get(slot).map(|owner| owner.bytes as usize);
         self.members.snapshot(from, |slot, _| fits(bytes(slot)))
     }
 
@@ -182,7 +182,7 @@ impl Channel {
             self.owners.add(slot, connection);
             ring::push_front(&mut self.owners, first, slot);
         }
-        self.count_bytes(slot, u32::try_from(message.size()).unwrap_or(u32::MAX));
+        self.count_bytes(slot, u32::try_from(message.size()).unwrap_or(u32::MAX))?;
         Some(slot)
     }
 
@@ -200,8 +200,8 @@ impl Channel {
         member: Slot,
         first: &mut Option<Slot>,
     ) -> Option<PresenceMessage> {
+        self.count_bytes(member, 0)?;
         let message = self.members.take_out(member)?;
-        self.count_bytes(member, 0);
         ring::remove(&mut self.owners, first, member);
         if self.members.is_empty() {
             self.owners = Owners::default();
@@ -210,11 +210,11 @@ impl Channel {
     }
 
     /// Sets the bytes of a member that count for the limits.
-    fn count_bytes(&mut self, member: Slot, bytes: u32) {
-        if let Some(owner) = self.owners.get_mut(member) {
-            let before = core::mem::replace(&mut owner.bytes, bytes);
-            self.bytes = adjusted(self.bytes, before as usize, bytes as usize);
-        }
+    fn count_bytes(&mut self, member: Slot, bytes: u32) -> Option<()> {
+        let owner = self.owners.get_mut(member)?;
+        let before = core::mem::replace(&mut owner.bytes, bytes);
+        self.bytes = adjusted(self.bytes, before as usize, bytes as usize);
+        Some(())
     }
 
     /// Records an event in the history, if that is enabled. `others`: bytes of other channels'
@@ -247,10 +247,9 @@ impl Channel {
         })
     }
 
-    pub(super) fn add_leave(&mut self, leave: PresenceMessage) {
-        if let Some(batch) = &mut self.batch {
-            batch.leaves.push(leave);
-        }
+    pub(super) fn add_leave(&mut self, leave: PresenceMessage) -> Option<()> {
+        self.batch.as_mut()?.leaves.push(leave);
+        Some(())
     }
 
     /// The frame of the leaves synthesized in this step.

@@ -222,7 +222,7 @@ impl State {
         &mut self,
         channel: ChannelSlot,
         from: u32,
-        fits: impl FnMut(usize) -> bool,
+        fits: impl FnMut(Option<usize>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         self.channels[channel].page(from, fits)
     }

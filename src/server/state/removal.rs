@@ -148,7 +148,7 @@ impl State {
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
         let starts_history = entry.record(&self.history, others, at.mono, position, &message, kind);
-        entry.add_leave(message);
+        entry.add_leave(message)?;
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
