@@ -49,7 +49,7 @@ broken re-enter src/client/channel.rs 's/if !\(was_attached \&\& resumed\) \{/if
 broken id-kept src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| false)/'
 broken id-of-another-connection src/client/presence_ops.rs 's/filter\(\|_\| same_connection\)/filter(|_| true)/'
 # RTP2b2: a re-entry after the grace period is never older than what was delivered before.
-broken id-of-the-past src/server/state/apply.rs 's/let kept = if enters \{ last \} else \{ named \};/let kept = named;/'
+broken id-of-the-past src/server/state/apply.rs 's/let kept = if enters \{ forgotten \} else \{ named \};/let kept = named;/'
 # The grace: members outlive their transport by it, and not for ever.
 broken grace-none src/server/connections/connection.rs 's/Some\(now\.after\(self\.grace_period\.into\(\)\)\)/Some(now)/'
 broken grace-endless src/server/connections/connection.rs 's/Some\(now\.after\(self\.grace_period\.into\(\)\)\)/None/'

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_bucket_allows_its_burst_and_then_its_rate() {
         let rate = Rate { per_second: 10, burst: 3 };
         let mut bucket = TokenBucket::default();
         let at = Instant::from_millis;
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_knows_when_it_has_a_token_again() {
+    fn the_next_token_is_available_exactly_when_announced() {
         for (per_second, burst) in [(1, 3), (10, 1), (7, 5), (1_000, 1)] {
             let rate = Rate { per_second, burst };
             let mut bucket = TokenBucket::default();

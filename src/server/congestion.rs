@@ -62,7 +62,7 @@ impl Server {
             && subscriber.presence_seen() < state.last_presence();
         let messages =
             granted.contains(Modes::SUBSCRIBE) && subscriber.messages_seen() < state.last_message();
-        let watches = !subscriber.metrics().is_empty();
+        let is_watcher = !subscriber.metrics().is_empty();
         self.delivery.join_audiences(attachment, granted, transport);
         if messages {
             let message = "Messages were missed because the connection was too slow";
@@ -74,7 +74,7 @@ impl Server {
             self.resync(attachment);
         }
         self.delivery.queue_sync(attachment);
-        if watches {
+        if is_watcher {
             self.deliver_occupancy(channel, &[attachment], out);
         }
     }

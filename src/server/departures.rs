@@ -61,7 +61,7 @@ impl Server {
     /// Returns whether it is complete.
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
-        let listens = owner_may_be_attached(removal.cause());
+        let notify_owners = owner_may_be_attached(removal.cause());
         let per_frame = self.options.items_per_broadcast.max(1);
         let mut removed = 0;
         let done = loop {
@@ -77,7 +77,7 @@ impl Server {
             };
             self.budget -= 1;
             removed += 1;
-            if listens {
+            if notify_owners {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
             self.handle_change(channel, owner, &change, None, out);

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_verifies_for_its_connection_and_identity_alone() {
+    fn a_key_verifies_for_its_connection_and_identity_only() {
         let mut keys = keys();
         let id = keys.connection_id();
         let me = Identity::Client("me".into());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_changed_bit_is_seen() {
+    fn a_single_changed_bit_is_detected() {
         let proof = keys().proof("id", &Identity::Anonymous);
         for bit in 0..8 * PROOF_LEN {
             let mut other = proof;

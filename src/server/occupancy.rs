@@ -64,16 +64,17 @@ impl Server {
         for &watcher in watchers {
             let attachment = self.connections.attachment(watcher);
             let connection = self.connections.get(attachment.connection());
-            let hears = attachment.is_active() && attachment.granted().contains(Modes::SUBSCRIBE);
+            let receives =
+                attachment.is_active() && attachment.granted().contains(Modes::SUBSCRIBE);
             let (Some(transport), false, true) =
-                (connection.transport(), connection.is_congested(), hears)
+                (connection.transport(), connection.is_congested(), receives)
             else {
                 continue;
             };
-            let wanted = self.delivery.subscriber(watcher).metrics();
-            match groups.iter_mut().find(|(metrics, _)| *metrics == wanted) {
+            let requested = self.delivery.subscriber(watcher).metrics();
+            match groups.iter_mut().find(|(metrics, _)| *metrics == requested) {
                 Some((_, transports)) => transports.push(transport),
-                None => groups.push((wanted, alloc::vec![transport])),
+                None => groups.push((requested, alloc::vec![transport])),
             }
         }
         for (metrics, transports) in groups {

@@ -114,9 +114,9 @@ impl Server {
             ));
         }
         // RTN2b: no echo. A transport outside the audience must not be excluded from it.
-        let hears = attachment
+        let in_audience = attachment
             .is_some_and(|attachment| self.delivery.subscriber(attachment).receives_messages());
-        let except = connection.transport().filter(|_| hears && !connection.echo());
+        let except = connection.transport().filter(|_| in_audience && !connection.echo());
         if let Some(channel) = channel
             && !self.delivery.feed_mut(channel).take_tokens(
                 limits.channel,

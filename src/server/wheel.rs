@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_between_levels_are_bounded_and_go_on_later() {
+    fn cascades_are_bounded_and_continue_later() {
         let mut wheel = Wheel::new();
         for number in 0..100 {
             wheel.arm(number, at(5_000));
@@ -341,7 +341,7 @@ mod tests {
     /// Arming and cancelling have no loop, so that their cost does not depend on the number of
     /// timers. The cascades of expiry are counted here.
     #[test]
-    fn a_million_timers_fire_in_order_and_each_moves_twice_at_most() {
+    fn a_million_timers_fire_in_order_with_two_cascades_each_at_most() {
         const COUNT: u32 = 1_000_000;
         // Deadlines of a server: up to two minutes, on the third level.
         let deadline = |number: u32, round: u32| {
@@ -366,7 +366,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_wheel_does_what_a_sorted_map_does(
+        fn the_wheel_agrees_with_a_sorted_map(
             steps in proptest::collection::vec((0u32..12, 0u64..300_000, 0u64..70_000), 1..200),
         ) {
             let mut wheel = Wheel::new();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leave_of_a_known_member_is_told() {
+    fn a_leave_of_a_present_member_is_delivered() {
         assert_eq!(fold(true, &[Update, Leave]), vec![(Leave, Some("c:1:0".into()))]);
         assert_eq!(fold(true, &[Leave, Enter]), vec![(Enter, Some("c:1:0".into()))]);
         assert_eq!(fold(true, &[Leave, Enter, Leave]), vec![(Leave, Some("c:2:0".into()))]);

@@ -111,9 +111,9 @@ impl State {
             },
         };
         record.items.retain(|item| step.item(entry, connection, item).is_some());
-        let (now_first, applied) = (step.first, step.applied);
-        if now_first != first {
-            connection.set_first_member(channel, now_first);
+        let (new_first, applied) = (step.first, step.applied);
+        if new_first != first {
+            connection.set_first_member(channel, new_first);
         }
         connection.serials.insert(record.msg_serial);
         connection.bytes = adjusted(connection.bytes, bytes, entry.bytes());
@@ -175,14 +175,16 @@ impl Step<'_> {
         // Only the serial of a removed member's last event is forgotten. A re-entry with that id
         // keeps it. A re-entry with an older id gets a new one: a subscriber that missed the leave
         // would take the older id for outdated (RTP2b2).
-        let last = named.filter(|(serial, _)| !connection.accepted(*serial));
+        let forgotten = named.filter(|(serial, _)| !connection.accepted(*serial));
         let enters = stored.is_none();
-        if enters && (item.action == PresenceAction::Leave || (self.repeated && last.is_none())) {
+        if enters
+            && (item.action == PresenceAction::Leave || (self.repeated && forgotten.is_none()))
+        {
             // RTP10d: a leave without a member is no error. A repeated frame must not restore a
             // removed member.
             return None;
         }
-        let kept = if enters { last } else { named };
+        let kept = if enters { forgotten } else { named };
         if let Some((serial, _)) = kept {
             // It is accepted again.
             connection.serials.insert(serial);

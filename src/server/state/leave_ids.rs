@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rtp2b1_what_the_ids_of_leaves_begin_with_is_known() {
+    fn rtp2b1_prefixes_of_leave_ids_are_recognized() {
         let mut ids = LeaveIds::new("node", 7);
         let id = ids.next();
         assert!(["n", "node", "node:0000"].iter().all(|text| id.starts_with(text)));

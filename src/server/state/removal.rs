@@ -112,11 +112,11 @@ impl State {
         let version = entry.members().get(member)?.version();
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
         let first = owner.first_member(removal.channel);
-        let mut now_first = first;
+        let mut new_first = first;
         let next = entry.next_owned(member);
-        let mut message = entry.remove(member, &mut now_first)?;
-        if now_first != first {
-            owner.set_first_member(removal.channel, now_first);
+        let mut message = entry.remove(member, &mut new_first)?;
+        if new_first != first {
+            owner.set_first_member(removal.channel, new_first);
         }
         if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked)
             && let Some((serial, _)) = version.sequence
@@ -153,7 +153,7 @@ impl State {
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
         let may_have_more =
-            now_first.is_some() || !matches!(removal.selection, Selection::Connection(_));
+            new_first.is_some() || !matches!(removal.selection, Selection::Connection(_));
         Some((Change { kind, position, first_or_last, starts_history }, connection, may_have_more))
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rtn19a_accepted_serials_are_known_again_in_any_order() {
+    fn rtn19a_accepted_serials_are_recognized_in_any_order() {
         let mut serials = AcceptedSerials::default();
         assert!(!serials.contains(0));
         serials.insert(0);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn rtn19a_what_was_overtaken_by_any_number_of_frames_is_still_new() {
+    fn rtn19a_a_serial_overtaken_by_many_others_is_still_new() {
         let mut serials = AcceptedSerials::default();
         for serial in (0..10).chain(20..10_000) {
             serials.insert(serial);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn forgotten_serials_that_follow_each_other_are_one_gap() {
+    fn consecutive_forgotten_serials_are_one_gap() {
         let mut serials = AcceptedSerials::default();
         (0..1_000).for_each(|serial| serials.insert(serial));
         (700..800).for_each(|serial| serials.forget(serial));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_bounded_and_the_oldest_is_forgotten() {
+    fn gaps_are_bounded_and_the_oldest_is_dropped() {
         let mut serials = AcceptedSerials::default();
         (0..1_000).for_each(|serial| serials.insert(2 * serial + 1));
         assert_eq!(serials.gaps.len(), MAX_GAPS);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_serial_may_be_any() {
+    fn the_first_serial_is_arbitrary() {
         let mut serials = AcceptedSerials::default();
         serials.insert(500);
         assert!(serials.contains(500) && !serials.contains(499) && !serials.contains(501));

@@ -60,7 +60,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn positions_grow_though_the_wall_clock_steps_back() {
+    fn serials_increase_even_if_the_wall_clock_steps_back() {
         let mut stream = Stream::new(0);
         let a = stream.next(UnixMillis::from_millis(2_000));
         let b = stream.next(UnixMillis::from_millis(2_000));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_reads_back_from_its_text() {
+    fn a_formatted_serial_parses_back() {
         for serial in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
             assert_eq!(parse_serial(&format_serial(serial)), Some(serial));
         }
