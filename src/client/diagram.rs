@@ -49,11 +49,11 @@ fn check<S: Copy + PartialEq + Debug, C: Copy + PartialEq + Debug>(
 
 fn document() -> String {
     format!(
-        "# The states of the client\n\n\
-         Drawn from the tables in `src/client/connection.rs` and `src/client/channel.rs`, by\n\
-         `STATES=write cargo test --lib state_diagrams`. Causes are named as there.\n\n\
-         ## The connection (RTN4, RTN27)\n\n{}\n\
-         ## A channel (RTL2)\n\n{}",
+        "# State diagrams of the client\n\n\
+         Generated from the tables in `src/client/connection.rs` and `src/client/channel.rs` by\n\
+         `STATES=write cargo test --lib state_diagrams`. The arrows have the causes of the tables.\n\n\
+         ## Connection (RTN4, RTN27)\n\n{}\n\
+         ## Channel (RTL2)\n\n{}",
         diagram(connection::TRANSITIONS, ConnectionState::ALL, ConnectionState::name),
         diagram(channel::TRANSITIONS, ChannelState::ALL, ChannelState::name),
     )
