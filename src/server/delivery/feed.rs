@@ -72,8 +72,7 @@ impl Feed {
         self.rate.take(rate, now, u32::try_from(events).unwrap_or(u32::MAX))
     }
 
-    /// Counts an attachment with these modes when it is activated, or the opposite when not
-    /// `attached`.
+    /// Adds an attachment with these modes to the counts, or subtracts it when not `attached`.
     pub(in crate::server) fn count(&mut self, modes: Modes, attached: bool) {
         self.counts.count(modes, attached);
     }
