@@ -19,8 +19,8 @@ pub(in crate::server) struct Sync {
 pub(in crate::server) enum Cursor {
     /// A slot of the channel's members.
     All(u32),
-    /// One of the connection's own members, in the order of their list. Members that enter
-    /// meanwhile are put first in the list; each of them is sent by itself.
+    /// One of the connection's own members, in the order of their list. Members that enter meanwhile
+    /// come first in the list; the connection is notified of each separately.
     Own(Option<Slot>),
 }
 
