@@ -51,7 +51,13 @@ impl Server {
     }
 
     /// Queues a frame that exceeded the budget, to be processed again before all others.
+    /// Without a transport it is dropped: what the frame caused has closed the transport, the client
+    /// never sees an answer, and sends it again.
     pub(super) fn postpone(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
+        if self.connections.try_get(slot).is_none_or(|connection| connection.transport().is_none())
+        {
+            return;
+        }
         let work = self.work(slot);
         work.frames.push_front(frame);
         work.stalled = true;
