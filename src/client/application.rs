@@ -1,6 +1,6 @@
 //! What the application asks for: operations, each of which has one outcome.
 
-use super::channel::{Channel, Waiting};
+use super::channel::{Channel, Waiter};
 use super::cx::Cx;
 use super::operations::Origin;
 use super::{ChannelState, Client, ConnectionState, Misuse, Outbox, Outcome, Output, errors};
@@ -11,13 +11,13 @@ use alloc::boxed::Box;
 impl Client {
     /// Takes an operation on, unless too many have no outcome yet.
     pub(super) fn admit(&mut self, op: OpId, out: &mut Outbox) -> bool {
-        self.operations.open = self.operations.open.saturating_add(1);
-        let room = self.operations.open <= self.options.limits.pending_operations;
-        if !room {
+        self.operations.pending = self.operations.pending.saturating_add(1);
+        let admitted = self.operations.pending <= self.options.limits.pending_operations;
+        if !admitted {
             let error = errors::bad_request("too many operations have no outcome yet");
             self.operations.finish(op, Err(error), out);
         }
-        room
+        admitted
     }
 
     /// Acts on a channel, which is made if it is not known yet (RTS3a).
@@ -26,17 +26,17 @@ impl Client {
         op: OpId,
         name: &SmolStr,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
         let (limit, seed) = (self.options.limits.channels, self.hash_seed);
         let opened = if name.is_empty() {
             Err("a channel needs a name")
         } else {
             let make = || Channel::new(name.clone(), seed);
-            self.channels.open(name, limit, make).ok_or("too many channels")
+            self.channels.get_or_insert(name, limit, make).ok_or("too many channels")
         };
         match opened {
-            Ok(key) => self.with_channel(key, out, act),
+            Ok(key) => self.with_channel(key, out, f),
             Err(error) => self.operations.finish(op, Err(errors::bad_request(error)), out),
         }
     }
@@ -48,10 +48,10 @@ impl Client {
         op: OpId,
         name: &SmolStr,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
         match self.channels.key(name) {
-            Some(key) => self.with_channel(key, out, act),
+            Some(key) => self.with_channel(key, out, f),
             None => self.operations.finish(op, Ok(Outcome::Done), out),
         }
     }
@@ -81,10 +81,10 @@ impl Client {
         out: &mut Outbox,
     ) {
         frame.msg_serial = None;
-        if let Some(error) = self.cannot_send(&frame) {
+        if let Some(error) = self.send_error(&frame) {
             return self.operations.finish(op, Err(error), out);
         }
-        match self.connection.established() {
+        match self.connection.connected_transport() {
             Some(transport) => {
                 self.operations.transmit(transport, frame, Origin::App(Items::one(op)), out);
             }
@@ -92,7 +92,7 @@ impl Client {
         }
     }
 
-    fn cannot_send(&self, frame: &ProtocolMessage) -> Option<ErrorInfo> {
+    fn send_error(&self, frame: &ProtocolMessage) -> Option<ErrorInfo> {
         if !matches!(
             frame.action,
             Action::Message | Action::Object | Action::Annotation | Action::Unknown(_)
@@ -108,7 +108,7 @@ impl Client {
             let error = || errors::channel_state("the channel is suspended or has failed");
             return Some(channel.error_reason.clone().unwrap_or_else(error));
         }
-        let may = match self.connection.state {
+        let can_send = match self.connection.state {
             ConnectionState::Connected => true,
             // RTL6c2
             ConnectionState::Initialized
@@ -116,7 +116,7 @@ impl Client {
             | ConnectionState::Disconnected => self.options.queue_messages,
             _ => false,
         };
-        (!may).then(|| {
+        (!can_send).then(|| {
             let error = || errors::not_connected(self.connection.state);
             self.connection.error_reason.clone().unwrap_or_else(error)
         })
@@ -142,7 +142,7 @@ impl Channel {
             | ChannelState::Detached
                 if self.options.attach_on_subscribe =>
             {
-                self.attach(cx, Waiting::Op(op));
+                self.attach(cx, Waiter::Op(op));
             }
             _ => cx.done(op),
         }

@@ -104,9 +104,9 @@ pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
 
 /// What waits for the end of an attach or a detach.
 #[derive(Clone, Debug)]
-pub(super) enum Waiting {
+pub(super) enum Waiter {
     /// Nothing: the request is implied by another operation, which waits elsewhere.
-    Nobody,
+    Implicit,
     /// An operation that ends with it.
     Op(OpId),
     /// `get`, which goes on from there (RTL33b).
@@ -138,21 +138,21 @@ pub(super) struct Channel {
     /// RTL15c.
     pub(super) attach_serial: Option<SmolStr>,
     /// What waits for the attach or detach under way.
-    waiting: Vec<Waiting>,
+    waiters: Vec<Waiter>,
     /// What comes after it (RTL4h, RTL5i).
-    requests: VecDeque<(Request, Waiting)>,
+    queued_requests: VecDeque<(Request, Waiter)>,
     /// Operations that wait for the server to take over new options (RTL16a).
-    reconfiguring: Vec<OpId>,
+    pending_set_options: Vec<OpId>,
     /// The channel was suspended since ATTACH had no answer in time. One may yet come.
-    unanswered: bool,
+    attach_timed_out: bool,
     /// The detach under way began in DETACHED (RTL5k).
-    was_detached: bool,
+    detached_before: bool,
     /// Attempts since the last ATTACHED, for the back-off (RTB1).
     attempts: u32,
-    /// When the channel wants to be called by [`timer`](Self::timer).
+    /// When the channel wants to be called by [`on_deadline`](Self::on_deadline).
     pub(super) deadline: Option<Instant>,
     /// Released and detached: to be removed.
-    pub(super) gone: bool,
+    pub(super) released: bool,
     pub(super) presence: Presence,
 }
 
@@ -173,14 +173,14 @@ impl Channel {
             params: Params::new(),
             channel_serial: None,
             attach_serial: None,
-            waiting: Vec::new(),
-            requests: VecDeque::new(),
-            reconfiguring: Vec::new(),
-            unanswered: false,
-            was_detached: false,
+            waiters: Vec::new(),
+            queued_requests: VecDeque::new(),
+            pending_set_options: Vec::new(),
+            attach_timed_out: false,
+            detached_before: false,
             attempts: 0,
             deadline: None,
-            gone: false,
+            released: false,
             presence: Presence::new(hash_seed),
         }
     }
@@ -188,28 +188,28 @@ impl Channel {
     // ---- What the application wants
 
     /// RTL4.
-    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         match self.state {
-            S::Attached => return self.complete(cx, waiting, Ok(())),
+            S::Attached => return self.resolve(cx, waiter, Ok(())),
             // RTL4h
-            S::Attaching if self.requests.is_empty() => return self.waiting.push(waiting),
+            S::Attaching if self.queued_requests.is_empty() => return self.waiters.push(waiter),
             S::Attaching | S::Detaching => {
-                return self.requests.push_back((Request::Attach, waiting));
+                return self.queued_requests.push_back((Request::Attach, waiter));
             }
             S::Initialized | S::Detached | S::Suspended | S::Failed => {}
         }
-        if let Some(error) = self.cannot_attach(cx) {
-            return self.complete(cx, waiting, Err(error));
+        if let Some(error) = self.attach_error(cx) {
+            return self.resolve(cx, waiter, Err(error));
         }
-        self.waiting.push(waiting);
+        self.waiters.push(waiter);
         // RTL4g
         self.error_reason = None;
-        self.step(cx, Cause::Attach, None);
+        self.transition(cx, Cause::Attach, None);
         self.send_attach(cx);
     }
 
     /// Why an attach fails at once, if it does (RTL4b).
-    pub(super) fn cannot_attach(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
+    pub(super) fn attach_error(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
         matches!(
             cx.connection.state,
             ConnectionState::Closing
@@ -221,29 +221,29 @@ impl Channel {
     }
 
     /// RTL5.
-    pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+    pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         let connected = cx.connection.is_connected();
         match self.state {
-            S::Initialized | S::Detached => self.complete(cx, waiting, Ok(())),
+            S::Initialized | S::Detached => self.resolve(cx, waiter, Ok(())),
             S::Failed => {
                 let error = errors::channel_state("the channel has failed");
-                self.complete(cx, waiting, Err(error));
+                self.resolve(cx, waiter, Err(error));
             }
             // RTL5i
-            S::Detaching => self.waiting.push(waiting),
-            S::Attaching if connected => self.requests.push_back((Request::Detach, waiting)),
+            S::Detaching => self.waiters.push(waiter),
+            S::Attaching if connected => self.queued_requests.push_back((Request::Detach, waiter)),
             S::Attached if connected => {
-                self.was_detached = false;
-                self.waiting.push(waiting);
-                self.step(cx, Cause::Detach, None);
+                self.detached_before = false;
+                self.waiters.push(waiter);
+                self.transition(cx, Cause::Detach, None);
                 self.send_detach(cx);
             }
             // RTL5j, RTL5l
             S::Attaching | S::Attached | S::Suspended => {
                 let superseded = errors::channel_state("detached before it was attached");
-                self.step(cx, Cause::DetachAtOnce, None);
-                self.settle(cx, &Err(superseded));
-                self.complete(cx, waiting, Ok(()));
+                self.transition(cx, Cause::DetachAtOnce, None);
+                self.finish_request(cx, &Err(superseded));
+                self.resolve(cx, waiter, Ok(()));
             }
         }
     }
@@ -251,22 +251,22 @@ impl Channel {
     /// RTS4: the channel is detached, and goes.
     pub(super) fn release(&mut self, cx: &mut Cx<'_>, op: OpId) {
         match self.state {
-            S::Failed => self.complete(cx, Waiting::Release(op), Ok(())),
-            _ => self.detach(cx, Waiting::Release(op)),
+            S::Failed => self.resolve(cx, Waiter::Release(op), Ok(())),
+            _ => self.detach(cx, Waiter::Release(op)),
         }
     }
 
     /// RTL16.
     pub(super) fn set_options(&mut self, cx: &mut Cx<'_>, op: OpId, options: ChannelOptions) {
-        let asks = !options.params.is_empty() || options.modes.is_some();
+        let requests_any = !options.params.is_empty() || options.modes.is_some();
         let changed = options.params != self.options.params || options.modes != self.options.modes;
         self.options = options;
-        let active = matches!(self.state, S::Attached | S::Attaching);
-        if !(active && (asks || changed)) {
+        let attached = matches!(self.state, S::Attached | S::Attaching);
+        if !(attached && (requests_any || changed)) {
             return cx.done(op);
         }
         // RTL16a
-        self.reconfiguring.push(op);
+        self.pending_set_options.push(op);
         self.send_attach(cx);
     }
 
@@ -274,12 +274,12 @@ impl Channel {
     pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
         match self.state {
             S::Suspended if params.wait_for_sync => cx.fail(op, errors::out_of_sync()),
-            S::Suspended => self.presence.answer(cx, op, &params),
+            S::Suspended => self.presence.complete_get(cx, op, &params),
             // RTL33c
             S::Failed => cx.fail(op, errors::channel_state("the channel has failed")),
             S::Attached => self.get_attached(cx, op, params),
             S::Initialized | S::Attaching | S::Detaching | S::Detached => {
-                self.attach(cx, Waiting::Get(op, params));
+                self.attach(cx, Waiter::Get(op, params));
             }
         }
     }
@@ -309,7 +309,7 @@ impl Channel {
             // RTL17
             _ if self.state == S::Attached => {
                 if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    self.advance(&mut frame.channel_serial.clone());
+                    self.update_serial(&mut frame.channel_serial.clone());
                 }
                 let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
                 cx.out.push(Output::Frame(Box::new(frame)));
@@ -325,17 +325,17 @@ impl Channel {
             _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
             _ if self.state == S::Detaching => {
-                self.advance(&mut frame.channel_serial);
+                self.update_serial(&mut frame.channel_serial);
                 return self.send_detach(cx);
             }
             Some(S::Detaching) => {
-                self.was_detached = true;
+                self.detached_before = true;
                 // RTL2d
-                self.step(cx, Cause::Attached, frame.error.take().map(|error| *error));
+                self.transition(cx, Cause::Attached, frame.error.take().map(|error| *error));
                 return self.send_detach(cx);
             }
             // The answer to an ATTACH that comes after its time.
-            Some(S::Attached) if self.unanswered => {}
+            Some(S::Attached) if self.attach_timed_out => {}
             // Nobody asked for it.
             _ => return,
         }
@@ -374,7 +374,7 @@ impl Channel {
                 },
             ));
         }
-        for op in core::mem::take(&mut self.reconfiguring) {
+        for op in core::mem::take(&mut self.pending_set_options) {
             cx.done(op);
         }
         // An ATTACHED that finds the channel attached and says RESUMED changes nothing for presence:
@@ -384,7 +384,7 @@ impl Channel {
             self.flush(cx);
         }
         if !was_attached {
-            self.settle(cx, &Ok(()));
+            self.finish_request(cx, &Ok(()));
         }
     }
 
@@ -392,8 +392,8 @@ impl Channel {
     fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         match self.state {
             S::Detaching => {
-                self.step(cx, Cause::Detached, error);
-                self.settle(cx, &Ok(()));
+                self.transition(cx, Cause::Detached, error);
+                self.finish_request(cx, &Ok(()));
             }
             S::Attaching => {
                 // RTL13b
@@ -403,7 +403,7 @@ impl Channel {
             S::Attached | S::Suspended => {
                 // RTL13a
                 let error = error.unwrap_or_else(errors::detached_by_server);
-                self.step(cx, Cause::Detached, Some(error));
+                self.transition(cx, Cause::Detached, Some(error));
                 self.send_attach(cx);
             }
             S::Initialized | S::Detached | S::Failed => {}
@@ -413,8 +413,8 @@ impl Channel {
     /// ERROR has come for the channel (RTL14).
     pub(super) fn failed(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         let error = error.unwrap_or_else(errors::channel_failed);
-        self.step(cx, Cause::Failed, Some(error.clone()));
-        self.settle(cx, &Err(error));
+        self.transition(cx, Cause::Failed, Some(error.clone()));
+        self.finish_request(cx, &Err(error));
     }
 
     /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
@@ -424,14 +424,14 @@ impl Channel {
             return;
         }
         if frame.action == Action::Presence {
-            self.advance(&mut frame.channel_serial);
+            self.update_serial(&mut frame.channel_serial);
         }
         self.presence.receive(cx, &self.name, frame);
     }
 
     /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
     /// with the frame.
-    fn advance(&mut self, serial: &mut Option<SmolStr>) {
+    fn update_serial(&mut self, serial: &mut Option<SmolStr>) {
         if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
             core::mem::swap(&mut self.channel_serial, serial);
         }
@@ -444,7 +444,7 @@ impl Channel {
         match self.state {
             S::Attaching => self.send_attach(cx),
             S::Attached | S::Suspended => {
-                self.step(cx, Cause::Connected, None);
+                self.transition(cx, Cause::Connected, None);
                 self.send_attach(cx);
             }
             S::Detaching => self.send_detach(cx),
@@ -455,7 +455,7 @@ impl Channel {
     /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
     /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
     /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
-    pub(super) fn stop_retrying(&mut self) {
+    pub(super) fn cancel_retry(&mut self) {
         if self.state == S::Suspended {
             self.deadline = None;
         }
@@ -468,19 +468,19 @@ impl Channel {
         if next_state(self.state, cause).is_none() {
             return;
         }
-        self.step(cx, cause, Some(error.clone()));
+        self.transition(cx, cause, Some(error.clone()));
         let result = if was_detaching { Ok(()) } else { Err(error.clone()) };
-        self.settle(cx, &result);
+        self.finish_request(cx, &result);
     }
 
     /// RTN11d.
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
-        self.step(cx, Cause::Reset, None);
-        self.forget();
+        self.transition(cx, Cause::Reset, None);
+        self.clear_server_state();
     }
 
     /// The channel's deadline has passed.
-    pub(super) fn timer(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn on_deadline(&mut self, cx: &mut Cx<'_>) {
         self.deadline = None;
         match self.state {
             S::Attaching => {
@@ -491,21 +491,21 @@ impl Channel {
                 // RTL5f: as it was before, and nothing else changes. Options that the server was
                 // asked for before the detach have no answer, either.
                 let error = errors::channel_timed_out("no answer to DETACH in time");
-                self.fail_reconfiguring(cx, &error);
-                if self.was_detached {
-                    self.step(cx, Cause::Detached, Some(error.clone()));
+                self.fail_set_options(cx, &error);
+                if self.detached_before {
+                    self.transition(cx, Cause::Detached, Some(error.clone()));
                 } else {
-                    self.step(cx, Cause::TimedOut, Some(error.clone()));
+                    self.transition(cx, Cause::TimedOut, Some(error.clone()));
                 }
-                self.settle(cx, &Err(error));
+                self.finish_request(cx, &Err(error));
             }
             S::Suspended => {
-                self.step(cx, Cause::Retry, None);
+                self.transition(cx, Cause::Retry, None);
                 self.send_attach(cx);
             }
             S::Attached => {
                 let error = errors::channel_timed_out("no answer to ATTACH in time");
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
             }
             S::Initialized | S::Detached | S::Failed => {}
         }
@@ -514,7 +514,7 @@ impl Channel {
     // ---- Helpers
 
     /// Changes the state as the table says, and tells. The rest of the channel follows.
-    fn step(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
+    fn transition(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
         // An ERROR for a channel that has failed changes nothing, say.
         let Some(next) = next_state(self.state, cause) else { return };
         let previous = core::mem::replace(&mut self.state, next);
@@ -538,13 +538,13 @@ impl Channel {
                 // RTL15b2
                 self.channel_serial = None;
                 let error = reason.unwrap_or_else(|| errors::channel_state("channel detached"));
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
                 // RTP5a
-                self.presence.ended(cx, &error);
+                self.presence.reset(cx, &error);
             }
             S::Suspended => {
                 let error = reason.unwrap_or_else(errors::detached_by_server);
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
                 // RTP5f
                 self.presence.suspended(cx, &error);
             }
@@ -554,59 +554,59 @@ impl Channel {
 
     /// To SUSPENDED, with a retry by and by (RTL13b).
     fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
-        self.step(cx, cause, Some(error.clone()));
-        self.unanswered = cause == Cause::TimedOut;
+        self.transition(cx, cause, Some(error.clone()));
+        self.attach_timed_out = cause == Cause::TimedOut;
         if cx.connection.is_connected() {
             self.attempts = self.attempts.saturating_add(1);
             let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
             let delay = retry::delay(cx.options.channel_retry_timeout, self.attempts, jitter);
             self.deadline = Some(cx.now.mono + delay);
         }
-        self.settle(cx, &Err(error));
+        self.finish_request(cx, &Err(error));
     }
 
     /// The attach or detach under way has ended: tells those that wait for it, and goes on with
     /// what comes after it (RTL4h, RTL5i).
-    fn settle(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
-        for waiting in core::mem::take(&mut self.waiting) {
-            self.complete(cx, waiting, result.clone());
+    fn finish_request(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
+        for waiter in core::mem::take(&mut self.waiters) {
+            self.resolve(cx, waiter, result.clone());
         }
         while !matches!(self.state, S::Attaching | S::Detaching) {
-            match self.requests.pop_front() {
-                Some((Request::Attach, waiting)) => self.attach(cx, waiting),
-                Some((Request::Detach, waiting)) => self.detach(cx, waiting),
+            match self.queued_requests.pop_front() {
+                Some((Request::Attach, waiter)) => self.attach(cx, waiter),
+                Some((Request::Detach, waiter)) => self.detach(cx, waiter),
                 None => break,
             }
         }
     }
 
-    fn complete(&mut self, cx: &mut Cx<'_>, waiting: Waiting, result: Result<(), ErrorInfo>) {
-        match (waiting, result) {
-            (Waiting::Nobody, _) => {}
-            (Waiting::Op(op), Ok(())) => cx.done(op),
-            (Waiting::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
-            (Waiting::Release(op), Ok(())) => {
-                self.gone = self.requests.is_empty();
-                if !self.gone {
-                    self.begin_anew();
+    fn resolve(&mut self, cx: &mut Cx<'_>, waiter: Waiter, result: Result<(), ErrorInfo>) {
+        match (waiter, result) {
+            (Waiter::Implicit, _) => {}
+            (Waiter::Op(op), Ok(())) => cx.done(op),
+            (Waiter::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
+            (Waiter::Release(op), Ok(())) => {
+                self.released = self.queued_requests.is_empty();
+                if !self.released {
+                    self.reinitialize();
                 }
                 cx.done(op);
             }
-            (Waiting::Op(op) | Waiting::Get(op, _) | Waiting::Release(op), Err(error)) => {
+            (Waiter::Op(op) | Waiter::Get(op, _) | Waiter::Release(op), Err(error)) => {
                 cx.fail(op, error);
             }
         }
     }
 
     /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
-    fn begin_anew(&mut self) {
-        self.forget();
+    fn reinitialize(&mut self) {
+        self.clear_server_state();
         self.options = ChannelOptions::default();
         self.presence.unsubscribe(None);
     }
 
     /// Nothing is left of what the server has told. Of presence nothing was left before (RTP5a).
-    fn forget(&mut self) {
+    fn clear_server_state(&mut self) {
         self.error_reason = None;
         self.modes = None;
         self.params = Params::new();
@@ -615,8 +615,8 @@ impl Channel {
         self.attempts = 0;
     }
 
-    fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
-        for op in core::mem::take(&mut self.reconfiguring) {
+    fn fail_set_options(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+        for op in core::mem::take(&mut self.pending_set_options) {
             cx.fail(op, error.clone());
         }
     }
@@ -632,7 +632,7 @@ impl Channel {
         }
         frame.flags = self.options.modes.map(Flags::from);
         if cx.send(frame) {
-            self.expect_answer(cx);
+            self.arm_request_timeout(cx);
         }
     }
 
@@ -641,12 +641,12 @@ impl Channel {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
         if cx.send(frame) {
-            self.expect_answer(cx);
+            self.arm_request_timeout(cx);
         }
     }
 
     /// RTL4f, RTL5f: a request has its time from the first frame on.
-    fn expect_answer(&mut self, cx: &mut Cx<'_>) {
+    fn arm_request_timeout(&mut self, cx: &mut Cx<'_>) {
         if self.deadline.is_none() {
             self.deadline = Some(cx.now.mono + cx.options.realtime_request_timeout);
         }

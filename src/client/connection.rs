@@ -1,4 +1,4 @@
-//! The connection: its states, and what the server has told of it.
+//! The connection: its states, and what the server has granted of it.
 
 use super::recovery::RecoveryKey;
 use super::{ClientOptions, ConnectionState};
@@ -68,7 +68,7 @@ pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
 
 /// What a new token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenUse {
+pub(super) enum TokenPurpose {
     /// To connect with (RTN14b, RTN15h2).
     Connect,
     /// For an AUTH on the connection as it is (RTN22).
@@ -83,7 +83,7 @@ pub(super) struct Connection {
     pub(super) id: Option<SmolStr>,
     /// RTN9.
     pub(super) key: Option<SmolStr>,
-    /// The identity that the server has told (RSA12).
+    /// The identity that the server has granted (RSA12).
     pub(super) client_id: Option<SmolStr>,
     /// RTN25.
     pub(super) error_reason: Option<ErrorInfo>,
@@ -100,22 +100,22 @@ pub(super) struct Connection {
     pub(super) attempts: u32,
     /// `connectionStateTtl` has passed without a connection: attempts that fail lead back to
     /// SUSPENDED (RTN14f).
-    pub(super) late: bool,
+    pub(super) ttl_expired: bool,
     /// CLOSE was sent on the present transport (RTN12a).
     pub(super) close_sent: bool,
     /// To recover with, until the first CONNECTED (RTN16k).
     pub(super) recover: Option<RecoveryKey>,
     pub(super) token: Option<SmolStr>,
     /// The server has refused the token: the next attempt needs another one.
-    pub(super) token_refused: bool,
+    pub(super) token_rejected: bool,
     /// A token was renewed in this episode, which ends with CONNECTED (RTN14b).
     pub(super) token_renewed: bool,
     /// The host was asked for a token and has not answered.
-    pub(super) token_wanted: Option<TokenUse>,
+    pub(super) token_request: Option<TokenPurpose>,
     /// Operations that wait for the server to accept new credentials (RTC8a3).
-    pub(super) authorizing: Vec<OpId>,
+    pub(super) pending_authorize: Vec<OpId>,
     /// How often something came in a state that it cannot come in: a bug of this crate.
-    pub(super) missteps: usize,
+    pub(super) internal_errors: usize,
 }
 
 impl Connection {
@@ -132,38 +132,38 @@ impl Connection {
             max_idle: None,
             max_message_size: options.max_message_size,
             attempts: 0,
-            late: false,
+            ttl_expired: false,
             close_sent: false,
             recover: None,
             token: options.token.clone(),
-            token_refused: false,
+            token_rejected: false,
             token_renewed: false,
-            token_wanted: None,
-            authorizing: Vec::new(),
-            missteps: 0,
+            token_request: None,
+            pending_authorize: Vec::new(),
+            internal_errors: 0,
         }
     }
 
     /// Changes the state as the table says, and returns the previous one; `None` if the cause
-    /// changes nothing. The channels follow before anybody is told (RTL3d1).
-    pub(super) fn step(&mut self, cause: Cause) -> Option<ConnectionState> {
+    /// changes nothing. The channels follow before anybody is granted (RTL3d1).
+    pub(super) fn try_transition(&mut self, cause: Cause) -> Option<ConnectionState> {
         let next = next_state(self.state, cause)?;
         Some(core::mem::replace(&mut self.state, next))
     }
 
     /// The same of a cause that comes only in states that it changes.
-    pub(super) fn advance(&mut self, cause: Cause) -> ConnectionState {
-        self.step(cause).unwrap_or_else(|| {
-            self.misstep(cause);
+    pub(super) fn transition(&mut self, cause: Cause) -> ConnectionState {
+        self.try_transition(cause).unwrap_or_else(|| {
+            self.internal_error(cause);
             self.state
         })
     }
 
     /// Something has come in a state that it cannot come in.
     #[cold]
-    pub(super) fn misstep(&mut self, what: impl Debug) {
+    pub(super) fn internal_error(&mut self, what: impl Debug) {
         debug_assert!(false, "{what:?} in {}", self.state);
-        self.missteps = self.missteps.saturating_add(1);
+        self.internal_errors = self.internal_errors.saturating_add(1);
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -171,7 +171,7 @@ impl Connection {
     }
 
     /// The transport to send on, if the connection is established.
-    pub(super) fn established(&self) -> Option<TransportId> {
+    pub(super) fn connected_transport(&self) -> Option<TransportId> {
         self.transport.filter(|_| self.is_connected())
     }
 
@@ -185,19 +185,19 @@ impl Connection {
     }
 
     /// Whether the client ever asked for this transport.
-    pub(super) const fn was_asked_for(&self, transport: TransportId) -> bool {
+    pub(super) const fn has_requested(&self, transport: TransportId) -> bool {
         transport.0 != 0 && transport.0 <= self.last_transport
     }
 
     /// The identity under which the client acts, as far as it is known: that which the server has
-    /// told. Before it has, and if it leaves the choice to the client, that of the options.
+    /// granted. Before it has, and if it leaves the choice to the client, that of the options.
     pub(super) fn identity<'a>(&'a self, options: &'a ClientOptions) -> Option<&'a SmolStr> {
-        let told = self.client_id.as_ref();
-        told.filter(|told| *told != "*").or(options.client_id.as_ref()).or(told)
+        let granted = self.client_id.as_ref();
+        granted.filter(|granted| *granted != "*").or(options.client_id.as_ref()).or(granted)
     }
 
     /// Takes over what CONNECTED tells (RTN15e, RTN21, RTN24).
-    pub(super) fn adopt(&mut self, details: Option<&ConnectionDetails>) {
+    pub(super) fn apply_details(&mut self, details: Option<&ConnectionDetails>) {
         // A server need not say anything new.
         let Some(details) = details else { return };
         if details.client_id.is_some() {
@@ -218,51 +218,51 @@ impl Connection {
     }
 
     /// CLOSING, CLOSED and FAILED have neither id nor key (RTN8d, RTN9d).
-    pub(super) fn forget_id(&mut self) {
+    pub(super) fn clear_id(&mut self) {
         self.id = None;
         self.key = None;
     }
 
     /// Forgets the connection.
-    pub(super) fn forget(&mut self, options: &ClientOptions) {
-        self.forget_id();
+    pub(super) fn reset(&mut self, options: &ClientOptions) {
+        self.clear_id();
         self.client_id = None;
         self.state_ttl = options.connection_state_ttl;
         self.max_message_size = options.max_message_size;
         self.attempts = 0;
-        self.late = false;
+        self.ttl_expired = false;
         self.recover = None;
         self.token_renewed = false;
-        self.token_wanted = None;
+        self.token_request = None;
     }
 
     /// The query parameters of the next transport (RTN2).
     pub(super) fn params(&self, options: &ClientOptions) -> Params {
         let flag = |on: bool| SmolStr::new_static(if on { "true" } else { "false" });
         let mut params = Params::new();
-        let mut put = |name: &'static str, value: SmolStr| {
+        let mut push = |name: &'static str, value: SmolStr| {
             params.push((SmolStr::new_static(name), value));
         };
-        put("v", SmolStr::new_static("6"));
-        put("format", SmolStr::new_static(options.format.name()));
-        put("heartbeats", flag(!options.observes_pings));
-        put("echo", flag(options.echo_messages));
+        push("v", SmolStr::new_static("6"));
+        push("format", SmolStr::new_static(options.format.name()));
+        push("heartbeats", flag(!options.observes_pings));
+        push("echo", flag(options.echo_messages));
         if let Some(client_id) = &options.client_id {
-            put("clientId", client_id.clone());
+            push("clientId", client_id.clone());
         }
         if let Some(key) = &self.key {
             // RTN15b1, and RTN14h: however long ago.
-            put("resume", key.clone());
+            push("resume", key.clone());
         } else if let Some(recover) = &self.recover {
-            put("recover", recover.connection_key.clone());
+            push("recover", recover.connection_key.clone());
         }
         if let Some(token) = &self.token {
-            put("accessToken", token.clone());
+            push("accessToken", token.clone());
         }
         for (name, value) in &options.transport_params {
             // RTC1f1
-            match params.iter_mut().find(|(known, _)| known == name) {
-                Some(place) => place.1 = value.clone(),
+            match params.iter_mut().find(|(existing, _)| existing == name) {
+                Some(param) => param.1 = value.clone(),
                 None => params.push((name.clone(), value.clone())),
             }
         }
@@ -297,10 +297,10 @@ mod tests {
     #[test]
     fn a_cause_in_a_state_that_it_cannot_come_in_is_a_bug_and_is_counted() {
         let mut connection = Connection::new(&ClientOptions::default());
-        let lost = core::panic::AssertUnwindSafe(|| connection.advance(Cause::Lost));
+        let lost = core::panic::AssertUnwindSafe(|| connection.transition(Cause::Lost));
         let failed = std::panic::catch_unwind(lost).is_err();
         assert_eq!(failed, cfg!(debug_assertions));
-        assert_eq!(connection.missteps, usize::from(!failed));
+        assert_eq!(connection.internal_errors, usize::from(!failed));
         assert_eq!(connection.state, S::Initialized);
     }
 }

@@ -37,7 +37,7 @@ impl Cx<'_> {
 
     /// Sends a frame that wants no acknowledgement; `false` without a connection.
     pub(super) fn send(&mut self, frame: ProtocolMessage) -> bool {
-        let Some(transport) = self.connection.established() else { return false };
+        let Some(transport) = self.connection.connected_transport() else { return false };
         self.out.push(Output::send(transport, Box::new(frame)));
         true
     }

@@ -15,7 +15,7 @@ impl Client {
 
     /// RTN11.
     pub(super) fn connect(&mut self, out: &mut Outbox) {
-        self.warn_of_options(out);
+        self.check_options(out);
         match self.connection.state {
             // RTN11e
             ConnectionState::Connecting | ConnectionState::Connected => return,
@@ -28,9 +28,9 @@ impl Client {
                 self.close_transport(out);
                 let error = errors::not_connected(ConnectionState::Closed);
                 self.end_channels(ChannelCause::ConnectionClosed, &error, out);
-                self.start_afresh(out);
+                self.reset_connection(out);
             }
-            ConnectionState::Closed | ConnectionState::Failed => self.start_afresh(out),
+            ConnectionState::Closed | ConnectionState::Failed => self.reset_connection(out),
         }
         self.attempt(Cause::Connect, out);
     }
@@ -38,12 +38,12 @@ impl Client {
     /// RTN12.
     pub(super) fn close(&mut self, out: &mut Outbox) {
         // There may be nothing to close.
-        let Some(previous) = self.connection.step(Cause::Close) else { return };
+        let Some(previous) = self.connection.try_transition(Cause::Close) else { return };
         self.timers.cancel(Timer::Retry);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
-        self.connection.forget_id();
-        self.with_channels(out, |channel, _| channel.stop_retrying());
+        self.connection.clear_id();
+        self.with_channels(out, |channel, _| channel.cancel_retry());
         self.announce(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
         match (previous, self.connection.transport) {
@@ -66,14 +66,14 @@ impl Client {
     }
 
     /// RTN11d: nothing of the old connection is left.
-    fn start_afresh(&mut self, out: &mut Outbox) {
-        self.connection.forget(&self.options);
+    fn reset_connection(&mut self, out: &mut Outbox) {
+        self.connection.reset(&self.options);
         self.connection.error_reason = None;
         self.with_channels(out, |channel, cx| channel.reset(cx));
     }
 
     /// Says, once, what is wrong with the options.
-    fn warn_of_options(&mut self, out: &mut Outbox) {
+    fn check_options(&mut self, out: &mut Outbox) {
         if core::mem::replace(&mut self.options_warned, true) {
             return;
         }
@@ -91,9 +91,9 @@ impl Client {
 
     /// To CONNECTING, and a transport is asked for.
     pub(super) fn attempt(&mut self, cause: Cause, out: &mut Outbox) {
-        let previous = self.connection.advance(cause);
+        let previous = self.connection.transition(cause);
         self.timers.cancel(Timer::Retry);
-        if !self.connection.late && !self.timers.state_ttl_is_armed() {
+        if !self.connection.ttl_expired && !self.timers.state_ttl_is_armed() {
             self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
         }
         self.announce(previous, None, None, out);
@@ -103,8 +103,8 @@ impl Client {
     /// Asks for a transport, or first for a token if the last one was refused.
     pub(super) fn open_transport(&mut self, out: &mut Outbox) {
         self.timers.arm(Timer::Request, self.request_deadline());
-        if self.connection.token_refused {
-            return self.want_token(super::connection::TokenUse::Connect, out);
+        if self.connection.token_rejected {
+            return self.request_token(super::connection::TokenPurpose::Connect, out);
         }
         let transport = self.connection.new_transport();
         let params = self.connection.params(&self.options);
@@ -131,15 +131,15 @@ impl Client {
                 self.attempt(Cause::Retry, out);
             }
             // RTN12c, RTN12f
-            ConnectionState::Closing => self.given_up_closing(error, out),
-            _ => self.connection.misstep(Cause::Lost),
+            ConnectionState::Closing => self.close_unanswered(error, out),
+            _ => self.connection.internal_error(Cause::Lost),
         }
     }
 
     /// An attempt has failed, and there will be another (RTN14d, RTN14e).
     pub(super) fn attempt_failed(&mut self, error: ErrorInfo, out: &mut Outbox) {
         self.timers.cancel(Timer::Request);
-        if self.connection.late {
+        if self.connection.ttl_expired {
             self.suspended(Cause::AttemptFailedLate, error, out);
         } else {
             let delay = self.next_delay();
@@ -159,12 +159,12 @@ impl Client {
         delay: Option<Duration>,
         out: &mut Outbox,
     ) {
-        let previous = self.connection.advance(cause);
+        let previous = self.connection.transition(cause);
         self.connection.error_reason = Some(error.clone());
         if let Some(delay) = delay {
             self.timers.arm(Timer::Retry, self.clock.mono + delay);
         }
-        self.with_channels(out, |channel, _| channel.stop_retrying());
+        self.with_channels(out, |channel, _| channel.cancel_retry());
         if !self.options.queue_messages {
             // RTN7d
             self.fail_in_flight(error, out);
@@ -186,8 +186,8 @@ impl Client {
 
     /// RTN14e: the client tries less often, and channels and operations do not wait any longer.
     fn suspended(&mut self, cause: Cause, error: ErrorInfo, out: &mut Outbox) {
-        let previous = self.connection.advance(cause);
-        self.connection.late = true;
+        let previous = self.connection.transition(cause);
+        self.connection.ttl_expired = true;
         self.connection.error_reason = Some(error.clone());
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
@@ -201,11 +201,11 @@ impl Client {
     pub(super) fn fail(&mut self, error: ErrorInfo, out: &mut Outbox) {
         // RSA4d comes whenever the host answers: where no connection is there or tried, it changes
         // nothing.
-        let Some(previous) = self.connection.step(Cause::Fatal) else { return };
+        let Some(previous) = self.connection.try_transition(Cause::Fatal) else { return };
         self.close_transport(out);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
-        self.connection.forget(&self.options);
+        self.connection.reset(&self.options);
         self.connection.error_reason = Some(error.clone());
         self.end_channels(ChannelCause::ConnectionFailed, &error, out);
         self.announce(previous, Some(error), None, out);
@@ -213,10 +213,10 @@ impl Client {
 
     /// RTN12.
     pub(super) fn closed(&mut self, reason: Option<ErrorInfo>, out: &mut Outbox) {
-        let previous = self.connection.advance(Cause::Ended);
+        let previous = self.connection.transition(Cause::Ended);
         self.close_transport(out);
         self.timers.cancel(Timer::Request);
-        self.connection.forget(&self.options);
+        self.connection.reset(&self.options);
         self.connection.error_reason.clone_from(&reason);
         let error = errors::not_connected(ConnectionState::Closed);
         self.end_channels(ChannelCause::ConnectionClosed, &error, out);
@@ -224,7 +224,7 @@ impl Client {
     }
 
     /// There will be no CLOSED. If there was a CLOSE, the server may not have heard of it.
-    fn given_up_closing(&mut self, cause: ErrorInfo, out: &mut Outbox) {
+    fn close_unanswered(&mut self, cause: ErrorInfo, out: &mut Outbox) {
         let reason = self.connection.close_sent.then(|| errors::not_closed(cause));
         self.closed(reason, out);
     }
@@ -238,20 +238,20 @@ impl Client {
         }
         self.fail_pings(error, out);
         // RTC8b1
-        for op in core::mem::take(&mut self.connection.authorizing) {
+        for op in core::mem::take(&mut self.connection.pending_authorize) {
             self.operations.finish(op, Err(error.clone()), out);
         }
     }
 
     fn fail_in_flight(&mut self, error: &ErrorInfo, out: &mut Outbox) {
         while let Some(message) = self.operations.in_flight.pop_front() {
-            self.message_ended(message, Some(error), out);
+            self.finish_message(message, Some(error), out);
         }
     }
 
     // ---- Timers and the network
 
-    pub(super) fn ttl_over(&mut self, out: &mut Outbox) {
+    pub(super) fn ttl_expired(&mut self, out: &mut Outbox) {
         self.close_transport(out);
         let error = errors::not_connected(ConnectionState::Suspended);
         self.suspended(Cause::TtlOver, error, out);
@@ -265,7 +265,7 @@ impl Client {
         self.close_transport(out);
         match self.connection.state {
             ConnectionState::Connecting => {
-                let error = if self.connection.token_wanted.is_some() {
+                let error = if self.connection.token_request.is_some() {
                     errors::token_request_failed(errors::timed_out())
                 } else {
                     errors::timed_out()
@@ -273,8 +273,8 @@ impl Client {
                 self.attempt_failed(error, out);
             }
             // RTN12b
-            ConnectionState::Closing => self.given_up_closing(errors::timed_out(), out),
-            _ => self.connection.misstep(Timer::Request),
+            ConnectionState::Closing => self.close_unanswered(errors::timed_out(), out),
+            _ => self.connection.internal_error(Timer::Request),
         }
     }
 
@@ -319,9 +319,9 @@ impl Client {
         for (name, serial) in &key.channel_serials {
             let make = || Channel::new(name.clone(), hash_seed);
             // A key may name more channels than the options allow.
-            if let Some(key) = self.channels.open(name, limit, make) {
+            if let Some(key) = self.channels.get_or_insert(name, limit, make) {
                 let serial = Some(serial.clone());
-                self.channels.act(key, |channel| channel.channel_serial = serial);
+                self.channels.update(key, |channel| channel.channel_serial = serial);
             }
         }
         self.connection.recover = Some(key);

@@ -131,7 +131,7 @@ pub use view::{ChannelView, ConnectionView};
 
 use crate::wire::ErrorInfo;
 use crate::{Instant, Now, TransportId, Wake};
-use channel::{Channel, Waiting};
+use channel::{Channel, Waiter};
 use channels::{ChannelKey, Channels};
 use connection::Connection;
 use core::time::Duration;
@@ -246,10 +246,10 @@ impl Client {
             return;
         }
         match input {
-            Input::Received(_) => self.connection.misstep("a frame that was not lent"),
+            Input::Received(_) => self.connection.internal_error("a frame that was not lent"),
             Input::Activity(input::Activity { transport }) => {
                 if self.is_current(transport, out) {
-                    self.active();
+                    self.restart_idle_timer();
                 }
             }
             Input::Tick => {}
@@ -268,7 +268,7 @@ impl Client {
             }
             Input::NetworkLost => self.network_lost(out),
             Input::NetworkAvailable => self.network_available(out),
-            Input::Token(result) => self.token(result, out),
+            Input::Token(result) => self.token_received(result, out),
             Input::Unsubscribe(input::Unsubscribe { channel, subscription }) => {
                 self.unsubscribe(channel, subscription, out);
             }
@@ -277,7 +277,7 @@ impl Client {
             Input::Send(input::Send { op, frame }) => self.send_for_application(op, frame, out),
             Input::Attach(input::Attach { op, channel }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
-                    channel.attach(cx, Waiting::Op(op));
+                    channel.attach(cx, Waiter::Op(op));
                 });
             }
             Input::SetOptions(input::SetOptions { op, channel, options }) => {
@@ -300,7 +300,7 @@ impl Client {
             }
             Input::Detach(input::Detach { op, channel }) => {
                 self.off_channel(op, &channel, out, |channel, cx| {
-                    channel.detach(cx, Waiting::Op(op));
+                    channel.detach(cx, Waiter::Op(op));
                 });
             }
             Input::Release(input::Release { op, channel }) => {
@@ -322,9 +322,9 @@ impl Client {
         if let Some(timer) = self.timers.pop_due(at) {
             self.fire(timer, out);
         } else if let Some(key) = self.channels.pop_due(at) {
-            self.with_channel(key, out, Channel::timer);
+            self.with_channel(key, out, Channel::on_deadline);
         } else {
-            self.connection.misstep("a deadline that is nobody's");
+            self.connection.internal_error("a deadline that is nobody's");
         }
     }
 
@@ -334,7 +334,7 @@ impl Client {
         if self.connection.transport == Some(transport) {
             return true;
         }
-        if !self.connection.was_asked_for(transport) {
+        if !self.connection.has_requested(transport) {
             out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
         }
         false
@@ -342,7 +342,7 @@ impl Client {
 
     fn fire(&mut self, timer: Timer, out: &mut Outbox) {
         match timer {
-            Timer::StateTtl => self.ttl_over(out),
+            Timer::StateTtl => self.ttl_expired(out),
             Timer::Request => self.request_timed_out(out),
             Timer::Retry => self.retry(out),
             Timer::Idle => {
@@ -366,19 +366,19 @@ impl Client {
         &mut self,
         key: ChannelKey,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
-        let (channels, mut cx) = self.split(out);
-        channels.act(key, |channel| act(channel, &mut cx));
+        let (channels, mut cx) = self.split_borrow(out);
+        channels.update(key, |channel| f(channel, &mut cx));
     }
 
     /// Acts on every channel, in the order of keys.
-    fn with_channels(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut Channel, &mut Cx<'_>)) {
-        let (channels, mut cx) = self.split(out);
-        channels.act_on_all(|channel| act(channel, &mut cx));
+    fn with_channels(&mut self, out: &mut Outbox, mut f: impl FnMut(&mut Channel, &mut Cx<'_>)) {
+        let (channels, mut cx) = self.split_borrow(out);
+        channels.update_all(|channel| f(channel, &mut cx));
     }
 
-    fn split<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
+    fn split_borrow<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
         let cx = Cx {
             now: self.clock,
             options: &self.options,

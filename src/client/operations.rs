@@ -45,7 +45,7 @@ pub(super) struct Operations {
     /// The application's own frames that wait for a connection (RTL6c2).
     pub(super) queue: VecDeque<(OpId, Box<ProtocolMessage>)>,
     /// How many operations of the application have no outcome yet.
-    pub(super) open: usize,
+    pub(super) pending: usize,
     /// How many outcomes came that no operation was open for: a bug of this crate.
     pub(super) unmatched: usize,
 }
@@ -58,8 +58,8 @@ impl Operations {
         result: Result<Outcome, ErrorInfo>,
         out: &mut Outbox,
     ) {
-        match self.open.checked_sub(1) {
-            Some(open) => self.open = open,
+        match self.pending.checked_sub(1) {
+            Some(pending) => self.pending = pending,
             None => {
                 debug_assert!(false, "{op:?} ends, and none was open");
                 self.unmatched = self.unmatched.saturating_add(1);
@@ -78,11 +78,11 @@ impl Operations {
     ) {
         let serial = self.next_serial;
         self.next_serial = self.next_serial.saturating_add(1);
-        self.transmit_again(transport, InFlight { serial, origin, frame }, out);
+        self.retransmit(transport, InFlight { serial, origin, frame }, out);
     }
 
     /// Sends a message under the serial that it has (RTN19a2).
-    pub(super) fn transmit_again(
+    pub(super) fn retransmit(
         &mut self,
         transport: TransportId,
         mut message: InFlight,
@@ -96,7 +96,7 @@ impl Operations {
     /// Takes out the messages that an ACK or NACK of `count` serials from `first` on settles,
     /// each with whether it was passed over: the server answers in order, so what was sent before
     /// an answered message and has no answer itself was lost.
-    pub(super) fn settle(&mut self, first: i64, count: u32) -> Items<(InFlight, bool)> {
+    pub(super) fn take_acknowledged(&mut self, first: i64, count: u32) -> Items<(InFlight, bool)> {
         let end = first.saturating_add(i64::from(count));
         let covers = |message: &InFlight| (first..end).contains(&message.serial);
         let Some(last) = self.in_flight.iter().rposition(covers) else { return Items::new() };

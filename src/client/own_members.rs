@@ -9,13 +9,13 @@ use alloc::{collections::BTreeMap, vec::Vec};
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnMembers {
     members: BTreeMap<SmolStr, OwnMember>,
-    next_place: u64,
+    next_order: u64,
 }
 
 #[derive(Clone, Debug)]
 struct OwnMember {
     /// Members are ordered by it.
-    place: u64,
+    order: u64,
     /// With all that it inherited from its frame.
     message: PresenceMessage,
 }
@@ -29,7 +29,7 @@ impl OwnMembers {
     /// entered again in that order (RTP17i).
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &PresenceMessage)> + use<'_> {
         let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_unstable_by_key(|(_, member)| member.place);
+        members.sort_unstable_by_key(|(_, member)| member.order);
         members.into_iter().map(|(client_id, member)| (client_id, &member.message))
     }
 
@@ -55,7 +55,7 @@ impl OwnMembers {
         }
         match message.action {
             PresenceAction::Leave => {
-                if is_own_word(&message) {
+                if !is_synthesized(&message) {
                     self.members.remove(client_id);
                 }
             }
@@ -64,9 +64,9 @@ impl OwnMembers {
                 if let Some(stored) = stored {
                     stored.message = message;
                 } else if self.members.len() < limit {
-                    let place = self.next_place;
-                    self.next_place = place.wrapping_add(1);
-                    self.members.insert(client_id.clone(), OwnMember { place, message });
+                    let order = self.next_order;
+                    self.next_order = order.wrapping_add(1);
+                    self.members.insert(client_id.clone(), OwnMember { order, message });
                 } else {
                     return false;
                 }
@@ -87,11 +87,11 @@ fn version(message: &PresenceMessage) -> Version {
 
 /// Whether the connection said so itself; a LEAVE that the server made up on its behalf, when it
 /// had lost touch, does not end the wish to be present (RTP17b).
-fn is_own_word(message: &PresenceMessage) -> bool {
+fn is_synthesized(message: &PresenceMessage) -> bool {
     let connection_id = message.connection_id.as_deref().unwrap_or_default();
     message
         .id
         .as_deref()
         .and_then(|id| id.strip_prefix(connection_id))
-        .is_some_and(|rest| rest.starts_with(':'))
+        .is_none_or(|rest| !rest.starts_with(':'))
 }

@@ -46,24 +46,24 @@ impl Client {
 
     /// Sends the pings that are not sent yet, once there is a connection (RTN13d).
     pub(super) fn send_pings(&mut self, out: &mut Outbox) {
-        let Some(transport) = self.connection.established() else { return };
+        let Some(transport) = self.connection.connected_transport() else { return };
         for ping in self.pings.unsent.drain(..) {
             let mut frame = ProtocolMessage::new(Action::Heartbeat);
             frame.id = Some(ping.id.clone());
             out.push(Output::send(transport, Box::new(frame)));
             self.pings.sent.push_back((self.clock.mono, ping));
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
     /// HEARTBEAT has come: the answer to a ping, if it has the id of one (RTN13e).
     pub(super) fn heartbeat(&mut self, id: Option<&SmolStr>, out: &mut Outbox) {
         let sent = &mut self.pings.sent;
         let answered = sent.iter().position(|(_, ping)| Some(&ping.id) == id);
-        if let Some((sent, ping)) = answered.and_then(|place| sent.remove(place)) {
+        if let Some((sent, ping)) = answered.and_then(|position| sent.remove(position)) {
             let time = self.clock.mono.saturating_since(sent);
             self.operations.finish(ping.op, Ok(Outcome::Pong(time)), out);
-            self.await_ping();
+            self.arm_ping_timer();
         }
     }
 
@@ -75,7 +75,7 @@ impl Client {
         for (_, ping) in self.pings.sent.drain(..count) {
             self.operations.finish(ping.op, Err(errors::timed_out()), out);
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
     pub(super) fn fail_pings(&mut self, error: &ErrorInfo, out: &mut Outbox) {
@@ -83,10 +83,10 @@ impl Client {
         for ping in sent.into_iter().map(|(_, ping)| ping).chain(unsent) {
             self.operations.finish(ping.op, Err(error.clone()), out);
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
-    fn await_ping(&mut self) {
+    fn arm_ping_timer(&mut self) {
         match self.pings.sent.front() {
             Some((sent, _)) => {
                 let deadline = *sent + self.options.realtime_request_timeout;

@@ -17,7 +17,7 @@ pub(super) struct Queued {
     pub(super) op: OpId,
     pub(super) message: PresenceMessage,
     /// It was in flight when a connection was lost: the server may have heard of it, and others.
-    pub(super) was_sent: bool,
+    pub(super) was_in_flight: bool,
 }
 
 /// A presence message of the application that was in flight when a connection was lost which was
@@ -40,7 +40,7 @@ pub(super) struct Presence {
     /// RTP13.
     pub(super) sync_complete: bool,
     /// Calls of `get` that wait for the sync.
-    waiting: Vec<(OpId, GetParams)>,
+    pending_gets: Vec<(OpId, GetParams)>,
     subscriptions: Subscriptions,
     /// Operations that wait for the channel to be attached, oldest first.
     pub(super) queue: VecDeque<Queued>,
@@ -57,7 +57,7 @@ impl Presence {
             own: OwnMembers::default(),
             sync_id: None,
             sync_complete: false,
-            waiting: Vec::new(),
+            pending_gets: Vec::new(),
             subscriptions: Subscriptions::default(),
             queue: VecDeque::new(),
             held: VecDeque::new(),
@@ -72,20 +72,20 @@ impl Presence {
     #[inline(never)]
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: &mut ProtocolMessage) {
         let last_page = frame.action == Action::Sync
-            && self.page(frame.channel_serial.as_deref().unwrap_or_default());
+            && self.begin_page(frame.channel_serial.as_deref().unwrap_or_default());
         let ProtocolMessage { id, connection_id, timestamp, presence, .. } = frame;
-        let mut from = Inherited {
+        let mut inherited = Inherited {
             frame_id: id.as_ref(),
             index: 0,
             connection_id: connection_id.as_ref(),
             timestamp: timestamp.or(Some(cx.now.wall)),
         };
         for (index, message) in presence.iter_mut().enumerate() {
-            from.index = index;
-            if self.take_in(cx, name, message, from)
-                && let Some(subscriptions) = self.subscriptions.to(message.action)
+            inherited.index = index;
+            if self.apply(cx, name, message, inherited)
+                && let Some(subscriptions) = self.subscriptions.matching(message.action)
             {
-                from.complete(message);
+                inherited.complete(message);
                 let (channel, subscriptions) = (name.clone(), subscriptions.clone());
                 cx.out.push_with(|| {
                     let message = message.take();
@@ -97,13 +97,13 @@ impl Presence {
             self.sync_id = None;
             self.sync_complete = true;
             let Self { members, subscriptions, .. } = self;
-            members.end_sync(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
-            self.answer_waiting(cx);
+            members.end_sync(cx.now.wall, |leave| deliver(cx, name, subscriptions, leave));
+            self.complete_gets(cx);
         }
     }
 
     /// A page of a sync begins (RTP18); tells whether it is the last.
-    fn page(&mut self, serial: &str) -> bool {
+    fn begin_page(&mut self, serial: &str) -> bool {
         // Without a cursor the page is the whole sync (RTP18c).
         let (id, cursor) = serial.split_once(':').unwrap_or_default();
         let continues = self.members.is_syncing()
@@ -118,17 +118,17 @@ impl Presence {
     }
 
     /// Applies a message. Returns whether it is to be delivered to subscribers.
-    fn take_in(
+    fn apply(
         &mut self,
         cx: &mut Cx<'_>,
         name: &SmolStr,
         message: &mut PresenceMessage,
-        from: Inherited<'_>,
+        inherited: Inherited<'_>,
     ) -> bool {
         // RSL6b: what cannot be decoded is passed on with the encodings that are left.
         let undecoded = message.encoding.is_some() && message.decode_data().is_err();
         let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
-        let Some(incoming) = Incoming::new(message, from).filter(|_| known) else {
+        let Some(incoming) = Incoming::new(message, inherited).filter(|_| known) else {
             cx.warn(Warning::PresenceIgnored { channel: name.clone() });
             return false;
         };
@@ -166,18 +166,18 @@ impl Presence {
             self.members.start_sync();
         } else {
             let Self { members, subscriptions, .. } = self;
-            members.leave_all(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
-            self.answer_waiting(cx);
+            members.leave_all(cx.now.wall, |leave| deliver(cx, name, subscriptions, leave));
+            self.complete_gets(cx);
         }
     }
 
     /// The channel is DETACHED or FAILED: nothing is known any more, and no LEAVE is told (RTP5a).
-    pub(super) fn ended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+    pub(super) fn reset(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.members.clear();
         self.own.clear();
         self.sync_complete = false;
         self.fail_queue(cx, error);
-        for (op, _) in core::mem::take(&mut self.waiting) {
+        for (op, _) in core::mem::take(&mut self.pending_gets) {
             cx.fail(op, error.clone());
         }
     }
@@ -187,7 +187,7 @@ impl Presence {
     pub(super) fn suspended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.sync_complete = false;
         self.fail_queue(cx, error);
-        for (op, _) in core::mem::take(&mut self.waiting) {
+        for (op, _) in core::mem::take(&mut self.pending_gets) {
             cx.fail(op, errors::out_of_sync().with_cause(error.clone()));
         }
     }
@@ -197,16 +197,16 @@ impl Presence {
     /// RTP11, on a channel that is attached.
     pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
         if !params.wait_for_sync || !self.members.is_syncing() {
-            self.answer(cx, op, &params);
-        } else if self.waiting.len() >= cx.options.limits.waiting_gets {
+            self.complete_get(cx, op, &params);
+        } else if self.pending_gets.len() >= cx.options.limits.waiting_gets {
             cx.fail(op, errors::bad_request("too many calls of get wait for the sync"));
         } else {
-            self.waiting.push((op, params));
+            self.pending_gets.push((op, params));
         }
     }
 
     /// The members as they are known now (RTP11c).
-    pub(super) fn answer(&self, cx: &mut Cx<'_>, op: OpId, params: &GetParams) {
+    pub(super) fn complete_get(&self, cx: &mut Cx<'_>, op: OpId, params: &GetParams) {
         let mut members = Vec::new();
         let on_connection = |connection_id: &SmolStr| {
             params.connection_id.as_ref().is_none_or(|wanted| wanted == connection_id)
@@ -227,9 +227,9 @@ impl Presence {
         cx.finish(op, Ok(Outcome::Members(members)));
     }
 
-    fn answer_waiting(&mut self, cx: &mut Cx<'_>) {
-        for (op, params) in core::mem::take(&mut self.waiting) {
-            self.answer(cx, op, &params);
+    fn complete_gets(&mut self, cx: &mut Cx<'_>) {
+        for (op, params) in core::mem::take(&mut self.pending_gets) {
+            self.complete_get(cx, op, &params);
         }
     }
 
@@ -246,13 +246,13 @@ impl Presence {
         {
             return false;
         }
-        let actions = Actions::of(actions);
-        self.subscriptions.put(subscription, actions);
+        let actions = Actions::new(actions);
+        self.subscriptions.insert(subscription, actions);
         if actions.contains(PresenceAction::Present) {
-            let alone = Subscribers::one(subscription);
+            let subscriber = Subscribers::one(subscription);
             for member in self.members.iter() {
                 let message = member.to_message(PresenceAction::Present);
-                cx.out.push(Output::presence(name.clone(), message, alone.clone()));
+                cx.out.push(Output::presence(name.clone(), message, subscriber.clone()));
             }
         }
         true
@@ -265,8 +265,13 @@ impl Presence {
 }
 
 /// Tells subscribers of an event, if any of them wants it (RTP6).
-fn tell(cx: &mut Cx<'_>, name: &SmolStr, subscriptions: &Subscriptions, message: PresenceMessage) {
-    if let Some(subscriptions) = subscriptions.to(message.action) {
+fn deliver(
+    cx: &mut Cx<'_>,
+    name: &SmolStr,
+    subscriptions: &Subscriptions,
+    message: PresenceMessage,
+) {
+    if let Some(subscriptions) = subscriptions.matching(message.action) {
         cx.out.push(Output::presence(name.clone(), message, subscriptions.clone()));
     }
 }

@@ -1,4 +1,4 @@
-//! Who wants which presence events of a channel (RTP6, RTP7).
+//! Who includes which presence events of a channel (RTP6, RTP7).
 
 use crate::SubscriptionId;
 use crate::wire::PresenceAction;
@@ -31,7 +31,7 @@ pub(super) struct Actions(u8);
 
 impl Actions {
     /// The actions named; all of them if none is.
-    pub(super) fn of(actions: &[PresenceAction]) -> Self {
+    pub(super) fn new(actions: &[PresenceAction]) -> Self {
         if actions.is_empty() {
             return Self(u8::MAX);
         }
@@ -65,13 +65,13 @@ fn bit(action: PresenceAction) -> u8 {
 pub(super) struct Subscriptions {
     list: Vec<(SubscriptionId, Actions)>,
     /// Those that want an action, by [`index`]; `None` if there is none.
-    wanted: [Option<Subscribers>; ACTIONS],
+    by_action: [Option<Subscribers>; ACTIONS],
 }
 
 impl Subscriptions {
     /// Those that want an action, if there are any.
-    pub(super) fn to(&self, action: PresenceAction) -> Option<&Subscribers> {
-        self.wanted.get(index(action)?)?.as_ref()
+    pub(super) fn matching(&self, action: PresenceAction) -> Option<&Subscribers> {
+        self.by_action.get(index(action)?)?.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,26 +82,26 @@ impl Subscriptions {
         self.list.iter().any(|&(id, _)| id == subscription)
     }
 
-    pub(super) fn put(&mut self, subscription: SubscriptionId, actions: Actions) {
+    pub(super) fn insert(&mut self, subscription: SubscriptionId, actions: Actions) {
         self.list.retain(|&(id, _)| id != subscription);
         self.list.push((subscription, actions));
-        self.index();
+        self.rebuild_index();
     }
 
     /// Takes one out, or all; `false` if there is no such subscription.
     pub(super) fn remove(&mut self, subscription: Option<SubscriptionId>) -> bool {
         let before = self.list.len();
         self.list.retain(|&(id, _)| subscription.is_some_and(|s| s != id));
-        self.index();
+        self.rebuild_index();
         subscription.is_none() || self.list.len() < before
     }
 
-    fn index(&mut self) {
-        for (action, wanted) in self.wanted.iter_mut().enumerate() {
-            let wants = |actions: Actions| actions.0 & (1 << action) != 0;
-            let list = self.list.iter().filter(|&&(_, actions)| wants(actions));
+    fn rebuild_index(&mut self) {
+        for (action, by_action) in self.by_action.iter_mut().enumerate() {
+            let includes = |actions: Actions| actions.0 & (1 << action) != 0;
+            let list = self.list.iter().filter(|&&(_, actions)| includes(actions));
             let ids: Vec<SubscriptionId> = list.map(|&(id, _)| id).collect();
-            *wanted = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
+            *by_action = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
         }
     }
 }

@@ -36,13 +36,13 @@ impl Client {
     /// assertions panics instead.
     #[must_use]
     pub fn internal_errors(&self) -> usize {
-        self.channels.dangling() + self.connection.missteps + self.operations.unmatched
+        self.channels.dangling() + self.connection.internal_errors + self.operations.unmatched
     }
 
     /// How many operations have no outcome yet.
     #[must_use]
     pub const fn pending_operations(&self) -> usize {
-        self.operations.open
+        self.operations.pending
     }
 }
 
