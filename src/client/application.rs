@@ -1,4 +1,4 @@
-//! What the application asks for: operations, each of which has one outcome.
+//! Operations of the application. Each has exactly one outcome.
 
 use super::channel::{Channel, Waiter};
 use super::cx::Cx;
@@ -9,7 +9,7 @@ use crate::{OpId, SmolStr, SubscriptionId};
 use alloc::boxed::Box;
 
 impl Client {
-    /// Takes an operation on, unless too many have no outcome yet.
+    /// Counts an operation as pending. Fails it and returns `false` beyond the limit.
     pub(super) fn admit(&mut self, op: OpId, out: &mut Outbox) -> bool {
         self.operations.pending = self.operations.pending.saturating_add(1);
         let admitted = self.operations.pending <= self.options.limits.pending_operations;
@@ -20,7 +20,7 @@ impl Client {
         admitted
     }
 
-    /// Acts on a channel, which is made if it is not known yet (RTS3a).
+    /// Calls `f` with a channel. Creates the channel if it does not exist (RTS3a).
     pub(super) fn on_channel(
         &mut self,
         op: OpId,
@@ -41,8 +41,8 @@ impl Client {
         }
     }
 
-    /// Acts on a channel that is known. One that is not is neither attached nor to be forgotten
-    /// (RTL5a).
+    /// Calls `f` with an existing channel. Otherwise the operation succeeds: there is nothing to
+    /// detach or release (RTL5a).
     pub(super) fn off_channel(
         &mut self,
         op: OpId,
@@ -92,12 +92,13 @@ impl Client {
         }
     }
 
+    /// The error for a frame that cannot be sent or queued (RTL6c).
     fn send_error(&self, frame: &ProtocolMessage) -> Option<ErrorInfo> {
         if !matches!(
             frame.action,
             Action::Message | Action::Object | Action::Annotation | Action::Unknown(_)
         ) {
-            // The others are the client's own business.
+            // The client itself sends all other actions.
             return Some(errors::bad_request("the application cannot send such a frame"));
         }
         let channel = frame.channel.as_deref().and_then(|name| self.channels.find(name));
@@ -124,7 +125,8 @@ impl Client {
 }
 
 impl Channel {
-    /// RTP6. Attaches the channel, if it is to (RTP6d, RTP6e).
+    /// Adds a subscription (RTP6). Attaches the channel unless its options forbid it (RTP6d,
+    /// RTP6e).
     pub(super) fn subscribe(
         &mut self,
         cx: &mut Cx<'_>,

@@ -1,4 +1,4 @@
-//! A channel: its states, and the requests of the application on them (RTL).
+//! The state machine of a channel: attach, detach, and frames of the channel (RTL).
 
 use super::cx::Cx;
 use super::presence::Presence;
@@ -11,24 +11,24 @@ use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-/// What makes a channel change its state.
+/// The cause of a state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The application attaches, or something that it does implies it (RTL4, RTL33b).
+    /// The application attaches, explicitly or implicitly (RTL4, RTL33b).
     Attach,
     /// The application detaches (RTL5).
     Detach,
     /// The application detaches without a connection (RTL5l), or from SUSPENDED (RTL5j).
     DetachAtOnce,
-    /// ATTACHED has come.
+    /// ATTACHED received.
     Attached,
-    /// DETACHED has come.
+    /// DETACHED received.
     Detached,
-    /// ERROR has come (RTL14).
+    /// ERROR received (RTL14).
     Failed,
-    /// No answer in time (RTL4f, RTL5f).
+    /// ATTACH or DETACH timed out (RTL4f, RTL5f).
     TimedOut,
-    /// The next attempt is due (RTL13b).
+    /// The retry delay has elapsed (RTL13b).
     Retry,
     /// The connection is CONNECTED again (RTL3d).
     Connected,
@@ -45,8 +45,8 @@ pub(super) enum Cause {
 use Cause as C;
 use ChannelState as S;
 
-/// What follows a state, by cause. What is not here changes nothing. A detach that times out
-/// leads back to where it began (RTL5f), which for one that the application asked for is ATTACHED.
+/// The transition table. A pair of state and cause without an entry changes nothing. A detach that
+/// times out returns to the previous state (RTL5f): ATTACHED, if the application requested it.
 pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Initialized, C::Attach, S::Attaching),
     (S::Detached, C::Attach, S::Attaching),
@@ -57,7 +57,7 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Attaching, C::DetachAtOnce, S::Detached),
     (S::Suspended, C::DetachAtOnce, S::Detached),
     (S::Attaching, C::Attached, S::Attached),
-    // Only as a late answer.
+    // Only as a late answer to ATTACH.
     (S::Suspended, C::Attached, S::Attached),
     // RTL5k
     (S::Detached, C::Attached, S::Detaching),
@@ -97,21 +97,21 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Failed, C::Reset, S::Initialized),
 ];
 
-/// The state that follows, if the cause changes anything.
+/// The next state; `None` if the cause changes nothing.
 pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
     TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
 }
 
-/// What waits for the end of an attach or a detach.
+/// An operation that waits for the end of an attach or detach.
 #[derive(Clone, Debug)]
 pub(super) enum Waiter {
-    /// Nothing: the request is implied by another operation, which waits elsewhere.
+    /// An implicit attach. The operation that caused it is queued elsewhere.
     Implicit,
-    /// An operation that ends with it.
+    /// An operation that ends with the attach or detach.
     Op(OpId),
-    /// `get`, which goes on from there (RTL33b).
+    /// A `get`, which continues when the channel is attached (RTL33b).
     Get(OpId, GetParams),
-    /// A release: the channel goes when it is detached (RTS4).
+    /// A release. The channel is removed when it is detached (RTS4).
     Release(OpId),
 }
 
@@ -137,21 +137,21 @@ pub(super) struct Channel {
     pub(super) channel_serial: Option<SmolStr>,
     /// RTL15c.
     pub(super) attach_serial: Option<SmolStr>,
-    /// What waits for the attach or detach under way.
+    /// Operations that end with the running attach or detach.
     waiters: Vec<Waiter>,
-    /// What comes after it (RTL4h, RTL5i).
+    /// Requests queued after it (RTL4h, RTL5i).
     queued_requests: VecDeque<(Request, Waiter)>,
-    /// Operations that wait for the server to take over new options (RTL16a).
+    /// `SetOptions` operations that wait for ATTACHED (RTL16a).
     pending_set_options: Vec<OpId>,
-    /// The channel was suspended since ATTACH had no answer in time. One may yet come.
+    /// The channel was suspended because ATTACH timed out. A late ATTACHED is accepted.
     attach_timed_out: bool,
-    /// The detach under way began in DETACHED (RTL5k).
+    /// The running detach began in DETACHED (RTL5k).
     detached_before: bool,
-    /// Attempts since the last ATTACHED, for the back-off (RTB1).
+    /// Failed attempts since the last ATTACHED, for the back-off (RTB1).
     attempts: u32,
-    /// When the channel wants to be called by [`on_deadline`](Self::on_deadline).
+    /// When [`on_deadline`](Self::on_deadline) is due.
     pub(super) deadline: Option<Instant>,
-    /// Released and detached: to be removed.
+    /// Released and detached: `Channels` removes it after this call.
     pub(super) released: bool,
     pub(super) presence: Presence,
 }
@@ -185,7 +185,7 @@ impl Channel {
         }
     }
 
-    // ---- What the application wants
+    // ---- Operations
 
     /// RTL4.
     pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
@@ -208,7 +208,7 @@ impl Channel {
         self.send_attach(cx);
     }
 
-    /// Why an attach fails at once, if it does (RTL4b).
+    /// The error of an attach that fails at once (RTL4b).
     pub(super) fn attach_error(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
         matches!(
             cx.connection.state,
@@ -248,7 +248,7 @@ impl Channel {
         }
     }
 
-    /// RTS4: the channel is detached, and goes.
+    /// Detaches the channel and removes it (RTS4).
     pub(super) fn release(&mut self, cx: &mut Cx<'_>, op: OpId) {
         match self.state {
             S::Failed => self.resolve(cx, Waiter::Release(op), Ok(())),
@@ -270,7 +270,7 @@ impl Channel {
         self.send_attach(cx);
     }
 
-    /// RTL33: makes sure that the channel is active, and goes on with `get` from there.
+    /// Attaches the channel if necessary, then continues with the `get` (RTL33).
     pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
         match self.state {
             S::Suspended if params.wait_for_sync => cx.fail(op, errors::out_of_sync()),
@@ -298,9 +298,9 @@ impl Channel {
         self.presence.get(cx, op, params);
     }
 
-    // ---- What the server says
+    // ---- Frames
 
-    /// A frame about the channel has come, which is not an ERROR.
+    /// Handles a frame of the channel other than ERROR.
     pub(super) fn received(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         match frame.action {
             Action::Presence | Action::Sync => self.receive_presence(cx, frame),
@@ -318,7 +318,7 @@ impl Channel {
         }
     }
 
-    /// ATTACHED has come (RTL4c, RTL12, RTL5k).
+    /// Handles ATTACHED (RTL4c, RTL12, RTL5k).
     fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         let was_attached = self.state == S::Attached;
         match next_state(self.state, Cause::Attached) {
@@ -334,9 +334,9 @@ impl Channel {
                 self.transition(cx, Cause::Attached, frame.error.take().map(|error| *error));
                 return self.send_detach(cx);
             }
-            // The answer to an ATTACH that comes after its time.
+            // The late answer to an ATTACH.
             Some(S::Attached) if self.attach_timed_out => {}
-            // Nobody asked for it.
+            // Unsolicited.
             _ => return,
         }
         let flags = frame.flags();
@@ -377,8 +377,8 @@ impl Channel {
         for op in core::mem::take(&mut self.pending_set_options) {
             cx.done(op);
         }
-        // An ATTACHED that finds the channel attached and says RESUMED changes nothing for presence:
-        // no event was missed, and own members are where they were (RTP17i).
+        // An ATTACHED with RESUMED on an attached channel does not affect presence: continuity was
+        // kept, and no re-entry is required (RTP17i).
         if !(was_attached && resumed) {
             self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
             self.flush(cx);
@@ -388,7 +388,7 @@ impl Channel {
         }
     }
 
-    /// DETACHED has come (RTL5d, RTL13).
+    /// Handles DETACHED (RTL5d, RTL13).
     fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         match self.state {
             S::Detaching => {
@@ -410,15 +410,14 @@ impl Channel {
         }
     }
 
-    /// ERROR has come for the channel (RTL14).
+    /// Handles an ERROR of the channel (RTL14).
     pub(super) fn failed(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         let error = error.unwrap_or_else(errors::channel_failed);
         self.transition(cx, Cause::Failed, Some(error.clone()));
         self.finish_request(cx, &Err(error));
     }
 
-    /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
-    /// to be.
+    /// Handles PRESENCE and SYNC. Ignored unless the channel is attached, attaching or detaching.
     fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
             return;
@@ -429,17 +428,18 @@ impl Channel {
         self.presence.receive(cx, &self.name, frame);
     }
 
-    /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
-    /// with the frame.
+    /// Updates the channel serial (RTL15b). Swapped, not copied: the old one is dropped with the
+    /// frame.
     fn update_serial(&mut self, serial: &mut Option<SmolStr>) {
         if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
             core::mem::swap(&mut self.channel_serial, serial);
         }
     }
 
-    // ---- What the connection does
+    // ---- The connection
 
-    /// RTL3d, RTN19b.
+    /// The connection is CONNECTED: sends a pending ATTACH or DETACH, and attaches again (RTL3d,
+    /// RTN19b).
     pub(super) fn connected(&mut self, cx: &mut Cx<'_>) {
         match self.state {
             S::Attaching => self.send_attach(cx),
@@ -452,16 +452,16 @@ impl Channel {
         }
     }
 
-    /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
-    /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
-    /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
+    /// The connection has left CONNECTED: cancels the retry of a suspended channel (RTL13c). The
+    /// next CONNECTED attaches it (RTL3d). The timeout of a sent request keeps running (RTL3e,
+    /// RTL4f, RTL5f); the request is sent again on the next transport (RTN19b).
     pub(super) fn cancel_retry(&mut self) {
         if self.state == S::Suspended {
             self.deadline = None;
         }
     }
 
-    /// The connection has come to an end of some kind (RTL3a–c).
+    /// The connection is SUSPENDED, CLOSED or FAILED (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
         self.deadline = None;
         let was_detaching = self.state == S::Detaching;
@@ -473,13 +473,13 @@ impl Channel {
         self.finish_request(cx, &result);
     }
 
-    /// RTN11d.
+    /// A new connection begins after CLOSED or FAILED (RTN11d).
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
         self.transition(cx, Cause::Reset, None);
         self.clear_server_state();
     }
 
-    /// The channel's deadline has passed.
+    /// The deadline has passed: a timeout, or a retry.
     pub(super) fn on_deadline(&mut self, cx: &mut Cx<'_>) {
         self.deadline = None;
         match self.state {
@@ -488,8 +488,8 @@ impl Channel {
                 self.suspend(cx, Cause::TimedOut, error);
             }
             S::Detaching => {
-                // RTL5f: as it was before, and nothing else changes. Options that the server was
-                // asked for before the detach have no answer, either.
+                // RTL5f: back to the previous state. A `SetOptions` from before the detach has no
+                // answer either.
                 let error = errors::channel_timed_out("no answer to DETACH in time");
                 self.fail_set_options(cx, &error);
                 if self.detached_before {
@@ -513,9 +513,9 @@ impl Channel {
 
     // ---- Helpers
 
-    /// Changes the state as the table says, and tells. The rest of the channel follows.
+    /// Applies the transition table, emits the state change, and clears or suspends presence.
     fn transition(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
-        // An ERROR for a channel that has failed changes nothing, say.
+        // For example an ERROR for a FAILED channel.
         let Some(next) = next_state(self.state, cause) else { return };
         let previous = core::mem::replace(&mut self.state, next);
         if reason.is_some() {
@@ -552,7 +552,7 @@ impl Channel {
         }
     }
 
-    /// To SUSPENDED, with a retry by and by (RTL13b).
+    /// Enters SUSPENDED and schedules a retry (RTL13b).
     fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
         self.transition(cx, cause, Some(error.clone()));
         self.attach_timed_out = cause == Cause::TimedOut;
@@ -565,8 +565,8 @@ impl Channel {
         self.finish_request(cx, &Err(error));
     }
 
-    /// The attach or detach under way has ended: tells those that wait for it, and goes on with
-    /// what comes after it (RTL4h, RTL5i).
+    /// Ends the running attach or detach: resolves its waiters, then starts the next queued request
+    /// (RTL4h, RTL5i).
     fn finish_request(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
         for waiter in core::mem::take(&mut self.waiters) {
             self.resolve(cx, waiter, result.clone());
@@ -598,14 +598,14 @@ impl Channel {
         }
     }
 
-    /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
+    /// A released channel with queued requests starts again as a new channel (RTS4).
     fn reinitialize(&mut self) {
         self.clear_server_state();
         self.options = ChannelOptions::default();
         self.presence.unsubscribe(None);
     }
 
-    /// Nothing is left of what the server has told. Of presence nothing was left before (RTP5a).
+    /// Clears the state received from the server. Presence is already clear (RTP5a).
     fn clear_server_state(&mut self) {
         self.error_reason = None;
         self.modes = None;
@@ -621,8 +621,8 @@ impl Channel {
         }
     }
 
-    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i). A repetition does
-    /// not get more time than the first had.
+    /// Sends ATTACH (RTL4c). Without a connection it is sent on CONNECTED (RTL4i). Sending it again
+    /// does not extend the timeout.
     fn send_attach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Attach);
         frame.channel = Some(self.name.clone());
@@ -636,7 +636,7 @@ impl Channel {
         }
     }
 
-    /// RTL5d. A repetition does not get more time than the first had.
+    /// Sends DETACH (RTL5d). Sending it again does not extend the timeout.
     fn send_detach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
@@ -645,7 +645,7 @@ impl Channel {
         }
     }
 
-    /// RTL4f, RTL5f: a request has its time from the first frame on.
+    /// Arms the timeout of a request, unless it is running (RTL4f, RTL5f).
     fn arm_request_timeout(&mut self, cx: &mut Cx<'_>) {
         if self.deadline.is_none() {
             self.deadline = Some(cx.now.mono + cx.options.realtime_request_timeout);
@@ -658,7 +658,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_leads_from_a_state_to_one_other() {
+    fn transitions_are_unambiguous() {
         for (n, &(from, by, to)) in TRANSITIONS.iter().enumerate() {
             assert_ne!(from, to, "{from} {by:?}");
             let same = |&&(other, cause, _): &&(S, Cause, S)| (other, cause) == (from, by);
@@ -667,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_can_be_reached_and_left() {
+    fn every_state_is_reachable_and_not_final() {
         for &state in S::ALL {
             let begins = state == S::Initialized;
             assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");

@@ -1,4 +1,4 @@
-//! The channels of a client, by name and by key, and when each wants to be called (RTS).
+//! The channels of a client, by name and by key, with their deadlines (RTS).
 
 use super::channel::Channel;
 use crate::slab::{Arena, Key, keys};
@@ -13,18 +13,18 @@ keys! {
 #[derive(Clone, Debug, Default)]
 struct Entry {
     channel: Channel,
-    /// The channel's deadline as it stands in the index.
+    /// The deadline in the index.
     indexed: Option<Instant>,
 }
 
-/// The channels that a client knows.
+/// The channels of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
     entries: Arena<ChannelKey, Entry>,
     names: BTreeMap<SmolStr, ChannelKey>,
     /// The deadlines of all channels, earliest first.
     deadlines: BTreeSet<(Instant, ChannelKey)>,
-    /// The earliest of them, which is asked for far more often than it changes.
+    /// The earliest deadline, cached: read on every call, seldom changed.
     next: Option<Instant>,
 }
 
@@ -42,7 +42,7 @@ impl Channels {
         self.entries.len()
     }
 
-    /// How often a key was used whose channel is gone: a bug of this crate.
+    /// Uses of a key without a channel: bugs of this crate.
     pub(super) fn dangling(&self) -> usize {
         self.entries.dangling()
     }
@@ -59,8 +59,7 @@ impl Channels {
         self.key(name).map(|key| self.get(key))
     }
 
-    /// The channel of this name, made by `make` if it is not known yet; `None` if there would be
-    /// more than `limit`.
+    /// The channel of this name, made by `make` if it does not exist; `None` beyond `limit`.
     pub(super) fn get_or_insert(
         &mut self,
         name: &SmolStr,
@@ -78,8 +77,8 @@ impl Channels {
         Some(key)
     }
 
-    /// Acts on a channel: the only way to change one. Afterwards its deadline is indexed, and a
-    /// channel that is released and detached is removed.
+    /// Changes a channel: the only mutable access. Afterwards indexes its deadline, and removes a
+    /// released channel.
     pub(super) fn update(&mut self, key: ChannelKey, update: impl FnOnce(&mut Channel)) {
         let Entry { channel, indexed } = &mut self.entries[key];
         update(channel);
@@ -106,7 +105,7 @@ impl Channels {
         }
     }
 
-    /// Acts on every channel, in the order of keys.
+    /// Changes every channel, in the order of keys.
     pub(super) fn update_all(&mut self, mut update: impl FnMut(&mut Channel)) {
         let mut from = 0;
         while let Some((key, _)) = self.entries.next_from(from) {
@@ -115,13 +114,13 @@ impl Channels {
         }
     }
 
-    /// The earliest deadline of a channel.
+    /// The earliest deadline.
     pub(super) const fn next_deadline(&self) -> Option<Instant> {
         self.next
     }
 
-    /// The channel whose deadline is the earliest one, if it is due at or before `now`. It is then
-    /// no longer indexed: the channel is to be called.
+    /// Takes the channel with the earliest deadline out of the index, if it is due at `now`. The
+    /// caller calls `Channel::on_deadline`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<ChannelKey> {
         self.next.filter(|&at| at <= now)?;
         let (_, key) = self.deadlines.pop_first()?;
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_popped_in_order_and_once() {
+    fn due_deadlines_are_popped_once_and_in_order() {
         let (mut channels, keys) = channels(&["a", "b", "c"]);
         for (&key, millis) in keys.iter().zip([30, 10, 20]) {
             channels.update(key, |channel| channel.deadline = Some(Instant::from_millis(millis)));
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn rts4_of_a_released_channel_neither_its_name_nor_its_deadline_is_left() {
+    fn rts4_a_released_channel_leaves_no_name_and_no_deadline() {
         let (mut channels, keys) = channels(&["a", "b"]);
         channels.update(keys[0], |channel| {
             channel.deadline = Some(Instant::from_millis(10));
@@ -184,10 +183,10 @@ mod tests {
         assert_eq!(channels.dangling(), 0);
     }
 
-    /// A key that the client itself stored always leads to a channel. If one does not, tests fail;
-    /// in production it is counted, and no other channel is touched.
+    /// A dangling key panics with debug assertions. In production it is counted, and no other
+    /// channel changes.
     #[test]
-    fn a_key_that_dangles_is_a_bug_and_is_counted() {
+    fn a_dangling_key_is_counted() {
         let (mut channels, keys) = channels(&["a", "b"]);
         channels.update(keys[0], |channel| channel.released = true);
         let dangles = core::panic::AssertUnwindSafe(|| {

@@ -1,4 +1,4 @@
-//! The connection: its states, and what the server has granted of it.
+//! The connection: its states, and the details received from the server.
 
 use super::recovery::RecoveryKey;
 use super::{ClientOptions, ConnectionState};
@@ -8,35 +8,35 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
-/// What makes a connection change its state.
+/// The cause of a state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The application connects or authorizes, or the network is back (RTN11, RTC8c, RTN20b).
+    /// The application connects or authorizes, or the network is available (RTN11, RTC8c, RTN20b).
     Connect,
-    /// The delay before the next attempt is over (RTN14d, RTN14e), or there is none (RTN15a).
+    /// The retry delay has elapsed (RTN14d, RTN14e), or the retry is immediate (RTN15a).
     Retry,
-    /// CONNECTED has come.
+    /// CONNECTED received.
     Connected,
-    /// The attempt has failed, within `connectionStateTtl` (RTN14d).
+    /// The attempt failed within `connectionStateTtl` (RTN14d).
     AttemptFailed,
-    /// The attempt has failed, after `connectionStateTtl` (RTN14e).
+    /// The attempt failed after `connectionStateTtl` (RTN14e).
     AttemptFailedLate,
-    /// The transport is lost (RTN15a), or the server lets go of it (RTN15h).
+    /// The transport was lost (RTN15a), or the server sent DISCONNECTED (RTN15h).
     Lost,
-    /// `connectionStateTtl` is over (RTN14e).
+    /// `connectionStateTtl` has expired (RTN14e).
     TtlOver,
-    /// An error that trying again does not mend (RTN14g, RTN15j).
+    /// An error that is not retried (RTN14g, RTN15j).
     Fatal,
     /// The application closes (RTN12).
     Close,
-    /// CLOSED has come, or it need not be waited for (RTN12a–d).
+    /// CLOSED received, or not awaited (RTN12a–d).
     Ended,
 }
 
 use Cause as C;
 use ConnectionState as S;
 
-/// What follows a state, by cause. What is not here changes nothing.
+/// The transition table. A pair of state and cause without an entry changes nothing.
 pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Initialized, C::Connect, S::Connecting),
     (S::Connecting, C::Connected, S::Connected),
@@ -61,17 +61,17 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Failed, C::Connect, S::Connecting),
 ];
 
-/// The state that follows, if the cause changes anything.
+/// The next state; `None` if the cause changes nothing.
 pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
     TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
 }
 
-/// What a new token is for.
+/// The purpose of a requested token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenPurpose {
-    /// To connect with (RTN14b, RTN15h2).
+    /// A connection attempt (RTN14b, RTN15h2).
     Connect,
-    /// For an AUTH on the connection as it is (RTN22).
+    /// An AUTH on the established connection (RTN22).
     Auth,
 }
 
@@ -79,42 +79,42 @@ pub(super) enum TokenPurpose {
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) state: ConnectionState,
-    /// RTN8.
+    /// The connection id (RTN8).
     pub(super) id: Option<SmolStr>,
-    /// RTN9.
+    /// The connection key (RTN9).
     pub(super) key: Option<SmolStr>,
-    /// The identity that the server has granted (RSA12).
+    /// The client id granted by the server (RSA12).
     pub(super) client_id: Option<SmolStr>,
     /// RTN25.
     pub(super) error_reason: Option<ErrorInfo>,
-    /// The transport that was asked for last, until it is given up or lost.
+    /// The current transport, requested or open.
     pub(super) transport: Option<TransportId>,
     last_transport: u64,
-    /// CD2f, or the default.
+    /// `connectionStateTtl` of CONNECTED (CD2f), or of the options.
     pub(super) state_ttl: Duration,
-    /// CD2h; `None` if the server promises nothing.
+    /// `maxIdleInterval` of CONNECTED (CD2h); `None` without an idle timeout.
     pub(super) max_idle: Option<Duration>,
-    /// CD2c, or the default.
+    /// `maxMessageSize` of CONNECTED (CD2c), or of the options. In bytes.
     pub(super) max_message_size: u64,
-    /// Attempts since the last CONNECTED, for the back-off (RTB1).
+    /// Failed attempts since the last CONNECTED, for the back-off (RTB1).
     pub(super) attempts: u32,
-    /// `connectionStateTtl` has passed without a connection: attempts that fail lead back to
-    /// SUSPENDED (RTN14f).
+    /// `connectionStateTtl` has expired without a connection: a failed attempt returns to SUSPENDED
+    /// (RTN14f).
     pub(super) ttl_expired: bool,
-    /// CLOSE was sent on the present transport (RTN12a).
+    /// CLOSE was sent on the current transport (RTN12a).
     pub(super) close_sent: bool,
-    /// To recover with, until the first CONNECTED (RTN16k).
+    /// The recovery key, until the first CONNECTED (RTN16k).
     pub(super) recover: Option<RecoveryKey>,
     pub(super) token: Option<SmolStr>,
-    /// The server has refused the token: the next attempt needs another one.
+    /// The server rejected the token: the next attempt requires a new one.
     pub(super) token_rejected: bool,
-    /// A token was renewed in this episode, which ends with CONNECTED (RTN14b).
+    /// A token was requested for an attempt since the last CONNECTED (RTN14b).
     pub(super) token_renewed: bool,
-    /// The host was asked for a token and has not answered.
+    /// A token was requested from the host, which has not answered yet.
     pub(super) token_request: Option<TokenPurpose>,
-    /// Operations that wait for the server to accept new credentials (RTC8a3).
+    /// `Authorize` operations that wait for the server's answer (RTC8a3).
     pub(super) pending_authorize: Vec<OpId>,
-    /// How often something came in a state that it cannot come in: a bug of this crate.
+    /// Events in a state in which they cannot occur: bugs of this crate.
     pub(super) internal_errors: usize,
 }
 
@@ -144,14 +144,14 @@ impl Connection {
         }
     }
 
-    /// Changes the state as the table says, and returns the previous one; `None` if the cause
-    /// changes nothing. The channels follow before anybody is granted (RTL3d1).
+    /// Applies the transition table and returns the previous state; `None` if the cause changes
+    /// nothing. The caller updates the channels before it emits the change (RTL3d1).
     pub(super) fn try_transition(&mut self, cause: Cause) -> Option<ConnectionState> {
         let next = next_state(self.state, cause)?;
         Some(core::mem::replace(&mut self.state, next))
     }
 
-    /// The same of a cause that comes only in states that it changes.
+    /// Like [`try_transition`](Self::try_transition), for a cause that must have a transition.
     pub(super) fn transition(&mut self, cause: Cause) -> ConnectionState {
         self.try_transition(cause).unwrap_or_else(|| {
             self.internal_error(cause);
@@ -159,7 +159,7 @@ impl Connection {
         })
     }
 
-    /// Something has come in a state that it cannot come in.
+    /// Counts an event that cannot occur in this state.
     #[cold]
     pub(super) fn internal_error(&mut self, what: impl Debug) {
         debug_assert!(false, "{what:?} in {}", self.state);
@@ -170,12 +170,12 @@ impl Connection {
         matches!(self.state, ConnectionState::Connected)
     }
 
-    /// The transport to send on, if the connection is established.
+    /// The transport, if the connection is CONNECTED.
     pub(super) fn connected_transport(&self) -> Option<TransportId> {
         self.transport.filter(|_| self.is_connected())
     }
 
-    /// A new transport takes the place of the present one.
+    /// Allocates the number of a new current transport.
     pub(super) fn new_transport(&mut self) -> TransportId {
         self.last_transport = self.last_transport.saturating_add(1);
         let id = TransportId(self.last_transport);
@@ -184,21 +184,20 @@ impl Connection {
         id
     }
 
-    /// Whether the client ever asked for this transport.
+    /// Whether the client ever requested this transport.
     pub(super) const fn has_requested(&self, transport: TransportId) -> bool {
         transport.0 != 0 && transport.0 <= self.last_transport
     }
 
-    /// The identity under which the client acts, as far as it is known: that which the server has
-    /// granted. Before it has, and if it leaves the choice to the client, that of the options.
+    /// The client id of the connection, if known: the one granted by the server. Before CONNECTED,
+    /// and with a wildcard grant, the one in the options; otherwise the wildcard.
     pub(super) fn identity<'a>(&'a self, options: &'a ClientOptions) -> Option<&'a SmolStr> {
         let granted = self.client_id.as_ref();
         granted.filter(|granted| *granted != "*").or(options.client_id.as_ref()).or(granted)
     }
 
-    /// Takes over what CONNECTED tells (RTN15e, RTN21, RTN24).
+    /// Applies the details in CONNECTED (RTN15e, RTN21, RTN24). Absent fields change nothing.
     pub(super) fn apply_details(&mut self, details: Option<&ConnectionDetails>) {
-        // A server need not say anything new.
         let Some(details) = details else { return };
         if details.client_id.is_some() {
             self.client_id.clone_from(&details.client_id);
@@ -217,13 +216,13 @@ impl Connection {
         }
     }
 
-    /// CLOSING, CLOSED and FAILED have neither id nor key (RTN8d, RTN9d).
+    /// Clears id and key, for CLOSING, CLOSED and FAILED (RTN8d, RTN9d).
     pub(super) fn clear_id(&mut self) {
         self.id = None;
         self.key = None;
     }
 
-    /// Forgets the connection.
+    /// Clears everything that belongs to the ended connection.
     pub(super) fn reset(&mut self, options: &ClientOptions) {
         self.clear_id();
         self.client_id = None;
@@ -251,7 +250,7 @@ impl Connection {
             push("clientId", client_id.clone());
         }
         if let Some(key) = &self.key {
-            // RTN15b1, and RTN14h: however long ago.
+            // RTN15b1. Also after SUSPENDED (RTN14h).
             push("resume", key.clone());
         } else if let Some(recover) = &self.recover {
             push("recover", recover.connection_key.clone());
@@ -275,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_leads_from_a_state_to_one_other() {
+    fn transitions_are_unambiguous() {
         for (n, &(from, by, to)) in TRANSITIONS.iter().enumerate() {
             assert_ne!(from, to, "{from} {by:?}");
             let same = |&&(other, cause, _): &&(S, Cause, S)| (other, cause) == (from, by);
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_can_be_reached_and_left() {
+    fn every_state_is_reachable_and_not_final() {
         for &state in S::ALL {
             let begins = state == S::Initialized;
             assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");
@@ -292,10 +291,10 @@ mod tests {
         }
     }
 
-    /// The rest of the client relies on where a cause can come. If it is wrong, tests fail; in
-    /// production it is counted and changes nothing.
+    /// A cause without a transition panics with debug assertions. In production it is counted and
+    /// changes nothing.
     #[test]
-    fn a_cause_in_a_state_that_it_cannot_come_in_is_a_bug_and_is_counted() {
+    fn an_impossible_cause_is_counted() {
         let mut connection = Connection::new(&ClientOptions::default());
         let lost = core::panic::AssertUnwindSafe(|| connection.transition(Cause::Lost));
         let failed = std::panic::catch_unwind(lost).is_err();

@@ -1,4 +1,4 @@
-//! What the server sends, for the connection or on to a channel.
+//! Frames from the server: dispatch, CONNECTED, acknowledgements.
 
 use super::channels::ChannelKey;
 use super::connection::Cause;
@@ -13,7 +13,7 @@ use crate::TransportId;
 use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 
 impl Client {
-    /// Takes in a frame of the present transport, and takes out of it what it needs.
+    /// Handles a frame of the current transport. Fields are moved out of it.
     pub(super) fn received(
         &mut self,
         transport: TransportId,
@@ -38,7 +38,6 @@ impl Client {
             }
             Action::Error if channel_name(frame).is_some() => {
                 let error = frame.error.take().map(|error| *error);
-                // An error of a channel that the client does not know changes nothing.
                 if let Some(key) = channel_name(frame).and_then(|name| self.channels.key(name)) {
                     self.with_channel(key, out, |channel, cx| channel.failed(cx, error));
                 }
@@ -63,7 +62,7 @@ impl Client {
         }
     }
 
-    /// Any sign of life puts the idle timeout off (RTN23a).
+    /// Restarts the idle timeout after any activity (RTN23a).
     pub(super) fn restart_idle_timer(&mut self) {
         if let Some(idle) = self.connection.max_idle
             && self.connection.is_connected()
@@ -91,7 +90,7 @@ impl Client {
             ConnectionState::Closing if !self.connection.close_sent => {
                 self.send_close(transport, out);
             }
-            // It has crossed CLOSE.
+            // CONNECTED and CLOSE crossed.
             ConnectionState::Closing => {}
             ConnectionState::Connecting => self.connection_established(transport, frame, out),
             ConnectionState::Connected => self.connection_updated(transport, frame, out),
@@ -99,7 +98,7 @@ impl Client {
         }
     }
 
-    /// An attempt has succeeded (RTN15c6, RTN15c7, RTN16).
+    /// CONNECTED for a connection attempt (RTN15c6, RTN15c7, RTN16).
     fn connection_established(
         &mut self,
         transport: TransportId,
@@ -122,11 +121,11 @@ impl Client {
         self.connection.error_reason.clone_from(&reason);
         self.restart_idle_timer();
         self.reattach_and_resend(transport, resumed, out);
-        self.announce(previous, reason, None, out);
+        self.emit_state_change(previous, reason, None, out);
         self.authorized(out);
     }
 
-    /// CONNECTED on a connection that is (RTN24, RTC8a1).
+    /// CONNECTED on an established connection: an update (RTN24, RTC8a1).
     fn connection_updated(
         &mut self,
         transport: TransportId,
@@ -140,7 +139,7 @@ impl Client {
         self.timers.cancel(Timer::Idle);
         self.restart_idle_timer();
         if !same {
-            // No server should do that; what a new connection means holds all the same.
+            // Not expected from a server. Handled as a new connection.
             self.connection.id = frame.connection_id.take();
             self.reattach_and_resend(transport, false, out);
         }
@@ -160,27 +159,27 @@ impl Client {
         }
     }
 
-    /// There is a connection: channels attach again, and what waited is sent (RTL3d, RTN19).
+    /// Attaches channels again, and sends pending messages, frames and pings (RTL3d, RTN19).
     fn reattach_and_resend(&mut self, transport: TransportId, resumed: bool, out: &mut Outbox) {
         if !resumed {
-            // RTN15c7. A first connection has sent nothing yet.
+            // RTN15c7
             self.operations.next_serial = 0;
         }
         self.with_channels(out, |channel, cx| channel.connected(cx));
         let in_flight = core::mem::take(&mut self.operations.in_flight);
         for message in in_flight {
             match (self.attaching_channel(&message), message) {
-                // It is made anew when the channel is attached.
+                // The re-entry is created again when the channel is attached.
                 (Some(_), InFlight { origin: Origin::Reentry(_), .. }) => {}
                 (Some(key), InFlight { serial, origin: Origin::App(ops), frame }) => {
-                    // RTL3d2: presence waits until its channel is attached again.
+                    // RTL3d2: held until the channel is attached again.
                     let message = Held { serial, ops, frame };
                     self.with_channel(key, out, |channel, _| {
                         channel.presence.hold(message, resumed);
                     });
                 }
                 (None, message @ InFlight { origin: Origin::Reentry(_), .. }) => {
-                    // Nor is it made anew: the channel is on its way out, or is gone.
+                    // The channel is detaching or gone: there will be no re-entry.
                     self.finish_message(message, Some(&errors::disconnected()), out);
                 }
                 // RTN19a2
@@ -201,14 +200,14 @@ impl Client {
         self.send_pings(out);
     }
 
-    /// The channel of a presence message, if it is about to be attached.
+    /// The channel of a presence message, if it is ATTACHING.
     fn attaching_channel(&self, message: &InFlight) -> Option<ChannelKey> {
         let name = message.frame.channel.as_deref().filter(|_| message.is_presence())?;
         let attaching = |key: &ChannelKey| self.channels.get(*key).state == ChannelState::Attaching;
         self.channels.key(name).filter(attaching)
     }
 
-    /// DISCONNECTED: the server is about to close the transport (RTN15h).
+    /// Handles DISCONNECTED: the server is about to close the transport (RTN15h).
     fn disconnected_by_server(&mut self, error: ErrorInfo, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Connected if error.is_token_error() => {
@@ -225,7 +224,7 @@ impl Client {
         }
     }
 
-    /// ERROR for the connection (RTN14b, RTN14g, RTN15c4, RTN15c5, RTN15j).
+    /// Handles an ERROR of the connection (RTN14b, RTN14g, RTN15c4, RTN15c5, RTN15j).
     fn connection_error(&mut self, error: ErrorInfo, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Connecting if error.is_token_error() => {
@@ -238,14 +237,13 @@ impl Client {
 
     // ---- Acknowledgements
 
-    /// ACK or NACK (RTN7a, RTN7b).
+    /// Handles ACK (without `error`) and NACK (RTN7a, RTN7b).
     fn acknowledged(
         &mut self,
         frame: &ProtocolMessage,
         error: Option<&ErrorInfo>,
         out: &mut Outbox,
     ) {
-        // Without a serial it is about no message.
         let Some(first) = frame.msg_serial else { return };
         let count = frame.count.unwrap_or(1);
         for (message, skipped) in self.operations.take_acknowledged(first, count) {
@@ -257,7 +255,8 @@ impl Client {
         }
     }
 
-    /// A message was acknowledged, or was refused or lost: those whose it is are told.
+    /// Ends the operations of a message, or reports a failed re-entry. `error` if the message was
+    /// rejected or lost.
     pub(super) fn finish_message(
         &mut self,
         message: InFlight,
@@ -272,7 +271,7 @@ impl Client {
                 }
             }
             Origin::Reentry(client_id) => {
-                // The channel may have been released meanwhile.
+                // The channel may have been released in the meantime.
                 let name = message.frame.channel.as_deref().unwrap_or_default();
                 if let (Some(error), Some(key)) = (error, self.channels.key(name)) {
                     self.with_channel(key, out, |channel, cx| {
@@ -286,8 +285,7 @@ impl Client {
     // ---- Channels
 
     fn channel_frame(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
-        // What is said of a channel that the client does not know is said to nobody: one that was
-        // released, say.
+        // The channel may have been released.
         let Some(key) = channel_name(frame).and_then(|name| self.channels.key(name)) else {
             return;
         };
@@ -295,7 +293,7 @@ impl Client {
     }
 }
 
-/// The channel that a frame is about; an empty name is none.
+/// The channel of a frame; `None` for an empty name.
 fn channel_name(frame: &ProtocolMessage) -> Option<&str> {
     frame.channel.as_deref().filter(|name| !name.is_empty())
 }

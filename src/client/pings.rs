@@ -1,4 +1,4 @@
-//! Pings and their answers (RTN13).
+//! Pings (RTN13).
 
 use super::timers::Timer;
 use super::{Client, ConnectionState, Outbox, Outcome, Output, errors};
@@ -6,19 +6,19 @@ use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
 use alloc::{boxed::Box, collections::VecDeque};
 
-/// The pings that have no answer yet.
+/// The pending pings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pings {
-    /// With the time at which each was sent, oldest first: the first is due first.
+    /// Sent pings with the time of sending, oldest first. The first one times out first.
     sent: VecDeque<(Instant, Ping)>,
-    /// There was no connection to send them on (RTN13d). They are younger than those sent.
+    /// Pings queued without a connection (RTN13d). All are newer than the sent ones.
     unsent: VecDeque<Ping>,
 }
 
 #[derive(Clone, Debug)]
 struct Ping {
     op: OpId,
-    /// RTN13e.
+    /// Random id of the HEARTBEAT (RTN13e).
     id: SmolStr,
 }
 
@@ -44,7 +44,7 @@ impl Client {
         self.send_pings(out);
     }
 
-    /// Sends the pings that are not sent yet, once there is a connection (RTN13d).
+    /// Sends the queued pings if the connection is CONNECTED (RTN13d).
     pub(super) fn send_pings(&mut self, out: &mut Outbox) {
         let Some(transport) = self.connection.connected_transport() else { return };
         for ping in self.pings.unsent.drain(..) {
@@ -56,7 +56,7 @@ impl Client {
         self.arm_ping_timer();
     }
 
-    /// HEARTBEAT has come: the answer to a ping, if it has the id of one (RTN13e).
+    /// Handles HEARTBEAT: the answer to the ping with its id, if any (RTN13e).
     pub(super) fn heartbeat(&mut self, id: Option<&SmolStr>, out: &mut Outbox) {
         let sent = &mut self.pings.sent;
         let answered = sent.iter().position(|(_, ping)| Some(&ping.id) == id);
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// RTN13c.
+    /// Fails all pings that have timed out (RTN13c).
     pub(super) fn ping_timed_out(&mut self, out: &mut Outbox) {
         let timeout = self.options.realtime_request_timeout;
         let due = |&(sent, _): &(Instant, Ping)| sent + timeout <= self.clock.mono;
@@ -86,6 +86,7 @@ impl Client {
         self.arm_ping_timer();
     }
 
+    /// Arms the timer for the oldest sent ping.
     fn arm_ping_timer(&mut self) {
         match self.pings.sent.front() {
             Some((sent, _)) => {

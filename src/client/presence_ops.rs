@@ -12,7 +12,7 @@ use crate::{OpId, SmolStr};
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 impl Channel {
-    /// Enter, update or leave.
+    /// Sends, queues or fails an enter, update or leave.
     pub(super) fn change_presence(&mut self, cx: &mut Cx<'_>, op: OpId, change: PresenceChange) {
         let message = match build_message(cx, change) {
             Ok(message) => message,
@@ -34,7 +34,7 @@ impl Channel {
                 self.presence.queue.push_back(Queued { op, message, was_in_flight: false });
             }
             (ChannelState::Initialized, _) if queues => {
-                // RTP8d. If the attach fails, so does what waits for it (RTL11).
+                // RTP8d. If the attach fails, the queue fails too (RTL11).
                 self.presence.queue.push_back(Queued { op, message, was_in_flight: false });
                 self.attach(cx, Waiter::Implicit);
             }
@@ -64,7 +64,7 @@ impl Channel {
         }
     }
 
-    /// A member could not be entered again (RTP17e).
+    /// Reports a failed re-entry (RTP17e).
     pub(super) fn reentry_failed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -90,8 +90,8 @@ impl Channel {
 }
 
 impl Channel {
-    /// The channel is attached: sends what waited for it, and tells of members for which there is
-    /// no room (RTP5b, RTP17e).
+    /// Sends queued presence after an attach, and reports re-entries beyond the limit of messages
+    /// in flight (RTP5b, RTP17e).
     pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
         let failed = self.presence.flush(cx, &self.name);
         if !failed.is_empty() {
@@ -106,16 +106,16 @@ impl Channel {
 }
 
 impl Presence {
-    /// Sends what waited for the channel to be attached (RTP5b), and returns the members that could
-    /// not be entered again.
+    /// Sends queued presence after an attach (RTP5b). Returns the client ids of the re-entries
+    /// beyond the limit of messages in flight.
     ///
-    /// First come messages that keep their serial, then own members are entered again (RTP17i),
-    /// then what was queued, so that the application has the last word. A member that a message of
-    /// the first kind is about is not entered again: the message does so itself, or says that the
-    /// member leaves. Nor is one that has been told to leave.
+    /// The order: held messages with their serials, re-entries of own members (RTP17i), queued
+    /// operations. So the application's latest operation is applied last. A member with a held
+    /// message is not re-entered, because the message sets its state. Nor is a member with a leave
+    /// in flight.
     fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) -> Vec<SmolStr> {
         let mut failed = Vec::new();
-        // ATTACHED may come while the connection is CLOSING: nothing is sent any more.
+        // ATTACHED may arrive while the connection is CLOSING.
         let Some(transport) = cx.connection.connected_transport() else { return failed };
         let mut excluded = self.leaves_in_flight(cx, name);
         for Held { serial, ops, frame } in self.held.drain(..) {
@@ -156,8 +156,8 @@ impl Presence {
         failed
     }
 
-    /// The members whose LEAVE is in flight, or was when a connection was lost that did not come
-    /// back. Others may have seen them leave, and are not to see them come back.
+    /// The client ids with a LEAVE in flight, or in flight on a lost connection. Other clients may
+    /// have received it, so these members are not re-entered.
     fn leaves_in_flight(&self, cx: &Cx<'_>, name: &SmolStr) -> BTreeSet<SmolStr> {
         if self.own.len() == 0 {
             return BTreeSet::new();
@@ -177,9 +177,8 @@ impl Presence {
             .collect()
     }
 
-    /// A message of this channel was in flight when the connection was lost, and there is one
-    /// again: the message waits for the channel to be attached. It keeps its serial if the
-    /// connection was `resumed` (RTN19a2).
+    /// Holds a message that was in flight on the last transport until the channel is attached. It
+    /// keeps its serial if the connection was `resumed` (RTN19a2).
     pub(super) fn hold(&mut self, message: Held, resumed: bool) {
         if resumed {
             self.held.push_back(message);
@@ -197,8 +196,8 @@ impl Presence {
         }));
     }
 
-    /// The connection is a new one: serials of the old one mean nothing, and what was in flight
-    /// goes to the front of the queue.
+    /// After a failed resume serials are void: moves messages from before to the front of the
+    /// queue.
     pub(super) fn requeue_held(&mut self) {
         for message in core::mem::take(&mut self.held) {
             self.restore(message);
@@ -208,7 +207,7 @@ impl Presence {
         self.queue = queue;
     }
 
-    /// What waits for the channel fails (RTL11).
+    /// Fails held messages and queued operations (RTL11).
     pub(super) fn fail_queue(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         for op in core::mem::take(&mut self.held).into_iter().flat_map(|held| held.ops) {
             cx.fail(op, error.clone());
@@ -219,12 +218,12 @@ impl Presence {
     }
 }
 
-/// Who an operation is about: the client itself, unless it names another.
+/// The client id of a presence message: explicit, or that of the connection.
 fn target_client_id<'a>(cx: &'a Cx<'_>, item: &'a PresenceMessage) -> Option<&'a SmolStr> {
     item.client_id.as_ref().or_else(|| cx.connection.identity(cx.options))
 }
 
-/// Checks what the application wants to say, and puts it into a message.
+/// Validates a presence operation and builds its message.
 fn build_message(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, ErrorInfo> {
     let PresenceChange { action, client_id, data, extras } = change;
     if !matches!(action, PresenceAction::Enter | PresenceAction::Update | PresenceAction::Leave) {
@@ -255,7 +254,7 @@ fn build_message(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage,
     Ok(message)
 }
 
-/// TP5.
+/// The size of a message in bytes (TP5).
 fn size_of(message: &PresenceMessage) -> u64 {
     u64::try_from(message.size()).unwrap_or(u64::MAX)
 }
@@ -267,9 +266,8 @@ fn presence_frame(name: &SmolStr, items: Items<PresenceMessage>) -> Box<Protocol
     Box::new(frame)
 }
 
-/// RTP17g, RTP17g1.
-///
-/// Data that was decoded is encoded again; what could not be decoded goes back as it came.
+/// The re-entry of a member (RTP17g, RTP17g1). Its data is encoded again, starting from the
+/// encodings that could not be decoded.
 fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
     let same_connection = member.connection_id == cx.connection.id;
     let mut item = PresenceMessage {
@@ -280,7 +278,7 @@ fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
         extras: member.extras.clone(),
         ..PresenceMessage::new(PresenceAction::Enter)
     };
-    // A member's data has travelled, so it can travel.
+    // Received data can always be encoded.
     let _ = item.encode_data();
     item
 }

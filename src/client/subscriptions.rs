@@ -1,10 +1,11 @@
-//! Who includes which presence events of a channel (RTP6, RTP7).
+//! Subscriptions to the presence events of a channel (RTP6, RTP7).
 
 use crate::SubscriptionId;
 use crate::wire::PresenceAction;
 use alloc::{sync::Arc, vec::Vec};
 
-/// The subscriptions that one event is for: at least one, none twice. A clone shares the list.
+/// The subscriptions that receive an event: at least one, without duplicates. A clone shares the
+/// list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribers(Arc<Vec<SubscriptionId>>);
 
@@ -18,19 +19,19 @@ impl Subscribers {
         self.0.iter().copied()
     }
 
-    /// Whether a subscription is one of them.
+    /// Whether the list contains a subscription.
     #[must_use]
     pub fn contains(&self, subscription: SubscriptionId) -> bool {
         self.0.contains(&subscription)
     }
 }
 
-/// A set of presence actions: a bit for each.
+/// A set of presence actions, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Actions(u8);
 
 impl Actions {
-    /// The actions named; all of them if none is.
+    /// The set of these actions; of all actions if the list is empty.
     pub(super) fn new(actions: &[PresenceAction]) -> Self {
         if actions.is_empty() {
             return Self(u8::MAX);
@@ -43,7 +44,7 @@ impl Actions {
     }
 }
 
-/// Actions that can be subscribed to.
+/// Number of actions that can be subscribed to.
 const ACTIONS: usize = 4;
 
 const fn index(action: PresenceAction) -> Option<usize> {
@@ -64,12 +65,12 @@ fn bit(action: PresenceAction) -> u8 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     list: Vec<(SubscriptionId, Actions)>,
-    /// Those that want an action, by [`index`]; `None` if there is none.
+    /// The subscriptions that include an action, by [`index`]; `None` if there is none.
     by_action: [Option<Subscribers>; ACTIONS],
 }
 
 impl Subscriptions {
-    /// Those that want an action, if there are any.
+    /// The subscriptions that include an action, if any.
     pub(super) fn matching(&self, action: PresenceAction) -> Option<&Subscribers> {
         self.by_action.get(index(action)?)?.as_ref()
     }
@@ -88,7 +89,7 @@ impl Subscriptions {
         self.rebuild_index();
     }
 
-    /// Takes one out, or all; `false` if there is no such subscription.
+    /// Removes one subscription, or all. `false` if there is no such subscription.
     pub(super) fn remove(&mut self, subscription: Option<SubscriptionId>) -> bool {
         let before = self.list.len();
         self.list.retain(|&(id, _)| subscription.is_some_and(|s| s != id));

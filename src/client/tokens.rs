@@ -1,4 +1,4 @@
-//! Tokens: new ones, refused ones, and asking for them (RTC8, RTN14b, RTN15h, RTN22, RSA4).
+//! Tokens: request, use, rejection (RTC8, RTN14b, RTN15h, RTN22, RSA4).
 
 use super::connection::TokenPurpose;
 use super::{Client, ConnectionState, Misuse, Outbox, Output, Warning, errors};
@@ -7,7 +7,7 @@ use crate::{OpId, SmolStr, TransportId};
 use alloc::boxed::Box;
 
 impl Client {
-    /// RTC8: the application has new credentials.
+    /// Authorizes with a new token of the application (RTC8).
     pub(super) fn authorize(&mut self, op: OpId, token: SmolStr, out: &mut Outbox) {
         self.use_token(token);
         self.connection.pending_authorize.push(op);
@@ -20,7 +20,7 @@ impl Client {
             }
             // RTC8c
             (ConnectionState::Closing, None) => {
-                // What waits belongs to the connection to come, not to the one that ends.
+                // These operations wait for the next connection: `connect` must not fail them.
                 let pending_authorize = core::mem::take(&mut self.connection.pending_authorize);
                 self.connect(out);
                 self.connection.pending_authorize = pending_authorize;
@@ -29,7 +29,7 @@ impl Client {
         }
     }
 
-    /// The host's answer to `Output::TokenRequired`.
+    /// Handles the host's answer to `Output::TokenRequired`.
     pub(super) fn token_received(&mut self, result: Result<SmolStr, ErrorInfo>, out: &mut Outbox) {
         let Some(purpose) = self.connection.token_request.take() else {
             return out.push(Output::Misuse(Misuse::UnexpectedToken));
@@ -44,7 +44,7 @@ impl Client {
                     (TokenPurpose::Auth, ConnectionState::Connected, Some(transport)) => {
                         self.send_auth(transport, out);
                     }
-                    // What it was purpose for is over. It is kept for the next attempt.
+                    // No longer required. Kept for the next attempt.
                     _ => {}
                 }
             }
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    /// The server does not take the token of an attempt (RTN14b, RTN15c5).
+    /// The server rejected the token of a connection attempt (RTN14b, RTN15c5).
     pub(super) fn token_rejected_connecting(&mut self, error: ErrorInfo, out: &mut Outbox) {
         if !self.options.token_renewable {
             return self.fail(errors::token_not_renewable().with_cause(error), out);
@@ -74,13 +74,13 @@ impl Client {
         self.close_transport(out);
         self.connection.token_rejected = true;
         if self.connection.token_renewed {
-            // One renewal an episode; the next attempt begins with another.
+            // One renewal before the next retry, which begins with a new token.
             return self.attempt_failed(error, out);
         }
         self.open_transport(out);
     }
 
-    /// The server does not take the token of the connection any longer (RTN15h1, RTN15h2).
+    /// The server rejected the token of the established connection (RTN15h1, RTN15h2).
     pub(super) fn token_rejected_connected(&mut self, error: ErrorInfo, out: &mut Outbox) {
         if self.options.token_renewable {
             self.connection.token_rejected = true;
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// The server asks for new credentials (RTN22).
+    /// Handles AUTH: the server requests new credentials (RTN22).
     pub(super) fn auth_requested(&mut self, out: &mut Outbox) {
         if self.connection.state != ConnectionState::Connected {
             return;
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    /// Asks the host for a token, once.
+    /// Requests a token from the host, unless a request is pending.
     pub(super) fn request_token(&mut self, purpose: TokenPurpose, out: &mut Outbox) {
         if purpose == TokenPurpose::Connect {
             self.connection.token_renewed = true;
@@ -119,7 +119,7 @@ impl Client {
         self.connection.token_rejected = false;
     }
 
-    /// RTC8a.
+    /// Sends AUTH with the current token (RTC8a).
     fn send_auth(&self, transport: TransportId, out: &mut Outbox) {
         let mut frame = ProtocolMessage::new(Action::Auth);
         let access_token = self.connection.token.clone();
