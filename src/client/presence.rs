@@ -148,12 +148,12 @@ impl Presence {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "own_members" });
         }
-        if self.members.stored() >= cx.options.limits.members && !self.members.knows(&incoming) {
+        if self.members.stored() >= cx.options.limits.members && !self.members.contains(&incoming) {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "members" });
             return false;
         }
-        self.members.take_in(&incoming)
+        self.members.apply_incoming(&incoming)
     }
 
     // ---- Channel states
