@@ -23,7 +23,7 @@ impl Wake {
         self.0
     }
 
-    /// Time from `now` until the deadline: zero if it has passed, `None` if there is none.
+    /// Time from `now` until the deadline: zero if it has passed, `None` without a deadline.
     #[must_use]
     pub fn delay(self, now: Now) -> Option<Duration> {
         self.0.map(|at| at.saturating_since(now.mono))

@@ -37,7 +37,7 @@ pub(super) struct Record {
 impl Cell for Record {
     type Value = Self;
 
-    fn of(record: Self) -> Self {
+    fn new(record: Self) -> Self {
         record
     }
     fn empty() -> Self {

@@ -134,16 +134,16 @@ impl MemberSet {
         slots
     }
 
-    /// A snapshot of the members from a slot number on, in slot order, while `takes` returns `true`;
+    /// A snapshot of the members from a slot number on, in slot order, while `accept` returns `true`;
     /// and the slot of the first member not taken. The members are shared with the set, not copied.
     pub(crate) fn snapshot(
         &mut self,
         from: u32,
-        mut takes: impl FnMut(Slot, Member<'_>) -> bool,
+        mut accept: impl FnMut(Slot, Member<'_>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         debug_assert_eq!(self.absent, 0, "an authority marks nobody absent");
-        let takes = |slot, record: &Record| takes(slot, Member { record });
-        let (records, stopped) = self.records.snapshot(from, takes);
+        let accept = |slot, record: &Record| accept(slot, Member { record });
+        let (records, stopped) = self.records.snapshot(from, accept);
         (MemberPage { records }, stopped)
     }
 
@@ -278,7 +278,10 @@ impl MemberSet {
 
     /// Removes the new first member of a client id from the table of the others.
     fn promote(&mut self, slot: Slot) {
-        let Some(record) = self.records.get(slot) else { return };
+        let Some(record) = self.records.get(slot) else {
+            debug_assert!(false, "{slot:?} dangles");
+            return;
+        };
         let hash = hash_key(&self.hasher, &record.client_id, &record.connection_id);
         self.others.remove(hash, slot);
     }

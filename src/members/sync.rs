@@ -139,7 +139,10 @@ impl MemberSet {
         synthesized_at: Option<UnixMillis>,
         on_leave: &mut impl FnMut(PresenceMessage),
     ) {
-        let Some(record) = self.take(slot) else { return };
+        let Some(record) = self.take(slot) else {
+            debug_assert!(false, "{slot:?} dangles");
+            return;
+        };
         if record.absent && !record.leave_pending {
             return;
         }
