@@ -142,7 +142,7 @@ impl ProtocolMessage {
     /// about.
     #[must_use]
     pub fn encode(&self, format: Format) -> Vec<u8> {
-        let mut out = Vec::with_capacity(write::estimate(self));
+        let mut out = Vec::with_capacity(write::estimate_len(self));
         self.encode_into(format, &mut out);
         out
     }

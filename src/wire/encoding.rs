@@ -36,7 +36,7 @@ impl From<&EncodingError> for ErrorInfo {
     }
 }
 
-macro_rules! edge {
+macro_rules! data_methods {
     ($type:ty) => {
         impl $type {
             /// Makes what an application says ready to travel: JSON becomes text, and `json` is
@@ -65,8 +65,8 @@ macro_rules! edge {
     };
 }
 
-edge!(PresenceMessage);
-edge!(Message);
+data_methods!(PresenceMessage);
+data_methods!(Message);
 
 #[cfg(feature = "json")]
 impl Value {
@@ -102,29 +102,29 @@ pub(super) fn json_to_text(data: &mut Option<Data>, encoding: &mut Option<SmolSt
 fn decode(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) -> Result<(), EncodingError> {
     let Some(steps) = encoding.take() else { return Ok(()) };
     let Some(mut current) = data.take() else { return Ok(()) };
-    let mut left = Some(steps.as_str());
+    let mut remaining = Some(steps.as_str());
     let mut result = Ok(());
-    while let Some(chain) = left {
+    while let Some(chain) = remaining {
         let (inner, step) = match chain.rsplit_once('/') {
             Some((inner, step)) => (Some(inner), step),
             None => (None, chain),
         };
-        match undo(step, &current) {
-            Ok(undone) => current = undone,
+        match decode_step(step, &current) {
+            Ok(decoded) => current = decoded,
             Err(error) => {
                 result = Err(error);
                 break;
             }
         }
-        left = inner;
+        remaining = inner;
     }
     *data = Some(current);
-    *encoding = left.map(SmolStr::new);
+    *encoding = remaining.map(SmolStr::new);
     result
 }
 
 /// Undoes one step.
-fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
+fn decode_step(step: &str, data: &Data) -> Result<Data, EncodingError> {
     match (step, data) {
         #[cfg(feature = "json")]
         ("json", Data::String(text)) => from_json(text),
@@ -159,7 +159,7 @@ fn from_json(text: &str) -> Result<Data, EncodingError> {
 
 /// Reads base64 as others write it: with line feeds, without padding, in the alphabet of URLs.
 fn from_base64(text: &[u8]) -> Result<Data, EncodingError> {
-    const TOLERANT: GeneralPurpose = GeneralPurpose::new(
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new()
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -174,7 +174,7 @@ fn from_base64(text: &[u8]) -> Result<Data, EncodingError> {
             other => *other,
         })
         .collect();
-    match TOLERANT.decode(plain) {
+    match LENIENT.decode(plain) {
         Ok(bytes) => Ok(Data::from(bytes)),
         Err(_) => Err(EncodingError::new("base64", "not base64")),
     }

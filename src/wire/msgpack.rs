@@ -124,7 +124,7 @@ impl<'de> Reader<'de> {
     }
 
     #[inline]
-    fn head(&mut self) -> Result<Head, Error> {
+    fn read_head(&mut self) -> Result<Head, Error> {
         let tag = self.u8()?;
         Ok(match tag {
             0x00..=0x7f => Head::UInt(tag.into()),
@@ -165,8 +165,8 @@ impl<'de> Reader<'de> {
 
     /// Reads whatever comes. Kept out of line: what is common has been dealt with before.
     #[inline(never)]
-    fn any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        match self.head()? {
+    fn read_any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.read_head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Bool(value) => visitor.visit_bool(value),
             Head::UInt(number) => visitor.visit_u64(number),
@@ -177,8 +177,8 @@ impl<'de> Reader<'de> {
                 visitor.visit_borrowed_str(core::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?)
             }
             Head::Bin(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
-            Head::Array(len) => visitor.visit_seq(Items { reader: self, left: len }),
-            Head::Map(len) => visitor.visit_map(Items { reader: self, left: len }),
+            Head::Array(len) => visitor.visit_seq(Items { reader: self, remaining: len }),
+            Head::Map(len) => visitor.visit_map(Items { reader: self, remaining: len }),
             // How the JavaScript SDK writes `undefined`.
             Head::Ext(2) if self.rest.first_chunk() == Some(&[0, 0]) => {
                 self.bytes(2)?;
@@ -192,9 +192,9 @@ impl<'de> Reader<'de> {
     fn skip(&mut self) -> Result<(), Error> {
         // Containers only add to the values that are still to come.
         let mut values: u64 = 1;
-        while let Some(left) = values.checked_sub(1) {
-            values = left;
-            match self.head()? {
+        while let Some(remaining) = values.checked_sub(1) {
+            values = remaining;
+            match self.read_head()? {
                 Head::Str(len) | Head::Bin(len) | Head::Ext(len) => {
                     self.bytes(len)?;
                 }
@@ -211,7 +211,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.any(visitor)
+        self.read_any(visitor)
     }
 
     /// The common case first: short text. The hint is no more than that.
@@ -224,7 +224,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_borrowed_str(core::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?)
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
@@ -241,7 +241,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_u64(u64::from_be_bytes(*bytes))
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
@@ -250,9 +250,9 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         match self.rest.split_first() {
             Some((&tag @ 0x80..=0x8f, rest)) => {
                 self.rest = rest;
-                visitor.visit_map(Items { reader: self, left: usize::from(tag & 0x0f) })
+                visitor.visit_map(Items { reader: self, remaining: usize::from(tag & 0x0f) })
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
@@ -270,7 +270,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_borrowed_bytes(bytes)
             }
-            _ => match self.head()? {
+            _ => match self.read_head()? {
                 Head::Str(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
                 _ => Err(NAME),
             },
@@ -291,7 +291,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 /// The items of an array, or the entries of a map.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
-    left: usize,
+    remaining: usize,
 }
 
 impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
@@ -302,14 +302,14 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
+        let Some(remaining) = self.remaining.checked_sub(1) else { return Ok(None) };
+        self.remaining = remaining;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 
     /// Each item takes a byte at least.
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.reader.rest.len()))
+        Some(self.remaining.min(self.reader.rest.len()))
     }
 }
 

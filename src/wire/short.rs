@@ -9,17 +9,17 @@ use crate::SmolStr;
 /// three times the cost, on what a decoder does most. Here each short length has a copy of its
 /// own.
 #[inline(always)]
-pub(super) fn make(text: &str, put: impl FnOnce(SmolStr)) {
+pub(super) fn make(text: &str, store: impl FnOnce(SmolStr)) {
     macro_rules! by_length {
         ($($len:literal)*) => {
             match text.len() {
                 $($len => if let Some(text) = text.get(..$len) {
-                    return put(SmolStr::new_inline(text));
+                    return store(SmolStr::new_inline(text));
                 },)*
                 _ => {}
             }
         };
     }
     by_length!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
-    put(SmolStr::new(text));
+    store(SmolStr::new(text));
 }

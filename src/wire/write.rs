@@ -8,7 +8,7 @@ use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
 
 /// About how many bytes a frame takes.
-pub(super) fn estimate(frame: &ProtocolMessage) -> usize {
+pub(super) fn estimate_len(frame: &ProtocolMessage) -> usize {
     let items = frame.presence.len().saturating_add(frame.messages.len());
     items.saturating_mul(192).saturating_add(192)
 }
@@ -52,14 +52,14 @@ pub(super) struct Key {
 macro_rules! key {
     ($name:literal) => {
         const {
-            const NAME: [u8; $name.len() + 1] = headed($name);
+            const NAME: [u8; $name.len() + 1] = fixstr($name);
             Key { json: concat!(",\"", $name, "\":").as_bytes(), message_pack: &NAME }
         }
     };
 }
 
 /// A short string of MessagePack.
-const fn headed<const LEN: usize>(name: &str) -> [u8; LEN] {
+const fn fixstr<const LEN: usize>(name: &str) -> [u8; LEN] {
     assert!(LEN == name.len() + 1 && LEN <= 32, "the header has room for 31 bytes");
     let mut bytes = [0xa0 | name.len() as u8; LEN];
     let (_, tail) = bytes.split_at_mut(1);
@@ -87,7 +87,7 @@ impl<'a, W: Writer> Object<'a, W> {
         self.writer
     }
 
-    fn dynamic(&mut self, name: &str) -> &mut W {
+    fn dynamic_field(&mut self, name: &str) -> &mut W {
         self.writer.dynamic_key(self.fields, name);
         self.fields = self.fields.saturating_add(1);
         self.writer
@@ -322,7 +322,7 @@ fn message<W: Writer>(writer: &mut W, item: &Message) {
     object.data(data.as_ref(), or_empty(encoding));
     object.value(key!("extras"), extras.as_deref());
     for (name, value) in other.iter() {
-        object.dynamic(name).value(value);
+        object.dynamic_field(name).value(value);
     }
     object.end();
 }
@@ -386,7 +386,7 @@ fn auth_details<W: Writer>(writer: &mut W, auth: &AuthDetails) {
 fn params<W: Writer>(writer: &mut W, params: &Params) {
     let mut object = Object::new(writer);
     for (name, value) in params {
-        object.dynamic(name).str(value);
+        object.dynamic_field(name).str(value);
     }
     object.end();
 }
@@ -645,7 +645,7 @@ impl Writer for MessagePack<'_> {
             Value::Object(map) => {
                 let mut object = Object::new(self);
                 for (name, value) in map.iter() {
-                    object.dynamic(name).value(value);
+                    object.dynamic_field(name).value(value);
                 }
                 object.end();
             }

@@ -18,7 +18,7 @@ pub(in crate::wire) struct Context {
     values: Cell<u32>,
     max_depth: u32,
     /// About how many items a list will have, from the length of the input.
-    pub(super) guess: usize,
+    pub(super) capacity_hint: usize,
     too_large: Cell<bool>,
     /// Innermost first; filled on the way out of an error.
     path: RefCell<Vec<Segment>>,
@@ -38,7 +38,7 @@ impl Context {
             max_depth: limits.max_depth.min(MAX_DEPTH),
             // An item with all its fields has 120 bytes and more. Few items of many bytes are
             // not to take memory for many, hence the bound.
-            guess: (len / 128 + 1).min(128),
+            capacity_hint: (len / 128 + 1).min(128),
             too_large: Cell::new(false),
             path: RefCell::new(Vec::new()),
         }
@@ -68,13 +68,13 @@ impl Context {
         } else {
             DecodeErrorKind::Malformed
         };
-        cut(&mut path);
-        cut(&mut reason);
+        truncate(&mut path);
+        truncate(&mut reason);
         DecodeError { kind, path, offset, reason }
     }
 
     #[cold]
-    pub(super) fn at(&self, segment: Segment) {
+    pub(super) fn push_path(&self, segment: Segment) {
         self.path.borrow_mut().push(segment);
     }
 
@@ -84,15 +84,15 @@ impl Context {
         E::custom(what)
     }
 
-    pub(super) fn item<E: Error>(&self) -> Result<(), E> {
-        self.take(&self.items, "too many items in one frame")
+    pub(super) fn count_item<E: Error>(&self) -> Result<(), E> {
+        self.spend(&self.items, "too many items in one frame")
     }
 
-    pub(super) fn value<E: Error>(&self) -> Result<(), E> {
-        self.take(&self.values, "too many values in one frame")
+    pub(super) fn count_value<E: Error>(&self) -> Result<(), E> {
+        self.spend(&self.values, "too many values in one frame")
     }
 
-    fn take<E: Error>(&self, budget: &Cell<u32>, what: &'static str) -> Result<(), E> {
+    fn spend<E: Error>(&self, budget: &Cell<u32>, what: &'static str) -> Result<(), E> {
         match budget.get().checked_sub(1) {
             Some(left) => {
                 budget.set(left);
@@ -104,10 +104,10 @@ impl Context {
 }
 
 /// Cuts text of a peer to what a log can take.
-fn cut(text: &mut String) {
-    const LONGEST: usize = 240;
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|&end| text.is_char_boundary(end));
+fn truncate(text: &mut String) {
+    const MAX_LEN: usize = 240;
+    if text.len() > MAX_LEN {
+        let end = (0..=MAX_LEN).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or_default());
         text.push('…');
     }
@@ -115,16 +115,16 @@ fn cut(text: &mut String) {
 
 /// Where in an input a reader is.
 #[derive(Clone, Copy)]
-pub(super) struct At<'c> {
-    pub(super) cx: &'c Context,
+pub(super) struct Cx<'c> {
+    pub(super) context: &'c Context,
     /// How many values or causes it is inside of.
     pub(super) depth: u32,
 }
 
-impl At<'_> {
+impl Cx<'_> {
     pub(super) fn deeper<E: Error>(mut self) -> Result<Self, E> {
-        if self.depth >= self.cx.max_depth {
-            return Err(self.cx.too_large("nested too deeply"));
+        if self.depth >= self.context.max_depth {
+            return Err(self.context.too_large("nested too deeply"));
         }
         self.depth += 1;
         Ok(self)

@@ -8,7 +8,7 @@ mod field;
 mod object;
 
 use super::Value;
-use context::At;
+use context::Cx;
 use serde::de::{DeserializeSeed, Deserializer};
 
 pub(super) use context::Context;
@@ -23,7 +23,7 @@ pub(super) fn value<'de, D: Deserializer<'de>>(
     cx: &Context,
 ) -> Result<Value, D::Error> {
     let mut value = Value::Null;
-    value.read(deserializer, At { cx, depth: 0 })?;
+    value.read(deserializer, Cx { context: cx, depth: 0 })?;
     Ok(value)
 }
 
@@ -31,20 +31,20 @@ pub(super) fn value<'de, D: Deserializer<'de>>(
 ///
 /// It is read into its place: to hand short strings up, result in result, costs more than to read
 /// them.
-trait Wire: Sized {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error>;
+trait ReadInPlace: Sized {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error>;
 }
 
 /// Reads a field into its place.
 struct Seed<'a, T> {
     into: &'a mut T,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, T: Wire> DeserializeSeed<'de> for Seed<'_, T> {
+impl<'de, T: ReadInPlace> DeserializeSeed<'de> for Seed<'_, T> {
     type Value = ();
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        self.into.read(input, self.at)
+        self.into.read(input, self.cx)
     }
 }
