@@ -1,17 +1,17 @@
-//! Reading JSON.
+//! Decoding of JSON.
 
 use super::{Action, DecodeError, DecodeLimits, ProtocolMessage, Value, plain, read};
 use alloc::string::{String, ToString as _};
 use serde_json::{Deserializer, error::Category};
 
-/// Reads one frame into its place.
+/// Decodes one frame into `into`.
 pub(super) fn decode(
     bytes: &[u8],
     limits: &DecodeLimits,
     into: &mut ProtocolMessage,
 ) -> Result<(), DecodeError> {
     let cx = read::Context::new(bytes.len(), limits);
-    // Once for all, so that no string is looked at again.
+    // Validated once here, instead of for each string.
     let text = core::str::from_utf8(bytes)
         .map_err(|error| cx.error(error.valid_up_to(), String::from("invalid UTF-8")))?;
     if plain::read(text, |reader| read::frame(reader, &cx, into)).is_ok() {
@@ -27,14 +27,14 @@ pub(super) fn decode(
     })
 }
 
-/// Reads one value.
+/// Parses one value.
 pub(super) fn parse(text: &str, limits: &DecodeLimits) -> Result<Value, DecodeError> {
     let cx = read::Context::new(text.len(), limits);
     plain::read(text, |reader| read::value(reader, &cx))
         .or_else(|_| parse_with_serde_json(text, limits))
 }
 
-/// The same, and whatever comes.
+/// Like [`parse`], without the reader for plain JSON.
 pub(super) fn parse_with_serde_json(
     text: &str,
     limits: &DecodeLimits,
@@ -49,7 +49,7 @@ pub(super) fn parse_with_serde_json(
 
 type Reader<'a> = Deserializer<serde_json::de::StrRead<'a>>;
 
-/// Reads all of a text.
+/// Reads a whole text.
 fn read_all<'a, T>(
     text: &'a str,
     cx: &read::Context,
@@ -61,11 +61,10 @@ fn read_all<'a, T>(
         .map_err(|error| decode_error(&error, text, cx))
 }
 
-/// The text with U+FFFD in place of escaped halves of surrogate pairs, if there are such.
+/// The text with U+FFFD for each escaped lone surrogate; `None` if there is none.
 ///
-/// JavaScript can cut a character in two, and writes the half as an escape that stands for no
-/// character. In MessagePack the same string has U+FFFD there, so that is what it is here too.
-/// What is replaced and its replacement are equally long: positions stay.
+/// JavaScript can split a surrogate pair, and escapes the half. In MessagePack the same string has
+/// U+FFFD, so it is used here too. Both escapes have the same length: positions do not change.
 fn replace_lone_surrogates(text: &str) -> Option<String> {
     const ESCAPE: usize = r"\uXXXX".len();
     let unit = |at: usize| {
@@ -85,7 +84,7 @@ fn replace_lone_surrogates(text: &str) -> Option<String> {
                 copied = at + ESCAPE;
                 ESCAPE
             }
-            // A backslash and what it escapes, which may be a backslash.
+            // A backslash and the escaped character.
             _ => 2,
         };
     }
@@ -94,14 +93,14 @@ fn replace_lone_surrogates(text: &str) -> Option<String> {
 }
 
 fn decode_error(error: &serde_json::Error, text: &str, cx: &read::Context) -> DecodeError {
-    // Lines and columns count from one, columns in bytes.
+    // Lines and columns start at 1. Columns are in bytes.
     let line: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let offset = line.saturating_add(error.column()).min(text.len());
     cx.error(offset, reason(error))
 }
 
-/// What is wrong. Peers see this: in the words of the protocol, not in those of the parser.
+/// The reason of an error, for peers: in terms of the protocol, not of the parser.
 fn reason(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof => return read::TRUNCATED.into(),
@@ -112,8 +111,7 @@ fn reason(error: &serde_json::Error) -> String {
     if let Some(end) = reason.rfind(" at line ") {
         reason.truncate(end);
     }
-    // What the reader says itself is left as it is. Of what serde says of a wrong type, what was
-    // expected is in our words.
+    // A wrong type is reported by serde: only the expected type, from `Visitor::expecting`, is used.
     match reason.rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid type: ") => {
             alloc::format!("not {expected}")
