@@ -55,7 +55,7 @@ pub const CAPABILITY_DENIED: u32 = 40160;
 /// The channel was attached without the mode that the operation requires, although the capability
 /// allows it.
 pub const CHANNEL_MODE_NOT_REQUESTED: u32 = 40165;
-/// The token has to be renewed and the client has no way to do so (RSA4a2).
+/// The token must be renewed, but the client cannot renew it (RSA4a2).
 pub const TOKEN_RENEWAL_NOT_CONFIGURED: u32 = 40171;
 
 // ---- HTTP requests to the host

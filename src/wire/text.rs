@@ -1,4 +1,4 @@
-//! Printing JSON text: values, and the pieces of frames.
+//! Writing of JSON text.
 
 use super::Value;
 use alloc::{string::String, vec::Vec};
@@ -9,22 +9,22 @@ use core::fmt::{self, Write as _};
 pub(super) fn to_string(value: &Value) -> String {
     let mut out = Vec::new();
     write_value(&mut out, value);
-    // Every piece written is text, so nothing is replaced here and nothing is lost.
+    // Only UTF-8 is written, so the fallback is never used.
     String::from_utf8(out)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// How many bytes the JSON text of a value has.
+/// The length of the JSON text of a value, in bytes.
 pub(super) fn len(value: &Value) -> usize {
     let mut count = ByteCounter(0);
     write_value(&mut count, value);
     count.0
 }
 
-/// Where JSON text goes.
+/// A destination of JSON text.
 pub(super) trait Sink {
     fn write(&mut self, bytes: &[u8]);
-    /// Puts bytes between quotes.
+    /// Writes bytes in quotes, without escaping.
     fn write_quoted(&mut self, bytes: &[u8]);
 }
 
@@ -89,7 +89,7 @@ pub(super) fn write_value<O: Sink>(out: &mut O, value: &Value) {
     }
 }
 
-/// Text in quotes. What must be escaped is escaped as `JSON.stringify` does it.
+/// A JSON string, escaped like `JSON.stringify`.
 #[inline(always)]
 pub(super) fn write_str<O: Sink>(out: &mut O, text: &str) {
     if is_plain(text.as_bytes()) {
@@ -99,7 +99,7 @@ pub(super) fn write_str<O: Sink>(out: &mut O, text: &str) {
     }
 }
 
-/// The id of a message of a connection, from its parts.
+/// The id `connectionId:serial:index` as a JSON string.
 #[inline(always)]
 pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, index: u32) {
     if is_plain(connection_id.as_bytes()) {
@@ -115,11 +115,11 @@ pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, inde
     }
 }
 
-/// Whether nothing in text must be escaped. Nearly all text is plain, and to see that is most of
-/// the work of writing it: so it is seen in chunks, without a branch for each byte.
+/// Whether no byte must be escaped. Nearly all text is plain, and this check dominates the cost of
+/// writing it. So it works on chunks, without a branch for each byte.
 #[inline(always)]
 fn is_plain(text: &[u8]) -> bool {
-    // The first and the last chunk overlap, so that no bytes are left over.
+    // The last chunk may overlap the others, so that there is no remainder.
     if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
         let (inner, _) = text.as_chunks::<16>();
         all_plain(first) & all_plain(last)
@@ -152,7 +152,7 @@ fn write_escaped<O: Sink>(out: &mut O, mut rest: &[u8]) {
 
 pub(super) fn write_base64<O: Sink>(out: &mut O, bytes: &[u8]) {
     out.write(b"\"");
-    // Pieces of a multiple of three bytes have no padding between them.
+    // A multiple of three bytes has no padding.
     let mut piece = [0; 1024];
     for chunk in bytes.chunks(768) {
         if let Ok(len) = STANDARD.encode_slice(chunk, &mut piece) {
@@ -170,7 +170,7 @@ pub(super) fn write_int<O: Sink>(out: &mut O, number: i64) {
     }
 }
 
-/// How many characters a number has.
+/// The number of characters of a number.
 #[inline]
 pub(super) fn digits(number: i64) -> usize {
     match number {
@@ -179,7 +179,7 @@ pub(super) fn digits(number: i64) -> usize {
     }
 }
 
-/// Many numbers have one digit: actions, serials, places in a frame.
+/// Fast path for one digit: actions, serials, indexes.
 #[inline(always)]
 pub(super) fn write_uint<O: Sink>(out: &mut O, number: u64) {
     match number {
@@ -201,7 +201,7 @@ fn write_f64<O: Sink>(out: &mut O, number: f64) {
         }
     }
     if number.is_finite() {
-        // The shortest text that reads back as the same number; `Adapter` never fails.
+        // The shortest text that parses to the same number. `Adapter` never fails.
         let _ = write!(Adapter(out), "{number:?}");
     } else {
         out.write(b"null");

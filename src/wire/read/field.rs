@@ -1,4 +1,4 @@
-//! What stands in fields: text, numbers, data, values.
+//! The types of fields: text, numbers, data, values.
 
 use super::{
     ReadInPlace, Seed,
@@ -10,7 +10,8 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Tells the format what will come, if all it can do with that is to look for it first.
+/// Deserializes with a type hint, for our readers, which only use it for a fast path. Others, such
+/// as `serde_json`, would reject other types; they are human-readable and get no hint.
 macro_rules! hint {
     ($input:ident, $method:ident, $visitor:expr) => {
         if $input.is_human_readable() {
@@ -21,7 +22,7 @@ macro_rules! hint {
     };
 }
 
-/// Text. Empty text in a field is the same as no text (RTL6i3).
+/// Text. Empty text is the same as absent (RTL6i3).
 impl ReadInPlace for Option<SmolStr> {
     #[inline]
     fn read<'de, D: Deserializer<'de>>(&mut self, input: D, _cx: Cx<'_>) -> Result<(), D::Error> {
@@ -60,8 +61,8 @@ impl Visitor<'_> for TextVisitor<'_> {
     }
 }
 
-/// A whole number of any width, or a float without a fraction: there are encoders that write all
-/// numbers so.
+/// An integer of any width, or a float without a fraction, because some encoders write all numbers
+/// as floats.
 struct WholeNumberVisitor;
 
 impl Visitor<'_> for WholeNumberVisitor {
@@ -82,7 +83,7 @@ impl Visitor<'_> for WholeNumberVisitor {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        // The cast saturates, so that what does not fit does not compare equal; NaN never does.
+        // The cast saturates: a float out of range is not equal to the result. NaN is never equal.
         let whole = number as i128;
         if whole as f64 == number && whole != i128::MAX {
             Ok(Some(whole))
@@ -96,7 +97,7 @@ impl Visitor<'_> for WholeNumberVisitor {
     }
 }
 
-/// Reads a whole number into the type of its field.
+/// Reads an integer and converts it to the type of the field.
 #[inline]
 fn read_whole_number<'de, T: TryFrom<i128>, D: Deserializer<'de>>(
     input: D,
@@ -135,7 +136,7 @@ number_fields! {
     u16: |number: u16| number.unwrap_or_default(),
     Option<UnixMillis>: |number: i64| number.map(UnixMillis::from_millis),
     Option<Flags>: |number: u64| number.map(Flags::from_bits_retain),
-    // There are encoders that leave out a zero.
+    // Some encoders omit zeros.
     Action: |number: u32| Self::from_number(number.unwrap_or_default()),
     PresenceAction: |number: u32| Self::from_number(number.unwrap_or_default()),
 }
@@ -147,7 +148,7 @@ impl ReadInPlace for Option<Data> {
     }
 }
 
-/// Data: text, bytes, or (from a lax peer) any JSON.
+/// Data: text, bytes, or any JSON (not allowed by the protocol, but accepted).
 struct DataVisitor<'a> {
     into: &'a mut Option<Data>,
     cx: Cx<'a>,
@@ -299,7 +300,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 }
 
-/// A name that is kept.
+/// An owned name.
 struct NameVisitor;
 
 impl<'de> DeserializeSeed<'de> for NameVisitor {
@@ -321,7 +322,7 @@ impl Visitor<'_> for NameVisitor {
     }
 }
 
-/// Names and texts (TB2c, TI6). Numbers and truth values are taken as their text, nulls left out.
+/// Names and text values (TB2c, TI6). Other values are converted to JSON text, null is omitted.
 impl ReadInPlace for Option<Params> {
     fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
         let mut value = Value::Null;

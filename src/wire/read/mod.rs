@@ -1,7 +1,7 @@
-//! Reading frames: one description of each type on serde's data model, for both formats.
+//! Decoding of frames: one description of each type on serde's data model, for both formats.
 //!
-//! Visitors are written by hand. They fill in place, look at names as bytes and build no value
-//! that is not kept; a derived reader does none of the three.
+//! The visitors are written by hand. Unlike derived ones they decode in place, compare names as
+//! bytes, and do not build temporary values.
 
 mod context;
 mod field;
@@ -14,7 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer};
 pub(super) use context::Context;
 pub(super) use object::frame;
 
-/// What is wrong with an input that ends too early.
+/// The error of a truncated input.
 pub(super) const TRUNCATED: &str = "unexpected end of input";
 
 /// Reads a value.
@@ -27,15 +27,13 @@ pub(super) fn value<'de, D: Deserializer<'de>>(
     Ok(value)
 }
 
-/// What can be read wherever it stands.
-///
-/// It is read into its place: to hand short strings up, result in result, costs more than to read
-/// them.
+/// A type of a field, decoded in place: returning short strings through nested results costs more
+/// than decoding them.
 trait ReadInPlace: Sized {
     fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error>;
 }
 
-/// Reads a field into its place.
+/// Decodes a field in place.
 struct Seed<'a, T> {
     into: &'a mut T,
     cx: Cx<'a>,

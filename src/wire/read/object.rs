@@ -1,4 +1,4 @@
-//! Types with named fields, and lists of them.
+//! Objects (types with named fields), and lists of objects.
 
 use super::{
     ReadInPlace, Seed,
@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use core::{fmt, marker::PhantomData};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Reads a frame into its place.
+/// Decodes a frame into `into`.
 pub(in crate::wire) fn frame<'de, D: Deserializer<'de>>(
     input: D,
     cx: &Context,
@@ -26,15 +26,15 @@ pub(in crate::wire) fn frame<'de, D: Deserializer<'de>>(
 /// A type with named fields.
 trait Object: Sized {
     type Field: Copy;
-    /// What it is called in errors.
+    /// The name of the type in errors.
     const WHAT: &'static str;
-    /// Where fields go that it has not. If nowhere, they are ignored (RSF1).
+    /// The field that collects unknown fields. If `None`, they are ignored (RSF1).
     const UNKNOWN_FIELDS: Option<fn(&mut Self) -> &mut Map> = None;
 
     fn empty() -> Self;
     fn field(name: &[u8]) -> Option<Self::Field>;
     fn name(field: Self::Field) -> &'static str;
-    /// The bit that stands for a field in a set of fields.
+    /// The bit of a field in a set of fields.
     fn bit(field: Self::Field) -> u32;
     fn read<'de, A: MapAccess<'de>>(
         &mut self,
@@ -42,12 +42,12 @@ trait Object: Sized {
         map: &mut A,
         cx: Cx<'_>,
     ) -> Result<(), A::Error>;
-    /// Called when all fields have come.
+    /// Called after the last field.
     fn finish(&mut self) {}
 }
 
-/// Describes an [`Object`]: what it is called, how it begins, its fields by their names on the
-/// wire, and what is particular to it.
+/// Implements [`Object`]: the name in errors, the empty object, the fields by their names on the wire,
+/// and additional items of the implementation.
 macro_rules! object {
     ($type:ty, $what:literal, $empty:expr, { $($name:literal => $field:ident,)* } $($extra:tt)*) => {
         const _: () = {
@@ -191,8 +191,8 @@ object! {
     }
 }
 
-/// Brings data into the one form that it has in memory, whatever it travelled in: bytes are
-/// bytes, and JSON that came bare is the text that it should have been.
+/// Converts data to its canonical form in memory: base64 text becomes bytes, and bare JSON becomes
+/// text with the encoding `json`.
 #[inline]
 fn canonicalize(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
     match (&*data, &*steps) {
@@ -203,7 +203,7 @@ fn canonicalize(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
                 None if inner.is_empty() => None,
                 None => return,
             };
-            // Strict: what another peer gets must be what this one sent.
+            // Strict: encoding it again must give the same text.
             if let Ok(bytes) = STANDARD.decode(text.as_bytes()) {
                 *data = Some(Data::Binary(bytes.into()));
                 *steps = inner;
@@ -272,7 +272,7 @@ impl<'de, T: Object> Visitor<'de> for FillObject<'_, T> {
     }
 }
 
-/// Finds the field of a name; or else keeps the name, if the type keeps such fields.
+/// The field with a name. For an unknown field the name, if the type collects unknown fields.
 struct FieldKey<T>(PhantomData<T>);
 
 impl<T: Object> FieldKey<T> {
@@ -314,7 +314,7 @@ impl<T: Object> Visitor<'_> for FieldKey<T> {
 /// A list of objects.
 trait List {
     type Item: Object;
-    /// Appends an item. If now is the time to make room, it is made for so many.
+    /// Appends an empty item. Reserves `capacity` when the list first allocates.
     fn append(&mut self, capacity: usize) -> Option<&mut Self::Item>;
 }
 
@@ -334,7 +334,7 @@ impl<T: Object> List for Items<T> {
     type Item = T;
     #[inline]
     fn append(&mut self, capacity: usize) -> Option<&mut T> {
-        // The first has room without.
+        // The first item is inline.
         if self.len() == 1 {
             self.reserve(capacity);
         }
@@ -370,7 +370,7 @@ impl<'de, L: List> Visitor<'de> for FillList<'_, L> {
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Self { into, cx } = self;
-        // A declared length is a claim; the length of the input is not.
+        // A declared length is not trusted: bounded by the estimate from the input.
         let capacity = seq.size_hint().unwrap_or(usize::MAX).min(cx.context.capacity_hint);
         for index in 0.. {
             match seq.next_element_seed(AppendItem { list: &mut *into, capacity, cx }) {
@@ -386,7 +386,7 @@ impl<'de, L: List> Visitor<'de> for FillList<'_, L> {
     }
 }
 
-/// Fills an item where it will stay.
+/// Appends an item and fills it in place.
 struct AppendItem<'a, L> {
     list: &'a mut L,
     capacity: usize,
