@@ -135,7 +135,7 @@
 //! 4. **The outbox may be drained at any time.** Outputs are in total order and self-contained.
 //!    Several calls may share an outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
 //! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers,
-//!    sync pages, removed members. The rest is due at once, and [`Wake`] says so.
+//!    sync pages, removed members. The rest is due at once, as the returned [`Wake`] shows.
 //!    (`one_call_fires_no_more_than_its_budget`)
 //! 6. **Deterministic.** Equal options, seed and inputs give equal outputs, byte for byte. The
 //!    iteration order of a hash table never reaches an output.

@@ -93,7 +93,10 @@ pub(crate) fn push_back<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>
 
 /// Removes a value from its list.
 pub(crate) fn remove<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
-    let Some(links) = nodes.links(key) else { return };
+    let Some(links) = nodes.links(key) else {
+        debug_assert!(false, "{key:?} dangles");
+        return;
+    };
     let links = core::mem::take(links);
     let (next, previous) = (links.next.get(), links.previous.get());
     if *first == Some(key) {

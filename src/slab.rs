@@ -207,7 +207,10 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         while self.chunks.len() <= at {
             self.chunks.push(Chunk::new(Vec::new(), true));
         }
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            debug_assert!(false, "the chunk of {key:?} exists");
+            return;
+        };
         let cells = chunk.cells_mut(cell);
         if cells.len() <= cell {
             // A small set stays small; a large one takes whole chunks.

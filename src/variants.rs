@@ -5,7 +5,7 @@
 /// that of the constructor.
 ///
 /// ```text
-/// /// A frame came in.
+/// /// A frame has arrived.
 /// Received: received { transport: TransportId, frame: ProtocolMessage },
 /// ```
 ///

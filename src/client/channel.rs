@@ -19,7 +19,7 @@ pub(super) enum Cause {
     /// The application detaches (RTL5).
     Detach,
     /// The application detaches without a connection (RTL5l), or from SUSPENDED (RTL5j).
-    DetachAtOnce,
+    DetachImmediately,
     /// ATTACHED received.
     Attached,
     /// DETACHED received.
@@ -53,9 +53,9 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Suspended, C::Attach, S::Attaching),
     (S::Failed, C::Attach, S::Attaching),
     (S::Attached, C::Detach, S::Detaching),
-    (S::Attached, C::DetachAtOnce, S::Detached),
-    (S::Attaching, C::DetachAtOnce, S::Detached),
-    (S::Suspended, C::DetachAtOnce, S::Detached),
+    (S::Attached, C::DetachImmediately, S::Detached),
+    (S::Attaching, C::DetachImmediately, S::Detached),
+    (S::Suspended, C::DetachImmediately, S::Detached),
     (S::Attaching, C::Attached, S::Attached),
     // Only as a late answer to ATTACH.
     (S::Suspended, C::Attached, S::Attached),
@@ -241,7 +241,7 @@ impl Channel {
             // RTL5j, RTL5l
             S::Attaching | S::Attached | S::Suspended => {
                 let superseded = errors::channel_state("detached before it was attached");
-                self.transition(cx, Cause::DetachAtOnce, None);
+                self.transition(cx, Cause::DetachImmediately, None);
                 self.finish_request(cx, &Err(superseded));
                 self.resolve(cx, waiter, Ok(()));
             }

@@ -20,17 +20,17 @@ pub(super) enum Cause {
     /// The attempt failed within `connectionStateTtl` (RTN14d).
     AttemptFailed,
     /// The attempt failed after `connectionStateTtl` (RTN14e).
-    AttemptFailedLate,
+    AttemptFailedAfterTtl,
     /// The transport was lost (RTN15a), or the server sent DISCONNECTED (RTN15h).
-    Lost,
+    TransportLost,
     /// `connectionStateTtl` has expired (RTN14e).
-    TtlOver,
+    TtlExpired,
     /// An error that is not retried (RTN14g, RTN15j).
     Fatal,
     /// The application closes (RTN12).
     Close,
-    /// CLOSED received, or not awaited (RTN12a–d).
-    Ended,
+    /// The close is complete: CLOSED received, or not awaited (RTN12a–d).
+    CloseCompleted,
 }
 
 use Cause as C;
@@ -41,21 +41,21 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Initialized, C::Connect, S::Connecting),
     (S::Connecting, C::Connected, S::Connected),
     (S::Connecting, C::AttemptFailed, S::Disconnected),
-    (S::Connecting, C::AttemptFailedLate, S::Suspended),
-    (S::Connecting, C::TtlOver, S::Suspended),
+    (S::Connecting, C::AttemptFailedAfterTtl, S::Suspended),
+    (S::Connecting, C::TtlExpired, S::Suspended),
     (S::Connecting, C::Fatal, S::Failed),
     (S::Connecting, C::Close, S::Closing),
-    (S::Connected, C::Lost, S::Disconnected),
+    (S::Connected, C::TransportLost, S::Disconnected),
     (S::Connected, C::Fatal, S::Failed),
     (S::Connected, C::Close, S::Closing),
     (S::Disconnected, C::Retry, S::Connecting),
     (S::Disconnected, C::Connect, S::Connecting),
-    (S::Disconnected, C::TtlOver, S::Suspended),
+    (S::Disconnected, C::TtlExpired, S::Suspended),
     (S::Disconnected, C::Close, S::Closing),
     (S::Suspended, C::Retry, S::Connecting),
     (S::Suspended, C::Connect, S::Connecting),
     (S::Suspended, C::Close, S::Closing),
-    (S::Closing, C::Ended, S::Closed),
+    (S::Closing, C::CloseCompleted, S::Closed),
     (S::Closing, C::Connect, S::Connecting),
     (S::Closed, C::Connect, S::Connecting),
     (S::Failed, C::Connect, S::Connecting),
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn an_impossible_cause_is_counted() {
         let mut connection = Connection::new(&ClientOptions::default());
-        let lost = core::panic::AssertUnwindSafe(|| connection.transition(Cause::Lost));
+        let lost = core::panic::AssertUnwindSafe(|| connection.transition(Cause::TransportLost));
         let failed = std::panic::catch_unwind(lost).is_err();
         assert_eq!(failed, cfg!(debug_assertions));
         assert_eq!(connection.internal_errors, usize::from(!failed));

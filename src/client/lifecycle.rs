@@ -132,7 +132,7 @@ impl Client {
             }
             // RTN12c, RTN12f
             ConnectionState::Closing => self.close_unanswered(error, out),
-            _ => self.connection.internal_error(Cause::Lost),
+            _ => self.connection.internal_error(Cause::TransportLost),
         }
     }
 
@@ -140,7 +140,7 @@ impl Client {
     pub(super) fn attempt_failed(&mut self, error: ErrorInfo, out: &mut Outbox) {
         self.timers.cancel(Timer::Request);
         if self.connection.ttl_expired {
-            self.suspended(Cause::AttemptFailedLate, error, out);
+            self.suspended(Cause::AttemptFailedAfterTtl, error, out);
         } else {
             let delay = self.next_delay();
             self.disconnected_by(Cause::AttemptFailed, &error, Some(delay), out);
@@ -149,7 +149,7 @@ impl Client {
 
     /// CONNECTED to DISCONNECTED. Without a delay the caller retries at once.
     fn disconnected(&mut self, error: &ErrorInfo, delay: Option<Duration>, out: &mut Outbox) {
-        self.disconnected_by(Cause::Lost, error, delay, out);
+        self.disconnected_by(Cause::TransportLost, error, delay, out);
     }
 
     fn disconnected_by(
@@ -212,7 +212,7 @@ impl Client {
 
     /// Enters CLOSED (RTN12).
     pub(super) fn closed(&mut self, reason: Option<ErrorInfo>, out: &mut Outbox) {
-        let previous = self.connection.transition(Cause::Ended);
+        let previous = self.connection.transition(Cause::CloseCompleted);
         self.close_transport(out);
         self.timers.cancel(Timer::Request);
         self.connection.reset(&self.options);
@@ -253,7 +253,7 @@ impl Client {
     pub(super) fn ttl_expired(&mut self, out: &mut Outbox) {
         self.close_transport(out);
         let error = errors::not_connected(ConnectionState::Suspended);
-        self.suspended(Cause::TtlOver, error, out);
+        self.suspended(Cause::TtlExpired, error, out);
     }
 
     pub(super) fn retry(&mut self, out: &mut Outbox) {

@@ -247,7 +247,7 @@ impl Client {
             return;
         }
         match input {
-            Input::Received(_) => self.connection.internal_error("a frame that was not lent"),
+            Input::Received(_) => self.connection.internal_error("a frame"),
             Input::Activity(input::Activity { transport }) => {
                 if self.is_current(transport, out) {
                     self.restart_idle_timer();
@@ -324,7 +324,7 @@ impl Client {
         } else if let Some(key) = self.channels.pop_due(at) {
             self.with_channel(key, out, Channel::on_deadline);
         } else {
-            self.connection.internal_error("a deadline that is nobody's");
+            self.connection.internal_error("a deadline without a timer");
         }
     }
 
