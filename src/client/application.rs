@@ -73,7 +73,7 @@ impl Client {
         }
     }
 
-    /// RTL6c.
+    /// Sends or queues a frame of the application (RTL6c).
     pub(super) fn send_for_application(
         &mut self,
         op: OpId,

@@ -126,16 +126,16 @@ enum Request {
 pub(super) struct Channel {
     pub(super) name: SmolStr,
     pub(super) state: ChannelState,
-    /// RTL24.
+    /// The reason of the last state change with one (RTL24).
     pub(super) error_reason: Option<ErrorInfo>,
     pub(super) options: ChannelOptions,
     /// Granted modes (RTL4m).
     pub(super) modes: Option<Modes>,
     /// Accepted params (RTL4k1).
     pub(super) params: Params,
-    /// RTL15b.
+    /// The current position in the channel's stream (RTL15b).
     pub(super) channel_serial: Option<SmolStr>,
-    /// RTL15c.
+    /// The position in the channel's stream at the last attach (RTL15c).
     pub(super) attach_serial: Option<SmolStr>,
     /// Operations that end with the running attach or detach.
     waiters: Vec<Waiter>,
@@ -187,7 +187,7 @@ impl Channel {
 
     // ---- Operations
 
-    /// RTL4.
+    /// Attaches the channel, or queues the request (RTL4).
     pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         match self.state {
             S::Attached => return self.resolve(cx, waiter, Ok(())),
@@ -220,7 +220,7 @@ impl Channel {
         .then(|| cx.connection_error())
     }
 
-    /// RTL5.
+    /// Detaches the channel, or queues the request (RTL5).
     pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         let connected = cx.connection.is_connected();
         match self.state {
@@ -256,7 +256,7 @@ impl Channel {
         }
     }
 
-    /// RTL16.
+    /// Sets the options. Sends ATTACH again if the server must apply them (RTL16).
     pub(super) fn set_options(&mut self, cx: &mut Cx<'_>, op: OpId, options: ChannelOptions) {
         let requests_any = !options.params.is_empty() || options.modes.is_some();
         let changed = options.params != self.options.params || options.modes != self.options.modes;

@@ -85,7 +85,7 @@ pub(super) struct Connection {
     pub(super) key: Option<SmolStr>,
     /// The client id granted by the server (RSA12).
     pub(super) client_id: Option<SmolStr>,
-    /// RTN25.
+    /// The reason of the last state change with one (RTN25).
     pub(super) error_reason: Option<ErrorInfo>,
     /// The current transport, requested or open.
     pub(super) transport: Option<TransportId>,

@@ -13,7 +13,7 @@ use core::time::Duration;
 impl Client {
     // ---- Operations
 
-    /// RTN11.
+    /// Connects, unless already connecting or connected (RTN11).
     pub(super) fn connect(&mut self, out: &mut Outbox) {
         self.check_options(out);
         match self.connection.state {
@@ -35,7 +35,7 @@ impl Client {
         self.attempt(Cause::Connect, out);
     }
 
-    /// RTN12.
+    /// Closes the connection (RTN12).
     pub(super) fn close(&mut self, out: &mut Outbox) {
         // No transition: there is nothing to close.
         let Some(previous) = self.connection.try_transition(Cause::Close) else { return };
@@ -277,7 +277,7 @@ impl Client {
         }
     }
 
-    /// RTN20a.
+    /// Abandons the transport, and waits before the next attempt (RTN20a).
     pub(super) fn network_lost(&mut self, out: &mut Outbox) {
         let mut error = errors::disconnected();
         error.message = "the network is gone".into();
@@ -296,7 +296,7 @@ impl Client {
         }
     }
 
-    /// RTN20b, RTN20c.
+    /// Starts an attempt at once, or starts the running one again (RTN20b, RTN20c).
     pub(super) fn network_available(&mut self, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Disconnected | ConnectionState::Suspended => {
