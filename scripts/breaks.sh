@@ -60,7 +60,7 @@ broken take-over-of-members src/server/departures.rs 's/if entry\.is_active\(\) 
 broken acknowledged-once src/server/presence.rs 's/self\.accept\(slot, msg_serial, repeated, None, out\);/if !repeated { self.accept(slot, msg_serial, repeated, None, out); }/'
 broken applied-twice src/server/state/apply.rs 's/repeated: connection\.accepted\(record\.msg_serial\),/repeated: false,/'
 # RTP19: a member missing from a sync has left.
-broken residual src/members/sync.rs 's/if record\.seen == sync \{ Fate::Stays \}/if true { Fate::Stays }/'
+broken residual src/members/sync.rs 's/if record\.last_sync == sync \{ Fate::Stays \}/if true { Fate::Stays }/'
 
 printf '\n'
 [ "$failed" = 0 ] && echo "Every break was found."

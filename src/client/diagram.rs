@@ -1,4 +1,4 @@
-//! Diagrams of the state machines, drawn from the tables that the client looks up.
+//! State diagrams, generated from the transition tables.
 
 use super::{ChannelState, ConnectionState, channel, connection};
 use alloc::{format, string::String, vec::Vec};
@@ -18,7 +18,7 @@ fn the_state_diagrams_are_up_to_date() {
 }
 
 #[test]
-fn every_state_can_be_reached_and_no_cause_leads_two_ways() {
+fn every_state_is_reachable_and_transitions_are_unambiguous() {
     check(connection::TRANSITIONS, ConnectionState::ALL, ConnectionState::Initialized);
     check(channel::TRANSITIONS, ChannelState::ALL, ChannelState::Initialized);
 }
@@ -59,7 +59,7 @@ fn document() -> String {
     )
 }
 
-/// A Mermaid diagram, one arrow for each pair of states, with all the causes that lead that way.
+/// A Mermaid diagram: one arrow for each pair of states, labelled with the causes.
 fn diagram<S: Copy + PartialEq, C: Debug>(
     table: &[(S, C, S)],
     all: &[S],
@@ -74,7 +74,7 @@ fn diagram<S: Copy + PartialEq, C: Debug>(
                 .map(|(_, cause, _)| words(&format!("{cause:?}")))
                 .collect();
             if !causes.is_empty() {
-                // Writing into a string does not fail.
+                // Writing to a string cannot fail.
                 let _ =
                     writeln!(text, "    {} --> {}: {}", name(from), name(to), causes.join(", "));
             }
