@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Proves that the library needs no standard library:
-# 1. it builds for two targets where there is none, a microcontroller and WebAssembly;
-# 2. a program without `std` links it, runs a whole presence conversation and exits with 0.
+# Checks that the library needs no standard library:
+# 1. it builds for two targets without one, a microcontroller and WebAssembly;
+# 2. a program without `std` links it, runs a complete presence exchange and exits with 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/toolchain.sh

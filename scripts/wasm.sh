@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the module that the page of presence-server runs, from crates/presence-web and the library, with the
-# distribution's Rust alone. The result is checked in, with a record of what it was made from.
+# Builds the WebAssembly module of the page of presence-server from crates/presence-web and the library, with the
+# distribution's Rust only. The module is checked in, with a record of its sources and compiler.
 #
 #   scripts/wasm.sh            builds it
-#   scripts/wasm.sh --check    fails if the checked-in module is not what the sources make
+#   scripts/wasm.sh --check    fails if the checked-in module is outdated
 #
-# The module does not depend on where the sources lie, so that with the same compiler the check
-# compares bytes. With another compiler it compares the record of the sources instead.
+# The build is independent of the location of the sources, so that with the same compiler the check
+# compares bytes. With another compiler it compares the hash of the sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/toolchain.sh
@@ -23,15 +23,15 @@ sources="$(
     -type f | sort | xargs sha256sum | sha256sum | cut -d ' ' -f 1
 )"
 
-# The names of symbols, and with them their order, depend on where a package lies. So it always
-# lies here: a link to the repository.
+# Symbol names, and thus their order, depend on the path of a package. So the build always uses this
+# path, a link to the repository.
 STAGE=/tmp/presence-proto-wasm
 
 build() {
   local cargo_home
   ln -sfn "$(pwd)" "$STAGE"
   cargo_home="${CARGO_HOME:-$HOME/.cargo}"
-  # No text of panics, no source locations, no paths: smaller, and the same everywhere.
+  # Without panic messages, source locations and paths: smaller, and reproducible.
   RUSTFLAGS="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
     --remap-path-prefix=$STAGE=. --remap-path-prefix=$cargo_home=cargo" \
     bare_cargo build --quiet --locked --release --target "$TARGET" --manifest-path "$STAGE/crates/presence-web/Cargo.toml"

@@ -3,9 +3,8 @@
 //! This crate implements both halves of the presence protocol that the Ably realtime SDKs use
 //! (protocol version 2 and later):
 //!
-//! * [`client`]: the connection, channels and presence, as an application sees them. Any program
-//!   that can move frames gets a presence client: on tokio, threads, a game loop, a browser, a
-//!   test.
+//! * [`client`]: connection, channels and presence for an application. It runs wherever a program
+//!   can move frames: on tokio, in threads, in a game loop, in a browser, in a test.
 //! * [`server`]: the presence authority. It holds the member sets, notifies subscribers of changes,
 //!   syncs new subscribers, keeps members through short disconnections and removes them when
 //!   their grace period ends. The existing SDKs can connect to a program that embeds it.
@@ -23,8 +22,7 @@
 //! * does not see short disconnections: a member stays for a **grace period** (15 s by default),
 //!   and a client that reconnects in time resumes;
 //! * receives a leave when the member leaves, detaches or closes its connection, or when its grace
-//!   period ends. There are no ghosts: a peer that falls silent is noticed within twice the idle
-//!   interval.
+//!   period ends. There are no ghosts: a silent peer is detected within twice the idle interval.
 //!
 //! Presence does *not* guarantee that a listed member is reachable at this moment. From the loss of
 //! its connection to the end of the grace period it is still listed.
@@ -131,13 +129,13 @@
 //!    changes of transports. So every run can be recorded and replayed. The host chooses the
 //!    [`OpId`] of an operation; its result is `Output::Done`.
 //!    (`a_recording_replays_to_the_same_outputs`)
-//! 3. **Timers first.** Whatever is due at or before `now` fires before the input is applied.
-//!    Early, late and redundant ticks are harmless. A clock that steps back counts as stopped until
-//!    it has caught up. (`what_is_due_fires_before_the_input`)
+//! 3. **Timers first.** Timers due at `now` fire before the input is applied. Early, late and
+//!    redundant ticks are harmless. A clock that steps back counts as stopped until it has caught
+//!    up. (`what_is_due_fires_before_the_input`)
 //! 4. **The outbox may be drained at any time.** Outputs are in total order and self-contained.
 //!    Several calls may share an outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
 //! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers,
-//!    sync pages, removed members. The rest is due at once, and [`Wake`] says so.
+//!    sync pages, removed members. The rest is due at once, as the returned [`Wake`] shows.
 //!    (`one_call_fires_no_more_than_its_budget`)
 //! 6. **Deterministic.** Equal options, seed and inputs give equal outputs, byte for byte. The
 //!    iteration order of a hash table never reaches an output.

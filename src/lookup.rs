@@ -1,10 +1,10 @@
-//! Tables that find keys of a slab by hashes.
+//! Hash tables of slab keys.
 
 use crate::slab::Key;
 use hashbrown::HashTable;
 
-/// Keys by half a hash each, which stands beside the key, so that a growing table reads nothing
-/// else. They are searched, never iterated: results do not depend on hashes.
+/// A hash table of slab keys. A 32-bit hash is stored with each key, so that growing the table does
+/// not read the slab. Searched, never iterated: results do not depend on hashes.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup<K> {
     table: HashTable<Entry<K>>,
@@ -16,12 +16,12 @@ struct Entry<K> {
     hash: u32,
 }
 
-/// Half of a hash.
+/// Folds a hash to 32 bits.
 pub(crate) const fn fold(hash: u64) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
-/// Both ends of a table's hash are used: the low bits for the place, the high ones for the tag.
+/// The hash for hashbrown, which uses the low bits for the bucket and the high bits for the tag.
 const fn widen(hash: u32) -> u64 {
     (hash as u64) << 32 | hash as u64
 }
@@ -39,34 +39,35 @@ impl<K: Key> Lookup<K> {
         self.table.len()
     }
 
-    /// The key of this hash that is the one.
+    /// The key with this hash for which `matches` returns `true`.
     #[inline]
-    pub(crate) fn find(&self, hash: u32, is: impl Fn(K) -> bool) -> Option<K> {
-        let found = self.table.find(widen(hash), |entry| entry.hash == hash && is(entry.key));
+    pub(crate) fn find(&self, hash: u32, matches: impl Fn(K) -> bool) -> Option<K> {
+        let found = self.table.find(widen(hash), |entry| entry.hash == hash && matches(entry.key));
         found.map(|entry| entry.key)
     }
 
-    /// Adds a key that is not there.
+    /// Inserts a key, which must not be in the table.
     pub(crate) fn insert(&mut self, hash: u32, key: K) {
         self.table.insert_unique(widen(hash), Entry { key, hash }, full_hash);
     }
 
-    /// Puts another key in the place of one. Tells whether that was there.
+    /// Replaces `key` with `by`. `false` if `key` is not in the table.
     pub(crate) fn replace(&mut self, hash: u32, key: K, by: K) -> bool {
         let entry = self.table.find_mut(widen(hash), |entry| entry.key == key);
         entry.map(|entry| entry.key = by).is_some()
     }
 
-    /// Takes a key out. Tells whether it was there.
+    /// Removes a key. `false` if it is not in the table.
     pub(crate) fn remove(&mut self, hash: u32, key: K) -> bool {
         self.take(hash, |found| found == key).is_some()
     }
 
-    /// Takes the key of this hash out that is the one. Gives the memory of a burst back once most of
-    /// it is free; amortised O(1).
+    /// Removes and returns the key with this hash for which `matches` returns `true`. Shrinks a
+    /// mostly empty table; amortized O(1).
     #[inline]
-    pub(crate) fn take(&mut self, hash: u32, is: impl Fn(K) -> bool) -> Option<K> {
-        let found = self.table.find_entry(widen(hash), |entry| entry.hash == hash && is(entry.key));
+    pub(crate) fn take(&mut self, hash: u32, matches: impl Fn(K) -> bool) -> Option<K> {
+        let found =
+            self.table.find_entry(widen(hash), |entry| entry.hash == hash && matches(entry.key));
         let (Entry { key, .. }, _) = found.ok()?.remove();
         self.shrink();
         Some(key)
@@ -88,10 +89,10 @@ mod tests {
     use crate::members::Slot;
 
     #[test]
-    fn what_was_put_in_is_found_and_what_was_taken_out_is_not() {
+    fn inserted_keys_are_found_and_removed_keys_are_not() {
         let mut lookup = Lookup::new();
         let key = Slot::from_number;
-        // Few hashes, so that many keys share one.
+        // Few hashes, to force collisions.
         let hash = |number: u32| number % 7;
         (0..1_000).for_each(|number| lookup.insert(hash(number), key(number)));
         (0..1_000).step_by(2).for_each(|number| assert!(lookup.remove(hash(number), key(number))));

@@ -1,14 +1,14 @@
-//! The buffer that outputs come out of.
+//! The output buffer.
 
 use alloc::vec::{self, Vec};
 
-/// Capacity above which an emptied outbox gives its memory back.
+/// Maximum capacity kept after a burst, in outputs.
 const KEEP: usize = 1024;
 
-/// Where a half puts its outputs: owned by the host, handed to every call of `handle`.
+/// A buffer of outputs, owned by the host and passed to each call of `handle`.
 ///
-/// Outputs are in total order and each stands for itself. There is no duty to drain between
-/// calls: several calls may share one outbox.
+/// Outputs are in total order and self-contained. The host may call `handle` several times before
+/// it drains the outbox.
 #[derive(Clone, Debug)]
 pub struct Outbox<T> {
     items: Vec<T>,
@@ -21,14 +21,14 @@ impl<T> Default for Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// An empty outbox. It allocates when the first output comes.
+    /// An empty outbox. Allocates with the first output.
     #[must_use]
     pub const fn new() -> Self {
         Self { items: Vec::new() }
     }
 
-    /// Takes all outputs out, oldest first. The buffer keeps a moderate capacity, so that a
-    /// steady state allocates nothing and a burst is not paid for for ever.
+    /// Removes all outputs, oldest first. The buffer keeps its capacity, so that a steady state does
+    /// not allocate. After a burst it shrinks to a capacity of 1,024 outputs.
     pub fn drain(&mut self) -> Drain<'_, T> {
         if self.items.capacity() > KEEP && self.items.len() <= KEEP / 4 {
             self.items.shrink_to(KEEP);
@@ -36,19 +36,19 @@ impl<T> Outbox<T> {
         Drain { inner: self.items.drain(..) }
     }
 
-    /// How many outputs wait.
+    /// Number of outputs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether no output waits.
+    /// Whether the outbox is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The outputs that wait, oldest first.
+    /// The outputs, oldest first.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.items
@@ -58,7 +58,7 @@ impl<T> Outbox<T> {
         self.items.push(item);
     }
 
-    /// The same for what comes often: it is made where it stays, not made and then moved.
+    /// Like [`push`](Self::push), for hot paths: constructs the output in place.
     pub(crate) fn push_with(&mut self, make: impl FnOnce() -> T) {
         self.items.extend(core::iter::once_with(make));
     }
@@ -72,7 +72,7 @@ impl<T> IntoIterator for Outbox<T> {
     }
 }
 
-/// The outputs of an [`Outbox`], oldest first. What is not taken is dropped with it.
+/// The outputs of an [`Outbox`], oldest first. Dropping it drops the rest.
 #[derive(Debug)]
 pub struct Drain<'a, T> {
     inner: vec::Drain<'a, T>,

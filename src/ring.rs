@@ -1,19 +1,19 @@
-//! Lists of values that stand in a slab, linked by their keys.
+//! Intrusive linked lists of values in a slab, linked by keys.
 //!
-//! The owner of a list keeps the key of its first value. The first points back at the last, so that
-//! both ends are at hand; the last points at nothing.
+//! The owner of a list stores the key of the first value. The `previous` link of the first value is
+//! the last value, so that both ends are O(1). The `next` link of the last value is empty.
 
 use crate::slab::{Cell, Key, Slab};
 use core::marker::PhantomData;
 
-/// The neighbours of a value in its list.
+/// The links of a value in its list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Links<K> {
     next: Link<K>,
     previous: Link<K>,
 }
 
-/// A key, or none: its number plus one, so that it takes no more room than a key.
+/// An optional key in 32 bits: its number plus one, or zero.
 #[derive(Clone, Copy, Debug)]
 struct Link<K>(u32, PhantomData<K>);
 
@@ -48,12 +48,12 @@ impl<K: Key> Link<K> {
     }
 }
 
-/// A value that stands in a list of such values.
+/// A value with links.
 pub(crate) trait Linked<K> {
     fn links(&mut self) -> &mut Links<K>;
 }
 
-/// Where the values of lists are stored.
+/// The storage of linked values.
 pub(crate) trait Nodes<K> {
     fn links(&mut self, key: K) -> Option<&mut Links<K>>;
 }
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// Puts a value, which is in no list, before all others.
+/// Inserts a value at the front. It must not be in a list.
 pub(crate) fn push_front<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
     let next = first.replace(key);
     let last = match next.and_then(|next| nodes.links(next)) {
@@ -79,7 +79,7 @@ pub(crate) fn push_front<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K
     }
 }
 
-/// Puts a value, which is in no list, behind all others.
+/// Inserts a value at the back. It must not be in a list.
 pub(crate) fn push_back<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
     let Some(head) = *first else { return push_front(nodes, first, key) };
     let last = nodes.links(head).and_then(|links| links.previous.replace(key));
@@ -91,9 +91,12 @@ pub(crate) fn push_back<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>
     }
 }
 
-/// Takes a value out of its list.
+/// Removes a value from its list.
 pub(crate) fn remove<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, key: K) {
-    let Some(links) = nodes.links(key) else { return };
+    let Some(links) = nodes.links(key) else {
+        debug_assert!(false, "{key:?} dangles");
+        return;
+    };
     let links = core::mem::take(links);
     let (next, previous) = (links.next.get(), links.previous.get());
     if *first == Some(key) {
@@ -101,7 +104,7 @@ pub(crate) fn remove<K: Key>(nodes: &mut impl Nodes<K>, first: &mut Option<K>, k
     } else if let Some(links) = previous.and_then(|previous| nodes.links(previous)) {
         links.next = Link::to(next);
     }
-    // Behind the last comes the first again, which points at the last.
+    // Without a next value the removed one was the last: then the first links to the new last.
     if let Some(links) = next.or(*first).and_then(|after| nodes.links(after)) {
         links.previous = Link::to(previous);
     }
@@ -122,7 +125,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_ring_does_what_a_queue_does(steps in proptest::collection::vec((0..4u8, 0..8usize), 1..100)) {
+        fn a_ring_behaves_like_a_deque(steps in proptest::collection::vec((0..4u8, 0..8usize), 1..100)) {
             let mut nodes = Slab::<Slot, Option<Links<Slot>>>::new();
             let (mut first, mut model) = (None, VecDeque::new());
             for (step, place) in steps {

@@ -1,4 +1,4 @@
-//! Storage with stable keys: what is put in keeps its key until it is taken out.
+//! Slabs: storage with stable, reusable keys, and copy-on-write snapshots.
 
 use crate::ring::{Linked, Links, Nodes};
 use alloc::boxed::Box;
@@ -8,13 +8,14 @@ use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Entries per chunk. Chunks do not move when the slab grows, and none has slack but the last.
+/// Cells per chunk. Chunks are not reallocated when the slab grows; only the last one has unused
+/// capacity.
 const CHUNK: usize = u64::BITS as usize;
 
-/// What the values of a slab are found by: each kind of value has a key type of its own.
+/// The key of a slab. Each kind of value has its own key type.
 pub(crate) trait Key: Copy + Eq + core::fmt::Debug {
     fn from_number(number: u32) -> Self;
-    /// Dense, from 0, so that an array beside the slab can be indexed by it.
+    /// Dense, from 0, usable as an array index.
     fn number(self) -> u32;
 }
 
@@ -45,24 +46,24 @@ const fn place_of(number: u32) -> (usize, usize) {
     (number as usize / CHUNK, number as usize % CHUNK)
 }
 
-/// A place for one value. Whether one is in it the slab knows by itself, so that it can list its
-/// values without reading them.
+/// Storage for one value. The slab itself records whether a cell is occupied, so that it can
+/// iterate without reading empty cells.
 pub(crate) trait Cell {
     type Value;
 
-    fn of(value: Self::Value) -> Self;
+    fn new(value: Self::Value) -> Self;
     fn empty() -> Self;
-    /// What is in it. The slab tells whether something is; a cell that knows by itself need not ask.
+    /// The value, if any. `occupied` comes from the slab, for cells that cannot tell.
     fn get(&self, occupied: bool) -> Option<&Self::Value>;
     fn get_mut(&mut self, occupied: bool) -> Option<&mut Self::Value>;
-    /// Takes the value out, and leaves what owns no memory.
+    /// Takes the value, and leaves a cell without heap memory.
     fn take(&mut self) -> Option<Self::Value>;
 }
 
 impl<T> Cell for Option<T> {
     type Value = T;
 
-    fn of(value: T) -> Self {
+    fn new(value: T) -> Self {
         Some(value)
     }
     fn empty() -> Self {
@@ -81,20 +82,20 @@ impl<T> Cell for Option<T> {
 
 #[derive(Clone, Debug)]
 struct Chunk<C> {
-    /// The cells; none while they are shared.
+    /// The cells; empty while they are shared.
     cells: Vec<C>,
-    /// The cells while snapshots share them, or have shared them. They are copied, or taken back, when
-    /// one changes.
+    /// The cells, after a snapshot has shared them. The next change copies them, or moves them back
+    /// if no snapshot is left.
     shared: Option<Arc<Vec<C>>>,
     /// A bit for each cell.
     occupied: u64,
-    /// Whether the slab's list of chunks with room names this one.
-    listed: bool,
+    /// Whether the chunk is in `Slab::free_chunks`.
+    in_free_list: bool,
 }
 
 impl<C: Clone> Chunk<C> {
-    const fn new(cells: Vec<C>, listed: bool) -> Self {
-        Self { cells, shared: None, occupied: 0, listed }
+    const fn new(cells: Vec<C>, in_free_list: bool) -> Self {
+        Self { cells, shared: None, occupied: 0, in_free_list }
     }
 
     fn cells(&self) -> &[C] {
@@ -113,17 +114,17 @@ impl<C: Clone> Chunk<C> {
         self.shared.as_ref()?.get(cell)
     }
 
-    /// The cells, to change the one with this number.
+    /// The cells for a change of cell number `cell`, not shared.
     #[inline]
     fn cells_mut(&mut self, cell: usize) -> &mut Vec<C> {
         if cell >= self.cells.len() {
-            self.take_back();
+            self.unshare();
         }
         &mut self.cells
     }
 
     #[inline(never)]
-    fn take_back(&mut self) {
+    fn unshare(&mut self) {
         if let Some(shared) = self.shared.take() {
             self.cells = Arc::try_unwrap(shared).unwrap_or_else(|shared| {
                 let mut cells = Vec::with_capacity(shared.capacity());
@@ -144,8 +145,8 @@ impl<C> Chunk<C> {
         self.occupied & 1 << cell != 0
     }
 
-    /// The first cell that is not occupied.
-    fn room(&self) -> Option<usize> {
+    /// The first free cell.
+    fn first_free(&self) -> Option<usize> {
         let cell = self.occupied.trailing_ones() as usize;
         (cell < CHUNK).then_some(cell)
     }
@@ -154,15 +155,15 @@ impl<C> Chunk<C> {
 #[derive(Clone, Debug)]
 pub(crate) struct Slab<K, C> {
     chunks: Vec<Chunk<C>>,
-    /// Chunks that may have room. A hint: entries are checked when they are used.
-    open: Vec<u32>,
+    /// Chunks that may have free cells. A hint: entries are checked on use.
+    free_chunks: Vec<u32>,
     len: usize,
     keys: PhantomData<K>,
 }
 
 impl<K: Key, C: Cell + Clone> Slab<K, C> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), open: Vec::new(), len: 0, keys: PhantomData }
+        Self { chunks: Vec::new(), free_chunks: Vec::new(), len: 0, keys: PhantomData }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -184,29 +185,32 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
 
     /// `None` if all keys are taken (four thousand million).
     pub(crate) fn insert(&mut self, value: C::Value) -> Option<K> {
-        let at = self.chunk_with_room()?;
+        let at = self.chunk_with_free_cell()?;
         let chunk = self.chunks.get_mut(at)?;
-        let cell = chunk.room()?;
+        let cell = chunk.first_free()?;
         let key = u32::try_from(at * CHUNK + cell).ok().map(K::from_number)?;
         if chunk.shared.is_some() {
-            chunk.take_back();
+            chunk.unshare();
         }
         match chunk.cells.get_mut(cell) {
-            Some(free) => *free = C::of(value),
-            None => chunk.cells.push(C::of(value)),
+            Some(free) => *free = C::new(value),
+            None => chunk.cells.push(C::new(value)),
         }
         chunk.occupied |= 1 << cell;
         self.len += 1;
         Some(key)
     }
 
-    /// Puts a value in under a key that another slab gave out, and that is free here.
+    /// Inserts a value with a key of another slab. The key must be free here.
     fn insert_at(&mut self, key: K, value: C::Value) {
         let (at, cell) = place(key);
         while self.chunks.len() <= at {
             self.chunks.push(Chunk::new(Vec::new(), true));
         }
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            debug_assert!(false, "the chunk of {key:?} exists");
+            return;
+        };
         let cells = chunk.cells_mut(cell);
         if cells.len() <= cell {
             // A small set stays small; a large one takes whole chunks.
@@ -216,7 +220,7 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
             cells.resize_with(cell + 1, C::empty);
         }
         if let Some(free) = cells.get_mut(cell) {
-            *free = C::of(value);
+            *free = C::new(value);
             chunk.occupied |= 1 << cell;
             self.len += 1;
         }
@@ -228,12 +232,12 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         let value = chunk.cells_mut(cell).get_mut(cell)?.take()?;
         chunk.occupied &= !(1 << cell);
         self.len -= 1;
-        if !chunk.listed {
-            chunk.listed = true;
-            self.open.push(key.number() / CHUNK as u32);
+        if !chunk.in_free_list {
+            chunk.in_free_list = true;
+            self.free_chunks.push(key.number() / CHUNK as u32);
         }
-        // Memory of a burst is given back from the end, all but one empty chunk, so that coming
-        // and going at the edge of a chunk does not allocate.
+        // Frees empty chunks at the end, except one, so that alternating insert and remove at the
+        // edge of a chunk does not allocate.
         while matches!(self.chunks.as_slice(), [.., a, b] if a.occupied == 0 && b.occupied == 0) {
             self.chunks.pop();
         }
@@ -248,7 +252,7 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         self.iter_from(from).next()
     }
 
-    /// The values at and after the number `from`, with their keys.
+    /// The values from number `from` on, with their keys.
     pub(crate) fn iter_from(&self, from: u32) -> Iter<'_, K, C> {
         let (at, skip) = place_of(from);
         let chunks = self.chunks.get(at..).unwrap_or_default();
@@ -264,28 +268,28 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         self.iter_from(0)
     }
 
-    /// A snapshot of the values at and after the number `from`, in the order of keys, as far as `takes`
-    /// says; and where it stopped, if it did before the end. They are shared, not copied.
+    /// A snapshot of the values from number `from` on, in the order of keys, while `accept` returns
+    /// `true`; and the key of the first value not accepted. The values are shared, not copied.
     pub(crate) fn snapshot(
         &mut self,
         from: u32,
-        mut takes: impl FnMut(K, &C::Value) -> bool,
+        mut accept: impl FnMut(K, &C::Value) -> bool,
     ) -> (Snapshot<C>, Option<K>) {
         let mut snapshot = Snapshot { chunks: Vec::new(), len: 0 };
         let (at, mut skip) = place_of(from);
         for (number, chunk) in self.chunks.iter_mut().enumerate().skip(at) {
-            let mut left = chunk.occupied >> skip << skip;
+            let mut remaining = chunk.occupied >> skip << skip;
             skip = 0;
-            let (mut taken, mut stop) = (0u64, None);
-            while left != 0 {
-                let cell = left.trailing_zeros();
-                left &= left - 1;
+            let (mut taken, mut stopped) = (0u64, None);
+            while remaining != 0 {
+                let cell = remaining.trailing_zeros();
+                remaining &= remaining - 1;
                 let key = K::from_number((number * CHUNK) as u32 + cell);
                 let value = chunk.cell(cell as usize).and_then(|value| value.get(true));
-                match value.map(|value| takes(key, value)) {
+                match value.map(|value| accept(key, value)) {
                     Some(true) => taken |= 1 << cell,
                     Some(false) => {
-                        stop = Some(key);
+                        stopped = Some(key);
                         break;
                     }
                     None => {}
@@ -295,23 +299,23 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
                 snapshot.len += taken.count_ones() as usize;
                 snapshot.chunks.push((chunk.share(), taken));
             }
-            if stop.is_some() {
-                return (snapshot, stop);
+            if stopped.is_some() {
+                return (snapshot, stopped);
             }
         }
         (snapshot, None)
     }
 
-    fn chunk_with_room(&mut self) -> Option<usize> {
-        while let Some(&at) = self.open.last() {
+    fn chunk_with_free_cell(&mut self) -> Option<usize> {
+        while let Some(&at) = self.free_chunks.last() {
             match self.chunks.get_mut(at as usize) {
-                Some(chunk) if chunk.room().is_some() => return Some(at as usize),
-                Some(chunk) => chunk.listed = false,
+                Some(chunk) if chunk.first_free().is_some() => return Some(at as usize),
+                Some(chunk) => chunk.in_free_list = false,
                 None => {}
             }
-            self.open.pop();
+            self.free_chunks.pop();
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.room().is_none()) {
+        if self.chunks.last().is_none_or(|chunk| chunk.first_free().is_none()) {
             if self.chunks.len() * CHUNK > (u32::MAX as usize) - CHUNK {
                 return None;
             }
@@ -323,36 +327,36 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
     }
 }
 
-/// A slab whose keys are its owner's own: one that dangles is a bug, not a case. It fails an
-/// assertion in tests; in production it is counted, and an empty value stands in.
+/// A slab in which a dangling key is a bug of the owner. It panics with debug assertions. In
+/// production it is counted, and a default value is used instead.
 #[derive(Debug)]
 pub(crate) struct Arena<K, T> {
     slab: Slab<K, Option<T>>,
-    /// What stands in for a value that is not there.
-    stray: Box<T>,
+    /// The value for dangling keys.
+    placeholder: Box<T>,
     dangling: AtomicUsize,
 }
 
 impl<K: Key, T: Clone + Default> Arena<K, T> {
     pub(crate) fn new() -> Self {
-        Self { slab: Slab::new(), stray: Box::default(), dangling: AtomicUsize::new(0) }
+        Self { slab: Slab::new(), placeholder: Box::default(), dangling: AtomicUsize::new(0) }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// How often a key dangled.
+    /// Number of accesses with a dangling key.
     pub(crate) fn dangling(&self) -> usize {
         self.dangling.load(Ordering::Relaxed)
     }
 
-    /// A value that may be gone.
+    /// The value, if it exists.
     pub(crate) fn get(&self, key: K) -> Option<&T> {
         self.slab.get(key)
     }
 
-    /// The same, to be changed.
+    /// Like [`get`](Self::get), mutable.
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         self.slab.get_mut(key)
     }
@@ -362,15 +366,15 @@ impl<K: Key, T: Clone + Default> Arena<K, T> {
         self.slab.insert(value)
     }
 
-    /// Puts a value in under a key that another arena gave out: the two have the same keys.
+    /// Inserts a value with a key of another arena. The key must be free here.
     pub(crate) fn insert_at(&mut self, key: K, value: T) {
         self.slab.insert_at(key, value);
     }
 
-    /// The value, which is there.
+    /// Removes and returns the value, which must exist.
     pub(crate) fn remove(&mut self, key: K) -> T {
         self.slab.remove(key).unwrap_or_else(|| {
-            missing(&self.dangling, key);
+            report_dangling(&self.dangling, key);
             T::default()
         })
     }
@@ -387,17 +391,17 @@ impl<K: Key, T: Clone + Default> Arena<K, T> {
 
 #[cold]
 #[inline(never)]
-fn missing(dangling: &AtomicUsize, key: impl Key) {
+fn report_dangling(dangling: &AtomicUsize, key: impl Key) {
     debug_assert!(false, "{key:?} dangles");
     dangling.store(dangling.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// What one dangling key put into the stray value must not show under another.
+/// Resets the placeholder, so that changes through one dangling key are not visible through another.
 #[cold]
 #[inline(never)]
-fn afresh<T: Default>(stray: &mut T) -> &mut T {
-    *stray = T::default();
-    stray
+fn reset_placeholder<T: Default>(placeholder: &mut T) -> &mut T {
+    *placeholder = T::default();
+    placeholder
 }
 
 impl<K: Key, T: Linked<K> + Clone + Default> Nodes<K> for Arena<K, T> {
@@ -409,7 +413,7 @@ impl<K: Key, T: Linked<K> + Clone + Default> Nodes<K> for Arena<K, T> {
 impl<K: Key, T: Clone> Clone for Arena<K, T> {
     fn clone(&self) -> Self {
         let dangling = AtomicUsize::new(self.dangling.load(Ordering::Relaxed));
-        Self { slab: self.slab.clone(), stray: self.stray.clone(), dangling }
+        Self { slab: self.slab.clone(), placeholder: self.placeholder.clone(), dangling }
     }
 }
 
@@ -421,8 +425,8 @@ impl<K: Key, T: Clone + Default> Index<K> for Arena<K, T> {
         if let Some(value) = self.slab.get(key) {
             return value;
         }
-        missing(&self.dangling, key);
-        &self.stray
+        report_dangling(&self.dangling, key);
+        &self.placeholder
     }
 }
 
@@ -432,22 +436,22 @@ impl<K: Key, T: Clone + Default> IndexMut<K> for Arena<K, T> {
         if let Some(value) = self.slab.get_mut(key) {
             return value;
         }
-        missing(&self.dangling, key);
-        afresh(&mut self.stray)
+        report_dangling(&self.dangling, key);
+        reset_placeholder(&mut self.placeholder)
     }
 }
 
-/// Some values of a slab as they were.
+/// A snapshot of some values of a slab.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot<C> {
-    /// The cells of chunks, and which of them.
+    /// Shared cells, and a bit for each cell in the snapshot.
     chunks: Vec<(Arc<Vec<C>>, u64)>,
     len: usize,
 }
 
 impl<C: Cell> Snapshot<C> {
     pub(crate) fn iter(&self) -> SnapshotIter<'_, C> {
-        SnapshotIter { chunks: self.chunks.iter(), cells: &[], taken: 0, left: self.len }
+        SnapshotIter { chunks: self.chunks.iter(), cells: &[], taken: 0, remaining: self.len }
     }
 }
 
@@ -457,7 +461,7 @@ pub(crate) struct SnapshotIter<'a, C> {
     chunks: core::slice::Iter<'a, (Arc<Vec<C>>, u64)>,
     cells: &'a [C],
     taken: u64,
-    left: usize,
+    remaining: usize,
 }
 
 impl<'a, C: Cell> Iterator for SnapshotIter<'a, C> {
@@ -471,26 +475,26 @@ impl<'a, C: Cell> Iterator for SnapshotIter<'a, C> {
         }
         let cell = self.taken.trailing_zeros();
         self.taken &= self.taken - 1;
-        self.left -= 1;
+        self.remaining -= 1;
         self.cells.get(cell as usize)?.get(true)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        (self.remaining, Some(self.remaining))
     }
 }
 
 impl<C: Cell> ExactSizeIterator for SnapshotIter<'_, C> {}
 
-/// What is in a slab, in the order of keys.
+/// The values of a slab, in the order of keys.
 #[derive(Debug)]
 pub(crate) struct Iter<'a, K, C> {
-    /// The chunk that is being listed, and those behind it.
+    /// The current chunk, and the ones after it.
     chunks: core::slice::Iter<'a, Chunk<C>>,
     cells: &'a [C],
-    /// What is left of its cells.
+    /// The remaining cells of the current chunk, as bits.
     occupied: u64,
-    /// The number of its first cell.
+    /// The number of the first cell of the current chunk.
     start: u32,
     keys: PhantomData<K>,
 }
@@ -519,7 +523,7 @@ mod tests {
     use crate::members::Slot;
 
     #[test]
-    fn slots_are_stable_and_used_again() {
+    fn keys_are_stable_and_reused() {
         let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         assert_eq!(
@@ -536,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn iteration_goes_on_from_any_slot() {
+    fn iteration_starts_at_any_number() {
         let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         for slot in &slots[10..290] {
@@ -553,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_stays_as_it_was_and_is_copied_only_where_it_changes() {
+    fn a_snapshot_is_immutable_and_only_changed_chunks_are_copied() {
         let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..300).filter_map(|n| slab.insert(n)).collect();
         slab.remove(slots[70]);
@@ -569,7 +573,7 @@ mod tests {
         let expected: Vec<u32> = (60..200).filter(|n| *n != 70).collect();
         assert_eq!(snapshot.iter().copied().collect::<Vec<_>>(), expected);
         assert_eq!(snapshot.iter().len(), 139);
-        // The chunk that did not change is shared still; the others are not.
+        // Only the unchanged chunk is still shared.
         let shared: Vec<usize> =
             snapshot.chunks.iter().map(|(c, _)| Arc::strong_count(c)).collect();
         assert_eq!(shared, [1, 1, 1, 2]);
@@ -580,21 +584,21 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_a_burst_is_given_back() {
+    fn memory_is_freed_after_a_burst() {
         let mut slab = Slab::<Slot, Option<u32>>::new();
         let slots: Vec<Slot> = (0..10_000).filter_map(|n| slab.insert(n)).collect();
         for slot in slots.iter().skip(1) {
             slab.remove(*slot);
         }
         assert_eq!(slab.chunks.len(), 2);
-        // Freed chunks are named by stale hints: those must do no harm.
+        // Stale hints point to freed chunks: they must be harmless.
         let again: Vec<Slot> = (0..10_000).filter_map(|n| slab.insert(n)).collect();
         assert_eq!(again.len(), 10_000);
         assert_eq!(slab.len(), 10_001);
-        assert!(slab.open.len() <= slab.chunks.len());
+        assert!(slab.free_chunks.len() <= slab.chunks.len());
         for slot in again.iter().chain(&slots[..1]) {
             assert!(slab.remove(*slot).is_some());
         }
-        assert_eq!((slab.len(), slab.chunks.len(), slab.open.len()), (0, 0, 0));
+        assert_eq!((slab.len(), slab.chunks.len(), slab.free_chunks.len()), (0, 0, 0));
     }
 }

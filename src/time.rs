@@ -1,12 +1,12 @@
-//! Time as the crate knows it: milliseconds that the host hands in.
+//! Time in milliseconds, provided by the host.
 //!
-//! There is no `now()` here. Every call of `handle` brings a [`Now`].
+//! The crate does not read clocks. Each call of `handle` has a [`Now`].
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// A point on a clock that never steps back, in whole milliseconds since an origin that the
-/// host chooses. Deadlines are computed on it.
+/// A point in time on the monotonic clock, in whole milliseconds since an origin chosen by the
+/// host. Used for deadlines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -26,19 +26,19 @@ impl Instant {
         self.0
     }
 
-    /// So many milliseconds later. Saturating, as the sum with a duration.
+    /// The instant `millis` milliseconds later, saturating.
     pub(crate) const fn after(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 
-    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    /// The duration from `earlier` to `self`; zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Saturating: a deadline too far away to be represented is the last representable instant.
+/// Saturates at the last representable instant. The duration is rounded up to milliseconds.
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, rhs: Duration) -> Self {
@@ -46,7 +46,7 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// Saturating at the origin.
+/// Saturates at the origin. The duration is rounded up to milliseconds.
 impl Sub<Duration> for Instant {
     type Output = Self;
     fn sub(self, rhs: Duration) -> Self {
@@ -54,14 +54,14 @@ impl Sub<Duration> for Instant {
     }
 }
 
-/// Whole milliseconds of a duration, rounded up so that a deadline is never early.
+/// A duration in milliseconds, rounded up so that a deadline is never early.
 fn millis(d: Duration) -> u64 {
     let whole = u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     if d.subsec_nanos().is_multiple_of(1_000_000) { whole } else { whole.saturating_add(1) }
 }
 
-/// Wall-clock time: milliseconds since the Unix epoch, as timestamps travel on the wire (TP3g).
-/// Deadlines never depend on it, so a clock that is set back or forth expires nothing.
+/// Wall-clock time in milliseconds since the Unix epoch, for timestamps on the wire (TP3g).
+/// Deadlines do not depend on it, so adjusting the clock expires nothing.
 #[derive(
     Clone,
     Copy,
@@ -92,13 +92,13 @@ impl UnixMillis {
     }
 }
 
-/// The time of a call: both clocks, read together by the host.
+/// The time of a call of `handle`: both clocks, read together by the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "two clocks, no more")]
 pub struct Now {
-    /// The monotonic clock, for deadlines. If it steps back it is clamped to the latest value seen.
+    /// The monotonic clock, for deadlines. A value before the latest one counts as the latest.
     pub mono: Instant,
-    /// The wall clock, for stamps on the wire.
+    /// The wall clock, for timestamps on the wire.
     pub wall: UnixMillis,
 }
 
@@ -109,7 +109,7 @@ impl Now {
         Self { mono, wall }
     }
 
-    /// One clock for both, for tests: `millis` after the monotonic origin and the Unix epoch.
+    /// Both clocks at `millis` after their origins. For tests.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self { mono: Instant(millis), wall: UnixMillis(millis.cast_signed()) }

@@ -1,16 +1,16 @@
-//! Enums whose variants hold named structs, written once.
+//! A macro for enums with a struct and a constructor for each variant.
 
-/// Defines an enum. A variant with fields holds a struct of the same name, to which a field can be
-/// added without breaking anybody: the struct is `#[non_exhaustive]`, and is made by the constructor
-/// that stands behind the colon.
+/// Defines an enum. A variant with fields contains a struct of the same name. The struct is
+/// `#[non_exhaustive]`, so that adding a field is not a breaking change. The name after the colon is
+/// that of the constructor.
 ///
 /// ```text
-/// /// A frame came in.
+/// /// A frame has arrived.
 /// Received: received { transport: TransportId, frame: ProtocolMessage },
 /// ```
 ///
-/// is the variant `Received(Received)`, the struct `Received` and the constructor
-/// `received(transport, frame)`, all three with the same documentation.
+/// defines the variant `Received(Received)`, the struct `Received` and the constructor
+/// `received(transport, frame)`, all with the same documentation.
 macro_rules! variants {
     (
         $(#[$meta:meta])*
@@ -37,7 +37,7 @@ macro_rules! variants {
     };
 }
 
-/// The struct of a variant, if it has one.
+/// Defines the struct and the constructor of a variant, if it has fields.
 macro_rules! payload {
     ($variant:ident $make:ident) => { $variant };
     ($enum:ident $(#[$doc:meta])* $variant:ident) => {};

@@ -3,7 +3,7 @@
 use crate::{Instant, Now};
 use core::time::Duration;
 
-/// The next deadline of a half: the time by which it must be called again if no input comes.
+/// The next deadline of a half: it must be called by then, even without an input.
 ///
 /// Call `handle` with `Input::Tick` at that time; without the tick, timeouts, retries and leaves at
 /// the end of a grace period do not happen. Each call of `handle` returns the new deadline, which
@@ -23,7 +23,7 @@ impl Wake {
         self.0
     }
 
-    /// Time from `now` until the deadline: zero if it has passed, `None` if there is none.
+    /// Time from `now` until the deadline: zero if it has passed, `None` without a deadline.
     #[must_use]
     pub fn delay(self, now: Now) -> Option<Duration> {
         self.0.map(|at| at.saturating_since(now.mono))

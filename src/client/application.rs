@@ -1,6 +1,6 @@
-//! What the application asks for: operations, each of which has one outcome.
+//! Operations of the application. Each has exactly one outcome.
 
-use super::channel::{Channel, Waiting};
+use super::channel::{Channel, Waiter};
 use super::cx::Cx;
 use super::operations::Origin;
 use super::{ChannelState, Client, ConnectionState, Misuse, Outbox, Outcome, Output, errors};
@@ -9,49 +9,49 @@ use crate::{OpId, SmolStr, SubscriptionId};
 use alloc::boxed::Box;
 
 impl Client {
-    /// Takes an operation on, unless too many have no outcome yet.
+    /// Counts an operation as pending. Fails it and returns `false` beyond the limit.
     pub(super) fn admit(&mut self, op: OpId, out: &mut Outbox) -> bool {
-        self.operations.open = self.operations.open.saturating_add(1);
-        let room = self.operations.open <= self.options.limits.pending_operations;
-        if !room {
+        self.operations.pending = self.operations.pending.saturating_add(1);
+        let admitted = self.operations.pending <= self.options.limits.pending_operations;
+        if !admitted {
             let error = errors::bad_request("too many operations have no outcome yet");
             self.operations.finish(op, Err(error), out);
         }
-        room
+        admitted
     }
 
-    /// Acts on a channel, which is made if it is not known yet (RTS3a).
+    /// Calls `f` with a channel. Creates the channel if it does not exist (RTS3a).
     pub(super) fn on_channel(
         &mut self,
         op: OpId,
         name: &SmolStr,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
         let (limit, seed) = (self.options.limits.channels, self.hash_seed);
         let opened = if name.is_empty() {
             Err("a channel needs a name")
         } else {
             let make = || Channel::new(name.clone(), seed);
-            self.channels.open(name, limit, make).ok_or("too many channels")
+            self.channels.get_or_insert(name, limit, make).ok_or("too many channels")
         };
         match opened {
-            Ok(key) => self.with_channel(key, out, act),
+            Ok(key) => self.with_channel(key, out, f),
             Err(error) => self.operations.finish(op, Err(errors::bad_request(error)), out),
         }
     }
 
-    /// Acts on a channel that is known. One that is not is neither attached nor to be forgotten
-    /// (RTL5a).
+    /// Calls `f` with an existing channel. Otherwise the operation succeeds: there is nothing to
+    /// detach or release (RTL5a).
     pub(super) fn off_channel(
         &mut self,
         op: OpId,
         name: &SmolStr,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
         match self.channels.key(name) {
-            Some(key) => self.with_channel(key, out, act),
+            Some(key) => self.with_channel(key, out, f),
             None => self.operations.finish(op, Ok(Outcome::Done), out),
         }
     }
@@ -73,7 +73,7 @@ impl Client {
         }
     }
 
-    /// RTL6c.
+    /// Sends or queues a frame of the application (RTL6c).
     pub(super) fn send_for_application(
         &mut self,
         op: OpId,
@@ -81,10 +81,10 @@ impl Client {
         out: &mut Outbox,
     ) {
         frame.msg_serial = None;
-        if let Some(error) = self.cannot_send(&frame) {
+        if let Some(error) = self.send_error(&frame) {
             return self.operations.finish(op, Err(error), out);
         }
-        match self.connection.established() {
+        match self.connection.connected_transport() {
             Some(transport) => {
                 self.operations.transmit(transport, frame, Origin::App(Items::one(op)), out);
             }
@@ -92,12 +92,13 @@ impl Client {
         }
     }
 
-    fn cannot_send(&self, frame: &ProtocolMessage) -> Option<ErrorInfo> {
+    /// The error for a frame that cannot be sent or queued (RTL6c).
+    fn send_error(&self, frame: &ProtocolMessage) -> Option<ErrorInfo> {
         if !matches!(
             frame.action,
             Action::Message | Action::Object | Action::Annotation | Action::Unknown(_)
         ) {
-            // The others are the client's own business.
+            // The client itself sends all other actions.
             return Some(errors::bad_request("the application cannot send such a frame"));
         }
         let channel = frame.channel.as_deref().and_then(|name| self.channels.find(name));
@@ -108,7 +109,7 @@ impl Client {
             let error = || errors::channel_state("the channel is suspended or has failed");
             return Some(channel.error_reason.clone().unwrap_or_else(error));
         }
-        let may = match self.connection.state {
+        let can_send = match self.connection.state {
             ConnectionState::Connected => true,
             // RTL6c2
             ConnectionState::Initialized
@@ -116,7 +117,7 @@ impl Client {
             | ConnectionState::Disconnected => self.options.queue_messages,
             _ => false,
         };
-        (!may).then(|| {
+        (!can_send).then(|| {
             let error = || errors::not_connected(self.connection.state);
             self.connection.error_reason.clone().unwrap_or_else(error)
         })
@@ -124,7 +125,8 @@ impl Client {
 }
 
 impl Channel {
-    /// RTP6. Attaches the channel, if it is to (RTP6d, RTP6e).
+    /// Adds a subscription (RTP6). Attaches the channel unless its options forbid it (RTP6d,
+    /// RTP6e).
     pub(super) fn subscribe(
         &mut self,
         cx: &mut Cx<'_>,
@@ -142,7 +144,7 @@ impl Channel {
             | ChannelState::Detached
                 if self.options.attach_on_subscribe =>
             {
-                self.attach(cx, Waiting::Op(op));
+                self.attach(cx, Waiter::Op(op));
             }
             _ => cx.done(op),
         }

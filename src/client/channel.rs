@@ -1,4 +1,4 @@
-//! A channel: its states, and the requests of the application on them (RTL).
+//! The state machine of a channel: attach, detach, and frames of the channel (RTL).
 
 use super::cx::Cx;
 use super::presence::Presence;
@@ -11,24 +11,24 @@ use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-/// What makes a channel change its state.
+/// The cause of a state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The application attaches, or something that it does implies it (RTL4, RTL33b).
+    /// The application attaches, explicitly or implicitly (RTL4, RTL33b).
     Attach,
     /// The application detaches (RTL5).
     Detach,
     /// The application detaches without a connection (RTL5l), or from SUSPENDED (RTL5j).
-    DetachAtOnce,
-    /// ATTACHED has come.
+    DetachImmediately,
+    /// ATTACHED received.
     Attached,
-    /// DETACHED has come.
+    /// DETACHED received.
     Detached,
-    /// ERROR has come (RTL14).
+    /// ERROR received (RTL14).
     Failed,
-    /// No answer in time (RTL4f, RTL5f).
+    /// ATTACH or DETACH timed out (RTL4f, RTL5f).
     TimedOut,
-    /// The next attempt is due (RTL13b).
+    /// The retry delay has elapsed (RTL13b).
     Retry,
     /// The connection is CONNECTED again (RTL3d).
     Connected,
@@ -45,19 +45,19 @@ pub(super) enum Cause {
 use Cause as C;
 use ChannelState as S;
 
-/// What follows a state, by cause. What is not here changes nothing. A detach that times out
-/// leads back to where it began (RTL5f), which for one that the application asked for is ATTACHED.
+/// The transition table. A pair of state and cause without an entry changes nothing. A detach that
+/// times out returns to the previous state (RTL5f): ATTACHED, if the application requested it.
 pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Initialized, C::Attach, S::Attaching),
     (S::Detached, C::Attach, S::Attaching),
     (S::Suspended, C::Attach, S::Attaching),
     (S::Failed, C::Attach, S::Attaching),
     (S::Attached, C::Detach, S::Detaching),
-    (S::Attached, C::DetachAtOnce, S::Detached),
-    (S::Attaching, C::DetachAtOnce, S::Detached),
-    (S::Suspended, C::DetachAtOnce, S::Detached),
+    (S::Attached, C::DetachImmediately, S::Detached),
+    (S::Attaching, C::DetachImmediately, S::Detached),
+    (S::Suspended, C::DetachImmediately, S::Detached),
     (S::Attaching, C::Attached, S::Attached),
-    // Only as a late answer.
+    // Only as a late answer to ATTACH.
     (S::Suspended, C::Attached, S::Attached),
     // RTL5k
     (S::Detached, C::Attached, S::Detaching),
@@ -97,21 +97,21 @@ pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Failed, C::Reset, S::Initialized),
 ];
 
-/// The state that follows, if the cause changes anything.
+/// The next state; `None` if the cause changes nothing.
 pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
     TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
 }
 
-/// What waits for the end of an attach or a detach.
+/// An operation that waits for the end of an attach or detach.
 #[derive(Clone, Debug)]
-pub(super) enum Waiting {
-    /// Nothing: the request is implied by another operation, which waits elsewhere.
-    Nobody,
-    /// An operation that ends with it.
+pub(super) enum Waiter {
+    /// An implicit attach. The operation that caused it is queued elsewhere.
+    Implicit,
+    /// An operation that ends with the attach or detach.
     Op(OpId),
-    /// `get`, which goes on from there (RTL33b).
+    /// A `get`, which continues when the channel is attached (RTL33b).
     Get(OpId, GetParams),
-    /// A release: the channel goes when it is detached (RTS4).
+    /// A release. The channel is removed when it is detached (RTS4).
     Release(OpId),
 }
 
@@ -126,33 +126,33 @@ enum Request {
 pub(super) struct Channel {
     pub(super) name: SmolStr,
     pub(super) state: ChannelState,
-    /// RTL24.
+    /// The reason of the last state change with one (RTL24).
     pub(super) error_reason: Option<ErrorInfo>,
     pub(super) options: ChannelOptions,
     /// Granted modes (RTL4m).
     pub(super) modes: Option<Modes>,
     /// Accepted params (RTL4k1).
     pub(super) params: Params,
-    /// RTL15b.
+    /// The current position in the channel's stream (RTL15b).
     pub(super) channel_serial: Option<SmolStr>,
-    /// RTL15c.
+    /// The position in the channel's stream at the last attach (RTL15c).
     pub(super) attach_serial: Option<SmolStr>,
-    /// What waits for the attach or detach under way.
-    waiting: Vec<Waiting>,
-    /// What comes after it (RTL4h, RTL5i).
-    requests: VecDeque<(Request, Waiting)>,
-    /// Operations that wait for the server to take over new options (RTL16a).
-    reconfiguring: Vec<OpId>,
-    /// The channel was suspended since ATTACH had no answer in time. One may yet come.
-    unanswered: bool,
-    /// The detach under way began in DETACHED (RTL5k).
-    was_detached: bool,
-    /// Attempts since the last ATTACHED, for the back-off (RTB1).
+    /// Operations that end with the running attach or detach.
+    waiters: Vec<Waiter>,
+    /// Requests queued after it (RTL4h, RTL5i).
+    queued_requests: VecDeque<(Request, Waiter)>,
+    /// `SetOptions` operations that wait for ATTACHED (RTL16a).
+    pending_set_options: Vec<OpId>,
+    /// The channel was suspended because ATTACH timed out. A late ATTACHED is accepted.
+    attach_timed_out: bool,
+    /// The running detach began in DETACHED (RTL5k).
+    detached_before: bool,
+    /// Failed attempts since the last ATTACHED, for the back-off (RTB1).
     attempts: u32,
-    /// When the channel wants to be called by [`timer`](Self::timer).
+    /// When [`on_deadline`](Self::on_deadline) is due.
     pub(super) deadline: Option<Instant>,
-    /// Released and detached: to be removed.
-    pub(super) gone: bool,
+    /// Released and detached: `Channels` removes it after this call.
+    pub(super) released: bool,
     pub(super) presence: Presence,
 }
 
@@ -173,43 +173,43 @@ impl Channel {
             params: Params::new(),
             channel_serial: None,
             attach_serial: None,
-            waiting: Vec::new(),
-            requests: VecDeque::new(),
-            reconfiguring: Vec::new(),
-            unanswered: false,
-            was_detached: false,
+            waiters: Vec::new(),
+            queued_requests: VecDeque::new(),
+            pending_set_options: Vec::new(),
+            attach_timed_out: false,
+            detached_before: false,
             attempts: 0,
             deadline: None,
-            gone: false,
+            released: false,
             presence: Presence::new(hash_seed),
         }
     }
 
-    // ---- What the application wants
+    // ---- Operations
 
-    /// RTL4.
-    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+    /// Attaches the channel, or queues the request (RTL4).
+    pub(super) fn attach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         match self.state {
-            S::Attached => return self.complete(cx, waiting, Ok(())),
+            S::Attached => return self.resolve(cx, waiter, Ok(())),
             // RTL4h
-            S::Attaching if self.requests.is_empty() => return self.waiting.push(waiting),
+            S::Attaching if self.queued_requests.is_empty() => return self.waiters.push(waiter),
             S::Attaching | S::Detaching => {
-                return self.requests.push_back((Request::Attach, waiting));
+                return self.queued_requests.push_back((Request::Attach, waiter));
             }
             S::Initialized | S::Detached | S::Suspended | S::Failed => {}
         }
-        if let Some(error) = self.cannot_attach(cx) {
-            return self.complete(cx, waiting, Err(error));
+        if let Some(error) = self.attach_error(cx) {
+            return self.resolve(cx, waiter, Err(error));
         }
-        self.waiting.push(waiting);
+        self.waiters.push(waiter);
         // RTL4g
         self.error_reason = None;
-        self.step(cx, Cause::Attach, None);
+        self.transition(cx, Cause::Attach, None);
         self.send_attach(cx);
     }
 
-    /// Why an attach fails at once, if it does (RTL4b).
-    pub(super) fn cannot_attach(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
+    /// The error of an attach that fails at once (RTL4b).
+    pub(super) fn attach_error(&self, cx: &Cx<'_>) -> Option<ErrorInfo> {
         matches!(
             cx.connection.state,
             ConnectionState::Closing
@@ -220,66 +220,66 @@ impl Channel {
         .then(|| cx.connection_error())
     }
 
-    /// RTL5.
-    pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+    /// Detaches the channel, or queues the request (RTL5).
+    pub(super) fn detach(&mut self, cx: &mut Cx<'_>, waiter: Waiter) {
         let connected = cx.connection.is_connected();
         match self.state {
-            S::Initialized | S::Detached => self.complete(cx, waiting, Ok(())),
+            S::Initialized | S::Detached => self.resolve(cx, waiter, Ok(())),
             S::Failed => {
                 let error = errors::channel_state("the channel has failed");
-                self.complete(cx, waiting, Err(error));
+                self.resolve(cx, waiter, Err(error));
             }
             // RTL5i
-            S::Detaching => self.waiting.push(waiting),
-            S::Attaching if connected => self.requests.push_back((Request::Detach, waiting)),
+            S::Detaching => self.waiters.push(waiter),
+            S::Attaching if connected => self.queued_requests.push_back((Request::Detach, waiter)),
             S::Attached if connected => {
-                self.was_detached = false;
-                self.waiting.push(waiting);
-                self.step(cx, Cause::Detach, None);
+                self.detached_before = false;
+                self.waiters.push(waiter);
+                self.transition(cx, Cause::Detach, None);
                 self.send_detach(cx);
             }
             // RTL5j, RTL5l
             S::Attaching | S::Attached | S::Suspended => {
                 let superseded = errors::channel_state("detached before it was attached");
-                self.step(cx, Cause::DetachAtOnce, None);
-                self.settle(cx, &Err(superseded));
-                self.complete(cx, waiting, Ok(()));
+                self.transition(cx, Cause::DetachImmediately, None);
+                self.finish_request(cx, &Err(superseded));
+                self.resolve(cx, waiter, Ok(()));
             }
         }
     }
 
-    /// RTS4: the channel is detached, and goes.
+    /// Detaches the channel and removes it (RTS4).
     pub(super) fn release(&mut self, cx: &mut Cx<'_>, op: OpId) {
         match self.state {
-            S::Failed => self.complete(cx, Waiting::Release(op), Ok(())),
-            _ => self.detach(cx, Waiting::Release(op)),
+            S::Failed => self.resolve(cx, Waiter::Release(op), Ok(())),
+            _ => self.detach(cx, Waiter::Release(op)),
         }
     }
 
-    /// RTL16.
+    /// Sets the options. Sends ATTACH again if the server must apply them (RTL16).
     pub(super) fn set_options(&mut self, cx: &mut Cx<'_>, op: OpId, options: ChannelOptions) {
-        let asks = !options.params.is_empty() || options.modes.is_some();
+        let requests_any = !options.params.is_empty() || options.modes.is_some();
         let changed = options.params != self.options.params || options.modes != self.options.modes;
         self.options = options;
-        let active = matches!(self.state, S::Attached | S::Attaching);
-        if !(active && (asks || changed)) {
+        let attached = matches!(self.state, S::Attached | S::Attaching);
+        if !(attached && (requests_any || changed)) {
             return cx.done(op);
         }
         // RTL16a
-        self.reconfiguring.push(op);
+        self.pending_set_options.push(op);
         self.send_attach(cx);
     }
 
-    /// RTL33: makes sure that the channel is active, and goes on with `get` from there.
+    /// Attaches the channel if necessary, then continues with the `get` (RTL33).
     pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
         match self.state {
             S::Suspended if params.wait_for_sync => cx.fail(op, errors::out_of_sync()),
-            S::Suspended => self.presence.answer(cx, op, &params),
+            S::Suspended => self.presence.complete_get(cx, op, &params),
             // RTL33c
             S::Failed => cx.fail(op, errors::channel_state("the channel has failed")),
             S::Attached => self.get_attached(cx, op, params),
             S::Initialized | S::Attaching | S::Detaching | S::Detached => {
-                self.attach(cx, Waiting::Get(op, params));
+                self.attach(cx, Waiter::Get(op, params));
             }
         }
     }
@@ -298,9 +298,9 @@ impl Channel {
         self.presence.get(cx, op, params);
     }
 
-    // ---- What the server says
+    // ---- Frames
 
-    /// A frame about the channel has come, which is not an ERROR.
+    /// Handles a frame of the channel other than ERROR.
     pub(super) fn received(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         match frame.action {
             Action::Presence | Action::Sync => self.receive_presence(cx, frame),
@@ -309,7 +309,7 @@ impl Channel {
             // RTL17
             _ if self.state == S::Attached => {
                 if matches!(frame.action, Action::Message | Action::Annotation | Action::Object) {
-                    self.advance(&mut frame.channel_serial.clone());
+                    self.update_serial(&mut frame.channel_serial.clone());
                 }
                 let frame = core::mem::replace(frame, ProtocolMessage::new(frame.action));
                 cx.out.push(Output::Frame(Box::new(frame)));
@@ -318,25 +318,25 @@ impl Channel {
         }
     }
 
-    /// ATTACHED has come (RTL4c, RTL12, RTL5k).
+    /// Handles ATTACHED (RTL4c, RTL12, RTL5k).
     fn attached(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         let was_attached = self.state == S::Attached;
         match next_state(self.state, Cause::Attached) {
             _ if was_attached || self.state == S::Attaching => {}
             // RTL5k
             _ if self.state == S::Detaching => {
-                self.advance(&mut frame.channel_serial);
+                self.update_serial(&mut frame.channel_serial);
                 return self.send_detach(cx);
             }
             Some(S::Detaching) => {
-                self.was_detached = true;
+                self.detached_before = true;
                 // RTL2d
-                self.step(cx, Cause::Attached, frame.error.take().map(|error| *error));
+                self.transition(cx, Cause::Attached, frame.error.take().map(|error| *error));
                 return self.send_detach(cx);
             }
-            // The answer to an ATTACH that comes after its time.
-            Some(S::Attached) if self.unanswered => {}
-            // Nobody asked for it.
+            // The late answer to an ATTACH.
+            Some(S::Attached) if self.attach_timed_out => {}
+            // Unsolicited.
             _ => return,
         }
         let flags = frame.flags();
@@ -374,26 +374,26 @@ impl Channel {
                 },
             ));
         }
-        for op in core::mem::take(&mut self.reconfiguring) {
+        for op in core::mem::take(&mut self.pending_set_options) {
             cx.done(op);
         }
-        // An ATTACHED that finds the channel attached and says RESUMED changes nothing for presence:
-        // no event was missed, and own members are where they were (RTP17i).
+        // An ATTACHED with RESUMED on an attached channel does not affect presence: continuity was
+        // kept, and no re-entry is required (RTP17i).
         if !(was_attached && resumed) {
             self.presence.attached(cx, &self.name, flags.contains(Flags::HAS_PRESENCE));
             self.flush(cx);
         }
         if !was_attached {
-            self.settle(cx, &Ok(()));
+            self.finish_request(cx, &Ok(()));
         }
     }
 
-    /// DETACHED has come (RTL5d, RTL13).
+    /// Handles DETACHED (RTL5d, RTL13).
     fn detached(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         match self.state {
             S::Detaching => {
-                self.step(cx, Cause::Detached, error);
-                self.settle(cx, &Ok(()));
+                self.transition(cx, Cause::Detached, error);
+                self.finish_request(cx, &Ok(()));
             }
             S::Attaching => {
                 // RTL13b
@@ -403,48 +403,48 @@ impl Channel {
             S::Attached | S::Suspended => {
                 // RTL13a
                 let error = error.unwrap_or_else(errors::detached_by_server);
-                self.step(cx, Cause::Detached, Some(error));
+                self.transition(cx, Cause::Detached, Some(error));
                 self.send_attach(cx);
             }
             S::Initialized | S::Detached | S::Failed => {}
         }
     }
 
-    /// ERROR has come for the channel (RTL14).
+    /// Handles an ERROR of the channel (RTL14).
     pub(super) fn failed(&mut self, cx: &mut Cx<'_>, error: Option<ErrorInfo>) {
         let error = error.unwrap_or_else(errors::channel_failed);
-        self.step(cx, Cause::Failed, Some(error.clone()));
-        self.settle(cx, &Err(error));
+        self.transition(cx, Cause::Failed, Some(error.clone()));
+        self.finish_request(cx, &Err(error));
     }
 
-    /// PRESENCE or SYNC has come. It counts while the channel is attached or about to be, or not
-    /// to be.
+    /// Handles PRESENCE and SYNC. Ignored unless the channel is attached, attaching or detaching.
     fn receive_presence(&mut self, cx: &mut Cx<'_>, frame: &mut ProtocolMessage) {
         if !matches!(self.state, S::Attached | S::Attaching | S::Detaching) {
             return;
         }
         if frame.action == Action::Presence {
-            self.advance(&mut frame.channel_serial);
+            self.update_serial(&mut frame.channel_serial);
         }
         self.presence.receive(cx, &self.name, frame);
     }
 
-    /// RTL15b: where the channel's stream has got to. Exchanged, not copied: the last one goes
-    /// with the frame.
-    fn advance(&mut self, serial: &mut Option<SmolStr>) {
+    /// Updates the channel serial (RTL15b). Swapped, not copied: the old one is dropped with the
+    /// frame.
+    fn update_serial(&mut self, serial: &mut Option<SmolStr>) {
         if serial.as_ref().is_some_and(|serial| !serial.is_empty()) {
             core::mem::swap(&mut self.channel_serial, serial);
         }
     }
 
-    // ---- What the connection does
+    // ---- The connection
 
-    /// RTL3d, RTN19b.
+    /// The connection is CONNECTED: sends a pending ATTACH or DETACH, and attaches again (RTL3d,
+    /// RTN19b).
     pub(super) fn connected(&mut self, cx: &mut Cx<'_>) {
         match self.state {
             S::Attaching => self.send_attach(cx),
             S::Attached | S::Suspended => {
-                self.step(cx, Cause::Connected, None);
+                self.transition(cx, Cause::Connected, None);
                 self.send_attach(cx);
             }
             S::Detaching => self.send_detach(cx),
@@ -452,35 +452,35 @@ impl Channel {
         }
     }
 
-    /// RTL13c: the connection has left CONNECTED. When there is one again, the channel is attached
-    /// with it (RTL3d). A request that was sent keeps its time, whatever becomes of the connection
-    /// (RTL3e, RTL4f, RTL5f), and is sent again on the next transport (RTN19b).
-    pub(super) fn stop_retrying(&mut self) {
+    /// The connection has left CONNECTED: cancels the retry of a suspended channel (RTL13c). The
+    /// next CONNECTED attaches it (RTL3d). The timeout of a sent request keeps running (RTL3e,
+    /// RTL4f, RTL5f); the request is sent again on the next transport (RTN19b).
+    pub(super) fn cancel_retry(&mut self) {
         if self.state == S::Suspended {
             self.deadline = None;
         }
     }
 
-    /// The connection has come to an end of some kind (RTL3a–c).
+    /// The connection is SUSPENDED, CLOSED or FAILED (RTL3a–c).
     pub(super) fn connection_ended(&mut self, cx: &mut Cx<'_>, cause: Cause, error: &ErrorInfo) {
         self.deadline = None;
         let was_detaching = self.state == S::Detaching;
         if next_state(self.state, cause).is_none() {
             return;
         }
-        self.step(cx, cause, Some(error.clone()));
+        self.transition(cx, cause, Some(error.clone()));
         let result = if was_detaching { Ok(()) } else { Err(error.clone()) };
-        self.settle(cx, &result);
+        self.finish_request(cx, &result);
     }
 
-    /// RTN11d.
+    /// A new connection begins after CLOSED or FAILED (RTN11d).
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>) {
-        self.step(cx, Cause::Reset, None);
-        self.forget();
+        self.transition(cx, Cause::Reset, None);
+        self.clear_server_state();
     }
 
-    /// The channel's deadline has passed.
-    pub(super) fn timer(&mut self, cx: &mut Cx<'_>) {
+    /// The deadline has passed: a timeout, or a retry.
+    pub(super) fn on_deadline(&mut self, cx: &mut Cx<'_>) {
         self.deadline = None;
         match self.state {
             S::Attaching => {
@@ -488,24 +488,24 @@ impl Channel {
                 self.suspend(cx, Cause::TimedOut, error);
             }
             S::Detaching => {
-                // RTL5f: as it was before, and nothing else changes. Options that the server was
-                // asked for before the detach have no answer, either.
+                // RTL5f: back to the previous state. A `SetOptions` from before the detach has no
+                // answer either.
                 let error = errors::channel_timed_out("no answer to DETACH in time");
-                self.fail_reconfiguring(cx, &error);
-                if self.was_detached {
-                    self.step(cx, Cause::Detached, Some(error.clone()));
+                self.fail_set_options(cx, &error);
+                if self.detached_before {
+                    self.transition(cx, Cause::Detached, Some(error.clone()));
                 } else {
-                    self.step(cx, Cause::TimedOut, Some(error.clone()));
+                    self.transition(cx, Cause::TimedOut, Some(error.clone()));
                 }
-                self.settle(cx, &Err(error));
+                self.finish_request(cx, &Err(error));
             }
             S::Suspended => {
-                self.step(cx, Cause::Retry, None);
+                self.transition(cx, Cause::Retry, None);
                 self.send_attach(cx);
             }
             S::Attached => {
                 let error = errors::channel_timed_out("no answer to ATTACH in time");
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
             }
             S::Initialized | S::Detached | S::Failed => {}
         }
@@ -513,9 +513,9 @@ impl Channel {
 
     // ---- Helpers
 
-    /// Changes the state as the table says, and tells. The rest of the channel follows.
-    fn step(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
-        // An ERROR for a channel that has failed changes nothing, say.
+    /// Applies the transition table, emits the state change, and clears or suspends presence.
+    fn transition(&mut self, cx: &mut Cx<'_>, cause: Cause, reason: Option<ErrorInfo>) {
+        // For example an ERROR for a FAILED channel.
         let Some(next) = next_state(self.state, cause) else { return };
         let previous = core::mem::replace(&mut self.state, next);
         if reason.is_some() {
@@ -538,13 +538,13 @@ impl Channel {
                 // RTL15b2
                 self.channel_serial = None;
                 let error = reason.unwrap_or_else(|| errors::channel_state("channel detached"));
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
                 // RTP5a
-                self.presence.ended(cx, &error);
+                self.presence.reset(cx, &error);
             }
             S::Suspended => {
                 let error = reason.unwrap_or_else(errors::detached_by_server);
-                self.fail_reconfiguring(cx, &error);
+                self.fail_set_options(cx, &error);
                 // RTP5f
                 self.presence.suspended(cx, &error);
             }
@@ -552,61 +552,61 @@ impl Channel {
         }
     }
 
-    /// To SUSPENDED, with a retry by and by (RTL13b).
+    /// Enters SUSPENDED and schedules a retry (RTL13b).
     fn suspend(&mut self, cx: &mut Cx<'_>, cause: Cause, error: ErrorInfo) {
-        self.step(cx, cause, Some(error.clone()));
-        self.unanswered = cause == Cause::TimedOut;
+        self.transition(cx, cause, Some(error.clone()));
+        self.attach_timed_out = cause == Cause::TimedOut;
         if cx.connection.is_connected() {
             self.attempts = self.attempts.saturating_add(1);
             let jitter = cx.options.retry_jitter.then_some(&mut *cx.rng);
             let delay = retry::delay(cx.options.channel_retry_timeout, self.attempts, jitter);
             self.deadline = Some(cx.now.mono + delay);
         }
-        self.settle(cx, &Err(error));
+        self.finish_request(cx, &Err(error));
     }
 
-    /// The attach or detach under way has ended: tells those that wait for it, and goes on with
-    /// what comes after it (RTL4h, RTL5i).
-    fn settle(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
-        for waiting in core::mem::take(&mut self.waiting) {
-            self.complete(cx, waiting, result.clone());
+    /// Ends the running attach or detach: resolves its waiters, then starts the next queued request
+    /// (RTL4h, RTL5i).
+    fn finish_request(&mut self, cx: &mut Cx<'_>, result: &Result<(), ErrorInfo>) {
+        for waiter in core::mem::take(&mut self.waiters) {
+            self.resolve(cx, waiter, result.clone());
         }
         while !matches!(self.state, S::Attaching | S::Detaching) {
-            match self.requests.pop_front() {
-                Some((Request::Attach, waiting)) => self.attach(cx, waiting),
-                Some((Request::Detach, waiting)) => self.detach(cx, waiting),
+            match self.queued_requests.pop_front() {
+                Some((Request::Attach, waiter)) => self.attach(cx, waiter),
+                Some((Request::Detach, waiter)) => self.detach(cx, waiter),
                 None => break,
             }
         }
     }
 
-    fn complete(&mut self, cx: &mut Cx<'_>, waiting: Waiting, result: Result<(), ErrorInfo>) {
-        match (waiting, result) {
-            (Waiting::Nobody, _) => {}
-            (Waiting::Op(op), Ok(())) => cx.done(op),
-            (Waiting::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
-            (Waiting::Release(op), Ok(())) => {
-                self.gone = self.requests.is_empty();
-                if !self.gone {
-                    self.begin_anew();
+    fn resolve(&mut self, cx: &mut Cx<'_>, waiter: Waiter, result: Result<(), ErrorInfo>) {
+        match (waiter, result) {
+            (Waiter::Implicit, _) => {}
+            (Waiter::Op(op), Ok(())) => cx.done(op),
+            (Waiter::Get(op, params), Ok(())) => self.get_attached(cx, op, params),
+            (Waiter::Release(op), Ok(())) => {
+                self.released = self.queued_requests.is_empty();
+                if !self.released {
+                    self.reinitialize();
                 }
                 cx.done(op);
             }
-            (Waiting::Op(op) | Waiting::Get(op, _) | Waiting::Release(op), Err(error)) => {
+            (Waiter::Op(op) | Waiter::Get(op, _) | Waiter::Release(op), Err(error)) => {
                 cx.fail(op, error);
             }
         }
     }
 
-    /// Released, and to be attached again at once: another life begins, with a clean slate (RTS4).
-    fn begin_anew(&mut self) {
-        self.forget();
+    /// A released channel with queued requests starts again as a new channel (RTS4).
+    fn reinitialize(&mut self) {
+        self.clear_server_state();
         self.options = ChannelOptions::default();
         self.presence.unsubscribe(None);
     }
 
-    /// Nothing is left of what the server has told. Of presence nothing was left before (RTP5a).
-    fn forget(&mut self) {
+    /// Clears the state received from the server. Presence is already clear (RTP5a).
+    fn clear_server_state(&mut self) {
         self.error_reason = None;
         self.modes = None;
         self.params = Params::new();
@@ -615,14 +615,14 @@ impl Channel {
         self.attempts = 0;
     }
 
-    fn fail_reconfiguring(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
-        for op in core::mem::take(&mut self.reconfiguring) {
+    fn fail_set_options(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+        for op in core::mem::take(&mut self.pending_set_options) {
             cx.fail(op, error.clone());
         }
     }
 
-    /// RTL4c. Without a connection the ATTACH follows when there is one (RTL4i). A repetition does
-    /// not get more time than the first had.
+    /// Sends ATTACH (RTL4c). Without a connection it is sent on CONNECTED (RTL4i). Sending it again
+    /// does not extend the timeout.
     fn send_attach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Attach);
         frame.channel = Some(self.name.clone());
@@ -632,21 +632,21 @@ impl Channel {
         }
         frame.flags = self.options.modes.map(Flags::from);
         if cx.send(frame) {
-            self.expect_answer(cx);
+            self.arm_request_timeout(cx);
         }
     }
 
-    /// RTL5d. A repetition does not get more time than the first had.
+    /// Sends DETACH (RTL5d). Sending it again does not extend the timeout.
     fn send_detach(&mut self, cx: &mut Cx<'_>) {
         let mut frame = ProtocolMessage::new(Action::Detach);
         frame.channel = Some(self.name.clone());
         if cx.send(frame) {
-            self.expect_answer(cx);
+            self.arm_request_timeout(cx);
         }
     }
 
-    /// RTL4f, RTL5f: a request has its time from the first frame on.
-    fn expect_answer(&mut self, cx: &mut Cx<'_>) {
+    /// Arms the timeout of a request, unless it is running (RTL4f, RTL5f).
+    fn arm_request_timeout(&mut self, cx: &mut Cx<'_>) {
         if self.deadline.is_none() {
             self.deadline = Some(cx.now.mono + cx.options.realtime_request_timeout);
         }
@@ -658,7 +658,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_leads_from_a_state_to_one_other() {
+    fn transitions_are_unambiguous() {
         for (n, &(from, by, to)) in TRANSITIONS.iter().enumerate() {
             assert_ne!(from, to, "{from} {by:?}");
             let same = |&&(other, cause, _): &&(S, Cause, S)| (other, cause) == (from, by);
@@ -667,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_can_be_reached_and_left() {
+    fn every_state_is_reachable_and_not_final() {
         for &state in S::ALL {
             let begins = state == S::Initialized;
             assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");

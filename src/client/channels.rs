@@ -1,4 +1,4 @@
-//! The channels of a client, by name and by key, and when each wants to be called (RTS).
+//! The channels of a client, by name and by key, with their deadlines (RTS).
 
 use super::channel::Channel;
 use crate::slab::{Arena, Key, keys};
@@ -13,18 +13,18 @@ keys! {
 #[derive(Clone, Debug, Default)]
 struct Entry {
     channel: Channel,
-    /// The channel's deadline as it stands in the index.
+    /// The deadline in the index.
     indexed: Option<Instant>,
 }
 
-/// The channels that a client knows.
+/// The channels of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
     entries: Arena<ChannelKey, Entry>,
     names: BTreeMap<SmolStr, ChannelKey>,
     /// The deadlines of all channels, earliest first.
     deadlines: BTreeSet<(Instant, ChannelKey)>,
-    /// The earliest of them, which is asked for far more often than it changes.
+    /// The earliest deadline, cached: read on every call, seldom changed.
     next: Option<Instant>,
 }
 
@@ -42,7 +42,7 @@ impl Channels {
         self.entries.len()
     }
 
-    /// How often a key was used whose channel is gone: a bug of this crate.
+    /// Uses of a key without a channel: bugs of this crate.
     pub(super) fn dangling(&self) -> usize {
         self.entries.dangling()
     }
@@ -59,9 +59,8 @@ impl Channels {
         self.key(name).map(|key| self.get(key))
     }
 
-    /// The channel of this name, made by `make` if it is not known yet; `None` if there would be
-    /// more than `limit`.
-    pub(super) fn open(
+    /// The channel of this name, made by `make` if it does not exist; `None` beyond `limit`.
+    pub(super) fn get_or_insert(
         &mut self,
         name: &SmolStr,
         limit: usize,
@@ -78,20 +77,20 @@ impl Channels {
         Some(key)
     }
 
-    /// Acts on a channel: the only way to change one. Afterwards its deadline is indexed, and a
-    /// channel that is released and detached is removed.
-    pub(super) fn act(&mut self, key: ChannelKey, act: impl FnOnce(&mut Channel)) {
+    /// Changes a channel: the only mutable access. Afterwards indexes its deadline, and removes a
+    /// released channel.
+    pub(super) fn update(&mut self, key: ChannelKey, update: impl FnOnce(&mut Channel)) {
         let Entry { channel, indexed } = &mut self.entries[key];
-        act(channel);
-        if channel.gone || channel.deadline != *indexed {
-            self.settle(key);
+        update(channel);
+        if channel.released || channel.deadline != *indexed {
+            self.reindex(key);
         }
     }
 
     #[cold]
-    fn settle(&mut self, key: ChannelKey) {
+    fn reindex(&mut self, key: ChannelKey) {
         let Entry { channel, indexed } = &mut self.entries[key];
-        let deadline = channel.deadline.filter(|_| !channel.gone);
+        let deadline = channel.deadline.filter(|_| !channel.released);
         if let Some(old) = *indexed {
             self.deadlines.remove(&(old, key));
         }
@@ -99,33 +98,33 @@ impl Channels {
             self.deadlines.insert((new, key));
         }
         *indexed = deadline;
-        self.next = first(&self.deadlines);
-        if channel.gone {
+        self.next = earliest(&self.deadlines);
+        if channel.released {
             self.names.remove(&channel.name);
             self.entries.remove(key);
         }
     }
 
-    /// Acts on every channel, in the order of keys.
-    pub(super) fn act_on_all(&mut self, mut act: impl FnMut(&mut Channel)) {
+    /// Changes every channel, in the order of keys.
+    pub(super) fn update_all(&mut self, mut update: impl FnMut(&mut Channel)) {
         let mut from = 0;
         while let Some((key, _)) = self.entries.next_from(from) {
             from = key.number() + 1;
-            self.act(key, &mut act);
+            self.update(key, &mut update);
         }
     }
 
-    /// The earliest deadline of a channel.
+    /// The earliest deadline.
     pub(super) const fn next_deadline(&self) -> Option<Instant> {
         self.next
     }
 
-    /// The channel whose deadline is the earliest one, if it is due at or before `now`. It is then
-    /// no longer indexed: the channel is to be called.
+    /// Takes the channel with the earliest deadline out of the index, if it is due at `now`. The
+    /// caller calls `Channel::on_deadline`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<ChannelKey> {
         self.next.filter(|&at| at <= now)?;
         let (_, key) = self.deadlines.pop_first()?;
-        self.next = first(&self.deadlines);
+        self.next = earliest(&self.deadlines);
         self.entries[key].indexed = None;
         Some(key)
     }
@@ -136,7 +135,7 @@ impl Channels {
     }
 }
 
-fn first(deadlines: &BTreeSet<(Instant, ChannelKey)>) -> Option<Instant> {
+fn earliest(deadlines: &BTreeSet<(Instant, ChannelKey)>) -> Option<Instant> {
     deadlines.first().map(|&(at, _)| at)
 }
 
@@ -149,49 +148,49 @@ mod tests {
         let mut channels = Channels::new();
         let keys = names.iter().map(|name| {
             let name = SmolStr::from(*name);
-            channels.open(&name, names.len(), || Channel::new(name.clone(), 0))
+            channels.get_or_insert(&name, names.len(), || Channel::new(name.clone(), 0))
         });
         let keys = keys.collect::<Option<_>>().expect("there is room");
         (channels, keys)
     }
 
     #[test]
-    fn deadlines_are_popped_in_order_and_once() {
+    fn due_deadlines_are_popped_once_and_in_order() {
         let (mut channels, keys) = channels(&["a", "b", "c"]);
         for (&key, millis) in keys.iter().zip([30, 10, 20]) {
-            channels.act(key, |channel| channel.deadline = Some(Instant::from_millis(millis)));
+            channels.update(key, |channel| channel.deadline = Some(Instant::from_millis(millis)));
         }
-        channels.act(keys[2], |channel| channel.deadline = None);
+        channels.update(keys[2], |channel| channel.deadline = None);
         assert_eq!(channels.next_deadline(), Some(Instant::from_millis(10)));
         assert_eq!(channels.pop_due(Instant::from_millis(9)), None);
         for key in [keys[1], keys[0]] {
             assert_eq!(channels.pop_due(Instant::from_millis(99)), Some(key));
-            channels.act(key, |channel| channel.deadline = None);
+            channels.update(key, |channel| channel.deadline = None);
         }
         assert_eq!(channels.pop_due(Instant::from_millis(99)), None);
     }
 
     #[test]
-    fn rts4_of_a_released_channel_neither_its_name_nor_its_deadline_is_left() {
+    fn rts4_a_released_channel_leaves_no_name_and_no_deadline() {
         let (mut channels, keys) = channels(&["a", "b"]);
-        channels.act(keys[0], |channel| {
+        channels.update(keys[0], |channel| {
             channel.deadline = Some(Instant::from_millis(10));
         });
-        channels.act(keys[0], |channel| channel.gone = true);
+        channels.update(keys[0], |channel| channel.released = true);
         assert_eq!((channels.len(), channels.key("a")), (1, None));
         assert_eq!(channels.next_deadline(), None);
         assert_eq!(channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>(), ["b"]);
         assert_eq!(channels.dangling(), 0);
     }
 
-    /// A key that the client itself stored always leads to a channel. If one does not, tests fail;
-    /// in production it is counted, and no other channel is touched.
+    /// A dangling key panics with debug assertions. In production it is counted, and no other
+    /// channel changes.
     #[test]
-    fn a_key_that_dangles_is_a_bug_and_is_counted() {
+    fn a_dangling_key_is_counted() {
         let (mut channels, keys) = channels(&["a", "b"]);
-        channels.act(keys[0], |channel| channel.gone = true);
+        channels.update(keys[0], |channel| channel.released = true);
         let dangles = core::panic::AssertUnwindSafe(|| {
-            channels.act(keys[0], |channel| channel.deadline = Some(Instant::from_millis(1)));
+            channels.update(keys[0], |channel| channel.deadline = Some(Instant::from_millis(1)));
         });
         let failed = std::panic::catch_unwind(dangles).is_err();
         assert_eq!(failed, cfg!(debug_assertions));

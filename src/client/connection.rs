@@ -1,4 +1,4 @@
-//! The connection: its states, and what the server has told of it.
+//! The connection: its states, and the details received from the server.
 
 use super::recovery::RecoveryKey;
 use super::{ClientOptions, ConnectionState};
@@ -8,70 +8,70 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
-/// What makes a connection change its state.
+/// The cause of a state change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The application connects or authorizes, or the network is back (RTN11, RTC8c, RTN20b).
+    /// The application connects or authorizes, or the network is available (RTN11, RTC8c, RTN20b).
     Connect,
-    /// The delay before the next attempt is over (RTN14d, RTN14e), or there is none (RTN15a).
+    /// The retry delay has elapsed (RTN14d, RTN14e), or the retry is immediate (RTN15a).
     Retry,
-    /// CONNECTED has come.
+    /// CONNECTED received.
     Connected,
-    /// The attempt has failed, within `connectionStateTtl` (RTN14d).
+    /// The attempt failed within `connectionStateTtl` (RTN14d).
     AttemptFailed,
-    /// The attempt has failed, after `connectionStateTtl` (RTN14e).
-    AttemptFailedLate,
-    /// The transport is lost (RTN15a), or the server lets go of it (RTN15h).
-    Lost,
-    /// `connectionStateTtl` is over (RTN14e).
-    TtlOver,
-    /// An error that trying again does not mend (RTN14g, RTN15j).
+    /// The attempt failed after `connectionStateTtl` (RTN14e).
+    AttemptFailedAfterTtl,
+    /// The transport was lost (RTN15a), or the server sent DISCONNECTED (RTN15h).
+    TransportLost,
+    /// `connectionStateTtl` has expired (RTN14e).
+    TtlExpired,
+    /// An error that is not retried (RTN14g, RTN15j).
     Fatal,
     /// The application closes (RTN12).
     Close,
-    /// CLOSED has come, or it need not be waited for (RTN12a–d).
-    Ended,
+    /// The close is complete: CLOSED received, or not awaited (RTN12a–d).
+    CloseCompleted,
 }
 
 use Cause as C;
 use ConnectionState as S;
 
-/// What follows a state, by cause. What is not here changes nothing.
+/// The transition table. A pair of state and cause without an entry changes nothing.
 pub(super) const TRANSITIONS: &[(S, Cause, S)] = &[
     (S::Initialized, C::Connect, S::Connecting),
     (S::Connecting, C::Connected, S::Connected),
     (S::Connecting, C::AttemptFailed, S::Disconnected),
-    (S::Connecting, C::AttemptFailedLate, S::Suspended),
-    (S::Connecting, C::TtlOver, S::Suspended),
+    (S::Connecting, C::AttemptFailedAfterTtl, S::Suspended),
+    (S::Connecting, C::TtlExpired, S::Suspended),
     (S::Connecting, C::Fatal, S::Failed),
     (S::Connecting, C::Close, S::Closing),
-    (S::Connected, C::Lost, S::Disconnected),
+    (S::Connected, C::TransportLost, S::Disconnected),
     (S::Connected, C::Fatal, S::Failed),
     (S::Connected, C::Close, S::Closing),
     (S::Disconnected, C::Retry, S::Connecting),
     (S::Disconnected, C::Connect, S::Connecting),
-    (S::Disconnected, C::TtlOver, S::Suspended),
+    (S::Disconnected, C::TtlExpired, S::Suspended),
     (S::Disconnected, C::Close, S::Closing),
     (S::Suspended, C::Retry, S::Connecting),
     (S::Suspended, C::Connect, S::Connecting),
     (S::Suspended, C::Close, S::Closing),
-    (S::Closing, C::Ended, S::Closed),
+    (S::Closing, C::CloseCompleted, S::Closed),
     (S::Closing, C::Connect, S::Connecting),
     (S::Closed, C::Connect, S::Connecting),
     (S::Failed, C::Connect, S::Connecting),
 ];
 
-/// The state that follows, if the cause changes anything.
+/// The next state; `None` if the cause changes nothing.
 pub(super) fn next_state(state: S, cause: Cause) -> Option<S> {
     TRANSITIONS.iter().find(|&&(from, by, _)| from == state && by == cause).map(|&(.., to)| to)
 }
 
-/// What a new token is for.
+/// The purpose of a requested token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenUse {
-    /// To connect with (RTN14b, RTN15h2).
+pub(super) enum TokenPurpose {
+    /// A connection attempt (RTN14b, RTN15h2).
     Connect,
-    /// For an AUTH on the connection as it is (RTN22).
+    /// An AUTH on the established connection (RTN22).
     Auth,
 }
 
@@ -79,43 +79,43 @@ pub(super) enum TokenUse {
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) state: ConnectionState,
-    /// RTN8.
+    /// The connection id (RTN8).
     pub(super) id: Option<SmolStr>,
-    /// RTN9.
+    /// The connection key (RTN9).
     pub(super) key: Option<SmolStr>,
-    /// The identity that the server has told (RSA12).
+    /// The client id granted by the server (RSA12).
     pub(super) client_id: Option<SmolStr>,
-    /// RTN25.
+    /// The reason of the last state change with one (RTN25).
     pub(super) error_reason: Option<ErrorInfo>,
-    /// The transport that was asked for last, until it is given up or lost.
+    /// The current transport, requested or open.
     pub(super) transport: Option<TransportId>,
     last_transport: u64,
-    /// CD2f, or the default.
+    /// `connectionStateTtl` of CONNECTED (CD2f), or of the options.
     pub(super) state_ttl: Duration,
-    /// CD2h; `None` if the server promises nothing.
+    /// `maxIdleInterval` of CONNECTED (CD2h); `None` without an idle timeout.
     pub(super) max_idle: Option<Duration>,
-    /// CD2c, or the default.
+    /// `maxMessageSize` of CONNECTED (CD2c), or of the options. In bytes.
     pub(super) max_message_size: u64,
-    /// Attempts since the last CONNECTED, for the back-off (RTB1).
+    /// Failed attempts since the last CONNECTED, for the back-off (RTB1).
     pub(super) attempts: u32,
-    /// `connectionStateTtl` has passed without a connection: attempts that fail lead back to
-    /// SUSPENDED (RTN14f).
-    pub(super) late: bool,
-    /// CLOSE was sent on the present transport (RTN12a).
+    /// `connectionStateTtl` has expired without a connection: a failed attempt returns to SUSPENDED
+    /// (RTN14f).
+    pub(super) ttl_expired: bool,
+    /// CLOSE was sent on the current transport (RTN12a).
     pub(super) close_sent: bool,
-    /// To recover with, until the first CONNECTED (RTN16k).
+    /// The recovery key, until the first CONNECTED (RTN16k).
     pub(super) recover: Option<RecoveryKey>,
     pub(super) token: Option<SmolStr>,
-    /// The server has refused the token: the next attempt needs another one.
-    pub(super) token_refused: bool,
-    /// A token was renewed in this episode, which ends with CONNECTED (RTN14b).
+    /// The server rejected the token: the next attempt requires a new one.
+    pub(super) token_rejected: bool,
+    /// A token was requested for an attempt since the last CONNECTED (RTN14b).
     pub(super) token_renewed: bool,
-    /// The host was asked for a token and has not answered.
-    pub(super) token_wanted: Option<TokenUse>,
-    /// Operations that wait for the server to accept new credentials (RTC8a3).
-    pub(super) authorizing: Vec<OpId>,
-    /// How often something came in a state that it cannot come in: a bug of this crate.
-    pub(super) missteps: usize,
+    /// A token was requested from the host, which has not answered yet.
+    pub(super) token_request: Option<TokenPurpose>,
+    /// `Authorize` operations that wait for the server's answer (RTC8a3).
+    pub(super) pending_authorize: Vec<OpId>,
+    /// Events in a state in which they cannot occur: bugs of this crate.
+    pub(super) internal_errors: usize,
 }
 
 impl Connection {
@@ -132,50 +132,50 @@ impl Connection {
             max_idle: None,
             max_message_size: options.max_message_size,
             attempts: 0,
-            late: false,
+            ttl_expired: false,
             close_sent: false,
             recover: None,
             token: options.token.clone(),
-            token_refused: false,
+            token_rejected: false,
             token_renewed: false,
-            token_wanted: None,
-            authorizing: Vec::new(),
-            missteps: 0,
+            token_request: None,
+            pending_authorize: Vec::new(),
+            internal_errors: 0,
         }
     }
 
-    /// Changes the state as the table says, and returns the previous one; `None` if the cause
-    /// changes nothing. The channels follow before anybody is told (RTL3d1).
-    pub(super) fn step(&mut self, cause: Cause) -> Option<ConnectionState> {
+    /// Applies the transition table and returns the previous state; `None` if the cause changes
+    /// nothing. The caller updates the channels before it emits the change (RTL3d1).
+    pub(super) fn try_transition(&mut self, cause: Cause) -> Option<ConnectionState> {
         let next = next_state(self.state, cause)?;
         Some(core::mem::replace(&mut self.state, next))
     }
 
-    /// The same of a cause that comes only in states that it changes.
-    pub(super) fn advance(&mut self, cause: Cause) -> ConnectionState {
-        self.step(cause).unwrap_or_else(|| {
-            self.misstep(cause);
+    /// Like [`try_transition`](Self::try_transition), for a cause that must have a transition.
+    pub(super) fn transition(&mut self, cause: Cause) -> ConnectionState {
+        self.try_transition(cause).unwrap_or_else(|| {
+            self.internal_error(cause);
             self.state
         })
     }
 
-    /// Something has come in a state that it cannot come in.
+    /// Counts an event that cannot occur in this state.
     #[cold]
-    pub(super) fn misstep(&mut self, what: impl Debug) {
+    pub(super) fn internal_error(&mut self, what: impl Debug) {
         debug_assert!(false, "{what:?} in {}", self.state);
-        self.missteps = self.missteps.saturating_add(1);
+        self.internal_errors = self.internal_errors.saturating_add(1);
     }
 
     pub(super) const fn is_connected(&self) -> bool {
         matches!(self.state, ConnectionState::Connected)
     }
 
-    /// The transport to send on, if the connection is established.
-    pub(super) fn established(&self) -> Option<TransportId> {
+    /// The transport, if the connection is CONNECTED.
+    pub(super) fn connected_transport(&self) -> Option<TransportId> {
         self.transport.filter(|_| self.is_connected())
     }
 
-    /// A new transport takes the place of the present one.
+    /// Allocates the number of a new current transport.
     pub(super) fn new_transport(&mut self) -> TransportId {
         self.last_transport = self.last_transport.saturating_add(1);
         let id = TransportId(self.last_transport);
@@ -184,21 +184,20 @@ impl Connection {
         id
     }
 
-    /// Whether the client ever asked for this transport.
-    pub(super) const fn was_asked_for(&self, transport: TransportId) -> bool {
+    /// Whether the client ever requested this transport.
+    pub(super) const fn has_requested(&self, transport: TransportId) -> bool {
         transport.0 != 0 && transport.0 <= self.last_transport
     }
 
-    /// The identity under which the client acts, as far as it is known: that which the server has
-    /// told. Before it has, and if it leaves the choice to the client, that of the options.
+    /// The client id of the connection, if known: the one granted by the server. Before CONNECTED,
+    /// and with a wildcard grant, the one in the options; otherwise the wildcard.
     pub(super) fn identity<'a>(&'a self, options: &'a ClientOptions) -> Option<&'a SmolStr> {
-        let told = self.client_id.as_ref();
-        told.filter(|told| *told != "*").or(options.client_id.as_ref()).or(told)
+        let granted = self.client_id.as_ref();
+        granted.filter(|granted| *granted != "*").or(options.client_id.as_ref()).or(granted)
     }
 
-    /// Takes over what CONNECTED tells (RTN15e, RTN21, RTN24).
-    pub(super) fn adopt(&mut self, details: Option<&ConnectionDetails>) {
-        // A server need not say anything new.
+    /// Applies the details in CONNECTED (RTN15e, RTN21, RTN24). Absent fields change nothing.
+    pub(super) fn apply_details(&mut self, details: Option<&ConnectionDetails>) {
         let Some(details) = details else { return };
         if details.client_id.is_some() {
             self.client_id.clone_from(&details.client_id);
@@ -217,52 +216,52 @@ impl Connection {
         }
     }
 
-    /// CLOSING, CLOSED and FAILED have neither id nor key (RTN8d, RTN9d).
-    pub(super) fn forget_id(&mut self) {
+    /// Clears id and key, for CLOSING, CLOSED and FAILED (RTN8d, RTN9d).
+    pub(super) fn clear_id(&mut self) {
         self.id = None;
         self.key = None;
     }
 
-    /// Forgets the connection.
-    pub(super) fn forget(&mut self, options: &ClientOptions) {
-        self.forget_id();
+    /// Clears everything that belongs to the ended connection.
+    pub(super) fn reset(&mut self, options: &ClientOptions) {
+        self.clear_id();
         self.client_id = None;
         self.state_ttl = options.connection_state_ttl;
         self.max_message_size = options.max_message_size;
         self.attempts = 0;
-        self.late = false;
+        self.ttl_expired = false;
         self.recover = None;
         self.token_renewed = false;
-        self.token_wanted = None;
+        self.token_request = None;
     }
 
     /// The query parameters of the next transport (RTN2).
     pub(super) fn params(&self, options: &ClientOptions) -> Params {
         let flag = |on: bool| SmolStr::new_static(if on { "true" } else { "false" });
         let mut params = Params::new();
-        let mut put = |name: &'static str, value: SmolStr| {
+        let mut push = |name: &'static str, value: SmolStr| {
             params.push((SmolStr::new_static(name), value));
         };
-        put("v", SmolStr::new_static("6"));
-        put("format", SmolStr::new_static(options.format.name()));
-        put("heartbeats", flag(!options.observes_pings));
-        put("echo", flag(options.echo_messages));
+        push("v", SmolStr::new_static("6"));
+        push("format", SmolStr::new_static(options.format.name()));
+        push("heartbeats", flag(!options.observes_pings));
+        push("echo", flag(options.echo_messages));
         if let Some(client_id) = &options.client_id {
-            put("clientId", client_id.clone());
+            push("clientId", client_id.clone());
         }
         if let Some(key) = &self.key {
-            // RTN15b1, and RTN14h: however long ago.
-            put("resume", key.clone());
+            // RTN15b1. Also after SUSPENDED (RTN14h).
+            push("resume", key.clone());
         } else if let Some(recover) = &self.recover {
-            put("recover", recover.connection_key.clone());
+            push("recover", recover.connection_key.clone());
         }
         if let Some(token) = &self.token {
-            put("accessToken", token.clone());
+            push("accessToken", token.clone());
         }
         for (name, value) in &options.transport_params {
             // RTC1f1
-            match params.iter_mut().find(|(known, _)| known == name) {
-                Some(place) => place.1 = value.clone(),
+            match params.iter_mut().find(|(existing, _)| existing == name) {
+                Some(param) => param.1 = value.clone(),
                 None => params.push((name.clone(), value.clone())),
             }
         }
@@ -275,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_leads_from_a_state_to_one_other() {
+    fn transitions_are_unambiguous() {
         for (n, &(from, by, to)) in TRANSITIONS.iter().enumerate() {
             assert_ne!(from, to, "{from} {by:?}");
             let same = |&&(other, cause, _): &&(S, Cause, S)| (other, cause) == (from, by);
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_can_be_reached_and_left() {
+    fn every_state_is_reachable_and_not_final() {
         for &state in S::ALL {
             let begins = state == S::Initialized;
             assert!(begins || TRANSITIONS.iter().any(|&(.., to)| to == state), "{state}");
@@ -292,15 +291,15 @@ mod tests {
         }
     }
 
-    /// The rest of the client relies on where a cause can come. If it is wrong, tests fail; in
-    /// production it is counted and changes nothing.
+    /// A cause without a transition panics with debug assertions. In production it is counted and
+    /// changes nothing.
     #[test]
-    fn a_cause_in_a_state_that_it_cannot_come_in_is_a_bug_and_is_counted() {
+    fn an_impossible_cause_is_counted() {
         let mut connection = Connection::new(&ClientOptions::default());
-        let lost = core::panic::AssertUnwindSafe(|| connection.advance(Cause::Lost));
+        let lost = core::panic::AssertUnwindSafe(|| connection.transition(Cause::TransportLost));
         let failed = std::panic::catch_unwind(lost).is_err();
         assert_eq!(failed, cfg!(debug_assertions));
-        assert_eq!(connection.missteps, usize::from(!failed));
+        assert_eq!(connection.internal_errors, usize::from(!failed));
         assert_eq!(connection.state, S::Initialized);
     }
 }

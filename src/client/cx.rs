@@ -1,4 +1,4 @@
-//! What channels and presence may use while an input is handled.
+//! The context of a channel while an input is handled.
 
 use super::connection::Connection;
 use super::operations::{Operations, Origin};
@@ -8,7 +8,7 @@ use crate::wire::{ErrorInfo, ProtocolMessage};
 use crate::{Now, OpId, TransportId};
 use alloc::boxed::Box;
 
-/// The rest of the client, as its channels see it.
+/// The parts of the client that a channel uses.
 pub(super) struct Cx<'a> {
     pub(super) now: Now,
     pub(super) options: &'a ClientOptions,
@@ -35,14 +35,14 @@ impl Cx<'_> {
         self.out.push(Output::Warning(warning));
     }
 
-    /// Sends a frame that wants no acknowledgement; `false` without a connection.
+    /// Sends a frame without a message serial. `false` without a connection.
     pub(super) fn send(&mut self, frame: ProtocolMessage) -> bool {
-        let Some(transport) = self.connection.established() else { return false };
+        let Some(transport) = self.connection.connected_transport() else { return false };
         self.out.push(Output::send(transport, Box::new(frame)));
         true
     }
 
-    /// Sends a frame under the next message serial, on the transport of the connection.
+    /// Sends a frame with the next message serial.
     pub(super) fn transmit(
         &mut self,
         transport: TransportId,
@@ -52,7 +52,7 @@ impl Cx<'_> {
         self.operations.transmit(transport, frame, origin, self.out);
     }
 
-    /// Why the connection is not there: its own reason, or one after its state (RTL4b, RTN7e).
+    /// The error of a missing connection: its reason, or an error for its state (RTL4b, RTN7e).
     pub(super) fn connection_error(&self) -> ErrorInfo {
         self.connection
             .error_reason

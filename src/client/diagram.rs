@@ -1,4 +1,4 @@
-//! Diagrams of the state machines, drawn from the tables that the client looks up.
+//! State diagrams, generated from the transition tables.
 
 use super::{ChannelState, ConnectionState, channel, connection};
 use alloc::{format, string::String, vec::Vec};
@@ -18,7 +18,7 @@ fn the_state_diagrams_are_up_to_date() {
 }
 
 #[test]
-fn every_state_can_be_reached_and_no_cause_leads_two_ways() {
+fn every_state_is_reachable_and_transitions_are_unambiguous() {
     check(connection::TRANSITIONS, ConnectionState::ALL, ConnectionState::Initialized);
     check(channel::TRANSITIONS, ChannelState::ALL, ChannelState::Initialized);
 }
@@ -49,17 +49,17 @@ fn check<S: Copy + PartialEq + Debug, C: Copy + PartialEq + Debug>(
 
 fn document() -> String {
     format!(
-        "# The states of the client\n\n\
-         Drawn from the tables in `src/client/connection.rs` and `src/client/channel.rs`, by\n\
-         `STATES=write cargo test --lib state_diagrams`. Causes are named as there.\n\n\
-         ## The connection (RTN4, RTN27)\n\n{}\n\
-         ## A channel (RTL2)\n\n{}",
+        "# State diagrams of the client\n\n\
+         Generated from the tables in `src/client/connection.rs` and `src/client/channel.rs` by\n\
+         `STATES=write cargo test --lib state_diagrams`. The arrows have the causes of the tables.\n\n\
+         ## Connection (RTN4, RTN27)\n\n{}\n\
+         ## Channel (RTL2)\n\n{}",
         diagram(connection::TRANSITIONS, ConnectionState::ALL, ConnectionState::name),
         diagram(channel::TRANSITIONS, ChannelState::ALL, ChannelState::name),
     )
 }
 
-/// A Mermaid diagram, one arrow for each pair of states, with all the causes that lead that way.
+/// A Mermaid diagram: one arrow for each pair of states, labelled with the causes.
 fn diagram<S: Copy + PartialEq, C: Debug>(
     table: &[(S, C, S)],
     all: &[S],
@@ -74,7 +74,7 @@ fn diagram<S: Copy + PartialEq, C: Debug>(
                 .map(|(_, cause, _)| words(&format!("{cause:?}")))
                 .collect();
             if !causes.is_empty() {
-                // Writing into a string does not fail.
+                // Writing to a string cannot fail.
                 let _ =
                     writeln!(text, "    {} --> {}: {}", name(from), name(to), causes.join(", "));
             }

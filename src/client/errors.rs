@@ -1,4 +1,4 @@
-//! The errors that a client makes itself, in the protocol's codes.
+//! Errors created by the client, with the protocol's codes.
 
 use super::ConnectionState;
 use crate::wire::{ErrorInfo, codes};
@@ -56,7 +56,7 @@ pub(super) fn timed_out() -> ErrorInfo {
     ErrorInfo::new(codes::CONNECTION_TIMED_OUT, 408, "no answer in time")
 }
 
-/// Why nothing can be sent or attached in this state, if the connection has no reason of its own.
+/// The error for a connection state without a reason of its own.
 pub(super) fn not_connected(state: ConnectionState) -> ErrorInfo {
     match state {
         ConnectionState::Suspended => {
@@ -72,7 +72,7 @@ pub(super) fn not_connected(state: ConnectionState) -> ErrorInfo {
     }
 }
 
-/// The connection is closed, and CLOSE had no answer (RTN12b, RTN12c).
+/// CLOSE had no answer (RTN12b, RTN12c).
 pub(super) fn not_closed(cause: ErrorInfo) -> ErrorInfo {
     ErrorInfo::new(codes::CONNECTION_CLOSED, 400, "closed without an answer from the server")
         .with_cause(cause)

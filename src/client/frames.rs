@@ -1,4 +1,4 @@
-//! What the server sends, for the connection or on to a channel.
+//! Frames from the server: dispatch, CONNECTED, acknowledgements.
 
 use super::channels::ChannelKey;
 use super::connection::Cause;
@@ -13,19 +13,19 @@ use crate::TransportId;
 use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 
 impl Client {
-    /// Takes in a frame of the present transport, and takes out of it what it needs.
+    /// Handles a frame of the current transport. Fields are moved out of it.
     pub(super) fn received(
         &mut self,
         transport: TransportId,
         frame: &mut ProtocolMessage,
         out: &mut Outbox,
     ) {
-        self.active();
+        self.restart_idle_timer();
         match frame.action {
             Action::Connected => self.connected(transport, frame, out),
             Action::Disconnected => {
                 let error = frame.error.take().map_or_else(errors::disconnected, |error| *error);
-                self.let_go(error, out);
+                self.disconnected_by_server(error, out);
             }
             Action::Closed => {
                 self.close_transport(out);
@@ -36,35 +36,34 @@ impl Client {
                     self.transport_lost(error.unwrap_or_else(errors::disconnected), out);
                 }
             }
-            Action::Error if named_channel(frame).is_some() => {
+            Action::Error if channel_name(frame).is_some() => {
                 let error = frame.error.take().map(|error| *error);
-                // An error of a channel that the client does not know changes nothing.
-                if let Some(key) = named_channel(frame).and_then(|name| self.channels.key(name)) {
+                if let Some(key) = channel_name(frame).and_then(|name| self.channels.key(name)) {
                     self.with_channel(key, out, |channel, cx| channel.failed(cx, error));
                 }
             }
             Action::Error => {
-                let unsaid = || errors::not_connected(ConnectionState::Failed);
-                let error = frame.error.take().map_or_else(unsaid, |error| *error);
-                self.refused(error, out);
+                let default = || errors::not_connected(ConnectionState::Failed);
+                let error = frame.error.take().map_or_else(default, |error| *error);
+                self.connection_error(error, out);
             }
             Action::Heartbeat => self.heartbeat(frame.id.as_ref(), out),
-            Action::Auth => self.auth_asked(out),
+            Action::Auth => self.auth_requested(out),
             _ if !matches!(
                 self.connection.state,
                 ConnectionState::Connected | ConnectionState::Closing
             ) => {}
-            Action::Ack => self.settle(frame, None, out),
+            Action::Ack => self.acknowledged(frame, None, out),
             Action::Nack => {
                 let error = frame.error.as_deref().cloned().unwrap_or_else(errors::message_lost);
-                self.settle(frame, Some(&error), out);
+                self.acknowledged(frame, Some(&error), out);
             }
             _ => self.channel_frame(frame, out),
         }
     }
 
-    /// Any sign of life puts the idle timeout off (RTN23a).
-    pub(super) fn active(&mut self) {
+    /// Restarts the idle timeout after any activity (RTN23a).
+    pub(super) fn restart_idle_timer(&mut self) {
         if let Some(idle) = self.connection.max_idle
             && self.connection.is_connected()
         {
@@ -77,11 +76,11 @@ impl Client {
 
     fn connected(&mut self, transport: TransportId, frame: &mut ProtocolMessage, out: &mut Outbox) {
         let details = frame.connection_details.as_deref();
-        let told = details.and_then(|details| details.client_id.as_deref());
+        let granted = details.and_then(|details| details.client_id.as_deref());
         // RSA15
-        if let (Some(own), Some(told)) = (self.options.client_id.as_deref(), told)
-            && told != "*"
-            && told != own
+        if let (Some(own), Some(granted)) = (self.options.client_id.as_deref(), granted)
+            && granted != "*"
+            && granted != own
         {
             self.fail(errors::incompatible_client_id(), out);
             return;
@@ -91,22 +90,22 @@ impl Client {
             ConnectionState::Closing if !self.connection.close_sent => {
                 self.send_close(transport, out);
             }
-            // It has crossed CLOSE.
+            // CONNECTED and CLOSE crossed.
             ConnectionState::Closing => {}
-            ConnectionState::Connecting => self.established(transport, frame, out),
-            ConnectionState::Connected => self.told_again(transport, frame, out),
-            _ => self.connection.misstep(Cause::Connected),
+            ConnectionState::Connecting => self.connection_established(transport, frame, out),
+            ConnectionState::Connected => self.connection_updated(transport, frame, out),
+            _ => self.connection.internal_error(Cause::Connected),
         }
     }
 
-    /// An attempt has succeeded (RTN15c6, RTN15c7, RTN16).
-    fn established(
+    /// CONNECTED for a connection attempt (RTN15c6, RTN15c7, RTN16).
+    fn connection_established(
         &mut self,
         transport: TransportId,
         frame: &mut ProtocolMessage,
         out: &mut Outbox,
     ) {
-        let previous = self.connection.advance(Cause::Connected);
+        let previous = self.connection.transition(Cause::Connected);
         let reason = frame.error.take().map(|error| *error);
         self.timers.cancel(Timer::Request);
         self.timers.cancel(Timer::StateTtl);
@@ -115,19 +114,19 @@ impl Client {
             && (self.connection.id == frame.connection_id || recovered);
         self.connection.id = frame.connection_id.take();
         self.connection.max_idle = None;
-        self.connection.adopt(frame.connection_details.as_deref());
+        self.connection.apply_details(frame.connection_details.as_deref());
         self.connection.attempts = 0;
-        self.connection.late = false;
+        self.connection.ttl_expired = false;
         self.connection.token_renewed = false;
         self.connection.error_reason.clone_from(&reason);
-        self.active();
-        self.go_on(transport, resumed, out);
-        self.announce(previous, reason, None, out);
+        self.restart_idle_timer();
+        self.reattach_and_resend(transport, resumed, out);
+        self.emit_state_change(previous, reason, None, out);
         self.authorized(out);
     }
 
-    /// CONNECTED on a connection that is (RTN24, RTC8a1).
-    fn told_again(
+    /// CONNECTED on an established connection: an update (RTN24, RTC8a1).
+    fn connection_updated(
         &mut self,
         transport: TransportId,
         frame: &mut ProtocolMessage,
@@ -135,14 +134,14 @@ impl Client {
     ) {
         let reason = frame.error.take().map(|error| *error);
         let same = frame.connection_id.is_none() || self.connection.id == frame.connection_id;
-        self.connection.adopt(frame.connection_details.as_deref());
+        self.connection.apply_details(frame.connection_details.as_deref());
         self.connection.error_reason.clone_from(&reason);
         self.timers.cancel(Timer::Idle);
-        self.active();
+        self.restart_idle_timer();
         if !same {
-            // No server should do that; what a new connection means holds all the same.
+            // Not expected from a server. Handled as a new connection.
             self.connection.id = frame.connection_id.take();
-            self.go_on(transport, false, out);
+            self.reattach_and_resend(transport, false, out);
         }
         out.push(Output::Connection(ConnectionStateChange {
             previous: ConnectionState::Connected,
@@ -155,37 +154,37 @@ impl Client {
     }
 
     fn authorized(&mut self, out: &mut Outbox) {
-        for op in core::mem::take(&mut self.connection.authorizing) {
+        for op in core::mem::take(&mut self.connection.pending_authorize) {
             self.operations.finish(op, Ok(Outcome::Done), out);
         }
     }
 
-    /// There is a connection: channels attach again, and what waited is sent (RTL3d, RTN19).
-    fn go_on(&mut self, transport: TransportId, resumed: bool, out: &mut Outbox) {
+    /// Attaches channels again, and sends pending messages, frames and pings (RTL3d, RTN19).
+    fn reattach_and_resend(&mut self, transport: TransportId, resumed: bool, out: &mut Outbox) {
         if !resumed {
-            // RTN15c7. A first connection has sent nothing yet.
+            // RTN15c7
             self.operations.next_serial = 0;
         }
         self.with_channels(out, |channel, cx| channel.connected(cx));
         let in_flight = core::mem::take(&mut self.operations.in_flight);
         for message in in_flight {
-            match (self.attaching_channel_of(&message), message) {
-                // It is made anew when the channel is attached.
+            match (self.attaching_channel(&message), message) {
+                // The re-entry is created again when the channel is attached.
                 (Some(_), InFlight { origin: Origin::Reentry(_), .. }) => {}
                 (Some(key), InFlight { serial, origin: Origin::App(ops), frame }) => {
-                    // RTL3d2: presence waits until its channel is attached again.
+                    // RTL3d2: held until the channel is attached again.
                     let message = Held { serial, ops, frame };
                     self.with_channel(key, out, |channel, _| {
                         channel.presence.hold(message, resumed);
                     });
                 }
                 (None, message @ InFlight { origin: Origin::Reentry(_), .. }) => {
-                    // Nor is it made anew: the channel is on its way out, or is gone.
-                    self.message_ended(message, Some(&errors::disconnected()), out);
+                    // The channel is detaching or gone: there will be no re-entry.
+                    self.finish_message(message, Some(&errors::disconnected()), out);
                 }
                 // RTN19a2
                 (None, message) if resumed => {
-                    self.operations.transmit_again(transport, message, out);
+                    self.operations.retransmit(transport, message, out);
                 }
                 (None, InFlight { origin, frame, .. }) => {
                     self.operations.transmit(transport, frame, origin, out);
@@ -193,7 +192,7 @@ impl Client {
             }
         }
         if !resumed {
-            self.with_channels(out, |channel, _| channel.presence.lose_serials());
+            self.with_channels(out, |channel, _| channel.presence.requeue_held());
         }
         while let Some((op, frame)) = self.operations.queue.pop_front() {
             self.operations.transmit(transport, frame, Origin::App(Items::one(op)), out);
@@ -201,21 +200,21 @@ impl Client {
         self.send_pings(out);
     }
 
-    /// The channel of a presence message, if it is about to be attached.
-    fn attaching_channel_of(&self, message: &InFlight) -> Option<ChannelKey> {
+    /// The channel of a presence message, if it is ATTACHING.
+    fn attaching_channel(&self, message: &InFlight) -> Option<ChannelKey> {
         let name = message.frame.channel.as_deref().filter(|_| message.is_presence())?;
         let attaching = |key: &ChannelKey| self.channels.get(*key).state == ChannelState::Attaching;
         self.channels.key(name).filter(attaching)
     }
 
-    /// DISCONNECTED: the server is about to close the transport (RTN15h).
-    fn let_go(&mut self, error: ErrorInfo, out: &mut Outbox) {
+    /// Handles DISCONNECTED: the server is about to close the transport (RTN15h).
+    fn disconnected_by_server(&mut self, error: ErrorInfo, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Connected if error.is_token_error() => {
-                self.token_refused_connected(error, out);
+                self.token_rejected_connected(error, out);
             }
             ConnectionState::Connecting if error.is_token_error() => {
-                self.token_refused_connecting(error, out);
+                self.token_rejected_connecting(error, out);
             }
             ConnectionState::Closing => self.closed(Some(error), out),
             _ => {
@@ -225,11 +224,11 @@ impl Client {
         }
     }
 
-    /// ERROR for the connection (RTN14b, RTN14g, RTN15c4, RTN15c5, RTN15j).
-    fn refused(&mut self, error: ErrorInfo, out: &mut Outbox) {
+    /// Handles an ERROR of the connection (RTN14b, RTN14g, RTN15c4, RTN15c5, RTN15j).
+    fn connection_error(&mut self, error: ErrorInfo, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Connecting if error.is_token_error() => {
-                self.token_refused_connecting(error, out);
+                self.token_rejected_connecting(error, out);
             }
             ConnectionState::Closing => self.closed(Some(error), out),
             _ => self.fail(error, out),
@@ -238,22 +237,27 @@ impl Client {
 
     // ---- Acknowledgements
 
-    /// ACK or NACK (RTN7a, RTN7b).
-    fn settle(&mut self, frame: &ProtocolMessage, error: Option<&ErrorInfo>, out: &mut Outbox) {
-        // Without a serial it is about no message.
+    /// Handles ACK (without `error`) and NACK (RTN7a, RTN7b).
+    fn acknowledged(
+        &mut self,
+        frame: &ProtocolMessage,
+        error: Option<&ErrorInfo>,
+        out: &mut Outbox,
+    ) {
         let Some(first) = frame.msg_serial else { return };
         let count = frame.count.unwrap_or(1);
-        for (message, skipped) in self.operations.settle(first, count) {
+        for (message, skipped) in self.operations.take_acknowledged(first, count) {
             if skipped {
-                self.message_ended(message, Some(&errors::message_lost()), out);
+                self.finish_message(message, Some(&errors::message_lost()), out);
             } else {
-                self.message_ended(message, error, out);
+                self.finish_message(message, error, out);
             }
         }
     }
 
-    /// A message was acknowledged, or was refused or lost: those whose it is are told.
-    pub(super) fn message_ended(
+    /// Ends the operations of a message, or reports a failed re-entry. `error` if the message was
+    /// rejected or lost.
+    pub(super) fn finish_message(
         &mut self,
         message: InFlight,
         error: Option<&ErrorInfo>,
@@ -267,7 +271,7 @@ impl Client {
                 }
             }
             Origin::Reentry(client_id) => {
-                // The channel may have been released meanwhile.
+                // The channel may have been released in the meantime.
                 let name = message.frame.channel.as_deref().unwrap_or_default();
                 if let (Some(error), Some(key)) = (error, self.channels.key(name)) {
                     self.with_channel(key, out, |channel, cx| {
@@ -281,16 +285,15 @@ impl Client {
     // ---- Channels
 
     fn channel_frame(&mut self, frame: &mut ProtocolMessage, out: &mut Outbox) {
-        // What is said of a channel that the client does not know is said to nobody: one that was
-        // released, say.
-        let Some(key) = named_channel(frame).and_then(|name| self.channels.key(name)) else {
+        // The channel may have been released.
+        let Some(key) = channel_name(frame).and_then(|name| self.channels.key(name)) else {
             return;
         };
         self.with_channel(key, out, |channel, cx| channel.received(cx, frame));
     }
 }
 
-/// The channel that a frame is about; an empty name is none.
-fn named_channel(frame: &ProtocolMessage) -> Option<&str> {
+/// The channel of a frame; `None` for an empty name.
+fn channel_name(frame: &ProtocolMessage) -> Option<&str> {
     frame.channel.as_deref().filter(|name| !name.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What becomes of the connection: attempts, loss, suspension, the end (RTN11–RTN16, RTN20).
+//! The life cycle of the connection: attempts, loss, suspension, close (RTN11–RTN16, RTN20).
 
 use super::channel::{Cause as ChannelCause, Channel};
 use super::connection::Cause;
@@ -11,11 +11,11 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 impl Client {
-    // ---- What the application wants
+    // ---- Operations
 
-    /// RTN11.
+    /// Connects, unless already connecting or connected (RTN11).
     pub(super) fn connect(&mut self, out: &mut Outbox) {
-        self.warn_of_options(out);
+        self.check_options(out);
         match self.connection.state {
             // RTN11e
             ConnectionState::Connecting | ConnectionState::Connected => return,
@@ -24,31 +24,31 @@ impl Client {
             | ConnectionState::Disconnected
             | ConnectionState::Suspended => {}
             ConnectionState::Closing => {
-                // RTN11b: the old transport is given up, and the old connection with it.
+                // RTN11b: abandons the old transport and connection.
                 self.close_transport(out);
                 let error = errors::not_connected(ConnectionState::Closed);
                 self.end_channels(ChannelCause::ConnectionClosed, &error, out);
-                self.start_afresh(out);
+                self.reset_connection(out);
             }
-            ConnectionState::Closed | ConnectionState::Failed => self.start_afresh(out),
+            ConnectionState::Closed | ConnectionState::Failed => self.reset_connection(out),
         }
         self.attempt(Cause::Connect, out);
     }
 
-    /// RTN12.
+    /// Closes the connection (RTN12).
     pub(super) fn close(&mut self, out: &mut Outbox) {
-        // There may be nothing to close.
-        let Some(previous) = self.connection.step(Cause::Close) else { return };
+        // No transition: there is nothing to close.
+        let Some(previous) = self.connection.try_transition(Cause::Close) else { return };
         self.timers.cancel(Timer::Retry);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Idle);
-        self.connection.forget_id();
-        self.with_channels(out, |channel, _| channel.stop_retrying());
-        self.announce(previous, None, None, out);
+        self.connection.clear_id();
+        self.with_channels(out, |channel, _| channel.cancel_retry());
+        self.emit_state_change(previous, None, None, out);
         self.fail_pings(&errors::not_connected(ConnectionState::Closing), out);
         match (previous, self.connection.transport) {
             (ConnectionState::Connected, Some(transport)) => self.send_close(transport, out),
-            // RTN12f: what becomes of the attempt decides.
+            // RTN12f: waits for the result of the attempt.
             (ConnectionState::Connecting, Some(_)) => {
                 self.timers.arm(Timer::Request, self.request_deadline());
             }
@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    /// RTN12a. CLOSED is waited for, but not for ever (RTN12b).
+    /// Sends CLOSE (RTN12a), with a timeout for CLOSED (RTN12b).
     pub(super) fn send_close(&mut self, transport: TransportId, out: &mut Outbox) {
         self.connection.close_sent = true;
         let frame = Box::new(ProtocolMessage::new(Action::Close));
@@ -65,15 +65,15 @@ impl Client {
         self.timers.arm(Timer::Request, self.request_deadline());
     }
 
-    /// RTN11d: nothing of the old connection is left.
-    fn start_afresh(&mut self, out: &mut Outbox) {
-        self.connection.forget(&self.options);
+    /// Clears the old connection and its channels (RTN11d).
+    fn reset_connection(&mut self, out: &mut Outbox) {
+        self.connection.reset(&self.options);
         self.connection.error_reason = None;
         self.with_channels(out, |channel, cx| channel.reset(cx));
     }
 
-    /// Says, once, what is wrong with the options.
-    fn warn_of_options(&mut self, out: &mut Outbox) {
+    /// Emits warnings about the options, once.
+    fn check_options(&mut self, out: &mut Outbox) {
         if core::mem::replace(&mut self.options_warned, true) {
             return;
         }
@@ -89,29 +89,29 @@ impl Client {
 
     // ---- Attempts
 
-    /// To CONNECTING, and a transport is asked for.
+    /// Enters CONNECTING and opens a transport.
     pub(super) fn attempt(&mut self, cause: Cause, out: &mut Outbox) {
-        let previous = self.connection.advance(cause);
+        let previous = self.connection.transition(cause);
         self.timers.cancel(Timer::Retry);
-        if !self.connection.late && !self.timers.state_ttl_is_armed() {
+        if !self.connection.ttl_expired && !self.timers.state_ttl_is_armed() {
             self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
         }
-        self.announce(previous, None, None, out);
+        self.emit_state_change(previous, None, None, out);
         self.open_transport(out);
     }
 
-    /// Asks for a transport, or first for a token if the last one was refused.
+    /// Opens a transport. If the last token was rejected, requests a new one first.
     pub(super) fn open_transport(&mut self, out: &mut Outbox) {
         self.timers.arm(Timer::Request, self.request_deadline());
-        if self.connection.token_refused {
-            return self.want_token(super::connection::TokenUse::Connect, out);
+        if self.connection.token_rejected {
+            return self.request_token(super::connection::TokenPurpose::Connect, out);
         }
         let transport = self.connection.new_transport();
         let params = self.connection.params(&self.options);
         out.push(Output::open(transport, params));
     }
 
-    /// Gives the transport up, if there is one.
+    /// Closes and abandons the transport, if any.
     pub(super) fn close_transport(&mut self, out: &mut Outbox) {
         self.timers.cancel(Timer::Idle);
         if let Some(transport) = self.connection.transport.take() {
@@ -119,37 +119,37 @@ impl Client {
         }
     }
 
-    /// The transport is gone, and the client has not asked for it.
+    /// The transport was lost, not closed by the client.
     pub(super) fn transport_lost(&mut self, error: ErrorInfo, out: &mut Outbox) {
         self.timers.cancel(Timer::Idle);
         match self.connection.state {
             ConnectionState::Connecting => self.attempt_failed(error, out),
             ConnectionState::Connected => {
                 self.disconnected(&error, None, out);
-                // RTN15a, RTN15h3: try again at once. That counts as the first retry.
+                // RTN15a, RTN15h3: an immediate attempt, which counts as the first retry.
                 self.connection.attempts = 1;
                 self.attempt(Cause::Retry, out);
             }
             // RTN12c, RTN12f
-            ConnectionState::Closing => self.given_up_closing(error, out),
-            _ => self.connection.misstep(Cause::Lost),
+            ConnectionState::Closing => self.close_unanswered(error, out),
+            _ => self.connection.internal_error(Cause::TransportLost),
         }
     }
 
-    /// An attempt has failed, and there will be another (RTN14d, RTN14e).
+    /// An attempt failed. Schedules the next (RTN14d, RTN14e).
     pub(super) fn attempt_failed(&mut self, error: ErrorInfo, out: &mut Outbox) {
         self.timers.cancel(Timer::Request);
-        if self.connection.late {
-            self.suspended(Cause::AttemptFailedLate, error, out);
+        if self.connection.ttl_expired {
+            self.suspended(Cause::AttemptFailedAfterTtl, error, out);
         } else {
             let delay = self.next_delay();
             self.disconnected_by(Cause::AttemptFailed, &error, Some(delay), out);
         }
     }
 
-    /// CONNECTED ends in DISCONNECTED; with a delay, if the client will not try again at once.
+    /// CONNECTED to DISCONNECTED. Without a delay the caller retries at once.
     fn disconnected(&mut self, error: &ErrorInfo, delay: Option<Duration>, out: &mut Outbox) {
-        self.disconnected_by(Cause::Lost, error, delay, out);
+        self.disconnected_by(Cause::TransportLost, error, delay, out);
     }
 
     fn disconnected_by(
@@ -159,18 +159,18 @@ impl Client {
         delay: Option<Duration>,
         out: &mut Outbox,
     ) {
-        let previous = self.connection.advance(cause);
+        let previous = self.connection.transition(cause);
         self.connection.error_reason = Some(error.clone());
         if let Some(delay) = delay {
             self.timers.arm(Timer::Retry, self.clock.mono + delay);
         }
-        self.with_channels(out, |channel, _| channel.stop_retrying());
+        self.with_channels(out, |channel, _| channel.cancel_retry());
         if !self.options.queue_messages {
             // RTN7d
             self.fail_in_flight(error, out);
             self.with_channels(out, |channel, cx| channel.presence.fail_queue(cx, error));
         }
-        self.announce(previous, Some(error.clone()), delay, out);
+        self.emit_state_change(previous, Some(error.clone()), delay, out);
         if !self.timers.state_ttl_is_armed() {
             self.timers.arm(Timer::StateTtl, self.clock.mono + self.connection.state_ttl);
         }
@@ -182,54 +182,53 @@ impl Client {
         retry::delay(self.options.disconnected_retry_timeout, self.connection.attempts, jitter)
     }
 
-    // ---- The end, for now or for good
+    // ---- Suspension and end
 
-    /// RTN14e: the client tries less often, and channels and operations do not wait any longer.
+    /// Enters SUSPENDED: longer retry delay; channels are suspended and operations fail (RTN14e).
     fn suspended(&mut self, cause: Cause, error: ErrorInfo, out: &mut Outbox) {
-        let previous = self.connection.advance(cause);
-        self.connection.late = true;
+        let previous = self.connection.transition(cause);
+        self.connection.ttl_expired = true;
         self.connection.error_reason = Some(error.clone());
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
         let delay = self.options.suspended_retry_timeout;
         self.timers.arm(Timer::Retry, self.clock.mono + delay);
         self.end_channels(ChannelCause::ConnectionSuspended, &error, out);
-        self.announce(previous, Some(error), Some(delay), out);
+        self.emit_state_change(previous, Some(error), Some(delay), out);
     }
 
-    /// RTN14g, RTN15j.
+    /// Enters FAILED (RTN14g, RTN15j).
     pub(super) fn fail(&mut self, error: ErrorInfo, out: &mut Outbox) {
-        // RSA4d comes whenever the host answers: where no connection is there or tried, it changes
-        // nothing.
-        let Some(previous) = self.connection.step(Cause::Fatal) else { return };
+        // The host's error (RSA4d) can arrive in any state. Without a transition it changes nothing.
+        let Some(previous) = self.connection.try_transition(Cause::Fatal) else { return };
         self.close_transport(out);
         self.timers.cancel(Timer::StateTtl);
         self.timers.cancel(Timer::Request);
-        self.connection.forget(&self.options);
+        self.connection.reset(&self.options);
         self.connection.error_reason = Some(error.clone());
         self.end_channels(ChannelCause::ConnectionFailed, &error, out);
-        self.announce(previous, Some(error), None, out);
+        self.emit_state_change(previous, Some(error), None, out);
     }
 
-    /// RTN12.
+    /// Enters CLOSED (RTN12).
     pub(super) fn closed(&mut self, reason: Option<ErrorInfo>, out: &mut Outbox) {
-        let previous = self.connection.advance(Cause::Ended);
+        let previous = self.connection.transition(Cause::CloseCompleted);
         self.close_transport(out);
         self.timers.cancel(Timer::Request);
-        self.connection.forget(&self.options);
+        self.connection.reset(&self.options);
         self.connection.error_reason.clone_from(&reason);
         let error = errors::not_connected(ConnectionState::Closed);
         self.end_channels(ChannelCause::ConnectionClosed, &error, out);
-        self.announce(previous, reason, None, out);
+        self.emit_state_change(previous, reason, None, out);
     }
 
-    /// There will be no CLOSED. If there was a CLOSE, the server may not have heard of it.
-    fn given_up_closing(&mut self, cause: ErrorInfo, out: &mut Outbox) {
+    /// Enters CLOSED without the server's CLOSED. If CLOSE was sent, it may not have arrived.
+    fn close_unanswered(&mut self, cause: ErrorInfo, out: &mut Outbox) {
         let reason = self.connection.close_sent.then(|| errors::not_closed(cause));
         self.closed(reason, out);
     }
 
-    /// Channels and operations come to an end with the connection (RTL3a–c, RTN7e).
+    /// Ends channels and fails operations together with the connection (RTL3a–c, RTN7e).
     fn end_channels(&mut self, cause: ChannelCause, error: &ErrorInfo, out: &mut Outbox) {
         self.with_channels(out, |channel, cx| channel.connection_ended(cx, cause, error));
         self.fail_in_flight(error, out);
@@ -238,23 +237,23 @@ impl Client {
         }
         self.fail_pings(error, out);
         // RTC8b1
-        for op in core::mem::take(&mut self.connection.authorizing) {
+        for op in core::mem::take(&mut self.connection.pending_authorize) {
             self.operations.finish(op, Err(error.clone()), out);
         }
     }
 
     fn fail_in_flight(&mut self, error: &ErrorInfo, out: &mut Outbox) {
         while let Some(message) = self.operations.in_flight.pop_front() {
-            self.message_ended(message, Some(error), out);
+            self.finish_message(message, Some(error), out);
         }
     }
 
     // ---- Timers and the network
 
-    pub(super) fn ttl_over(&mut self, out: &mut Outbox) {
+    pub(super) fn ttl_expired(&mut self, out: &mut Outbox) {
         self.close_transport(out);
         let error = errors::not_connected(ConnectionState::Suspended);
-        self.suspended(Cause::TtlOver, error, out);
+        self.suspended(Cause::TtlExpired, error, out);
     }
 
     pub(super) fn retry(&mut self, out: &mut Outbox) {
@@ -265,7 +264,7 @@ impl Client {
         self.close_transport(out);
         match self.connection.state {
             ConnectionState::Connecting => {
-                let error = if self.connection.token_wanted.is_some() {
+                let error = if self.connection.token_request.is_some() {
                     errors::token_request_failed(errors::timed_out())
                 } else {
                     errors::timed_out()
@@ -273,12 +272,12 @@ impl Client {
                 self.attempt_failed(error, out);
             }
             // RTN12b
-            ConnectionState::Closing => self.given_up_closing(errors::timed_out(), out),
-            _ => self.connection.misstep(Timer::Request),
+            ConnectionState::Closing => self.close_unanswered(errors::timed_out(), out),
+            _ => self.connection.internal_error(Timer::Request),
         }
     }
 
-    /// RTN20a.
+    /// Abandons the transport, and waits before the next attempt (RTN20a).
     pub(super) fn network_lost(&mut self, out: &mut Outbox) {
         let mut error = errors::disconnected();
         error.message = "the network is gone".into();
@@ -292,12 +291,12 @@ impl Client {
                 self.close_transport(out);
                 self.attempt_failed(error, out);
             }
-            // There is no transport that could be lost, or the end is near anyway.
+            // No transport to lose, or closing anyway.
             _ => {}
         }
     }
 
-    /// RTN20b, RTN20c.
+    /// Starts an attempt at once, or starts the running one again (RTN20b, RTN20c).
     pub(super) fn network_available(&mut self, out: &mut Outbox) {
         match self.connection.state {
             ConnectionState::Disconnected | ConnectionState::Suspended => {
@@ -307,21 +306,21 @@ impl Client {
                 self.close_transport(out);
                 self.open_transport(out);
             }
-            // There is a connection, or none is wanted.
+            // Already connected, or not supposed to connect.
             _ => {}
         }
     }
 
-    /// RTN16f, RTN16j: what a recovery key brings along.
+    /// Restores message serial and channel serials from a recovery key (RTN16f, RTN16j).
     pub(super) fn recover(&mut self, key: RecoveryKey) {
         self.operations.next_serial = key.msg_serial;
         let (limit, hash_seed) = (self.options.limits.channels, self.hash_seed);
         for (name, serial) in &key.channel_serials {
             let make = || Channel::new(name.clone(), hash_seed);
-            // A key may name more channels than the options allow.
-            if let Some(key) = self.channels.open(name, limit, make) {
+            // The key may contain more channels than the limit. The rest is dropped.
+            if let Some(key) = self.channels.get_or_insert(name, limit, make) {
                 let serial = Some(serial.clone());
-                self.channels.act(key, |channel| channel.channel_serial = serial);
+                self.channels.update(key, |channel| channel.channel_serial = serial);
             }
         }
         self.connection.recover = Some(key);

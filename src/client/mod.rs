@@ -1,7 +1,7 @@
-//! The client half: connection, channels and presence, as an application sees them.
+//! The client half: connection, channels and presence for an application.
 //!
-//! Only [`Client::handle`] changes state, and only [`Output`]s leave a client. Between calls its
-//! state can be read: [`Client::connection`], [`Client::channel`].
+//! Only [`Client::handle`] changes state; all results are [`Output`]s. Between calls the state can be
+//! read: [`Client::connection`], [`Client::channel`].
 //!
 //! ```
 //! use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output};
@@ -12,7 +12,7 @@
 //! let mut client = Client::new(options, 7);
 //! let mut out = Outbox::new();
 //!
-//! // Operations are queued until the connection, and the channel, are there.
+//! // Operations are queued until the connection and the channel are ready.
 //! let wake = client.handle(Now::from_millis(0), Input::enter(OpId(1), "room", None), &mut out);
 //! assert_eq!(wake.at(), None);
 //! let wake = client.handle(Now::from_millis(0), Input::Connect, &mut out);
@@ -131,7 +131,7 @@ pub use view::{ChannelView, ConnectionView};
 
 use crate::wire::ErrorInfo;
 use crate::{Instant, Now, TransportId, Wake};
-use channel::{Channel, Waiting};
+use channel::{Channel, Waiter};
 use channels::{ChannelKey, Channels};
 use connection::Connection;
 use core::time::Duration;
@@ -142,10 +142,10 @@ use recovery::RecoveryKey;
 use retry::Rng;
 use timers::{Timer, Timers};
 
-/// Where a client puts its outputs.
+/// The outputs of a client.
 pub type Outbox = crate::Outbox<Output>;
 
-/// One presence client: a connection and its channels.
+/// A presence client: a connection and its channels.
 #[derive(Clone, Debug)]
 pub struct Client {
     options: ClientOptions,
@@ -157,13 +157,15 @@ pub struct Client {
     rng: Rng,
     hash_seed: u64,
     clock: Now,
-    /// What is wrong with the options has been said.
+    /// Warnings about the options have been emitted.
     options_warned: bool,
 }
 
 impl Client {
-    /// A client that does nothing until it is told to connect. The seed scatters its retry delays
-    /// and makes the ids of its pings; give each client another one.
+    /// Creates a client. It is idle until [`Input::Connect`].
+    ///
+    /// The seed determines the jitter of retry delays, the ids of pings and the hash tables. Use a
+    /// different one for each client.
     #[must_use]
     pub fn new(options: ClientOptions, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -186,8 +188,8 @@ impl Client {
         client
     }
 
-    /// The same client with another seed for its hash tables, which must make no difference.
-    /// For tests, before the first input.
+    /// Sets another seed for the hash tables, which must not affect any output. For tests, before
+    /// the first input.
     #[doc(hidden)]
     #[must_use]
     pub const fn with_hash_seed(mut self, seed: u64) -> Self {
@@ -195,17 +197,16 @@ impl Client {
         self
     }
 
-    /// The options that the client was made with.
+    /// The options of the client.
     #[must_use]
     pub const fn options(&self) -> &ClientOptions {
         &self.options
     }
 
-    /// Takes in what happened at `now`, puts what follows into `out`, and tells when to call
-    /// again.
+    /// Handles an input at time `now`, appends the outputs to `out`, and returns the next deadline.
     ///
-    /// Timers that are due at or before `now` fire first. Time that steps back counts as time
-    /// that stands still.
+    /// Timers due at `now` fire first, at most [`ClientOptions::budget`] of them. If the monotonic
+    /// clock steps back, the latest earlier time is used.
     pub fn handle(&mut self, now: Now, mut input: Input, out: &mut Outbox) -> Wake {
         if now.mono >= self.clock.mono {
             self.clock.mono = now.mono;
@@ -221,7 +222,7 @@ impl Client {
                 break;
             }
         }
-        // A frame is large, and most inputs are frames: it is lent, not moved.
+        // Frames are large and the most frequent inputs: borrowed, not moved.
         match &mut input {
             Input::Received(input::Received { transport, frame }) => {
                 if self.is_current(*transport, out) {
@@ -233,12 +234,12 @@ impl Client {
         self.next_wake()
     }
 
-    /// When to call again: what the last [`handle`](Self::handle) returned.
+    /// The next deadline, as returned by the last [`handle`](Self::handle).
     pub fn next_wake(&self) -> Wake {
         Wake::at_opt(self.next_deadline())
     }
 
-    /// Applies an input that is no frame.
+    /// Handles an input other than a frame.
     fn apply(&mut self, input: Input, out: &mut Outbox) {
         if let Some(op) = input.op()
             && !self.admit(op, out)
@@ -246,17 +247,17 @@ impl Client {
             return;
         }
         match input {
-            Input::Received(_) => self.connection.misstep("a frame that was not lent"),
+            Input::Received(_) => self.connection.internal_error("a frame"),
             Input::Activity(input::Activity { transport }) => {
                 if self.is_current(transport, out) {
-                    self.active();
+                    self.restart_idle_timer();
                 }
             }
             Input::Tick => {}
             Input::Connect => self.connect(out),
             Input::Close => self.close(out),
             Input::Opened(input::Opened { transport }) => {
-                // What counts is CONNECTED (RTN6); the attempt has its time until then.
+                // The attempt continues, with its timeout, until CONNECTED (RTN6).
                 let _ = self.is_current(transport, out);
             }
             Input::OpenFailed(input::OpenFailed { transport, error })
@@ -268,7 +269,7 @@ impl Client {
             }
             Input::NetworkLost => self.network_lost(out),
             Input::NetworkAvailable => self.network_available(out),
-            Input::Token(result) => self.token(result, out),
+            Input::Token(result) => self.token_received(result, out),
             Input::Unsubscribe(input::Unsubscribe { channel, subscription }) => {
                 self.unsubscribe(channel, subscription, out);
             }
@@ -277,7 +278,7 @@ impl Client {
             Input::Send(input::Send { op, frame }) => self.send_for_application(op, frame, out),
             Input::Attach(input::Attach { op, channel }) => {
                 self.on_channel(op, &channel, out, |channel, cx| {
-                    channel.attach(cx, Waiting::Op(op));
+                    channel.attach(cx, Waiter::Op(op));
                 });
             }
             Input::SetOptions(input::SetOptions { op, channel, options }) => {
@@ -300,7 +301,7 @@ impl Client {
             }
             Input::Detach(input::Detach { op, channel }) => {
                 self.off_channel(op, &channel, out, |channel, cx| {
-                    channel.detach(cx, Waiting::Op(op));
+                    channel.detach(cx, Waiter::Op(op));
                 });
             }
             Input::Release(input::Release { op, channel }) => {
@@ -316,25 +317,23 @@ impl Client {
         }
     }
 
-    /// Fires what is due at the earliest deadline, `at`. Of what is due together, the connection's
-    /// timers come first.
+    /// Fires one timer due at the earliest deadline, `at`. The connection's timers come first.
     fn fire_due(&mut self, at: Instant, out: &mut Outbox) {
         if let Some(timer) = self.timers.pop_due(at) {
             self.fire(timer, out);
         } else if let Some(key) = self.channels.pop_due(at) {
-            self.with_channel(key, out, Channel::timer);
+            self.with_channel(key, out, Channel::on_deadline);
         } else {
-            self.connection.misstep("a deadline that is nobody's");
+            self.connection.internal_error("a deadline without a timer");
         }
     }
 
-    /// Whether a transport is the one in use. Others have been given up; what they still bring
-    /// is dropped.
+    /// Whether a transport is the current one. Inputs of abandoned transports are ignored.
     fn is_current(&self, transport: TransportId, out: &mut Outbox) -> bool {
         if self.connection.transport == Some(transport) {
             return true;
         }
-        if !self.connection.was_asked_for(transport) {
+        if !self.connection.has_requested(transport) {
             out.push(Output::Misuse(Misuse::UnknownTransport(transport)));
         }
         false
@@ -342,7 +341,7 @@ impl Client {
 
     fn fire(&mut self, timer: Timer, out: &mut Outbox) {
         match timer {
-            Timer::StateTtl => self.ttl_over(out),
+            Timer::StateTtl => self.ttl_expired(out),
             Timer::Request => self.request_timed_out(out),
             Timer::Retry => self.retry(out),
             Timer::Idle => {
@@ -360,25 +359,25 @@ impl Client {
         self.clock.mono + self.options.realtime_request_timeout
     }
 
-    // ---- The channels, with the rest of the client beside them
+    // ---- Access to channels
 
     fn with_channel(
         &mut self,
         key: ChannelKey,
         out: &mut Outbox,
-        act: impl FnOnce(&mut Channel, &mut Cx<'_>),
+        f: impl FnOnce(&mut Channel, &mut Cx<'_>),
     ) {
-        let (channels, mut cx) = self.split(out);
-        channels.act(key, |channel| act(channel, &mut cx));
+        let (channels, mut cx) = self.split_borrow(out);
+        channels.update(key, |channel| f(channel, &mut cx));
     }
 
-    /// Acts on every channel, in the order of keys.
-    fn with_channels(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut Channel, &mut Cx<'_>)) {
-        let (channels, mut cx) = self.split(out);
-        channels.act_on_all(|channel| act(channel, &mut cx));
+    /// Calls `f` with every channel, in the order of keys.
+    fn with_channels(&mut self, out: &mut Outbox, mut f: impl FnMut(&mut Channel, &mut Cx<'_>)) {
+        let (channels, mut cx) = self.split_borrow(out);
+        channels.update_all(|channel| f(channel, &mut cx));
     }
 
-    fn split<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
+    fn split_borrow<'a>(&'a mut self, out: &'a mut Outbox) -> (&'a mut Channels, Cx<'a>) {
         let cx = Cx {
             now: self.clock,
             options: &self.options,
@@ -390,9 +389,8 @@ impl Client {
         (&mut self.channels, cx)
     }
 
-    // ---- Connection events
-
-    fn announce(
+    /// Emits a state change of the connection.
+    fn emit_state_change(
         &self,
         previous: ConnectionState,
         reason: Option<ErrorInfo>,

@@ -1,22 +1,21 @@
-//! Message serials, what waits for an acknowledgement, and what waits to be sent (RTN7, RTN19a).
+//! Message serials, messages in flight, and queued frames (RTN7, RTN19a).
 
 use super::{Outbox, Outcome, Output};
 use crate::wire::{Action, ErrorInfo, Items, ProtocolMessage};
 use crate::{OpId, SmolStr, TransportId};
 use alloc::{boxed::Box, collections::VecDeque};
 
-/// Whose a message is.
+/// The originator of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The application's: one operation for each presence message in the frame, or one for a frame
+    /// The application: one operation for each presence message in the frame, or one for a frame
     /// of another kind.
     App(Items<OpId>),
-    /// The client's own: a member of this client id is entered again (RTP17i). The message is about
-    /// nothing else.
+    /// The client: the re-entry of the own member with this client id (RTP17i).
     Reentry(SmolStr),
 }
 
-/// A message that was sent and not acknowledged.
+/// A message without an acknowledgement yet.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
     pub(super) serial: i64,
@@ -29,7 +28,7 @@ impl InFlight {
         self.frame.action == Action::Presence
     }
 
-    /// Whether a member is entered again by it.
+    /// Whether it is a re-entry.
     pub(super) const fn is_reentry(&self) -> bool {
         matches!(self.origin, Origin::Reentry(_))
     }
@@ -40,26 +39,26 @@ impl InFlight {
 pub(super) struct Operations {
     /// The serial of the next message (RTN7b).
     pub(super) next_serial: i64,
-    /// Sent on this transport, or on the last one, in the order of sending.
+    /// Messages in flight, sent on this transport or the last one, in the order of sending.
     pub(super) in_flight: VecDeque<InFlight>,
-    /// The application's own frames that wait for a connection (RTL6c2).
+    /// Frames of the application that wait for a connection (RTL6c2).
     pub(super) queue: VecDeque<(OpId, Box<ProtocolMessage>)>,
-    /// How many operations of the application have no outcome yet.
-    pub(super) open: usize,
-    /// How many outcomes came that no operation was open for: a bug of this crate.
+    /// Number of operations without an outcome yet.
+    pub(super) pending: usize,
+    /// Outcomes without a pending operation: bugs of this crate.
     pub(super) unmatched: usize,
 }
 
 impl Operations {
-    /// Ends an operation.
+    /// Ends an operation with its outcome.
     pub(super) fn finish(
         &mut self,
         op: OpId,
         result: Result<Outcome, ErrorInfo>,
         out: &mut Outbox,
     ) {
-        match self.open.checked_sub(1) {
-            Some(open) => self.open = open,
+        match self.pending.checked_sub(1) {
+            Some(pending) => self.pending = pending,
             None => {
                 debug_assert!(false, "{op:?} ends, and none was open");
                 self.unmatched = self.unmatched.saturating_add(1);
@@ -68,7 +67,7 @@ impl Operations {
         out.push(Output::done(op, result));
     }
 
-    /// Sends a message under the next serial, and remembers it until it is acknowledged.
+    /// Sends a message with the next serial, and keeps it until it is acknowledged.
     pub(super) fn transmit(
         &mut self,
         transport: TransportId,
@@ -78,11 +77,11 @@ impl Operations {
     ) {
         let serial = self.next_serial;
         self.next_serial = self.next_serial.saturating_add(1);
-        self.transmit_again(transport, InFlight { serial, origin, frame }, out);
+        self.retransmit(transport, InFlight { serial, origin, frame }, out);
     }
 
-    /// Sends a message under the serial that it has (RTN19a2).
-    pub(super) fn transmit_again(
+    /// Sends a message with the serial it already has (RTN19a2).
+    pub(super) fn retransmit(
         &mut self,
         transport: TransportId,
         mut message: InFlight,
@@ -93,10 +92,10 @@ impl Operations {
         self.in_flight.push_back(message);
     }
 
-    /// Takes out the messages that an ACK or NACK of `count` serials from `first` on settles,
-    /// each with whether it was passed over: the server answers in order, so what was sent before
-    /// an answered message and has no answer itself was lost.
-    pub(super) fn settle(&mut self, first: i64, count: u32) -> Items<(InFlight, bool)> {
+    /// Removes the messages covered by an ACK or NACK of `count` serials from `first` on, and all
+    /// sent before them. The flag marks the latter as skipped: the server answers in order, so a
+    /// message without an answer before an answered one is lost.
+    pub(super) fn take_acknowledged(&mut self, first: i64, count: u32) -> Items<(InFlight, bool)> {
         let end = first.saturating_add(i64::from(count));
         let covers = |message: &InFlight| (first..end).contains(&message.serial);
         let Some(last) = self.in_flight.iter().rposition(covers) else { return Items::new() };

@@ -1,22 +1,22 @@
-//! The members that this connection has entered itself (RTP17).
+//! Own members: those entered by this connection (RTP17).
 
 use crate::SmolStr;
 use crate::members::Version;
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::{collections::BTreeMap, vec::Vec};
 
-/// The own members of a channel, by client id alone (RTP17h).
+/// The own members of a channel, by client id (RTP17h).
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnMembers {
     members: BTreeMap<SmolStr, OwnMember>,
-    next_place: u64,
+    next_order: u64,
 }
 
 #[derive(Clone, Debug)]
 struct OwnMember {
-    /// Members are ordered by it.
-    place: u64,
-    /// With all that it inherited from its frame.
+    /// Sort key: the order of insertion.
+    order: u64,
+    /// Complete: with the fields inherited from its frame.
     message: PresenceMessage,
 }
 
@@ -25,11 +25,11 @@ impl OwnMembers {
         self.members.len()
     }
 
-    /// The members with their client ids, in the order in which they were first seen: they are
-    /// entered again in that order (RTP17i).
+    /// The members with their client ids, in the order of insertion, which is also the order of
+    /// re-entry (RTP17i).
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SmolStr, &PresenceMessage)> + use<'_> {
         let mut members: Vec<_> = self.members.iter().collect();
-        members.sort_unstable_by_key(|(_, member)| member.place);
+        members.sort_unstable_by_key(|(_, member)| member.order);
         members.into_iter().map(|(client_id, member)| (client_id, &member.message))
     }
 
@@ -37,8 +37,8 @@ impl OwnMembers {
         self.members.clear();
     }
 
-    /// Takes in what the server said of a member of the present connection (RTP17b). `false` if
-    /// there is no room for it.
+    /// Applies a message about a member of the current connection (RTP17b). `false` if a new member
+    /// exceeds `limit`.
     pub(super) fn apply(
         &mut self,
         client_id: &SmolStr,
@@ -46,7 +46,7 @@ impl OwnMembers {
         limit: usize,
     ) -> bool {
         let stored = self.members.get_mut(client_id);
-        // Serials of different connections cannot be compared: the present one's word counts.
+        // Serials of different connections are not comparable: the current connection wins.
         if let Some(OwnMember { message: stored, .. }) = &stored
             && stored.connection_id == message.connection_id
             && !version(&message).is_newer_than(&version(stored))
@@ -55,7 +55,7 @@ impl OwnMembers {
         }
         match message.action {
             PresenceAction::Leave => {
-                if is_own_word(&message) {
+                if !is_synthesized(&message) {
                     self.members.remove(client_id);
                 }
             }
@@ -64,9 +64,9 @@ impl OwnMembers {
                 if let Some(stored) = stored {
                     stored.message = message;
                 } else if self.members.len() < limit {
-                    let place = self.next_place;
-                    self.next_place = place.wrapping_add(1);
-                    self.members.insert(client_id.clone(), OwnMember { place, message });
+                    let order = self.next_order;
+                    self.next_order = order.wrapping_add(1);
+                    self.members.insert(client_id.clone(), OwnMember { order, message });
                 } else {
                     return false;
                 }
@@ -85,13 +85,13 @@ fn version(message: &PresenceMessage) -> Version {
     )
 }
 
-/// Whether the connection said so itself; a LEAVE that the server made up on its behalf, when it
-/// had lost touch, does not end the wish to be present (RTP17b).
-fn is_own_word(message: &PresenceMessage) -> bool {
+/// Whether the server synthesized the message, because it lost the connection. A synthesized LEAVE
+/// does not remove an own member (RTP17b).
+fn is_synthesized(message: &PresenceMessage) -> bool {
     let connection_id = message.connection_id.as_deref().unwrap_or_default();
     message
         .id
         .as_deref()
         .and_then(|id| id.strip_prefix(connection_id))
-        .is_some_and(|rest| rest.starts_with(':'))
+        .is_none_or(|rest| !rest.starts_with(':'))
 }

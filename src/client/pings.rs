@@ -1,4 +1,4 @@
-//! Pings and their answers (RTN13).
+//! Pings (RTN13).
 
 use super::timers::Timer;
 use super::{Client, ConnectionState, Outbox, Outcome, Output, errors};
@@ -6,19 +6,19 @@ use crate::wire::{Action, ErrorInfo, ProtocolMessage};
 use crate::{Instant, OpId, SmolStr};
 use alloc::{boxed::Box, collections::VecDeque};
 
-/// The pings that have no answer yet.
+/// The pending pings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pings {
-    /// With the time at which each was sent, oldest first: the first is due first.
+    /// Sent pings with the time of sending, oldest first. The first one times out first.
     sent: VecDeque<(Instant, Ping)>,
-    /// There was no connection to send them on (RTN13d). They are younger than those sent.
+    /// Pings queued without a connection (RTN13d). All are newer than the sent ones.
     unsent: VecDeque<Ping>,
 }
 
 #[derive(Clone, Debug)]
 struct Ping {
     op: OpId,
-    /// RTN13e.
+    /// Random id of the HEARTBEAT (RTN13e).
     id: SmolStr,
 }
 
@@ -44,30 +44,30 @@ impl Client {
         self.send_pings(out);
     }
 
-    /// Sends the pings that are not sent yet, once there is a connection (RTN13d).
+    /// Sends the queued pings if the connection is CONNECTED (RTN13d).
     pub(super) fn send_pings(&mut self, out: &mut Outbox) {
-        let Some(transport) = self.connection.established() else { return };
+        let Some(transport) = self.connection.connected_transport() else { return };
         for ping in self.pings.unsent.drain(..) {
             let mut frame = ProtocolMessage::new(Action::Heartbeat);
             frame.id = Some(ping.id.clone());
             out.push(Output::send(transport, Box::new(frame)));
             self.pings.sent.push_back((self.clock.mono, ping));
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
-    /// HEARTBEAT has come: the answer to a ping, if it has the id of one (RTN13e).
+    /// Handles HEARTBEAT: the answer to the ping with its id, if any (RTN13e).
     pub(super) fn heartbeat(&mut self, id: Option<&SmolStr>, out: &mut Outbox) {
         let sent = &mut self.pings.sent;
         let answered = sent.iter().position(|(_, ping)| Some(&ping.id) == id);
-        if let Some((sent, ping)) = answered.and_then(|place| sent.remove(place)) {
+        if let Some((sent, ping)) = answered.and_then(|position| sent.remove(position)) {
             let time = self.clock.mono.saturating_since(sent);
             self.operations.finish(ping.op, Ok(Outcome::Pong(time)), out);
-            self.await_ping();
+            self.arm_ping_timer();
         }
     }
 
-    /// RTN13c.
+    /// Fails all pings that have timed out (RTN13c).
     pub(super) fn ping_timed_out(&mut self, out: &mut Outbox) {
         let timeout = self.options.realtime_request_timeout;
         let due = |&(sent, _): &(Instant, Ping)| sent + timeout <= self.clock.mono;
@@ -75,7 +75,7 @@ impl Client {
         for (_, ping) in self.pings.sent.drain(..count) {
             self.operations.finish(ping.op, Err(errors::timed_out()), out);
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
     pub(super) fn fail_pings(&mut self, error: &ErrorInfo, out: &mut Outbox) {
@@ -83,10 +83,11 @@ impl Client {
         for ping in sent.into_iter().map(|(_, ping)| ping).chain(unsent) {
             self.operations.finish(ping.op, Err(error.clone()), out);
         }
-        self.await_ping();
+        self.arm_ping_timer();
     }
 
-    fn await_ping(&mut self) {
+    /// Arms the timer for the oldest sent ping.
+    fn arm_ping_timer(&mut self) {
         match self.pings.sent.front() {
             Some((sent, _)) => {
                 let deadline = *sent + self.options.realtime_request_timeout;

@@ -1,4 +1,4 @@
-//! Presence of a channel: who is there, the syncs, and those who ask (RTP2, RTP11, RTP18, RTP19).
+//! Presence of a channel: members, syncs, `get` and subscriptions (RTP2, RTP11, RTP18, RTP19).
 
 use super::cx::Cx;
 use super::own_members::OwnMembers;
@@ -11,17 +11,18 @@ use crate::wire::{
 use crate::{OpId, SmolStr, SubscriptionId};
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-/// A presence operation that waits for its channel to be attached (RTP16b).
+/// A presence operation queued until its channel is attached (RTP16b).
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
     pub(super) op: OpId,
     pub(super) message: PresenceMessage,
-    /// It was in flight when a connection was lost: the server may have heard of it, and others.
-    pub(super) was_sent: bool,
+    /// It was in flight on a lost connection: the server may have received and broadcast it.
+    pub(super) was_in_flight: bool,
 }
 
-/// A presence message of the application that was in flight when a connection was lost which was
-/// then resumed. It keeps its serial and waits for its channel to be attached (RTN19a2, RTL3d2).
+/// A presence message of the application that was in flight when the transport was lost, on a
+/// resumed connection. It keeps its serial and waits for its channel to be attached (RTN19a2,
+/// RTL3d2).
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) serial: i64,
@@ -35,18 +36,18 @@ pub(super) struct Held {
 pub(super) struct Presence {
     pub(super) members: MemberSet,
     pub(super) own: OwnMembers,
-    /// The sequence id of the sync under way; `None` if no SYNC of it has come yet (RTP18a).
+    /// The sequence id of the running sync; `None` before its first SYNC (RTP18a).
     sync_id: Option<SmolStr>,
-    /// RTP13.
+    /// Whether the sync after the last attach is complete (RTP13).
     pub(super) sync_complete: bool,
-    /// Calls of `get` that wait for the sync.
-    waiting: Vec<(OpId, GetParams)>,
+    /// `get` operations that wait for the sync.
+    pending_gets: Vec<(OpId, GetParams)>,
     subscriptions: Subscriptions,
-    /// Operations that wait for the channel to be attached, oldest first.
+    /// Operations to be sent when the channel is attached, oldest first.
     pub(super) queue: VecDeque<Queued>,
-    /// Messages that wait for the channel to be attached and keep their serial, oldest first.
+    /// Messages to be sent, with their serials, when the channel is attached; oldest first.
     pub(super) held: VecDeque<Held>,
-    /// Messages that lost their serial, on their way to the front of the queue.
+    /// Operations of messages that lost their serial, about to be moved to the front of `queue`.
     pub(super) restored: VecDeque<Queued>,
 }
 
@@ -57,7 +58,7 @@ impl Presence {
             own: OwnMembers::default(),
             sync_id: None,
             sync_complete: false,
-            waiting: Vec::new(),
+            pending_gets: Vec::new(),
             subscriptions: Subscriptions::default(),
             queue: VecDeque::new(),
             held: VecDeque::new(),
@@ -65,27 +66,27 @@ impl Presence {
         }
     }
 
-    // ---- What the server says
+    // ---- Frames
 
-    /// Takes in a PRESENCE or a SYNC.
-    // Apart from what other frames do: its loop then has the registers to itself.
+    /// Applies a PRESENCE or SYNC.
+    // Not inlined: the loop is hot and needs the registers.
     #[inline(never)]
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, name: &SmolStr, frame: &mut ProtocolMessage) {
         let last_page = frame.action == Action::Sync
-            && self.page(frame.channel_serial.as_deref().unwrap_or_default());
+            && self.begin_page(frame.channel_serial.as_deref().unwrap_or_default());
         let ProtocolMessage { id, connection_id, timestamp, presence, .. } = frame;
-        let mut from = Inherited {
+        let mut inherited = Inherited {
             frame_id: id.as_ref(),
             index: 0,
             connection_id: connection_id.as_ref(),
             timestamp: timestamp.or(Some(cx.now.wall)),
         };
         for (index, message) in presence.iter_mut().enumerate() {
-            from.index = index;
-            if self.take_in(cx, name, message, from)
-                && let Some(subscriptions) = self.subscriptions.to(message.action)
+            inherited.index = index;
+            if self.apply(cx, name, message, inherited)
+                && let Some(subscriptions) = self.subscriptions.matching(message.action)
             {
-                from.complete(message);
+                inherited.complete(message);
                 let (channel, subscriptions) = (name.clone(), subscriptions.clone());
                 cx.out.push_with(|| {
                     let message = message.take();
@@ -97,14 +98,14 @@ impl Presence {
             self.sync_id = None;
             self.sync_complete = true;
             let Self { members, subscriptions, .. } = self;
-            members.end_sync(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
-            self.answer_waiting(cx);
+            members.end_sync(cx.now.wall, |leave| deliver(cx, name, subscriptions, leave));
+            self.complete_gets(cx);
         }
     }
 
-    /// A page of a sync begins (RTP18); tells whether it is the last.
-    fn page(&mut self, serial: &str) -> bool {
-        // Without a cursor the page is the whole sync (RTP18c).
+    /// Begins a page of a sync, and a new sync if necessary (RTP18). `true` for the last page.
+    fn begin_page(&mut self, serial: &str) -> bool {
+        // Without a serial the page is the whole sync (RTP18c).
         let (id, cursor) = serial.split_once(':').unwrap_or_default();
         let continues = self.members.is_syncing()
             && self.sync_id.as_deref().is_none_or(|current| current == id && !id.is_empty());
@@ -117,18 +118,18 @@ impl Presence {
         cursor.is_empty()
     }
 
-    /// Applies a message. Returns whether it is to be delivered to subscribers.
-    fn take_in(
+    /// Applies a message. `true` if it must be delivered to subscribers.
+    fn apply(
         &mut self,
         cx: &mut Cx<'_>,
         name: &SmolStr,
         message: &mut PresenceMessage,
-        from: Inherited<'_>,
+        inherited: Inherited<'_>,
     ) -> bool {
-        // RSL6b: what cannot be decoded is passed on with the encodings that are left.
+        // RSL6b: delivered with the remaining encodings.
         let undecoded = message.encoding.is_some() && message.decode_data().is_err();
         let known = !matches!(message.action, PresenceAction::Absent | PresenceAction::Unknown(_));
-        let Some(incoming) = Incoming::new(message, from).filter(|_| known) else {
+        let Some(incoming) = Incoming::new(message, inherited).filter(|_| known) else {
             cx.warn(Warning::PresenceIgnored { channel: name.clone() });
             return false;
         };
@@ -147,18 +148,17 @@ impl Presence {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "own_members" });
         }
-        if self.members.stored() >= cx.options.limits.members && !self.members.knows(&incoming) {
+        if self.members.stored() >= cx.options.limits.members && !self.members.contains(&incoming) {
             let channel = name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "members" });
             return false;
         }
-        self.members.take_in(&incoming)
+        self.members.apply_incoming(&incoming)
     }
 
-    // ---- What the channel goes through
+    // ---- Channel states
 
-    /// The channel is attached, or attached again: a sync follows, or nobody is present (RTP1,
-    /// RTP19a).
+    /// ATTACHED: a sync follows, or without HAS_PRESENCE all members leave (RTP1, RTP19a).
     pub(super) fn attached(&mut self, cx: &mut Cx<'_>, name: &SmolStr, has_presence: bool) {
         self.sync_id = None;
         self.sync_complete = !has_presence;
@@ -166,47 +166,47 @@ impl Presence {
             self.members.start_sync();
         } else {
             let Self { members, subscriptions, .. } = self;
-            members.leave_all(cx.now.wall, |leave| tell(cx, name, subscriptions, leave));
-            self.answer_waiting(cx);
+            members.leave_all(cx.now.wall, |leave| deliver(cx, name, subscriptions, leave));
+            self.complete_gets(cx);
         }
     }
 
-    /// The channel is DETACHED or FAILED: nothing is known any more, and no LEAVE is told (RTP5a).
-    pub(super) fn ended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
+    /// The channel is DETACHED or FAILED: clears the members without LEAVE events (RTP5a).
+    pub(super) fn reset(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.members.clear();
         self.own.clear();
         self.sync_complete = false;
         self.fail_queue(cx, error);
-        for (op, _) in core::mem::take(&mut self.waiting) {
+        for (op, _) in core::mem::take(&mut self.pending_gets) {
             cx.fail(op, error.clone());
         }
     }
 
-    /// The channel is SUSPENDED: the members are kept, so that a sync after the next attach tells
-    /// the differences (RTP5f). That sync supersedes one that is under way.
+    /// The channel is SUSPENDED: keeps the members, so that the sync after the next attach delivers
+    /// only the differences (RTP5f). That sync supersedes a running one.
     pub(super) fn suspended(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         self.sync_complete = false;
         self.fail_queue(cx, error);
-        for (op, _) in core::mem::take(&mut self.waiting) {
+        for (op, _) in core::mem::take(&mut self.pending_gets) {
             cx.fail(op, errors::out_of_sync().with_cause(error.clone()));
         }
     }
 
-    // ---- Those who ask
+    // ---- Operations
 
-    /// RTP11, on a channel that is attached.
+    /// `get` on an attached channel (RTP11).
     pub(super) fn get(&mut self, cx: &mut Cx<'_>, op: OpId, params: GetParams) {
         if !params.wait_for_sync || !self.members.is_syncing() {
-            self.answer(cx, op, &params);
-        } else if self.waiting.len() >= cx.options.limits.waiting_gets {
+            self.complete_get(cx, op, &params);
+        } else if self.pending_gets.len() >= cx.options.limits.waiting_gets {
             cx.fail(op, errors::bad_request("too many calls of get wait for the sync"));
         } else {
-            self.waiting.push((op, params));
+            self.pending_gets.push((op, params));
         }
     }
 
-    /// The members as they are known now (RTP11c).
-    pub(super) fn answer(&self, cx: &mut Cx<'_>, op: OpId, params: &GetParams) {
+    /// Ends a `get` with the members known now (RTP11c).
+    pub(super) fn complete_get(&self, cx: &mut Cx<'_>, op: OpId, params: &GetParams) {
         let mut members = Vec::new();
         let on_connection = |connection_id: &SmolStr| {
             params.connection_id.as_ref().is_none_or(|wanted| wanted == connection_id)
@@ -227,13 +227,14 @@ impl Presence {
         cx.finish(op, Ok(Outcome::Members(members)));
     }
 
-    fn answer_waiting(&mut self, cx: &mut Cx<'_>) {
-        for (op, params) in core::mem::take(&mut self.waiting) {
-            self.answer(cx, op, &params);
+    fn complete_gets(&mut self, cx: &mut Cx<'_>) {
+        for (op, params) in core::mem::take(&mut self.pending_gets) {
+            self.complete_get(cx, op, &params);
         }
     }
 
-    /// RTP6. A subscription that comes late is told who is present. `false` if there are too many.
+    /// Adds a subscription (RTP6). If it includes PRESENT, it receives the present members first.
+    /// `false` beyond the limit.
     pub(super) fn subscribe(
         &mut self,
         cx: &mut Cx<'_>,
@@ -246,27 +247,32 @@ impl Presence {
         {
             return false;
         }
-        let actions = Actions::of(actions);
-        self.subscriptions.put(subscription, actions);
+        let actions = Actions::new(actions);
+        self.subscriptions.insert(subscription, actions);
         if actions.contains(PresenceAction::Present) {
-            let alone = Subscribers::one(subscription);
+            let subscriber = Subscribers::one(subscription);
             for member in self.members.iter() {
                 let message = member.to_message(PresenceAction::Present);
-                cx.out.push(Output::presence(name.clone(), message, alone.clone()));
+                cx.out.push(Output::presence(name.clone(), message, subscriber.clone()));
             }
         }
         true
     }
 
-    /// RTP7. `false` if there is no such subscription.
+    /// Removes a subscription, or all (RTP7). `false` if there is no such subscription.
     pub(super) fn unsubscribe(&mut self, subscription: Option<SubscriptionId>) -> bool {
         self.subscriptions.remove(subscription)
     }
 }
 
-/// Tells subscribers of an event, if any of them wants it (RTP6).
-fn tell(cx: &mut Cx<'_>, name: &SmolStr, subscriptions: &Subscriptions, message: PresenceMessage) {
-    if let Some(subscriptions) = subscriptions.to(message.action) {
+/// Delivers an event to the subscriptions that include its action (RTP6).
+fn deliver(
+    cx: &mut Cx<'_>,
+    name: &SmolStr,
+    subscriptions: &Subscriptions,
+    message: PresenceMessage,
+) {
+    if let Some(subscriptions) = subscriptions.matching(message.action) {
         cx.out.push(Output::presence(name.clone(), message, subscriptions.clone()));
     }
 }

@@ -1,6 +1,6 @@
 //! Enter, update and leave, and the automatic re-entry of own members (RTP8–RTP10, RTP14–RTP17).
 
-use super::channel::{Channel, Waiting};
+use super::channel::{Channel, Waiter};
 use super::cx::Cx;
 use super::operations::{InFlight, Origin};
 use super::presence::{Held, Presence, Queued};
@@ -12,31 +12,31 @@ use crate::{OpId, SmolStr};
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 impl Channel {
-    /// Enter, update or leave.
+    /// Sends, queues or fails an enter, update or leave.
     pub(super) fn change_presence(&mut self, cx: &mut Cx<'_>, op: OpId, change: PresenceChange) {
-        let message = match prepare(cx, change) {
+        let message = match build_message(cx, change) {
             Ok(message) => message,
             Err(error) => return cx.fail(op, error),
         };
         // RTP16c, RTL4b
-        if let Some(error) = self.cannot_attach(cx) {
+        if let Some(error) = self.attach_error(cx) {
             return cx.fail(op, error);
         }
-        let may_wait = cx.options.queue_messages;
-        match (self.state, cx.connection.established()) {
+        let queues = cx.options.queue_messages;
+        match (self.state, cx.connection.connected_transport()) {
             // RTP16a
             (ChannelState::Attached, Some(transport)) => {
                 let frame = presence_frame(&self.name, Items::one(message));
                 cx.transmit(transport, frame, Origin::App(Items::one(op)));
             }
             // RTP16a, RTP16b
-            (ChannelState::Attached | ChannelState::Attaching, _) if may_wait => {
-                self.presence.queue.push_back(Queued { op, message, was_sent: false });
+            (ChannelState::Attached | ChannelState::Attaching, _) if queues => {
+                self.presence.queue.push_back(Queued { op, message, was_in_flight: false });
             }
-            (ChannelState::Initialized, _) if may_wait => {
-                // RTP8d. If the attach fails, so does what waits for it (RTL11).
-                self.presence.queue.push_back(Queued { op, message, was_sent: false });
-                self.attach(cx, Waiting::Nobody);
+            (ChannelState::Initialized, _) if queues => {
+                // RTP8d. If the attach fails, the queue fails too (RTL11).
+                self.presence.queue.push_back(Queued { op, message, was_in_flight: false });
+                self.attach(cx, Waiter::Implicit);
             }
             // RTP16c
             (ChannelState::Attached, None) => cx.fail(op, cx.connection_error()),
@@ -45,7 +45,7 @@ impl Channel {
                 cx.fail(op, errors::channel_state(message));
                 // RTP8d
                 if self.state == ChannelState::Initialized {
-                    self.attach(cx, Waiting::Nobody);
+                    self.attach(cx, Waiter::Implicit);
                 }
             }
             // RTP8g
@@ -64,7 +64,7 @@ impl Channel {
         }
     }
 
-    /// A member could not be entered again (RTP17e).
+    /// Reports a failed re-entry (RTP17e).
     pub(super) fn reentry_failed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -90,15 +90,15 @@ impl Channel {
 }
 
 impl Channel {
-    /// The channel is attached: sends what waited for it, and tells of members for which there is
-    /// no room (RTP5b, RTP17e).
+    /// Sends queued presence after an attach, and reports re-entries beyond the limit of messages
+    /// in flight (RTP5b, RTP17e).
     pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
-        let left_out = self.presence.flush(cx, &self.name);
-        if !left_out.is_empty() {
+        let failed = self.presence.flush(cx, &self.name);
+        if !failed.is_empty() {
             let channel = self.name.clone();
             cx.warn(Warning::LimitReached { channel, limit: "in_flight" });
         }
-        for client_id in left_out {
+        for client_id in failed {
             let error = errors::bad_request("too many messages have no acknowledgement yet");
             self.reentry_failed(cx, &client_id, error);
         }
@@ -106,31 +106,31 @@ impl Channel {
 }
 
 impl Presence {
-    /// Sends what waited for the channel to be attached (RTP5b), and returns the members that could
-    /// not be entered again.
+    /// Sends queued presence after an attach (RTP5b). Returns the client ids of the re-entries
+    /// beyond the limit of messages in flight.
     ///
-    /// First come messages that keep their serial, then own members are entered again (RTP17i),
-    /// then what was queued, so that the application has the last word. A member that a message of
-    /// the first kind is about is not entered again: the message does so itself, or says that the
-    /// member leaves. Nor is one that has been told to leave.
+    /// The order: held messages with their serials, re-entries of own members (RTP17i), queued
+    /// operations. So the application's latest operation is applied last. A member with a held
+    /// message is not re-entered, because the message sets its state. Nor is a member with a leave
+    /// in flight.
     fn flush(&mut self, cx: &mut Cx<'_>, name: &SmolStr) -> Vec<SmolStr> {
-        let mut left_out = Vec::new();
-        // ATTACHED may come while the connection is CLOSING: nothing is sent any more.
-        let Some(transport) = cx.connection.established() else { return left_out };
-        let mut spoken_for = self.leaving(cx, name);
+        let mut failed = Vec::new();
+        // ATTACHED may arrive while the connection is CLOSING.
+        let Some(transport) = cx.connection.connected_transport() else { return failed };
+        let mut excluded = self.leaves_in_flight(cx, name);
         for Held { serial, ops, frame } in self.held.drain(..) {
             for item in &frame.presence {
-                spoken_for.extend(subject(cx, item).cloned());
+                excluded.extend(target_client_id(cx, item).cloned());
             }
             let message = InFlight { serial, origin: Origin::App(ops), frame };
-            cx.operations.transmit_again(transport, message, cx.out);
+            cx.operations.retransmit(transport, message, cx.out);
         }
         for (client_id, member) in self.own.iter() {
-            if spoken_for.contains(client_id) {
+            if excluded.contains(client_id) {
                 continue;
             }
             if cx.operations.in_flight.len() >= cx.options.limits.in_flight {
-                left_out.push(client_id.clone());
+                failed.push(client_id.clone());
                 continue;
             }
             let item = reentry(cx, member);
@@ -140,25 +140,25 @@ impl Presence {
         let mut size = 0;
         let (mut items, mut ops) = (Items::new(), Items::new());
         while let Some(Queued { op, message, .. }) = self.queue.pop_front() {
-            let more = size_of(&message);
-            if !items.is_empty() && size + more > cx.connection.max_message_size {
+            let added = size_of(&message);
+            if !items.is_empty() && size + added > cx.connection.max_message_size {
                 let frame = presence_frame(name, core::mem::take(&mut items));
                 cx.transmit(transport, frame, Origin::App(core::mem::take(&mut ops)));
                 size = 0;
             }
-            size = size.saturating_add(more);
+            size = size.saturating_add(added);
             items.push(message);
             ops.push(op);
         }
         if !items.is_empty() {
             cx.transmit(transport, presence_frame(name, items), Origin::App(ops));
         }
-        left_out
+        failed
     }
 
-    /// The members whose LEAVE is in flight, or was when a connection was lost that did not come
-    /// back. Others may have seen them leave, and are not to see them come back.
-    fn leaving(&self, cx: &Cx<'_>, name: &SmolStr) -> BTreeSet<SmolStr> {
+    /// The client ids with a LEAVE in flight, or in flight on a lost connection. Other clients may
+    /// have received it, so these members are not re-entered.
+    fn leaves_in_flight(&self, cx: &Cx<'_>, name: &SmolStr) -> BTreeSet<SmolStr> {
         if self.own.len() == 0 {
             return BTreeSet::new();
         }
@@ -168,18 +168,17 @@ impl Presence {
                 && message.frame.channel.as_ref() == Some(name)
         };
         let in_flight = cx.operations.in_flight.iter().filter(of_this_channel);
-        let were_in_flight = self.queue.iter().filter(|queued| queued.was_sent);
+        let previously_in_flight = self.queue.iter().filter(|queued| queued.was_in_flight);
         in_flight
             .flat_map(|message| &message.frame.presence)
-            .chain(were_in_flight.map(|queued| &queued.message))
+            .chain(previously_in_flight.map(|queued| &queued.message))
             .filter(|item| item.action == PresenceAction::Leave)
-            .filter_map(|item| subject(cx, item).cloned())
+            .filter_map(|item| target_client_id(cx, item).cloned())
             .collect()
     }
 
-    /// A message of this channel was in flight when the connection was lost, and there is one
-    /// again: the message waits for the channel to be attached. It keeps its serial if the
-    /// connection was `resumed` (RTN19a2).
+    /// Holds a message that was in flight on the last transport until the channel is attached. It
+    /// keeps its serial if the connection was `resumed` (RTN19a2).
     pub(super) fn hold(&mut self, message: Held, resumed: bool) {
         if resumed {
             self.held.push_back(message);
@@ -190,12 +189,16 @@ impl Presence {
 
     fn restore(&mut self, Held { ops, frame, .. }: Held) {
         let queued = ops.into_iter().zip(frame.presence);
-        self.restored.extend(queued.map(|(op, message)| Queued { op, message, was_sent: true }));
+        self.restored.extend(queued.map(|(op, message)| Queued {
+            op,
+            message,
+            was_in_flight: true,
+        }));
     }
 
-    /// The connection is a new one: serials of the old one mean nothing, and what was in flight
-    /// goes to the front of the queue.
-    pub(super) fn lose_serials(&mut self) {
+    /// After a failed resume serials are void: moves messages from before to the front of the
+    /// queue.
+    pub(super) fn requeue_held(&mut self) {
         for message in core::mem::take(&mut self.held) {
             self.restore(message);
         }
@@ -204,7 +207,7 @@ impl Presence {
         self.queue = queue;
     }
 
-    /// What waits for the channel fails (RTL11).
+    /// Fails held messages and queued operations (RTL11).
     pub(super) fn fail_queue(&mut self, cx: &mut Cx<'_>, error: &ErrorInfo) {
         for op in core::mem::take(&mut self.held).into_iter().flat_map(|held| held.ops) {
             cx.fail(op, error.clone());
@@ -215,13 +218,13 @@ impl Presence {
     }
 }
 
-/// Who an operation is about: the client itself, unless it names another.
-fn subject<'a>(cx: &'a Cx<'_>, item: &'a PresenceMessage) -> Option<&'a SmolStr> {
+/// The client id of a presence message: explicit, or that of the connection.
+fn target_client_id<'a>(cx: &'a Cx<'_>, item: &'a PresenceMessage) -> Option<&'a SmolStr> {
     item.client_id.as_ref().or_else(|| cx.connection.identity(cx.options))
 }
 
-/// Checks what the application wants to say, and puts it into a message.
-fn prepare(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, ErrorInfo> {
+/// Validates a presence operation and builds its message.
+fn build_message(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, ErrorInfo> {
     let PresenceChange { action, client_id, data, extras } = change;
     if !matches!(action, PresenceAction::Enter | PresenceAction::Update | PresenceAction::Leave) {
         return Err(errors::bad_request("a presence operation is an enter, an update or a leave"));
@@ -229,9 +232,9 @@ fn prepare(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, Error
     let identity = cx.connection.identity(cx.options).map(SmolStr::as_str);
     match client_id.as_deref() {
         Some("" | "*") => return Err(errors::invalid_client_id("no member can have this id")),
-        Some(named) => {
+        Some(requested) => {
             // RTP15f
-            if identity.is_some_and(|own| own != "*" && own != named) {
+            if identity.is_some_and(|own| own != "*" && own != requested) {
                 return Err(errors::invalid_client_id("the client has another client id"));
             }
         }
@@ -251,7 +254,7 @@ fn prepare(cx: &Cx<'_>, change: PresenceChange) -> Result<PresenceMessage, Error
     Ok(message)
 }
 
-/// TP5.
+/// The size of a message in bytes (TP5).
 fn size_of(message: &PresenceMessage) -> u64 {
     u64::try_from(message.size()).unwrap_or(u64::MAX)
 }
@@ -263,9 +266,8 @@ fn presence_frame(name: &SmolStr, items: Items<PresenceMessage>) -> Box<Protocol
     Box::new(frame)
 }
 
-/// RTP17g, RTP17g1.
-///
-/// Data that was decoded is encoded again; what could not be decoded goes back as it came.
+/// The re-entry of a member (RTP17g, RTP17g1). Its data is encoded again, starting from the
+/// encodings that could not be decoded.
 fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
     let same_connection = member.connection_id == cx.connection.id;
     let mut item = PresenceMessage {
@@ -276,7 +278,7 @@ fn reentry(cx: &Cx<'_>, member: &PresenceMessage) -> PresenceMessage {
         extras: member.extras.clone(),
         ..PresenceMessage::new(PresenceAction::Enter)
     };
-    // A member's data has travelled, so it can travel.
+    // Received data can always be encoded.
     let _ = item.encode_data();
     item
 }

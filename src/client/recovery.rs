@@ -1,10 +1,10 @@
-//! Recovery keys: a connection that outlives its process (RTN16).
+//! Recovery keys: continue a connection in another process (RTN16).
 
 use crate::SmolStr;
 use crate::wire::{Map, Value};
 use alloc::vec::Vec;
 
-/// What a recovery key says (RTN16g).
+/// A decoded recovery key (RTN16g).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RecoveryKey {
     pub(super) connection_key: SmolStr,
@@ -14,7 +14,7 @@ pub(super) struct RecoveryKey {
 }
 
 impl RecoveryKey {
-    /// Reads a key; `None` if it is none (RTN16f1).
+    /// Parses a key; `None` if it is malformed (RTN16f1).
     pub(super) fn parse(text: &str) -> Option<Self> {
         let value = parse_json(text)?;
         let connection_key = SmolStr::from(value.get("connectionKey")?.as_str()?);
@@ -28,7 +28,7 @@ impl RecoveryKey {
         (!connection_key.is_empty()).then_some(Self { connection_key, msg_serial, channel_serials })
     }
 
-    /// Writes the key as a string that any client of the protocol reads (RTN16g, RTN16g1).
+    /// Encodes the key in the protocol's format (RTN16g, RTN16g1).
     pub(super) fn into_text(self) -> SmolStr {
         let mut serials = Map::new();
         for (name, serial) in self.channel_serials {
@@ -47,7 +47,7 @@ fn parse_json(text: &str) -> Option<Value> {
     Value::parse_json(text).ok()
 }
 
-/// Recovery keys are JSON: without it none can be read.
+/// Recovery keys are JSON: without the feature none can be parsed.
 #[cfg(not(feature = "json"))]
 const fn parse_json(_: &str) -> Option<Value> {
     None

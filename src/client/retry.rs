@@ -1,9 +1,8 @@
-//! When to try again (RTB1), and the randomness that it takes.
+//! Retry delays (RTB1), and their random number generator.
 
 use core::time::Duration;
 
-/// A small generator (SplitMix64). It scatters retries and names pings; nothing secret depends
-/// on it.
+/// SplitMix64, for jitter and ping ids. Not for secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 

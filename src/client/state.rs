@@ -1,4 +1,4 @@
-//! The states of connections and channels, and what their events are called.
+//! The states of connections and channels, and their events.
 
 macro_rules! states {
     ($(#[$meta:meta])* $state:ident, $(#[$event_meta:meta])* $event:ident {
@@ -15,7 +15,7 @@ macro_rules! states {
             /// Every state.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name by which the specification calls it, in lower case.
+            /// The name in the specification, in lower case.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -34,14 +34,14 @@ macro_rules! states {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(clippy::exhaustive_enums, reason = "a new state, or not")]
         pub enum $event {
-            /// It is in this state now.
+            /// Entered this state.
             State($state),
-            /// Its state is the same, its condition is not.
+            /// A change within the current state.
             Update,
         }
 
         impl $event {
-            /// The name by which the specification calls it, in lower case.
+            /// The name in the specification, in lower case.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -56,24 +56,24 @@ macro_rules! states {
 states! {
     /// The state of a connection (RTN27).
     ConnectionState,
-    /// What a connection event tells of (RTN4).
+    /// A connection event (RTN4).
     ConnectionEvent {
-        /// Never connected, and not asked to (RTN27a).
+        /// Never connected, and not requested to (RTN27a).
         #[default]
         Initialized = "initialized",
-        /// A transport is being opened, or has been and CONNECTED has not come yet (RTN27b).
+        /// Opening a transport, or waiting for CONNECTED (RTN27b).
         Connecting = "connecting",
-        /// CONNECTED has come (RTN27c).
+        /// Established by CONNECTED (RTN27c).
         Connected = "connected",
-        /// There is no transport for the moment; the client tries again (RTN27d).
+        /// Transport lost or attempt failed; the client retries (RTN27d).
         Disconnected = "disconnected",
-        /// There has been none for long; the client tries again, less often (RTN27e).
+        /// Without a transport for `connectionStateTtl`; the client retries less often (RTN27e).
         Suspended = "suspended",
-        /// The application has asked for the end; the server has not confirmed it yet (RTN27f).
+        /// Close requested by the application, not yet confirmed by the server (RTN27f).
         Closing = "closing",
-        /// Ended by the application (RTN27g).
+        /// Closed by the application (RTN27g).
         Closed = "closed",
-        /// Ended by an error that trying again does not mend (RTN27h).
+        /// Ended by an error; the client does not retry (RTN27h).
         Failed = "failed",
     }
 }
@@ -81,22 +81,22 @@ states! {
 states! {
     /// The state of a channel (RTL2b).
     ChannelState,
-    /// What a channel event tells of (RTL2).
+    /// A channel event (RTL2).
     ChannelEvent {
-        /// Never attached, and not asked to be.
+        /// Never attached, and not requested to.
         #[default]
         Initialized = "initialized",
-        /// Asked to be attached; the server has not answered yet.
+        /// Attach requested, not yet confirmed by the server.
         Attaching = "attaching",
-        /// The server sends what happens on it.
+        /// Attached: the server sends the channel's events.
         Attached = "attached",
-        /// Asked to be detached; the server has not answered yet.
+        /// Detach requested, not yet confirmed by the server.
         Detaching = "detaching",
-        /// Detached, as the application wished.
+        /// Detached.
         Detached = "detached",
-        /// Not attached for the moment; the client tries again.
+        /// Attach failed or continuity lost; the client retries.
         Suspended = "suspended",
-        /// Not attached because of an error that trying again does not mend.
+        /// Ended by an error; the client does not retry.
         Failed = "failed",
     }
 }

@@ -1,10 +1,11 @@
-//! Who wants which presence events of a channel (RTP6, RTP7).
+//! Subscriptions to the presence events of a channel (RTP6, RTP7).
 
 use crate::SubscriptionId;
 use crate::wire::PresenceAction;
 use alloc::{sync::Arc, vec::Vec};
 
-/// The subscriptions that one event is for: at least one, none twice. A clone shares the list.
+/// The subscriptions that receive an event: at least one, without duplicates. A clone shares the
+/// list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribers(Arc<Vec<SubscriptionId>>);
 
@@ -18,20 +19,20 @@ impl Subscribers {
         self.0.iter().copied()
     }
 
-    /// Whether a subscription is one of them.
+    /// Whether the list contains a subscription.
     #[must_use]
     pub fn contains(&self, subscription: SubscriptionId) -> bool {
         self.0.contains(&subscription)
     }
 }
 
-/// A set of presence actions: a bit for each.
+/// A set of presence actions, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Actions(u8);
 
 impl Actions {
-    /// The actions named; all of them if none is.
-    pub(super) fn of(actions: &[PresenceAction]) -> Self {
+    /// The set of these actions; of all actions if the list is empty.
+    pub(super) fn new(actions: &[PresenceAction]) -> Self {
         if actions.is_empty() {
             return Self(u8::MAX);
         }
@@ -43,7 +44,7 @@ impl Actions {
     }
 }
 
-/// Actions that can be subscribed to.
+/// Number of actions that can be subscribed to.
 const ACTIONS: usize = 4;
 
 const fn index(action: PresenceAction) -> Option<usize> {
@@ -64,14 +65,14 @@ fn bit(action: PresenceAction) -> u8 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     list: Vec<(SubscriptionId, Actions)>,
-    /// Those that want an action, by [`index`]; `None` if there is none.
-    wanted: [Option<Subscribers>; ACTIONS],
+    /// The subscriptions that include an action, by [`index`]; `None` if there is none.
+    by_action: [Option<Subscribers>; ACTIONS],
 }
 
 impl Subscriptions {
-    /// Those that want an action, if there are any.
-    pub(super) fn to(&self, action: PresenceAction) -> Option<&Subscribers> {
-        self.wanted.get(index(action)?)?.as_ref()
+    /// The subscriptions that include an action, if any.
+    pub(super) fn matching(&self, action: PresenceAction) -> Option<&Subscribers> {
+        self.by_action.get(index(action)?)?.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,26 +83,26 @@ impl Subscriptions {
         self.list.iter().any(|&(id, _)| id == subscription)
     }
 
-    pub(super) fn put(&mut self, subscription: SubscriptionId, actions: Actions) {
+    pub(super) fn insert(&mut self, subscription: SubscriptionId, actions: Actions) {
         self.list.retain(|&(id, _)| id != subscription);
         self.list.push((subscription, actions));
-        self.index();
+        self.rebuild_index();
     }
 
-    /// Takes one out, or all; `false` if there is no such subscription.
+    /// Removes one subscription, or all. `false` if there is no such subscription.
     pub(super) fn remove(&mut self, subscription: Option<SubscriptionId>) -> bool {
         let before = self.list.len();
         self.list.retain(|&(id, _)| subscription.is_some_and(|s| s != id));
-        self.index();
+        self.rebuild_index();
         subscription.is_none() || self.list.len() < before
     }
 
-    fn index(&mut self) {
-        for (action, wanted) in self.wanted.iter_mut().enumerate() {
-            let wants = |actions: Actions| actions.0 & (1 << action) != 0;
-            let list = self.list.iter().filter(|&&(_, actions)| wants(actions));
+    fn rebuild_index(&mut self) {
+        for (action, by_action) in self.by_action.iter_mut().enumerate() {
+            let includes = |actions: Actions| actions.0 & (1 << action) != 0;
+            let list = self.list.iter().filter(|&&(_, actions)| includes(actions));
             let ids: Vec<SubscriptionId> = list.map(|&(id, _)| id).collect();
-            *wanted = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
+            *by_action = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
         }
     }
 }

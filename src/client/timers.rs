@@ -1,23 +1,23 @@
-//! The timers of the connection. Those of the channels stand with the channels.
+//! The timers of the connection. Channels have their own deadlines.
 
 use crate::Instant;
 
-/// What the connection waits for.
+/// A timer of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The end of `connectionStateTtl` (RTN14e).
+    /// `connectionStateTtl` expires (RTN14e).
     StateTtl,
-    /// A connection attempt or a close takes too long (RTN14c, RTN12b).
+    /// A connection attempt or a close times out (RTN14c, RTN12b).
     Request,
     /// The next attempt is due (RTN14d, RTN14e).
     Retry,
-    /// The server has been silent for too long (RTN23a).
+    /// The idle timeout: nothing received from the server (RTN23a).
     Idle,
-    /// The oldest ping that waits for its answer takes too long (RTN13c).
+    /// The oldest sent ping times out (RTN13c).
     Ping,
 }
 
-/// One deadline for each timer that is armed.
+/// The deadlines of the armed timers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     state_ttl: Option<Instant>,
@@ -25,11 +25,11 @@ pub(super) struct Timers {
     retry: Option<Instant>,
     idle: Option<Instant>,
     ping: Option<Instant>,
-    /// The earliest of them, which is asked for far more often than it changes.
+    /// The earliest deadline, cached: read on every call, seldom changed.
     next: Option<Instant>,
 }
 
-/// Of those due together, the first in this order fires first.
+/// Timers due at the same time fire in this order.
 const ALL: [Timer; 5] = [Timer::StateTtl, Timer::Request, Timer::Retry, Timer::Idle, Timer::Ping];
 
 impl Timers {
@@ -66,7 +66,7 @@ impl Timers {
         self.next
     }
 
-    /// Takes out the timer that is due first at or before `now`.
+    /// Disarms and returns the earliest timer due at `now`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let next = self.next.filter(|&at| at <= now)?;
         let timer = ALL.into_iter().find(|&timer| *self.deadline(timer) == Some(next))?;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_earliest_timer_fires_first_and_only_once() {
+    fn timers_fire_once_and_in_order() {
         let mut timers = Timers::default();
         let at = Instant::from_millis;
         timers.arm(Timer::Ping, at(10));

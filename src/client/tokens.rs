@@ -1,17 +1,17 @@
-//! Tokens: new ones, refused ones, and asking for them (RTC8, RTN14b, RTN15h, RTN22, RSA4).
+//! Tokens: request, use, rejection (RTC8, RTN14b, RTN15h, RTN22, RSA4).
 
-use super::connection::TokenUse;
+use super::connection::TokenPurpose;
 use super::{Client, ConnectionState, Misuse, Outbox, Output, Warning, errors};
 use crate::wire::{Action, AuthDetails, ErrorInfo, ProtocolMessage};
 use crate::{OpId, SmolStr, TransportId};
 use alloc::boxed::Box;
 
 impl Client {
-    /// RTC8: the application has new credentials.
+    /// Authorizes with a new token of the application (RTC8).
     pub(super) fn authorize(&mut self, op: OpId, token: SmolStr, out: &mut Outbox) {
         self.use_token(token);
-        self.connection.authorizing.push(op);
-        match (self.connection.state, self.connection.established()) {
+        self.connection.pending_authorize.push(op);
+        match (self.connection.state, self.connection.connected_transport()) {
             (_, Some(transport)) => self.send_auth(transport, out),
             // RTC8b
             (ConnectionState::Connecting, None) => {
@@ -20,31 +20,31 @@ impl Client {
             }
             // RTC8c
             (ConnectionState::Closing, None) => {
-                // What waits belongs to the connection to come, not to the one that ends.
-                let authorizing = core::mem::take(&mut self.connection.authorizing);
+                // These operations wait for the next connection: `connect` must not fail them.
+                let pending_authorize = core::mem::take(&mut self.connection.pending_authorize);
                 self.connect(out);
-                self.connection.authorizing = authorizing;
+                self.connection.pending_authorize = pending_authorize;
             }
             (_, None) => self.connect(out),
         }
     }
 
-    /// The host's answer to `Output::TokenRequired`.
-    pub(super) fn token(&mut self, result: Result<SmolStr, ErrorInfo>, out: &mut Outbox) {
-        let Some(wanted) = self.connection.token_wanted.take() else {
+    /// Handles the host's answer to `Output::TokenRequired`.
+    pub(super) fn token_received(&mut self, result: Result<SmolStr, ErrorInfo>, out: &mut Outbox) {
+        let Some(purpose) = self.connection.token_request.take() else {
             return out.push(Output::Misuse(Misuse::UnexpectedToken));
         };
         match result {
             Ok(token) => {
                 self.use_token(token);
-                match (wanted, self.connection.state, self.connection.transport) {
-                    (TokenUse::Connect, ConnectionState::Connecting, None) => {
+                match (purpose, self.connection.state, self.connection.transport) {
+                    (TokenPurpose::Connect, ConnectionState::Connecting, None) => {
                         self.open_transport(out);
                     }
-                    (TokenUse::Auth, ConnectionState::Connected, Some(transport)) => {
+                    (TokenPurpose::Auth, ConnectionState::Connected, Some(transport)) => {
                         self.send_auth(transport, out);
                     }
-                    // What it was wanted for is over. It is kept for the next attempt.
+                    // No longer required. Kept for the next attempt.
                     _ => {}
                 }
             }
@@ -54,9 +54,9 @@ impl Client {
             }
             Err(error) => {
                 let error = errors::token_request_failed(error);
-                match (wanted, self.connection.state, self.connection.transport) {
+                match (purpose, self.connection.state, self.connection.transport) {
                     // RSA4c2
-                    (TokenUse::Connect, ConnectionState::Connecting, None) => {
+                    (TokenPurpose::Connect, ConnectionState::Connecting, None) => {
                         self.attempt_failed(error, out);
                     }
                     // RSA4c3
@@ -66,24 +66,24 @@ impl Client {
         }
     }
 
-    /// The server does not take the token of an attempt (RTN14b, RTN15c5).
-    pub(super) fn token_refused_connecting(&mut self, error: ErrorInfo, out: &mut Outbox) {
+    /// The server rejected the token of a connection attempt (RTN14b, RTN15c5).
+    pub(super) fn token_rejected_connecting(&mut self, error: ErrorInfo, out: &mut Outbox) {
         if !self.options.token_renewable {
             return self.fail(errors::token_not_renewable().with_cause(error), out);
         }
         self.close_transport(out);
-        self.connection.token_refused = true;
+        self.connection.token_rejected = true;
         if self.connection.token_renewed {
-            // One renewal an episode; the next attempt begins with another.
+            // One renewal before the next retry, which begins with a new token.
             return self.attempt_failed(error, out);
         }
         self.open_transport(out);
     }
 
-    /// The server does not take the token of the connection any longer (RTN15h1, RTN15h2).
-    pub(super) fn token_refused_connected(&mut self, error: ErrorInfo, out: &mut Outbox) {
+    /// The server rejected the token of the established connection (RTN15h1, RTN15h2).
+    pub(super) fn token_rejected_connected(&mut self, error: ErrorInfo, out: &mut Outbox) {
         if self.options.token_renewable {
-            self.connection.token_refused = true;
+            self.connection.token_rejected = true;
             self.close_transport(out);
             self.transport_lost(error, out);
         } else {
@@ -91,35 +91,35 @@ impl Client {
         }
     }
 
-    /// The server asks for new credentials (RTN22).
-    pub(super) fn auth_asked(&mut self, out: &mut Outbox) {
+    /// Handles AUTH: the server requests new credentials (RTN22).
+    pub(super) fn auth_requested(&mut self, out: &mut Outbox) {
         if self.connection.state != ConnectionState::Connected {
             return;
         }
         if self.options.token_renewable {
-            self.want_token(TokenUse::Auth, out);
+            self.request_token(TokenPurpose::Auth, out);
         } else {
             let error = errors::token_not_renewable();
             out.push(Output::Warning(Warning::TokenNotRenewed(error)));
         }
     }
 
-    /// Asks the host for a token, once.
-    pub(super) fn want_token(&mut self, wanted: TokenUse, out: &mut Outbox) {
-        if wanted == TokenUse::Connect {
+    /// Requests a token from the host, unless a request is pending.
+    pub(super) fn request_token(&mut self, purpose: TokenPurpose, out: &mut Outbox) {
+        if purpose == TokenPurpose::Connect {
             self.connection.token_renewed = true;
         }
-        if self.connection.token_wanted.replace(wanted).is_none() {
+        if self.connection.token_request.replace(purpose).is_none() {
             out.push(Output::TokenRequired);
         }
     }
 
     fn use_token(&mut self, token: SmolStr) {
         self.connection.token = Some(token);
-        self.connection.token_refused = false;
+        self.connection.token_rejected = false;
     }
 
-    /// RTC8a.
+    /// Sends AUTH with the current token (RTC8a).
     fn send_auth(&self, transport: TransportId, out: &mut Outbox) {
         let mut frame = ProtocolMessage::new(Action::Auth);
         let access_token = self.connection.token.clone();

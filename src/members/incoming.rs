@@ -1,11 +1,12 @@
-//! A presence message on its way into a set.
+//! A received presence message, before it is applied to a set.
 
 use super::newness::{self, Sequence};
 use crate::wire::{Inherited, PresenceMessage, inherited_id};
 use crate::{SmolStr, UnixMillis};
 
-/// A presence message that names a member, with what it inherits from its frame. That is looked
-/// up here and not written out: an id is stored as numbers, and most other things are there.
+/// A presence message with a member key, and the fields inherited from its frame. Inherited fields
+/// are resolved on access, not written into the message: ids are stored as numbers, so the id
+/// string is seldom needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
     pub(super) message: &'a PresenceMessage,
@@ -15,8 +16,7 @@ pub(crate) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// `None` if the message names no member: without a client id or a connection id, of which
-    /// empty ones are none.
+    /// `None` if the client id or the connection id is absent or empty.
     pub(crate) fn new(message: &'a PresenceMessage, from: Inherited<'a>) -> Option<Self> {
         let client_id = message.client_id.as_ref().filter(|id| !id.is_empty())?;
         let connection_id = message.connection_id.as_ref().or(from.connection_id);
@@ -24,7 +24,7 @@ impl<'a> Incoming<'a> {
         Some(Self { message, client_id, connection_id, from })
     }
 
-    /// The same of a message that is complete.
+    /// Like [`new`](Self::new), for a message that inherits nothing.
     pub(super) fn complete(message: &'a PresenceMessage) -> Option<Self> {
         Self::new(message, Inherited::default())
     }
@@ -37,7 +37,7 @@ impl<'a> Incoming<'a> {
         self.connection_id
     }
 
-    /// The message, completed.
+    /// A copy of the message with the inherited fields.
     pub(crate) fn to_message(self) -> PresenceMessage {
         let mut message = self.message.clone();
         self.from.complete(&mut message);
@@ -53,7 +53,7 @@ impl<'a> Incoming<'a> {
         self.message.timestamp.or(self.from.timestamp).unwrap_or_default()
     }
 
-    /// The numbers in its id, if that is of the usual form.
+    /// The numbers in its id, if the id has the form `connectionId:msgSerial:index`.
     #[inline(always)]
     pub(super) fn sequence(&self) -> Option<Sequence> {
         if let Some(id) = &self.message.id {

@@ -1,4 +1,4 @@
-//! One member, as it is stored and as it is shown.
+//! A member: its stored record, and read access to it.
 
 use super::Slot;
 use super::incoming::Incoming;
@@ -10,8 +10,8 @@ use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, sync::Arc};
 use smol_str::SmolStrBuilder;
 
-/// What is stored of a member. Laid out for size: no key is stored twice, an id of the usual form
-/// is two numbers, and what few members have stands in a box of its own.
+/// A stored member. Optimized for size: the key is stored once, an id of the usual form is stored
+/// as two numbers, and rare fields are allocated separately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) client_id: SmolStr,
@@ -20,15 +20,16 @@ pub(super) struct Record {
     serial: i64,
     index: u32,
     id_form: IdForm,
-    /// Stored as ABSENT while a sync is under way (RTP2h2a).
+    /// Marked ABSENT until the running sync ends (RTP2h2a).
     pub(super) absent: bool,
-    /// Of an ABSENT member: whether subscribers still believe it present.
-    pub(super) owes_leave: bool,
-    /// The last sync in which the member was heard of (RTP19).
-    pub(super) seen: u32,
+    /// For an ABSENT member: a LEAVE must be delivered at the end of the sync, because subscribers
+    /// received the member.
+    pub(super) leave_pending: bool,
+    /// The number of the last sync that confirmed the member (RTP19).
+    pub(super) last_sync: u32,
     pub(super) timestamp: UnixMillis,
-    more: Option<Arc<More>>,
-    /// Neighbours among the members of the same client id.
+    rare: Option<Arc<RareFields>>,
+    /// Links in the list of members with the same client id.
     pub(super) links: Links<Slot>,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct Record {
 impl Cell for Record {
     type Value = Self;
 
-    fn of(record: Self) -> Self {
+    fn new(record: Self) -> Self {
         record
     }
     fn empty() -> Self {
@@ -61,26 +62,27 @@ impl Linked<Slot> for Record {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum IdForm {
-    /// `connectionId:serial:index`, written from the numbers.
+    /// `connectionId:serial:index`, formatted from the numbers.
     Numbers,
-    /// As in `More`, and the numbers are valid all the same.
+    /// The text in `RareFields`, which is not canonical. The numbers are valid.
     TextWithNumbers,
-    /// As in `More`, if there is one at all; no numbers (RTP2b1).
+    /// The text in `RareFields`, or no id. The numbers are not valid (RTP2b1).
     #[default]
     Text,
 }
 
 #[derive(Clone, Debug)]
-struct More {
+/// Fields that few members have.
+struct RareFields {
     id: Option<SmolStr>,
     encoding: Option<SmolStr>,
     extras: Option<Box<Value>>,
 }
 
 impl Record {
-    /// A record of what the message says.
+    /// A record of the member in a message, confirmed by sync number `sync`.
     pub(super) fn new(incoming: &Incoming<'_>, sync: u32) -> Self {
-        let Stored { serial, index, id_form, more } = Stored::of(incoming, incoming.sequence());
+        let Parts { serial, index, id_form, rare } = Parts::new(incoming, incoming.sequence());
         Self {
             client_id: incoming.client_id.clone(),
             connection_id: incoming.connection_id.clone(),
@@ -89,33 +91,32 @@ impl Record {
             index,
             id_form,
             absent: false,
-            owes_leave: false,
-            seen: sync,
+            leave_pending: false,
+            last_sync: sync,
             timestamp: incoming.timestamp(),
-            more,
+            rare,
             links: Links::default(),
         }
     }
 
-    /// Takes over everything but the key, which is the same.
-    /// The caller has taken the message's id apart.
+    /// Replaces everything but the key. `sequence` is that of the message.
     #[inline(always)]
     pub(super) fn replace(&mut self, incoming: &Incoming<'_>, sequence: Option<Sequence>) {
-        let Stored { serial, index, id_form, more } = Stored::of(incoming, sequence);
+        let Parts { serial, index, id_form, rare } = Parts::new(incoming, sequence);
         match &incoming.message.data {
-            // As a whole, and not in the pieces of an enum: it is what most members have.
+            // The common case, faster than `clone_from` of the enum.
             Some(Data::String(text)) => self.data = Some(Data::String(text.clone())),
             data => self.data.clone_from(data),
         }
         self.timestamp = incoming.timestamp();
-        (self.serial, self.index, self.id_form, self.more) = (serial, index, id_form, more);
+        (self.serial, self.index, self.id_form, self.rare) = (serial, index, id_form, rare);
     }
 
     #[inline]
     pub(super) fn version(&self) -> Version {
         let sequence = match self.id_form {
             IdForm::Numbers | IdForm::TextWithNumbers => Some((self.serial, self.index.into())),
-            // An index beyond 32 bits is kept as text, and parsed again for the rare comparison.
+            // An index beyond 32 bits is stored as text, and parsed for each comparison.
             IdForm::Text => self
                 .text_id()
                 .and_then(|id| newness::sequence(id, &self.connection_id))
@@ -125,7 +126,7 @@ impl Record {
     }
 
     fn text_id(&self) -> Option<&SmolStr> {
-        self.more.as_ref().and_then(|more| more.id.as_ref())
+        self.rare.as_ref().and_then(|rare| rare.id.as_ref())
     }
 
     fn id(&self) -> Option<SmolStr> {
@@ -143,7 +144,7 @@ impl Record {
         }
     }
 
-    /// Whether the stored id is this one, without writing it out.
+    /// Whether the stored id equals `id`. Does not allocate.
     pub(super) fn has_id(&self, id: &str) -> bool {
         match self.id_form {
             IdForm::Numbers => newness::sequence(id, &self.connection_id).is_some_and(|s| {
@@ -153,16 +154,16 @@ impl Record {
         }
     }
 
-    /// A LEAVE without an id that says what the member said.
+    /// A LEAVE with the member's last data, without an id.
     pub(super) fn into_leave(self) -> PresenceMessage {
-        let more = self.more.as_ref();
+        let rare = self.rare.as_ref();
         PresenceMessage {
             client_id: Some(self.client_id),
             connection_id: Some(self.connection_id),
             data: self.data,
-            encoding: more.and_then(|more| more.encoding.clone()),
+            encoding: rare.and_then(|rare| rare.encoding.clone()),
             timestamp: Some(self.timestamp),
-            extras: more.and_then(|more| more.extras.clone()),
+            extras: rare.and_then(|rare| rare.extras.clone()),
             ..PresenceMessage::new(PresenceAction::Leave)
         }
     }
@@ -173,25 +174,25 @@ impl Record {
             client_id: Some(self.client_id.clone()),
             connection_id: Some(self.connection_id.clone()),
             data: self.data.clone(),
-            encoding: self.more.as_ref().and_then(|more| more.encoding.clone()),
+            encoding: self.rare.as_ref().and_then(|rare| rare.encoding.clone()),
             timestamp: Some(self.timestamp),
-            extras: self.more.as_ref().and_then(|more| more.extras.clone()),
+            extras: self.rare.as_ref().and_then(|rare| rare.extras.clone()),
             ..PresenceMessage::new(action)
         }
     }
 }
 
-/// An id, and what few members have, in the form in which a record stores them.
-struct Stored {
+/// The stored form of an id and the rare fields.
+struct Parts {
     serial: i64,
     index: u32,
     id_form: IdForm,
-    more: Option<Arc<More>>,
+    rare: Option<Arc<RareFields>>,
 }
 
-impl Stored {
+impl Parts {
     #[inline(always)]
-    fn of(incoming: &Incoming<'_>, sequence: Option<Sequence>) -> Self {
+    fn new(incoming: &Incoming<'_>, sequence: Option<Sequence>) -> Self {
         let numbers = sequence.and_then(|s| u32::try_from(s.index).ok().map(|index| (s, index)));
         let (serial, index, id_form) = match numbers {
             Some((s, index)) if s.canonical => (s.serial, index, IdForm::Numbers),
@@ -200,89 +201,89 @@ impl Stored {
         };
         let PresenceMessage { encoding, extras, .. } = incoming.message;
         let id = if id_form == IdForm::Numbers { None } else { incoming.id() };
-        let more = (id.is_some() || encoding.is_some() || extras.is_some())
-            .then(|| Arc::new(More { id, encoding: encoding.clone(), extras: extras.clone() }));
-        Self { serial, index, id_form, more }
+        let rare = (id.is_some() || encoding.is_some() || extras.is_some()).then(|| {
+            Arc::new(RareFields { id, encoding: encoding.clone(), extras: extras.clone() })
+        });
+        Self { serial, index, id_form, rare }
     }
 }
 
-/// A member of a set, borrowed from it.
+/// A member of a set.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     pub(super) record: &'a Record,
 }
 
 impl<'a> Member<'a> {
-    /// Who (TP3c).
+    /// The client id (TP3c).
     #[must_use]
     pub fn client_id(&self) -> &'a SmolStr {
         &self.record.client_id
     }
 
-    /// On which connection (TP3d).
+    /// The connection id (TP3d).
     #[must_use]
     pub fn connection_id(&self) -> &'a SmolStr {
         &self.record.connection_id
     }
 
-    /// The id of the message that the member's state comes from (TP3a). Ids of the usual form
-    /// are stored as numbers and written out here.
+    /// The id of the member's last message (TP3a). An id `connectionId:msgSerial:index` is stored
+    /// as numbers and formatted here.
     #[must_use]
     pub fn id(&self) -> Option<SmolStr> {
         self.record.id()
     }
 
-    /// Whether [`id`](Self::id) is this one; does not allocate.
+    /// Whether [`id`](Self::id) equals `id`. Does not allocate.
     #[must_use]
     pub fn has_id(&self, id: &str) -> bool {
         self.record.has_id(id)
     }
 
-    /// What the member says of itself (TP3e).
+    /// The data (TP3e).
     #[must_use]
     pub fn data(&self) -> Option<&'a Data> {
         self.record.data.as_ref()
     }
 
-    /// The encodings that the data is still in (TP3f).
+    /// The remaining encodings of the data (TP3f).
     #[must_use]
     pub fn encoding(&self) -> Option<&'a SmolStr> {
-        self.record.more.as_ref().and_then(|more| more.encoding.as_ref())
+        self.record.rare.as_ref().and_then(|rare| rare.encoding.as_ref())
     }
 
-    /// When the member's state was set (TP3g).
+    /// The timestamp of the member's last message (TP3g).
     #[must_use]
     pub fn timestamp(&self) -> UnixMillis {
         self.record.timestamp
     }
 
-    /// The object that passes through (TP3i).
+    /// Extras, passed through unchanged (TP3i).
     #[must_use]
     pub fn extras(&self) -> Option<&'a Value> {
-        self.record.more.as_ref().and_then(|more| more.extras.as_deref())
+        self.record.rare.as_ref().and_then(|rare| rare.extras.as_deref())
     }
 
-    /// What its newness is judged by.
+    /// The version, for comparisons of newness (RTP2b).
     #[must_use]
     pub fn version(&self) -> Version {
         self.record.version()
     }
 
-    /// Whether it is a mark of a member that left while a sync is under way (RTP2h2a). Iteration
-    /// over a set passes such marks over.
+    /// Whether the member is only a mark: it left during the running sync (RTP2h2a). Iteration over
+    /// a set skips marks.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.record.absent
     }
 
-    /// A presence message with this action that says what the member says.
+    /// A presence message with this action and the member's fields.
     #[must_use]
     pub fn to_message(&self, action: PresenceAction) -> PresenceMessage {
         self.record.to_message(action)
     }
 
-    /// The member as it is now, to keep. Nothing is written out and nothing is allocated, so that
-    /// this is the way to copy many.
+    /// A copy of the member. Cheap: it does not allocate, and does not format the id.
     #[must_use]
     pub fn snapshot(&self) -> MemberSnapshot {
         let mut snapshot = MemberSnapshot { record: self.record.clone() };
@@ -291,21 +292,21 @@ impl<'a> Member<'a> {
     }
 }
 
-/// A member as it was: what [`Member::snapshot`] makes. It is read as a [`Member`] is.
+/// A copy of a member, made by [`Member::snapshot`].
 #[derive(Clone, Debug)]
 pub struct MemberSnapshot {
     record: Record,
 }
 
 impl MemberSnapshot {
-    /// The member, to be read.
+    /// Read access to the copy.
     #[must_use]
     pub const fn member(&self) -> Member<'_> {
         Member { record: &self.record }
     }
 }
 
-/// A member as it is told in a sync.
+/// A member as an item of a SYNC.
 impl Item for Member<'_> {
     #[inline(always)]
     fn action(&self) -> PresenceAction {

@@ -1,9 +1,12 @@
-//! The member set that both halves share: who is present on a channel.
+//! The member set of a channel, shared by both halves.
 //!
-//! [`MemberSet`] stores members compactly and finds them by member key (client id + connection
-//! id, TP3h) or by client id alone. [`Version`] is the order of newness (RTP2b). On top of them
-//! `MemberSet::apply` and its siblings are what a client does with presence messages and syncs
-//! (RTP2, RTP18, RTP19); a server, which is the authority, puts and removes.
+//! [`MemberSet`] stores members compactly and finds them by member key (client id and connection
+//! id, TP3h) or by client id. [`Version`] compares the newness of messages (RTP2b).
+//!
+//! A client applies presence messages and syncs with [`MemberSet::apply`],
+//! [`start_sync`](MemberSet::start_sync) and [`end_sync`](MemberSet::end_sync) (RTP2, RTP18,
+//! RTP19). A server is the authority: it uses [`put`](MemberSet::put) and
+//! [`remove`](MemberSet::remove), without comparing newness.
 
 mod incoming;
 mod member;
@@ -18,18 +21,18 @@ pub(crate) use set::{MemberPage, Place};
 pub use set::{MemberSet, Members, MembersOfClient};
 
 crate::slab::keys! {
-    /// The number of a member in its set: stable while the member is present, then used again.
+    /// The number of a member in its set. Stable while the member is stored, then reused.
     pub struct Slot;
 }
 
 impl Slot {
-    /// The slot with this number; whether a member is in it is for the set to say.
+    /// The slot with this number. It may be empty.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number: dense, from 0, so that an array beside the set can be indexed by it.
+    /// The number: dense, from 0, usable as an array index.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0

@@ -1,15 +1,15 @@
-//! Which of two presence messages of one member is newer (RTP2b).
+//! The newness of presence messages of one member (RTP2b).
 
 use crate::UnixMillis;
 
-/// What a presence message's newness is judged by (RTP2b).
+/// The version of a presence message, for comparisons of newness (RTP2b).
 ///
-/// Only versions of one member, that is of the same client id and connection id, are comparable.
+/// Versions are comparable only for the same member key (client id and connection id).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Version {
-    /// Message serial and index from an id `connectionId:msgSerial:index`. `None` if the id is of
-    /// another form or absent: the message was then made up on behalf of the member (RTP2b1).
+    /// Message serial and index of an id `connectionId:msgSerial:index`. `None` if the id has
+    /// another form or is absent: the message was synthesized (RTP2b1).
     pub sequence: Option<(i64, i64)>,
     /// The message's timestamp.
     pub timestamp: UnixMillis,
@@ -23,11 +23,11 @@ impl Version {
         Self { sequence, timestamp }
     }
 
-    /// Whether a message of this version, coming in, replaces a stored one (RTP2a).
+    /// Whether an incoming message of this version replaces the stored one (RTP2a).
     ///
-    /// Between two ids of the usual form the larger message serial wins, then the larger index
-    /// (RTP2b2); equal ones are the same message, which is not newer than itself. Otherwise
-    /// timestamps decide, and at a tie the incoming message wins (RTP2b1, RTP2b1a).
+    /// With two sequences, the larger message serial wins, then the larger index; equal sequences
+    /// are the same message, which is not newer (RTP2b2). Otherwise the later timestamp wins, and
+    /// at a tie the incoming message (RTP2b1, RTP2b1a).
     #[must_use]
     pub fn is_newer_than(&self, stored: &Self) -> bool {
         match (self.sequence, stored.sequence) {
@@ -37,16 +37,16 @@ impl Version {
     }
 }
 
-/// The numbers in an id of the usual form.
+/// The numbers in an id `connectionId:msgSerial:index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sequence {
     pub(super) serial: i64,
     pub(super) index: i64,
-    /// Whether the id can be written again from the numbers.
+    /// Whether formatting the numbers gives the same id: no leading zeros.
     pub(super) canonical: bool,
 }
 
-/// Takes `connectionId:msgSerial:index` apart. The connection id may itself contain colons.
+/// Parses `connectionId:msgSerial:index`. The connection id may contain colons.
 #[inline]
 pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
     let (serial, serial_canonical, rest) = serial(id, connection_id)?;
@@ -58,7 +58,7 @@ pub(super) fn sequence(id: &str, connection_id: &str) -> Option<Sequence> {
     })
 }
 
-/// The same of the id `<frame id>:<index>`, without writing it out (TP3a).
+/// Parses the inherited id `<frame id>:<index>` without formatting it (TP3a).
 #[inline(always)]
 pub(super) fn sequence_in_frame(
     frame_id: &str,
@@ -70,7 +70,7 @@ pub(super) fn sequence_in_frame(
     rest.is_empty().then_some(Sequence { serial, index, canonical })
 }
 
-/// The number behind `connectionId:`, whether it is canonical, and what follows it.
+/// The number after `connectionId:`, whether it is canonical, and the rest.
 #[inline(always)]
 fn serial<'a>(id: &'a str, connection_id: &str) -> Option<(i64, bool, &'a [u8])> {
     if connection_id.is_empty() {
@@ -80,7 +80,7 @@ fn serial<'a>(id: &'a str, connection_id: &str) -> Option<(i64, bool, &'a [u8])>
     number(rest.strip_prefix(b":")?)
 }
 
-/// A number of decimal digits, whether it is written without leading zeros, and what follows it.
+/// A decimal number, whether it has no leading zeros, and the rest.
 #[inline(always)]
 fn number(bytes: &[u8]) -> Option<(i64, bool, &[u8])> {
     let mut value: i64 = 0;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp2b2_numbers_are_compared_as_numbers() {
+    fn rtp2b2_serial_and_index_are_compared_as_numbers() {
         assert!(version("c:10:0", 0).is_newer_than(&version("c:9:0", 5)));
         assert!(version("c:9:10", 0).is_newer_than(&version("c:9:9", 5)));
         assert!(!version("c:9:9", 9).is_newer_than(&version("c:9:10", 5)));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_other_forms_are_not_sequenced() {
+    fn ids_of_other_forms_have_no_sequence() {
         for id in ["c", "c:", "c:1", "c:1:", "c::1", "c:-1:0", "c:+1:0", "c:1:0:0", "c:1:x"] {
             assert_eq!(version(id, 0).sequence, None, "{id}");
         }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_with_leading_zeros_is_not_the_one_that_its_numbers_make() {
+    fn an_id_with_leading_zeros_is_not_canonical() {
         let canonical = |id| sequence(id, "c").map(|sequence| sequence.canonical);
         for (id, expected) in [
             ("c:0:0", true),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn tp3a_an_inherited_id_has_the_numbers_that_it_would_have_if_written_out() {
+    fn tp3a_an_inherited_id_has_the_same_sequence_as_the_formatted_id() {
         let frames = ["c:7", "c:07", "c:7:", "c:7:1", "c:", "c", "", "x:7", "c:x", "c:7:7", ":7"];
         let connections = ["c", "c:7", "c:7:1", "c:0", "", "x", "cc"];
         for (frame, connection) in

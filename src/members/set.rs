@@ -1,4 +1,4 @@
-//! The set: storage, the two ways to find a member, iteration.
+//! Storage, lookup and iteration of members.
 
 use super::Slot;
 use super::incoming::Incoming;
@@ -14,33 +14,35 @@ use foldhash::fast::FixedState;
 
 /// The members of one channel.
 ///
-/// Lookups by member key and by client id are O(1), whatever the number of members and however
-/// many connections one client id has. Iteration is in slot order, which does not depend on hashes.
+/// Lookups by member key and by client id are O(1), also for a client id with many connections.
+/// Iteration is in slot order, independent of hashes.
 #[derive(Clone, Debug)]
 pub struct MemberSet {
     pub(super) records: Slab<Slot, Record>,
-    /// Of each client id the first of its members.
+    /// The first member of each client id, by client id.
     firsts: Lookup<Slot>,
-    /// All other members, by the whole key.
+    /// All other members, by member key.
     others: Lookup<Slot>,
     hasher: FixedState,
+    /// Number of members marked absent.
     pub(super) absent: usize,
+    /// The number of the last sync.
     pub(super) sync: u32,
     pub(super) syncing: bool,
 }
 
-/// Where a member that is not in the set belongs.
+/// Where to insert a new member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// It is the first of its client id.
+    /// As the first member of its client id.
     First { client_hash: u32 },
-    /// Its client id has members; this is the first.
+    /// After the other members of its client id, the first of which is `first`.
     Other { first: Slot, key_hash: u32 },
 }
 
 impl MemberSet {
-    /// An empty set. The seed makes collisions unpredictable for peers; it never shows in any
-    /// result.
+    /// An empty set. The seed of the hash tables makes collisions unpredictable for peers. It does
+    /// not affect any result.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -54,14 +56,13 @@ impl MemberSet {
         }
     }
 
-    /// How many members are present.
+    /// Number of present members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len() - self.absent
     }
 
-    /// How many members are stored: those present, and the marks of those that left during a
-    /// sync.
+    /// Number of stored members: present ones, and those marked absent during a sync.
     #[must_use]
     pub fn stored(&self) -> usize {
         self.records.len()
@@ -79,7 +80,7 @@ impl MemberSet {
         self.locate(client_id, connection_id).ok()
     }
 
-    pub(crate) fn knows(&self, incoming: &Incoming<'_>) -> bool {
+    pub(crate) fn contains(&self, incoming: &Incoming<'_>) -> bool {
         self.locate(incoming.client_id, incoming.connection_id).is_ok()
     }
 
@@ -89,15 +90,14 @@ impl MemberSet {
         self.records.get(slot).map(|record| Member { record })
     }
 
-    /// The first present member at or after a slot number: a page of members can start anywhere
-    /// and needs no snapshot. Members keep their slots, so a cursor stays good while others come
-    /// and go.
+    /// The first present member at or after a slot number. Members keep their slots, so a slot
+    /// number is a stable cursor while other members enter and leave.
     #[must_use]
     pub fn next_from(&self, number: u32) -> Option<(Slot, Member<'_>)> {
         self.iter_from(number).next()
     }
 
-    /// The present members at and after a slot number, with their slots.
+    /// The present members from a slot number on, with their slots.
     pub(crate) fn iter_from(&self, number: u32) -> impl Iterator<Item = (Slot, Member<'_>)> {
         let records = self.records.iter_from(number).filter(|(_, record)| !record.absent);
         records.map(|(slot, record)| (slot, Member { record }))
@@ -109,22 +109,21 @@ impl MemberSet {
         Members { records: self.records.iter(), marks: self.absent > 0, left: self.len() }
     }
 
-    /// All that is stored, in slot order: present members, and the marks of those that left
-    /// during a sync.
+    /// All stored members, in slot order: present ones, and those marked absent during a sync.
     pub fn iter_stored(&self) -> impl Iterator<Item = Member<'_>> {
         self.records.iter().map(|(_, record)| Member { record })
     }
 
-    /// The present members of one client id, in the order in which they came (RTP11c2). Costs as
-    /// much as there are such members, not as there are members.
+    /// The present members of one client id, in the order of insertion (RTP11c2). O(n) in the
+    /// number of these members only.
     #[must_use]
     pub fn of_client(&self, client_id: &str) -> MembersOfClient<'_> {
         MembersOfClient { set: self, next: self.first_of(client_id) }
     }
 
-    /// The slots of the present members of one client id at and after a slot number, in slot order.
-    /// Unlike a place in the order in which they came, a slot stays a valid place to go on from
-    /// while others come and go.
+    /// The slots of the present members of one client id, from a slot number on, in slot order. A
+    /// slot is a stable cursor while members enter and leave; a position in the order of insertion
+    /// is not.
     pub(crate) fn slots_of_client(&self, client_id: &str, from: u32) -> Vec<Slot> {
         let links = core::iter::successors(self.first_of(client_id), |slot| {
             self.records.get(*slot)?.links.next()
@@ -135,29 +134,27 @@ impl MemberSet {
         slots
     }
 
-    /// A snapshot of the present members at and after a slot number, in slot order, as far as `takes`
-    /// says; and the slot of the first that it did not take. The members are shared with the set, not
-    /// copied.
+    /// A snapshot of the members from a slot number on, in slot order, while `accept` returns `true`;
+    /// and the slot of the first member not taken. The members are shared with the set, not copied.
     pub(crate) fn snapshot(
         &mut self,
         from: u32,
-        mut takes: impl FnMut(Slot, Member<'_>) -> bool,
+        mut accept: impl FnMut(Slot, Member<'_>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         debug_assert_eq!(self.absent, 0, "an authority marks nobody absent");
-        let takes = |slot, record: &Record| takes(slot, Member { record });
-        let (records, stopped) = self.records.snapshot(from, takes);
+        let accept = |slot, record: &Record| accept(slot, Member { record });
+        let (records, stopped) = self.records.snapshot(from, accept);
         (MemberPage { records }, stopped)
     }
 
-    /// Puts a member in, or replaces what it says of itself, and tells its slot. No newness is
-    /// looked at: this is what an authority does. `None`, and nothing changes, if the message has
-    /// no client id or connection id (an empty one is none).
+    /// Inserts or replaces a member, and returns its slot. For an authority: newness is not
+    /// compared. `None` without a change if the client id or the connection id is absent or empty.
     pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
         let incoming = Incoming::complete(message)?;
         self.put_incoming(self.locate(incoming.client_id, incoming.connection_id), &incoming)
     }
 
-    /// The same where [`locate`](Self::locate) said.
+    /// Like [`put`](Self::put), with the result of [`locate`](Self::locate).
     pub(crate) fn put_at(
         &mut self,
         place: Result<Slot, Place>,
@@ -184,18 +181,18 @@ impl MemberSet {
         }
     }
 
-    /// Takes a member out and tells what it said of itself, as a message with the action LEAVE.
+    /// Removes a member, and returns it as a LEAVE with its last data.
     pub fn remove(&mut self, slot: Slot) -> Option<PresenceMessage> {
         self.take(slot).map(|record| record.to_message(PresenceAction::Leave))
     }
 
-    /// The same, for a LEAVE that gets an id of its own.
+    /// Like [`remove`](Self::remove), without an id: the caller sets a new one.
     #[inline]
     pub(crate) fn take_out(&mut self, slot: Slot) -> Option<PresenceMessage> {
         self.take(slot).map(Record::into_leave)
     }
 
-    /// Takes everybody out.
+    /// Removes all members without leaves, and ends a running sync.
     pub fn clear(&mut self) {
         self.records = Slab::new();
         self.firsts = Lookup::new();
@@ -204,9 +201,9 @@ impl MemberSet {
         self.syncing = false;
     }
 
-    /// The slot of a member, or where a member with this key belongs.
+    /// The slot of a member, or where to insert it.
     ///
-    /// Two `SmolStr` are compared faster than one with a `str`: short ones as a whole.
+    /// Generic, because comparing a `SmolStr` with a `SmolStr` is faster than with a `str`.
     pub(crate) fn locate<T>(&self, client_id: &T, connection_id: &T) -> Result<Slot, Place>
     where
         T: AsRef<str> + ?Sized,
@@ -235,7 +232,7 @@ impl MemberSet {
         found.ok_or(place)
     }
 
-    /// Stores a member that is not in the set yet, where `locate` said.
+    /// Inserts a new member at the place returned by `locate`.
     pub(super) fn insert(&mut self, place: Place, record: Record) -> Option<Slot> {
         let absent = record.absent;
         let slot = self.records.insert(record)?;
@@ -254,7 +251,7 @@ impl MemberSet {
         Some(slot)
     }
 
-    /// Takes a record out of the storage and of both tables.
+    /// Removes a record from the storage and from both tables.
     pub(super) fn take(&mut self, slot: Slot) -> Option<Record> {
         let record = self.records.get(slot)?;
         let client_hash = self.client_hash(&record.client_id);
@@ -279,9 +276,12 @@ impl MemberSet {
         Some(record)
     }
 
-    /// The second member of a client id has become its first.
+    /// Removes the new first member of a client id from the table of the others.
     fn promote(&mut self, slot: Slot) {
-        let Some(record) = self.records.get(slot) else { return };
+        let Some(record) = self.records.get(slot) else {
+            debug_assert!(false, "{slot:?} dangles");
+            return;
+        };
         let hash = hash_key(&self.hasher, &record.client_id, &record.connection_id);
         self.others.remove(hash, slot);
     }
@@ -320,7 +320,7 @@ fn hash_key(hasher: &FixedState, client_id: &str, connection_id: &str) -> u32 {
     fold(hasher.hash_one((client_id, connection_id)))
 }
 
-/// Members as they were.
+/// A snapshot of some members.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberPage {
     records: Snapshot<Record>,
@@ -337,7 +337,7 @@ impl MemberPage {
 #[derive(Debug)]
 pub struct Members<'a> {
     records: slab::Iter<'a, Slot, Record>,
-    /// Whether there are marks to pass over; if not, no record is read.
+    /// Whether there are marks to skip. If not, `absent` is not read.
     marks: bool,
     left: usize,
 }

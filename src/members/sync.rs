@@ -1,4 +1,4 @@
-//! What a client does with presence messages and syncs (RTP2, RTP18, RTP19).
+//! Applying presence messages and syncs on a client (RTP2, RTP18, RTP19).
 
 use super::Slot;
 use super::incoming::Incoming;
@@ -10,31 +10,31 @@ use crate::slab::Slab;
 use crate::wire::{PresenceAction, PresenceMessage};
 
 impl MemberSet {
-    /// Whether a sync is under way.
+    /// Whether a sync is running.
     #[must_use]
     pub const fn is_syncing(&self) -> bool {
         self.syncing
     }
 
-    /// A sync begins, or one under way is superseded (RTP18a): from here on each member that is
-    /// heard of counts as confirmed; the others are removed when it ends (RTP19).
+    /// Starts a sync. A running one is superseded (RTP18a). Messages from now on confirm their
+    /// members; members not confirmed are removed at the end (RTP19).
     pub fn start_sync(&mut self) {
         self.sync = self.sync.wrapping_add(1);
         self.syncing = true;
     }
 
-    /// Takes in one message, from PRESENCE or SYNC alike (RTP2c). `true` if subscribers are to be
-    /// told of it, as it is (RTP2d1).
+    /// Applies a message of a PRESENCE or SYNC (RTP2c). `true` if it must be delivered to
+    /// subscribers, unchanged (RTP2d1).
     ///
-    /// The message must have been completed from its frame. Without a client id or a connection
-    /// id, or with the action ABSENT or an unknown one, it changes nothing.
+    /// The message must include the fields inherited from its frame. Without a client id or a
+    /// connection id, or with the action ABSENT or an unknown one, it changes nothing.
     pub fn apply(&mut self, message: &PresenceMessage) -> bool {
-        Incoming::complete(message).is_some_and(|incoming| self.take_in(&incoming))
+        Incoming::complete(message).is_some_and(|incoming| self.apply_incoming(&incoming))
     }
 
-    /// The same of a message that need not be complete.
+    /// Like [`apply`](Self::apply), with fields inherited from the frame.
     #[inline(always)]
-    pub(crate) fn take_in(&mut self, incoming: &Incoming<'_>) -> bool {
+    pub(crate) fn apply_incoming(&mut self, incoming: &Incoming<'_>) -> bool {
         let leaves = match incoming.message.action {
             PresenceAction::Enter | PresenceAction::Present | PresenceAction::Update => false,
             PresenceAction::Leave => true,
@@ -48,9 +48,10 @@ impl MemberSet {
         }
     }
 
-    /// The sync under way is complete: members not heard of since it began leave, with their last
-    /// data, no id and the time `now` (RTP19), and so do, as they said it themselves, those that
-    /// left during the sync (RTP2h2). All marks go.
+    /// Ends the running sync. `on_leave` receives a LEAVE for each member that the sync did not
+    /// confirm, with its last data, no id and the timestamp `now` (RTP19), and the deferred LEAVE
+    /// of each member that left during the sync (RTP2h2). Marks are removed. Without a running sync
+    /// nothing changes.
     pub fn end_sync(&mut self, now: UnixMillis, mut on_leave: impl FnMut(PresenceMessage)) {
         if !core::mem::replace(&mut self.syncing, false) {
             return;
@@ -61,14 +62,15 @@ impl MemberSet {
                 if record.absent {
                     return Fate::Leaves(None);
                 }
-                if record.seen == sync { Fate::Stays } else { Fate::Leaves(Some(now)) }
+                if record.last_sync == sync { Fate::Stays } else { Fate::Leaves(Some(now)) }
             },
             &mut on_leave,
         );
     }
 
-    /// Nobody is present: every member leaves, with its last data, no id and the time `now`
-    /// (RTP19a). A sync under way is over.
+    /// Removes all members, and ends a running sync. `on_leave` receives a LEAVE for each, with its
+    /// last data, no id and the timestamp `now` (RTP19a), or the deferred LEAVE of a member that
+    /// left during the sync.
     pub fn leave_all(&mut self, now: UnixMillis, mut on_leave: impl FnMut(PresenceMessage)) {
         self.syncing = false;
         self.sweep(|record| Fate::Leaves((!record.absent).then_some(now)), &mut on_leave);
@@ -94,17 +96,17 @@ impl MemberSet {
             // RTP2h1
             return self.take(slot).is_some();
         }
-        // RTP2h2a. Subscribers hear of it when the sync ends, and only if they know the member.
+        // RTP2h2a. The LEAVE is delivered at the end of the sync, if subscribers received the member.
         record.replace(incoming, sequence);
         if !core::mem::replace(&mut record.absent, true) {
-            record.owes_leave = true;
+            record.leave_pending = true;
             self.absent += 1;
         }
         false
     }
 
-    /// A LEAVE of a member that is not in the set says nothing (RTP2h), but during a sync its
-    /// newness is kept, so that an older entry in a later page does not bring the member back.
+    /// A LEAVE of an unknown member is not delivered (RTP2h). During a sync it leaves a mark with
+    /// its version, so that an older entry in a later page does not bring the member back.
     fn leave_unknown(&mut self, place: Place, incoming: &Incoming<'_>) -> bool {
         if self.syncing {
             let mut record = Record::new(incoming, self.sync);
@@ -114,6 +116,7 @@ impl MemberSet {
         false
     }
 
+    /// Removes the members with `Fate::Leaves`.
     fn sweep(
         &mut self,
         fate: impl Fn(&Record) -> Fate,
@@ -122,8 +125,8 @@ impl MemberSet {
         let mut from = 0;
         let leaves = |(_, record): &(Slot, &Record)| matches!(fate(record), Fate::Leaves(_));
         while let Some((slot, record)) = self.records.iter_from(from).find(leaves) {
-            if let Fate::Leaves(made_up_at) = fate(record) {
-                self.sweep_out(slot, made_up_at, on_leave);
+            if let Fate::Leaves(synthesized_at) = fate(record) {
+                self.sweep_out(slot, synthesized_at, on_leave);
             }
             let Some(next) = slot.number().checked_add(1) else { break };
             from = next;
@@ -133,15 +136,18 @@ impl MemberSet {
     fn sweep_out(
         &mut self,
         slot: Slot,
-        made_up_at: Option<UnixMillis>,
+        synthesized_at: Option<UnixMillis>,
         on_leave: &mut impl FnMut(PresenceMessage),
     ) {
-        let Some(record) = self.take(slot) else { return };
-        if record.absent && !record.owes_leave {
+        let Some(record) = self.take(slot) else {
+            debug_assert!(false, "{slot:?} dangles");
+            return;
+        };
+        if record.absent && !record.leave_pending {
             return;
         }
         let mut message = record.to_message(PresenceAction::Leave);
-        if let Some(now) = made_up_at {
+        if let Some(now) = synthesized_at {
             message.id = None;
             message.timestamp = Some(now);
         }
@@ -149,9 +155,8 @@ impl MemberSet {
     }
 }
 
-/// The stored member, and the numbers in the message's id, if the message is newer than what is
-/// stored (RTP2a). Either way the member has been heard of: an outdated message, too, shows that it
-/// is there (RTP19).
+/// The stored member and the sequence of the message, if the message is newer (RTP2a). In any case
+/// the member is confirmed: an outdated message also shows that it is present (RTP19).
 #[inline(always)]
 fn newer<'a>(
     records: &'a mut Slab<Slot, Record>,
@@ -160,7 +165,7 @@ fn newer<'a>(
     incoming: &Incoming<'_>,
 ) -> Option<(&'a mut Record, Option<Sequence>)> {
     let record = records.get_mut(slot)?;
-    record.seen = sync;
+    record.last_sync = sync;
     let sequence = incoming.sequence();
     let version = Version {
         sequence: sequence.map(|s| (s.serial, s.index)),
@@ -169,10 +174,10 @@ fn newer<'a>(
     version.is_newer_than(&record.version()).then_some((record, sequence))
 }
 
-/// What becomes of a member when the set is swept.
+/// The fate of a member in a sweep.
 enum Fate {
     Stays,
-    /// It leaves, and the LEAVE is made up at this time, or is the member's own.
+    /// Leaves, with a LEAVE synthesized at this time, or its own LEAVE.
     Leaves(Option<UnixMillis>),
 }
 
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp2h1_a_leave_outside_of_a_sync_removes() {
+    fn rtp2h1_a_leave_without_a_sync_removes_the_member() {
         let mut set = set(&["a", "b"]);
         assert!(!set.apply(&message(PresenceAction::Leave, "a", 0)), "older");
         assert!(set.apply(&message(PresenceAction::Leave, "a", 2)));
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp2h2_a_leave_during_a_sync_is_told_once_when_it_ends() {
+    fn rtp2h2_a_leave_during_a_sync_is_delivered_once_at_its_end() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
         assert!(!set.apply(&message(PresenceAction::Present, "b", 1)));
@@ -258,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp19_members_not_heard_of_leave_with_no_id() {
+    fn rtp19_unconfirmed_members_leave_without_an_id() {
         let mut set = set(&["a", "b", "c", "d"]);
         set.start_sync();
         set.apply(&message(PresenceAction::Present, "b", 1));
@@ -269,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp18a_a_sync_that_supersedes_another_begins_anew() {
+    fn rtp18a_a_new_sync_supersedes_the_running_one() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
         set.apply(&message(PresenceAction::Present, "a", 1));
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp19a_everybody_leaves() {
+    fn rtp19a_leave_all_removes_every_member() {
         let mut set = set(&["a", "b"]);
         let mut left = Vec::new();
         set.leave_all(NOW, |m| left.push((m.client_id, m.id, m.timestamp)));
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp19a_who_left_during_a_sync_that_is_cut_short_leaves_by_its_own_word() {
+    fn rtp19a_a_leave_deferred_by_a_cancelled_sync_keeps_its_id() {
         let mut set = set(&["a", "b"]);
         set.start_sync();
         set.apply(&message(PresenceAction::Leave, "a", 2));
@@ -301,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn rtp2h2_who_comes_back_during_a_sync_and_leaves_again_is_told_of_once() {
+    fn rtp2h2_a_leave_after_a_return_during_a_sync_is_delivered_once() {
         let mut set = set(&["a"]);
         set.start_sync();
         assert!(!set.apply(&message(PresenceAction::Leave, "a", 2)));
         assert!(set.apply(&message(PresenceAction::Enter, "a", 3)));
         assert_eq!(names(&set), ["a"]);
         assert!(!set.apply(&message(PresenceAction::Leave, "a", 4)));
-        // So is one that was not known before.
+        // The same for a member that was unknown before the sync.
         assert!(!set.apply(&message(PresenceAction::Leave, "b", 2)));
         assert!(set.apply(&message(PresenceAction::Enter, "b", 3)));
         assert!(!set.apply(&message(PresenceAction::Leave, "b", 4)));
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_counts_until_its_member_is_put_or_the_set_is_cleared() {
+    fn a_mark_is_counted_until_put_or_clear() {
         let marked = || {
             let mut set = set(&["a"]);
             set.start_sync();
@@ -336,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn rtp2_what_names_no_member_changes_nothing() {
+    fn rtp2_messages_without_a_member_or_action_change_nothing() {
         let mut set = set(&["a"]);
         for action in [PresenceAction::Absent, PresenceAction::Unknown(9)] {
             assert!(!set.apply(&message(action, "a", 5)));
@@ -349,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_client_are_found_whatever_order_they_go_in() {
+    fn members_of_a_client_are_found_after_removals_in_any_order() {
         for gone in 0..4 {
             let mut set = set(&["z"]);
             let on = |n: usize| {

@@ -1,25 +1,26 @@
-//! Who a peer is and what it may do: identities, capabilities, modes.
+//! Identities, capabilities and modes.
 
 use crate::SmolStr;
 use crate::wire::{ErrorInfo, Modes, Value, codes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Who a connection speaks for, as the host verified it (CD2a).
+/// The identity of a connection, as the host verified it (CD2a).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol knows these three")]
 pub enum Identity {
-    /// Nobody: it cannot enter.
+    /// No client id. It cannot enter.
     Anonymous,
-    /// One client id. The name must not be empty or `*`; those count as [`Anonymous`](Self::Anonymous)
-    /// and [`Any`](Self::Any).
+    /// One client id. An empty one counts as [`Anonymous`](Self::Anonymous), `*` as
+    /// [`Any`](Self::Any).
     Client(SmolStr),
-    /// Any client id, named in each message (`*`).
+    /// Any client id (`*`). Each message must name one.
     Any,
 }
 
 impl Identity {
-    /// The identity of this client id: none or an empty one is anonymous, `*` is any.
+    /// The identity for a client id: [`Anonymous`](Self::Anonymous) for none or an empty one,
+    /// [`Any`](Self::Any) for `*`.
     pub fn from_client_id(client_id: Option<&str>) -> Self {
         match client_id {
             None | Some("") => Self::Anonymous,
@@ -28,7 +29,7 @@ impl Identity {
         }
     }
 
-    /// The client id as CONNECTED tells it: `*` for any.
+    /// The client id in CONNECTED: `*` for any.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         match self {
@@ -38,11 +39,11 @@ impl Identity {
         }
     }
 
-    /// What is left of the identity when the peer asks to be one client id (RSA7, RSA15).
+    /// Restricts the identity to a client id that the peer requests (RSA7, RSA15).
     ///
     /// # Errors
     ///
-    /// 40012 if the identity is anonymous, 40102 if it is another client id.
+    /// 40012 if the identity is anonymous, 40102 if it is a different client id.
     pub fn narrowed(self, client_id: SmolStr) -> Result<Self, ErrorInfo> {
         match self {
             Self::Any if client_id == "*" => Ok(Self::Any),
@@ -61,8 +62,8 @@ impl Identity {
         }
     }
 
-    /// The same, with the names that stand for the other two variants put right.
-    pub(super) fn normal(self) -> Self {
+    /// Replaces client ids that stand for another variant: empty and `*`.
+    pub(super) fn normalized(self) -> Self {
         match self {
             Self::Client(client_id) if client_id.is_empty() => Self::Anonymous,
             Self::Client(client_id) if client_id == "*" => Self::Any,
@@ -97,9 +98,8 @@ bitflags::bitflags! {
 }
 
 impl Operations {
-    /// The operation of this name, as it stands in a token's capability: `presence`,
-    /// `channel-metadata`, …; `*` is all of them. A name that the crate does not know allows nothing
-    /// here. (`from_name` knows the names of the constants.)
+    /// Parses the name of an operation in a token's capability: `presence`, `channel-metadata`, …;
+    /// `*` for all. Empty for an unknown name. (`from_name` parses the names of the constants.)
     #[must_use]
     pub fn named(name: &str) -> Self {
         match name {
@@ -139,40 +139,41 @@ impl Operations {
     }
 }
 
-/// What a peer may do on which channels.
+/// The operations that a peer may use on each channel.
 ///
-/// A pattern is a channel name in segments divided by `:`. A segment `*` stands for any one
-/// segment, as the last one for one or more. `*` alone, and `[*]*`, are all channels; a channel
-/// whose name begins with `[meta]` needs `[*]*` or a pattern that begins so. Of several patterns
-/// that match, the operations add up.
+/// A pattern is a channel name, in segments separated by `:`. A segment `*` matches any one
+/// segment; as the last segment, one or more. `*` and `[*]*` match every channel, except that a
+/// channel whose name begins with `[meta]` requires `[*]*` or a pattern that begins with `[meta]`.
+/// The operations of all matching patterns add up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capability {
     rules: Vec<(SmolStr, Operations)>,
-    /// What limits all of the rules.
+    /// Restricts all rules.
     outer: Option<Arc<Self>>,
 }
 
 impl Capability {
-    /// Nothing on any channel.
+    /// No operation on any channel.
     #[must_use]
     pub const fn none() -> Self {
         Self { rules: Vec::new(), outer: None }
     }
 
-    /// Everything on every channel.
+    /// Every operation on every channel.
     #[must_use]
     pub fn all() -> Self {
         Self::none().allow("[*]*", Operations::all())
     }
 
-    /// The same, and these operations on these channels.
+    /// Adds operations on the channels that match a pattern.
     #[must_use]
     pub fn allow(mut self, pattern: impl Into<SmolStr>, operations: Operations) -> Self {
         self.rules.push((pattern.into(), operations));
         self
     }
 
-    /// The same, less what `outer` does not allow: what a token allows within its key.
+    /// Restricts the capability to operations that `outer` allows too, such as a token within its
+    /// key.
     #[must_use]
     pub fn within(mut self, outer: Arc<Self>) -> Self {
         self.outer = Some(match self.outer.take() {
@@ -182,8 +183,8 @@ impl Capability {
         self
     }
 
-    /// A capability as it stands in a key or a token: an object of patterns, each with a list of
-    /// names of operations.
+    /// Parses the capability of a key or a token: an object that maps patterns to lists of
+    /// operation names.
     ///
     /// # Errors
     ///
@@ -205,7 +206,7 @@ impl Capability {
         Ok(capability)
     }
 
-    /// What is allowed on a channel.
+    /// The operations allowed on a channel.
     #[must_use]
     pub fn on(&self, channel: &str) -> Operations {
         let mut operations = Operations::empty();
@@ -220,8 +221,8 @@ impl Capability {
         }
     }
 
-    /// What is allowed on at least one channel. Of a capability [`within`](Self::within) another,
-    /// what both allow, though it be on different channels.
+    /// The operations allowed on at least one channel. For a capability [`within`](Self::within)
+    /// another: those that both allow, even if on different channels.
     #[must_use]
     pub fn anywhere(&self) -> Operations {
         let own = self.rules.iter().fold(Operations::empty(), |all, (_, allowed)| all | *allowed);
@@ -232,12 +233,12 @@ impl Capability {
     }
 }
 
-/// Whether a channel's name fits a pattern.
+/// Whether a channel name matches a pattern.
 pub(super) fn matches(pattern: &str, channel: &str) -> bool {
     if pattern == "[*]*" {
         return true;
     }
-    // A qualifier other than meta, `[?rewind=1]`, does not count; a pattern may ignore it too.
+    // Only the qualifier `[meta]` needs a pattern of its own. The prefix `[*]` adds nothing.
     let pattern = pattern.strip_prefix("[*]").unwrap_or(pattern);
     if channel.starts_with("[meta]") && !pattern.starts_with("[meta]") {
         return false;
@@ -258,8 +259,8 @@ pub(super) fn matches(pattern: &str, channel: &str) -> bool {
     }
 }
 
-/// The modes of an attachment that asks for nothing else (RTL4l, RTL4m). Annotations and shared
-/// objects are told only to those who ask for them.
+/// The modes of an ATTACH that requests none (RTL4l, RTL4m). Annotations and shared objects must be
+/// requested.
 pub(super) const DEFAULT_MODES: Modes = Modes::PRESENCE
     .union(Modes::PUBLISH)
     .union(Modes::SUBSCRIBE)

@@ -1,4 +1,4 @@
-//! Channels are attached, detached, and lose or gain modes.
+//! ATTACH and DETACH, and changes of the granted modes.
 
 use super::access::{DEFAULT_MODES, matches};
 use super::connections::AttachmentSlot;
@@ -21,21 +21,21 @@ impl Server {
         let before = self.attachment(slot, &name);
         let stale = before.is_some_and(|attachment| self.may_hold_stale_members(attachment));
         match self.try_attach(slot, &name, &frame, out) {
-            Ok(None) => self.put_off(slot, frame),
+            Ok(None) => self.postpone(slot, frame),
             Ok(Some(attachment)) => {
                 self.sync_for_client(attachment, stale);
-                // Who asks for the occupancy is told at once, even if nothing changes.
-                if !self.delivery.listener(attachment).metrics().is_empty() {
+                // The current occupancy is the first event for a new watcher.
+                if !self.delivery.subscriber(attachment).metrics().is_empty() {
                     let channel = self.connections.attachment(attachment).channel();
                     self.deliver_occupancy(channel, &[attachment], out);
                 }
             }
             Err(error) => {
-                // What was attached before no longer is.
+                // A refused ATTACH ends an existing attachment (RTL14).
                 if let Some(attachment) = self.attachment(slot, &name)
                     && !self.end_attachment(attachment, LeaveCause::RightLost, out)
                 {
-                    self.put_off(slot, frame);
+                    self.postpone(slot, frame);
                     return;
                 }
                 self.channel_error(slot, name, error, out);
@@ -43,23 +43,22 @@ impl Server {
         }
     }
 
-    /// The attachment of a connection to the channel with this name.
     pub(super) fn attachment(&self, slot: ConnectionSlot, name: &str) -> Option<AttachmentSlot> {
         self.connections.pair(slot, self.state.by_name(name)?)
     }
 
-    /// Whether the client of an attachment may hold members that have left: it is attached and did
-    /// not hear of presence, or is in a sync that will not go on. An empty set is told to it too,
-    /// for it takes an ATTACHED with RESUMED to change nothing.
+    /// Whether the client may hold members that have left: it is attached, and either had no right
+    /// to presence events or is in an unfinished sync. Such a client needs a sync even of an empty
+    /// set, because ATTACHED with RESUMED leaves its members unchanged.
     fn may_hold_stale_members(&self, attachment: AttachmentSlot) -> bool {
         let entry = self.connections.attachment(attachment);
         let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
-        let awaits_sync = self.delivery.listener(attachment).awaits_sync();
+        let awaits_sync = self.delivery.subscriber(attachment).is_awaiting_sync();
         entry.is_active() && (!subscribes || awaits_sync)
     }
 
-    /// Attaches, and answers. `None` if members have to leave first for whom this call's budget was
-    /// not enough.
+    /// Attaches and answers ATTACHED. `None` if members must be removed first, beyond the budget of
+    /// this call.
     fn try_attach(
         &mut self,
         slot: ConnectionSlot,
@@ -69,23 +68,24 @@ impl Server {
     ) -> Result<Option<AttachmentSlot>, ErrorInfo> {
         let limits = self.options.limits;
         check_name(name, limits.channel_name)?;
-        let serial = frame.channel_serial.as_deref().and_then(state::parse);
-        let wanted = Wanted::read(frame, limits.params)?;
-        let granted = wanted.modes & self.connections.get(slot).capability().on(name).modes();
+        let serial = frame.channel_serial.as_deref().and_then(state::parse_serial);
+        let request = AttachRequest::read(frame, limits.params)?;
+        let granted = request.modes & self.connections.get(slot).capability().on(name).modes();
         if granted.is_empty() {
             let message = "The capability does not allow any of the modes that were asked for";
             return Err(ErrorInfo::new(codes::CAPABILITY_DENIED, 401, message));
         }
         let attachment = self.attachment_for(slot, name)?;
-        let resumed = self.continues(attachment, granted, serial, frame.channel_serial.is_some());
-        // A client that was attached sends a serial (RTL4c1), or the older flag; without either it
-        // detached while it was away (RTL5l) and knows nothing of its members any more (RTP5a).
-        let anew = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
-        if !self.dismiss(attachment, granted, anew, out) {
+        let resumed =
+            self.is_continuous(attachment, granted, serial, frame.channel_serial.is_some());
+        // A re-attaching client sends a channel serial (RTL4c1) or the older flag. Without either
+        // it detached while it was disconnected (RTL5l), and has dropped its own members (RTP5a).
+        let fresh = frame.channel_serial.is_none() && !frame.flags().contains(Flags::ATTACH_RESUME);
+        if !self.remove_ineligible(attachment, granted, fresh, out) {
             return Ok(None);
         }
-        self.set_modes(attachment, wanted.modes, granted, out);
-        self.connections.set_params(attachment, wanted.params);
+        self.set_modes(attachment, request.modes, granted, out);
+        self.connections.set_params(attachment, request.params);
         let error = (!resumed && frame.channel_serial.is_some()).then(|| {
             ErrorInfo::new(
                 codes::CHANNEL_CONTINUITY_NOT_GUARANTEED,
@@ -95,11 +95,11 @@ impl Server {
         });
         self.activate(attachment, out);
         self.send_attached(attachment, resumed, error, out);
-        self.delivery.set_metrics(attachment, wanted.metrics);
+        self.delivery.set_metrics(attachment, request.metrics);
         Ok(Some(attachment))
     }
 
-    /// The attachment of a connection to a channel; made, with the channel, if there is none.
+    /// Finds or creates the attachment, and the channel if necessary.
     fn attachment_for(
         &mut self,
         slot: ConnectionSlot,
@@ -137,9 +137,9 @@ impl Server {
         Ok(attachment)
     }
 
-    /// Whether the client has missed no message of the channel (RTL2f): those it was not told of
-    /// while it was away, and those that were lost on the way, as the serial shows that it has.
-    fn continues(
+    /// Whether the client has every message of the channel (RTL2f): none was sent while it was not
+    /// in the audience, and its serial shows that none was lost in transit.
+    fn is_continuous(
         &self,
         attachment: AttachmentSlot,
         granted: Modes,
@@ -147,12 +147,12 @@ impl Server {
         has_serial: bool,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
-        let listener = self.delivery.listener(attachment);
+        let subscriber = self.delivery.subscriber(attachment);
         let last_message = self.state.channel(entry.channel()).last_message();
-        let has_all = listener.message_mark() >= last_message;
+        let has_all = subscriber.messages_seen() >= last_message;
         if entry.is_active() {
-            // What is sent on this transport arrives, unless it was held back.
-            return listener.hears_messages()
+            // Frames sent on this transport arrive; only congestion withholds them.
+            return subscriber.receives_messages()
                 || !entry.granted().contains(Modes::SUBSCRIBE)
                 || has_all;
         }
@@ -163,36 +163,34 @@ impl Server {
         if !granted.contains(Modes::SUBSCRIBE) {
             return true;
         }
-        // All messages were sent to it, and it has those that were sent. Its serial alone does not
-        // tell: presence and answers move it on, past messages that were held back.
+        // The serial alone proves nothing: presence and replies advance it past withheld messages.
         has_all && serial.map_or(!has_serial, |serial| serial >= last_message)
     }
 
-    /// Removes an attachment's members that cannot stay under what it is granted from now on, or
-    /// whose client attaches anew and does not know them. Who hears of them now is told. Tells
-    /// whether all of them have left.
-    fn dismiss(
+    /// Removes the members of an attachment if the granted modes no longer allow them, or if the
+    /// client attaches fresh (RTP5a). Delivers the leaves. Returns whether all members are removed.
+    fn remove_ineligible(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
-        anew: bool,
+        fresh: bool,
         out: &mut Outbox,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
         let cause = if !granted.contains(Modes::PRESENCE) {
             LeaveCause::RightLost
-        } else if anew && !entry.is_active() {
+        } else if fresh && !entry.is_active() {
             LeaveCause::Detached
         } else {
             return true;
         };
         let channel = entry.channel();
-        let done = self.dismiss_all(attachment, cause, out);
+        let done = self.remove_or_postpone(attachment, cause, out);
         self.deliver_batch(channel, out);
         done
     }
 
-    /// Sets what an attachment may do, and takes it out of the audiences until it is activated.
+    /// Sets the modes. The attachment is in no audience until it is activated.
     fn set_modes(
         &mut self,
         attachment: AttachmentSlot,
@@ -203,10 +201,10 @@ impl Server {
         let entry = self.connections.attachment(attachment);
         let (channel, active, before) = (entry.channel(), entry.is_active(), entry.granted());
         if active {
-            // It would not be told any more of what is coalesced.
+            // It would miss the coalesced events.
             self.deliver_coalesced(channel, out);
         }
-        self.part(attachment);
+        self.leave_audiences(attachment);
         if !granted.contains(Modes::PRESENCE_SUBSCRIBE) {
             self.end_sync(attachment, out);
         }
@@ -219,13 +217,15 @@ impl Server {
         self.connections.set_modes(attachment, requested, granted);
     }
 
-    /// Takes an attachment out of the audiences.
-    pub(super) fn part(&mut self, attachment: AttachmentSlot) {
+    pub(super) fn leave_audiences(&mut self, attachment: AttachmentSlot) {
         let channel = self.state.channel(self.connections.attachment(attachment).channel());
-        self.delivery.part(attachment, channel.last_presence(), channel.last_message());
+        let (presence, messages) = (channel.last_presence(), channel.last_message());
+        if !self.delivery.leave_audiences(attachment, presence, messages) {
+            self.broken("an attachment is at its places in the audiences");
+        }
     }
 
-    /// The present transport attaches: the attachment counts, and hears what its modes allow.
+    /// The current transport attaches: counts the attachment and adds it to the audiences.
     fn activate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         let entry = self.connections.attachment(attachment);
         let (slot, granted) = (entry.channel(), entry.granted());
@@ -239,30 +239,32 @@ impl Server {
             self.delivery.feed_mut(slot).count(granted, true);
         }
         if congested {
-            // What one that was attached already has missed by now, it still has to be told.
+            // A new attachment has missed nothing. An older one keeps its marks, and catches up
+            // when the transport is writable again.
             if is_new {
                 let channel = self.state.channel(slot);
                 let (presence, messages) = (channel.last_presence(), channel.last_message());
-                self.delivery.listener_mut(attachment).mark(presence, messages);
+                self.delivery.subscriber_mut(attachment).set_seen(presence, messages);
             }
         } else {
-            // What is coalesced is older than this listener.
+            // Coalesced events are older than this attachment.
             self.deliver_coalesced(slot, out);
-            self.delivery.join(attachment, granted, transport);
+            self.delivery.join_audiences(attachment, granted, transport);
         }
         self.occupancy_changed(slot, out);
     }
 
-    /// The transport that attached is gone, or detaches.
+    /// The transport is lost, or detaches the channel.
     pub(super) fn deactivate(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         let Some((slot, granted)) = self.connections.deactivate(attachment) else { return };
         let channel = self.state.channel(slot);
         let (presence, messages) = (channel.last_presence(), channel.last_message());
-        self.delivery.deactivate(attachment, granted, presence, messages);
+        if !self.delivery.deactivate(attachment, granted, presence, messages) {
+            self.broken("an attachment is at its places in the audiences");
+        }
         self.occupancy_changed(slot, out);
     }
 
-    /// Deactivates all attachments of a connection.
     pub(super) fn deactivate_all(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
@@ -271,7 +273,8 @@ impl Server {
         }
     }
 
-    /// ATTACHED: what was granted, whether members follow (RTP1), and whether nothing was missed.
+    /// Sends ATTACHED: the granted modes, HAS_PRESENCE if a sync follows (RTP1), RESUMED if no
+    /// message was missed (RTL2f).
     pub(super) fn send_attached(
         &mut self,
         attachment: AttachmentSlot,
@@ -287,7 +290,7 @@ impl Server {
         flags.set(Flags::HAS_PRESENCE, syncs && !channel.members().is_empty());
         let frame = ProtocolMessage {
             channel: Some(channel.name().clone()),
-            channel_serial: Some(state::text(channel.last())),
+            channel_serial: Some(state::format_serial(channel.last())),
             flags: Some(flags),
             params: Some(entry.params()),
             error: error.map(Box::new),
@@ -310,7 +313,7 @@ impl Server {
         if let Some(attachment) = self.attachment(slot, &name)
             && !self.end_attachment(attachment, LeaveCause::Detached, out)
         {
-            self.put_off(slot, frame);
+            self.postpone(slot, frame);
             return;
         }
         let frame =
@@ -318,7 +321,8 @@ impl Server {
         self.reply(slot, frame, out);
     }
 
-    /// Takes an attachment away, once its members have left. Tells whether they have.
+    /// Deactivates an attachment, removes its members and then the attachment. Returns whether it
+    /// is complete.
     fn end_attachment(
         &mut self,
         attachment: AttachmentSlot,
@@ -326,28 +330,28 @@ impl Server {
         out: &mut Outbox,
     ) -> bool {
         self.deactivate(attachment, out);
-        let done = self.dismiss_all(attachment, cause, out);
+        let done = self.remove_or_postpone(attachment, cause, out);
         if done {
-            self.drop_attachment(attachment, out);
+            self.remove_attachment(attachment, out);
         }
         done
     }
 
-    /// Forgets an attachment that has no members.
-    pub(super) fn drop_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
+    /// Removes an attachment without members, and the channel if it is unused.
+    pub(super) fn remove_attachment(&mut self, attachment: AttachmentSlot, out: &mut Outbox) {
         self.deactivate(attachment, out);
         let entry = self.connections.attachment(attachment);
         let (connection, channel) = (entry.connection(), entry.channel());
-        self.forget_work_of(connection, attachment);
+        self.cancel_work_of(connection, attachment);
         self.delivery.detach(attachment);
         self.connections.detach(attachment);
         self.close_channel_if_unused(channel);
     }
 
-    /// A connection's capability has changed: each of its channels gets what it asked for as far as
-    /// that is allowed now. A channel without any right left fails (RTL14); members whose right is
-    /// lost leave. Tells whether all channels are done; if not, it goes on when it is called again.
-    pub(super) fn regrant(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
+    /// Applies a changed capability to every attachment: intersects the requested modes with it. A
+    /// channel without any mode left fails (RTL14). Members leave if their right is lost. Returns
+    /// whether it is complete; if not, call it again.
+    pub(super) fn reapply_capability(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         let connection = self.connections.get(slot);
         let capability = Arc::clone(connection.capability());
         let mut next = connection.first_attachment();
@@ -361,11 +365,11 @@ impl Server {
             if granted == before {
                 continue;
             }
-            if !self.dismiss(attachment, granted, false, out) {
+            if !self.remove_ineligible(attachment, granted, false, out) {
                 return false;
             }
             if granted.is_empty() {
-                self.drop_attachment(attachment, out);
+                self.remove_attachment(attachment, out);
                 if active {
                     let message = "The capability no longer allows this channel";
                     self.channel_error(
@@ -377,13 +381,13 @@ impl Server {
                 }
                 continue;
             }
-            let continues = self.continues(attachment, granted, None, false);
+            let is_continuous = self.is_continuous(attachment, granted, None, false);
             let stale = self.may_hold_stale_members(attachment);
             self.set_modes(attachment, requested, granted, out);
             if active {
-                // Told by an ATTACHED that nobody asked for (RTL12).
+                // An unsolicited ATTACHED announces the new modes (RTL12).
                 self.activate(attachment, out);
-                self.send_attached(attachment, continues, None, out);
+                self.send_attached(attachment, is_continuous, None, out);
                 self.sync_for_client(attachment, stale);
             }
         }
@@ -391,17 +395,17 @@ impl Server {
     }
 }
 
-/// What an ATTACH asks for.
-struct Wanted {
+/// The parameters of an ATTACH.
+struct AttachRequest {
     modes: Modes,
-    /// The parameters that the server knows; only those are told back (RTL4k1).
+    /// The supported channel parameters, returned in ATTACHED (RTL4k1).
     params: Params,
     metrics: Metrics,
 }
 
-impl Wanted {
+impl AttachRequest {
     fn read(frame: &ProtocolMessage, limit: usize) -> Result<Self, ErrorInfo> {
-        let mut wanted =
+        let mut request =
             Self { modes: frame.flags().modes(), params: Params::new(), metrics: Metrics::empty() };
         let params = frame.params.as_deref().unwrap_or_default();
         let bytes = params.iter().fold(0usize, |sum, (name, value)| {
@@ -417,27 +421,27 @@ impl Wanted {
         for (name, value) in params {
             match name.as_str() {
                 "modes" => {
-                    let modes = modes_of(value);
+                    let modes = parse_modes(value);
                     if !modes.is_empty() {
-                        wanted.modes = modes;
+                        request.modes = modes;
                     }
                 }
-                "occupancy" => wanted.metrics = Metrics::from_param(value),
-                // Allowed: a server need not make use of it.
+                "occupancy" => request.metrics = Metrics::from_param(value),
+                // Accepted without effect: a server need not send deltas.
                 "delta" => {}
                 _ => continue,
             }
-            wanted.params.push((name.clone(), value.clone()));
+            request.params.push((name.clone(), value.clone()));
         }
-        if wanted.modes.is_empty() {
-            wanted.modes = DEFAULT_MODES;
+        if request.modes.is_empty() {
+            request.modes = DEFAULT_MODES;
         }
-        Ok(wanted)
+        Ok(request)
     }
 }
 
-/// The modes that the parameter `modes` names, with commas between them.
-fn modes_of(value: &str) -> Modes {
+/// Parses the channel parameter `modes`: names separated by commas. Unknown names are ignored.
+fn parse_modes(value: &str) -> Modes {
     let mut modes = Modes::empty();
     for name in value.split(',') {
         let name = name.trim();
@@ -458,8 +462,8 @@ fn modes_of(value: &str) -> Modes {
     modes
 }
 
-/// Whether a channel can have this name. `.` and `..` cannot stand in the path of a URL, not even
-/// escaped: over REST nobody could ask for them.
+/// Checks a channel name: 40010 if it is invalid. `.` and `..` cannot be path segments of a URL,
+/// even escaped, so that REST could not address such a channel.
 pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
     let bad = name.is_empty()
         || name.len() > limit
@@ -474,7 +478,7 @@ pub(super) fn check_name(name: &str, limit: usize) -> Result<(), ErrorInfo> {
     }
 }
 
-/// Whether a name begins with something in brackets and goes on.
+/// Whether a bracketed qualifier, such as `[meta]`, is followed by a name.
 fn has_qualifier(name: &str) -> bool {
     name.split_once(']').is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(':'))
 }

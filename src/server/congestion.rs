@@ -1,4 +1,4 @@
-//! One that reads too slowly: what is kept from it, and how it is made good.
+//! Congested transports: events withheld from them, and how they catch up.
 
 use super::connections::AttachmentSlot;
 use super::delivery::Coalesced;
@@ -8,8 +8,8 @@ use crate::TransportId;
 use crate::wire::{ErrorInfo, Modes, codes};
 
 impl Server {
-    /// The host's queue for a transport is long: broadcasts leave it out from now on, and syncs
-    /// wait.
+    /// The host's send queue is long: removes the connection from the audiences, and pauses its
+    /// syncs.
     pub(super) fn congested(&mut self, slot: ConnectionSlot) {
         if !self.connections.set_congested(slot, true) {
             return;
@@ -17,87 +17,87 @@ impl Server {
         self.counters.congestions += 1;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
-            self.part(attachment);
+            self.leave_audiences(attachment);
             next = self.connections.attachment(attachment).next();
         }
     }
 
-    /// The host's queue is short again: syncs go on, and what was left out is made good. Presence
-    /// events that were missed are told by a sync (RTP18), or one by one if those are fewer;
-    /// messages that were missed by an ATTACHED that says so (RTL12).
+    /// The host's send queue is short again: resumes syncs, and makes up for missed events.
+    /// Presence events are replaced by a sync (RTP18), or delivered one by one if they are smaller.
+    /// Missed messages are reported by an ATTACHED without RESUMED (RTL12).
     pub(super) fn writable(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         if !self.connections.set_congested(slot, false) {
             return;
         }
-        self.send_held_acks(slot, out);
+        self.send_deferred_acks(slot, out);
         let Some(transport) = self.connections.get(slot).transport() else { return };
-        // Of events no more than of a page, in all channels together: they are not told in turns.
-        let mut room = self.options.sync_page_bytes;
+        // At most one page of missed events, for all channels together: unlike syncs, they are sent
+        // at once.
+        let mut budget = self.options.sync_page_bytes;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
             let entry = self.connections.attachment(attachment);
             next = entry.next();
             if entry.is_active() {
-                self.make_good(attachment, transport, &mut room, out);
+                self.catch_up(attachment, transport, &mut budget, out);
             }
         }
     }
 
-    /// Makes good what one attachment has missed, and puts it back into the audiences.
-    fn make_good(
+    /// Makes up for the events that an attachment has missed, and adds it to the audiences again.
+    fn catch_up(
         &mut self,
         attachment: AttachmentSlot,
         transport: TransportId,
-        room: &mut usize,
+        budget: &mut usize,
         out: &mut Outbox,
     ) {
         let entry = self.connections.attachment(attachment);
         let (channel, granted) = (entry.channel(), entry.granted());
-        // What is coalesced was not missed, but is told below or by a sync that follows.
+        // Coalesced events were not missed; they are in what follows.
         self.deliver_coalesced(channel, out);
         let state = self.state.channel(channel);
-        let listener = self.delivery.listener(attachment);
+        let subscriber = self.delivery.subscriber(attachment);
         let presence = granted.contains(Modes::PRESENCE_SUBSCRIBE)
-            && listener.presence_mark() < state.last_presence();
+            && subscriber.presence_seen() < state.last_presence();
         let messages =
-            granted.contains(Modes::SUBSCRIBE) && listener.message_mark() < state.last_message();
-        let watches = !listener.metrics().is_empty();
-        self.delivery.join(attachment, granted, transport);
+            granted.contains(Modes::SUBSCRIBE) && subscriber.messages_seen() < state.last_message();
+        let is_watcher = !subscriber.metrics().is_empty();
+        self.delivery.join_audiences(attachment, granted, transport);
         if messages {
             let message = "Messages were missed because the connection was too slow";
             let error = ErrorInfo::new(codes::CHANNEL_CONTINUITY_NOT_GUARANTEED, 400, message);
             self.send_attached(attachment, false, Some(error), out);
             self.start_sync(attachment, false);
-        } else if presence && !self.deliver_missed(attachment, transport, room, out) {
+        } else if presence && !self.deliver_missed(attachment, transport, budget, out) {
             self.counters.resyncs += 1;
-            self.sync_again(attachment);
+            self.resync(attachment);
         }
         self.delivery.queue_sync(attachment);
-        if watches {
+        if is_watcher {
             self.deliver_occupancy(channel, &[attachment], out);
         }
     }
 
-    /// Tells the last event of each member whose events an attachment has missed, if that is less
-    /// than a sync: of a set that is more than a page, events that are no more than `room`, bytes of
-    /// a page. Tells whether it did.
+    /// Delivers the last missed event of each member, if the set is larger than one sync page and
+    /// the missed events are in the history and within `budget`, in bytes. Returns whether it did.
     fn deliver_missed(
         &mut self,
         attachment: AttachmentSlot,
         transport: TransportId,
-        room: &mut usize,
+        budget: &mut usize,
         out: &mut Outbox,
     ) -> bool {
         let slot = self.connections.attachment(attachment).channel();
-        let mark = self.delivery.listener(attachment).presence_mark();
+        let mark = self.delivery.subscriber(attachment).presence_seen();
         let channel = self.state.channel(slot);
         if channel.members().len() <= self.options.sync_page_members || mark == 0 {
             return false;
         }
-        let Some(events) = channel.history().since(mark, room) else { return false };
+        let Some(events) = channel.history().events_after(mark, budget) else { return false };
         let mut missed = Coalesced::new(self.keys.random());
-        for (message, known) in events {
-            missed.add(message.clone(), known);
+        for (message, was_present) in events {
+            missed.add(message.clone(), was_present);
         }
         let serial = channel.last_presence();
         for frame in self.presence_frames(slot, Some(serial), missed.into_messages()) {

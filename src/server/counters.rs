@@ -1,75 +1,75 @@
-//! What a server counts.
+//! Counters of a server.
 
-/// Figures of a server; reading them costs next to nothing.
+/// Gauges and counters of a server. Reading them is cheap.
 ///
-/// The first group says what is there now; the second only grows.
+/// The first group are gauges: current values. The second group only increases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Connections, those included that have no transport and can still be resumed.
+    /// Connections, including lost ones that can still be resumed.
     pub connections: u64,
-    /// Transports that are open.
+    /// Open transports.
     pub transports: u64,
-    /// Channels that anything is known of.
+    /// Channels with attachments, members or history.
     pub channels: u64,
     /// Attachments of connections to channels.
     pub attachments: u64,
     /// Members of all channels.
     pub members: u64,
-    /// Bytes of their client ids, data and extras.
+    /// Bytes of the client ids, data and extras of all members.
     pub member_bytes: u64,
-    /// Bytes of the histories of all channels, estimated.
+    /// Estimated bytes of the histories of all channels.
     pub history_bytes: u64,
-    /// Syncs that are not finished.
+    /// Unfinished syncs.
     pub syncs_running: u64,
-    /// Transports that are congested.
+    /// Congested transports.
     pub congested: u64,
 
-    /// Transports that were opened and accepted.
+    /// Transports accepted.
     pub opened: u64,
-    /// Transports that were opened and refused.
+    /// Transports refused.
     pub refused: u64,
-    /// Connections that were resumed or recovered.
+    /// Connections resumed or recovered.
     pub resumed: u64,
-    /// Attempts to resume or recover that made a new connection.
+    /// Failed attempts to resume or recover; each gave a new connection.
     pub resume_failed: u64,
-    /// Frames that came in.
+    /// Frames received.
     pub frames_in: u64,
-    /// Frames put out, a broadcast counted once.
+    /// Frames sent. A broadcast counts once.
     pub frames_out: u64,
-    /// Frames put out, a broadcast counted once per recipient.
+    /// Frames sent. A broadcast counts once per recipient.
     pub deliveries: u64,
-    /// Presence events told to subscribers.
+    /// Presence events delivered to subscribers. An event counts once, whatever its recipients.
     pub presence_events: u64,
-    /// Messages told to subscribers.
+    /// Messages delivered to subscribers. A message counts once, whatever its recipients.
     pub messages: u64,
-    /// Frames that were acknowledged.
+    /// Frames acknowledged (ACK).
     pub acks: u64,
-    /// Frames that were refused.
+    /// Frames refused (NACK).
     pub nacks: u64,
-    /// Frames that were retried and acknowledged again (RTN19a).
+    /// Repeated frames, acknowledged again without effect (RTN19a).
     pub duplicates: u64,
-    /// Members that entered again with the id that they had: nothing was told (RTP17g).
+    /// Members that entered again with an unchanged id, without an event (RTP17g).
     pub reentries: u64,
-    /// Members that left because their connection was lost and did not come back.
+    /// Members removed at the end of a grace period.
     pub grace_leaves: u64,
-    /// Transports given up because their peer was silent (RTN23).
+    /// Transports closed because the peer was silent (RTN23).
     pub silent: u64,
-    /// Times that a transport was congested.
+    /// Times that a transport became congested.
     pub congestions: u64,
-    /// Syncs that made good what a congested transport missed.
+    /// Syncs started because a congested transport missed events.
     pub resyncs: u64,
-    /// Syncs that were started, for whatever reason.
+    /// Syncs started, for any reason.
     pub syncs: u64,
-    /// Presence events that were never told because they cancelled or replaced each other.
+    /// Presence events not delivered because coalescing cancelled or replaced them.
     pub coalesced: u64,
-    /// Times that a limit refused something.
+    /// Requests refused or delayed by a limit.
     pub limited: u64,
-    /// Inputs that could not be decoded or broke the protocol, and ended their transport.
+    /// Undecodable frames and violations of the protocol.
     pub protocol_errors: u64,
-    /// Mistakes of the host.
+    /// Errors of the host ([`Output::Misuse`](super::Output::Misuse)).
     pub misuse: u64,
-    /// Mistakes of the server itself: it came upon something that cannot be. Nobody was let in or
-    /// out by it, but it wants to be reported.
+    /// Broken invariants of the server: bugs to report. Each was handled without a change of
+    /// rights.
     pub internal_errors: u64,
 }

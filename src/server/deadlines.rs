@@ -1,4 +1,4 @@
-//! What happens because time passes: pings, silent peers, expired tokens, grace periods.
+//! Deadlines: pings, silent peers, expired tokens, grace periods.
 
 use super::connections::Due;
 use super::state::{ChannelSlot, ConnectionSlot};
@@ -7,7 +7,7 @@ use super::{LeaveCause, Outbox, Output, Server};
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, codes};
 
 impl Server {
-    /// Fires what is due and goes on with what is unfinished, as far as the budget goes.
+    /// Fires due timers and continues unfinished work, within the budget.
     pub(super) fn fire_timers(&mut self, out: &mut Outbox) {
         let now = self.now.mono;
         let mut moves = Timers::moves(self.budget);
@@ -24,14 +24,14 @@ impl Server {
             self.drain_due(out);
         }
         if !self.unfinished.is_empty() {
-            self.go_on(out);
+            self.run_unfinished(out);
         }
         self.deliver_batches(out);
     }
 
-    /// Works off the deadlines of a lost connection that have passed. Tells whether it has ended;
-    /// if not, it can be resumed, and members whose grace is over leave before anything that comes
-    /// on the new transport is looked at.
+    /// Applies the passed deadlines of a lost connection before a resume. Returns whether it has
+    /// ended. If not, members whose grace period is over leave before frames of the new transport
+    /// are processed.
     pub(super) fn expire_now(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         let connection = self.connections.get(slot);
         if connection.is_ending() {
@@ -46,7 +46,7 @@ impl Server {
             return true;
         }
         if connection.grace_is_over(now) && !self.end_grace(slot, out) {
-            self.expire_later(slot);
+            self.postpone_expiry(slot);
         }
         false
     }
@@ -58,7 +58,7 @@ impl Server {
             return;
         }
         if connection.grace_is_over(now) && !self.end_grace(slot, out) {
-            // The budget is used up; what is left is due at once.
+            // Beyond the budget: the rest is due at once.
             self.arm(slot);
             return;
         }
@@ -76,7 +76,7 @@ impl Server {
             Some(Due::Silent) => {
                 self.counters.silent += 1;
                 out.push(Output::close(transport));
-                self.lose(transport, out);
+                self.lose_transport(transport, out);
                 return;
             }
             Some(Due::Expired) => {
@@ -87,13 +87,13 @@ impl Server {
                 );
                 return;
             }
-            // RTN22: the client gets a new token and sends AUTH.
+            // RTN22: the client obtains a new token and sends AUTH.
             Some(Due::Reauthorize) => {
                 self.send_to(transport, ProtocolMessage::new(Action::Auth), out);
             }
             None => {}
         }
-        self.sync_owed(slot);
+        self.start_deferred_syncs(slot);
         let connection = self.connections.get_mut(slot);
         if connection.ping_is_due(now) {
             let heartbeats = connection.heartbeats();

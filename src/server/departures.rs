@@ -1,5 +1,5 @@
-//! Members are removed without a frame of their client: when their grace ends, when their connection
-//! ends or loses a right, when the host says so.
+//! Removal of members by the server: at the end of a grace period or a connection, on a lost right,
+//! or by the host.
 
 use super::connections::AttachmentSlot;
 use super::state::{Batch, ChannelSlot, ConnectionSlot, Removal};
@@ -7,22 +7,22 @@ use super::{LeaveCause, Outbox, Server};
 use crate::wire::PresenceAction;
 
 impl Server {
-    /// The grace of a connection is over: members leave the channels that its present transport,
-    /// if it has one, has not attached. Tells whether all of them have left.
+    /// Ends the grace period of a connection: removes the members on channels that its current
+    /// transport, if any, has not attached. Returns whether it is complete.
     pub(super) fn end_grace(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
-        // The timer itself may have used the budget up; the call still has to get on.
+        // The timer may have used up the budget. Each call must make progress.
         self.budget = self.budget.max(1);
         let present = self.connections.get(slot).transport().is_some();
-        if !self.leave_unattached(slot, present, out) {
+        if !self.remove_inactive(slot, present, out) {
             return false;
         }
         self.connections.get_mut(slot).end_grace();
         true
     }
 
-    /// Members leave the channels that the present transport has not attached; those are
-    /// forgotten if `forget` says so. Tells whether all of them have left.
-    pub(super) fn leave_unattached(
+    /// Removes the members of inactive attachments, and with `forget` the attachments too. Returns
+    /// whether it is complete.
+    pub(super) fn remove_inactive(
         &mut self,
         slot: ConnectionSlot,
         forget: bool,
@@ -35,48 +35,52 @@ impl Server {
             if entry.is_active() {
                 continue;
             }
-            if !self.leave_all(attachment, LeaveCause::GraceEnded, out) {
+            if !self.remove_all(attachment, LeaveCause::GraceEnded, out) {
                 return false;
             }
             if forget {
-                self.drop_attachment(attachment, out);
+                self.remove_attachment(attachment, out);
             }
         }
         true
     }
 
-    /// Removes the members of an attachment, as far as the budget goes. Tells whether all are gone.
-    pub(super) fn leave_all(
+    /// Removes the members of an attachment within the budget. Returns whether it is complete.
+    pub(super) fn remove_all(
         &mut self,
         attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
         let entry = self.connections.attachment(attachment);
-        let mut removal = Removal::of(entry.connection(), entry.channel(), cause);
+        let mut removal = Removal::of_connection(entry.connection(), entry.channel(), cause);
         self.remove_members(&mut removal, out)
     }
 
-    /// Removes members as far as the budget goes. Their leaves wait for the end of the step. Tells
-    /// whether all are gone.
+    /// Removes members within the budget. Their leaves are delivered at the end of the step.
+    /// Returns whether it is complete.
     pub(super) fn remove_members(&mut self, removal: &mut Removal, out: &mut Outbox) -> bool {
         let channel = removal.channel();
-        let listens = owner_may_listen(removal.cause());
+        let notify_owners = owner_may_be_attached(removal.cause());
         let per_frame = self.options.items_per_broadcast.max(1);
         let mut removed = 0;
         let done = loop {
             if self.budget == 0 {
                 break self.state.is_done(removal);
             }
-            let Some((change, owner, more)) = self.state.remove_next(self.now, removal) else {
+            let Some((change, owner, may_have_more)) = self.state.remove_next(self.now, removal)
+            else {
+                if !self.state.is_done(removal) {
+                    self.broken("a member has an owner");
+                }
                 break true;
             };
             self.budget -= 1;
             removed += 1;
-            if listens {
+            if notify_owners {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
-            self.follow(channel, owner, &change, None, out);
+            self.handle_change(channel, owner, &change, None, out);
             let waiting = change.position.index as usize + 1;
             if waiting == 1 {
                 self.delivery.add_batch(channel);
@@ -84,7 +88,7 @@ impl Server {
             if waiting >= per_frame {
                 self.deliver_batch(channel, out);
             }
-            if !more {
+            if !may_have_more {
                 break true;
             }
         };
@@ -96,8 +100,8 @@ impl Server {
         done
     }
 
-    /// Notifies a connection of the last leave on a channel, which is that of its member, whatever
-    /// its modes (RTP17a).
+    /// Sends the last batched leave of a channel to the connection of the member, whatever its
+    /// modes (RTP17a).
     fn notify_owner(
         &mut self,
         owner: ConnectionSlot,
@@ -105,17 +109,23 @@ impl Server {
         serial: u64,
         out: &mut Outbox,
     ) {
-        if let Some(attachment) = self.connections.pair(owner, channel)
-            && self.connections.attachment(attachment).is_active()
+        let Some(attachment) = self.connections.pair(owner, channel) else {
+            return self.broken("the owner of a member is attached");
+        };
+        if self.connections.attachment(attachment).is_active()
             && self.is_notified_directly(attachment, PresenceAction::Leave)
         {
-            let leave = self.state.channel(channel).batch().and_then(Batch::last);
-            self.notify_directly(owner, channel, serial, leave.into_iter().collect(), out);
+            match self.state.channel(channel).batch().and_then(Batch::last) {
+                Some(leave) => {
+                    self.notify_directly(owner, channel, serial, alloc::vec![leave], out);
+                }
+                None => self.broken("a removal has a leave"),
+            }
         }
     }
 }
 
-/// Whether a connection that has just lost a member for this cause may still be there to hear of it.
-const fn owner_may_listen(cause: LeaveCause) -> bool {
+/// Whether a connection can still be attached after a removal for this cause.
+const fn owner_may_be_attached(cause: LeaveCause) -> bool {
     matches!(cause, LeaveCause::Kicked | LeaveCause::RightLost)
 }

@@ -1,4 +1,4 @@
-//! A frame on its way out.
+//! Outgoing frames.
 
 use crate::members::MemberPage;
 use crate::wire::{Format, PresenceAction, ProtocolMessage};
@@ -6,8 +6,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// A frame on its way out, to one recipient or to many: encoded at most once per format, when it is
-/// first asked for.
+/// An outgoing frame, for any number of recipients. It is encoded at most once per format, when the
+/// bytes are first requested.
 ///
 /// ```
 /// use presence_proto::server::Frame;
@@ -21,17 +21,17 @@ use bytes::Bytes;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Everything but the members of a page.
+    /// All fields, except the members of a sync page.
     head: ProtocolMessage,
     page: Option<Box<Page>>,
     encoded: Option<Box<Encoded>>,
 }
 
-/// Members of a page of a sync, shared with their set.
+/// Members of a sync page, shared with the member set.
 #[derive(Clone, Debug)]
 struct Page {
     members: MemberPage,
-    /// Bytes of the frame, roughly.
+    /// Estimated bytes of the encoded frame.
     size: usize,
 }
 
@@ -42,24 +42,24 @@ struct Encoded {
 }
 
 impl Frame {
-    /// A frame with members, which has about so many bytes.
+    /// A sync page. `size`: its estimated bytes.
     pub(super) fn with_members(head: ProtocolMessage, members: MemberPage, size: usize) -> Self {
         Self { head, page: Some(Box::new(Page { members, size })), encoded: None }
     }
 
-    /// The frame, but for the members of a page of a sync: those are in [`Frame::to_message`] alone.
+    /// The frame without the members of a sync page. [`Frame::to_message`] includes them.
     #[must_use]
     pub const fn head(&self) -> &ProtocolMessage {
         &self.head
     }
 
-    /// The whole frame.
+    /// The complete frame.
     #[must_use]
     pub fn to_message(&self) -> ProtocolMessage {
         self.clone().into_message()
     }
 
-    /// The same, if nothing else is wanted of it.
+    /// The complete frame, without a clone of the head.
     #[must_use]
     pub fn into_message(self) -> ProtocolMessage {
         let mut message = self.head;
@@ -71,7 +71,8 @@ impl Frame {
         message
     }
 
-    /// The bytes in a format. They are made when they are first asked for; clones share them.
+    /// The encoded frame. It is encoded on the first call and cached; clones made afterwards share
+    /// the bytes.
     pub fn encode(&mut self, format: Format) -> Bytes {
         let made = self.encoded.as_ref().and_then(|encoded| match format {
             Format::Json => encoded.json.clone(),
@@ -89,8 +90,8 @@ impl Frame {
         })
     }
 
-    /// Appends the bytes in a format to a buffer, for a host that sends the frame to one recipient
-    /// and needs no copy.
+    /// Encodes the frame at the end of a buffer, without a copy in the cache. For a host that sends
+    /// the frame to one recipient.
     pub fn encode_into(&self, format: Format, out: &mut Vec<u8>) {
         match &self.page {
             Some(page) => {
@@ -108,7 +109,7 @@ impl From<ProtocolMessage> for Frame {
     }
 }
 
-/// Frames are equal if they say the same.
+/// Equal if the complete frames are equal.
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
         match (&self.page, &other.page) {

@@ -10,9 +10,9 @@ use core::time::Duration;
 variants! {
     /// An event. Nothing else changes the state of a server.
     ///
-    /// Every input is legal in every state. An unknown transport (never opened, or already closed)
-    /// gives `Output::Misuse` and changes nothing. Frames in flight after
-    /// [`Output::Close`](super::Output::Close) are ignored.
+    /// Every input is legal in every state. For a transport that was never opened it gives
+    /// `Output::Misuse` and changes nothing. For a closed one it is ignored: it may have been in
+    /// flight at the time of [`Output::Close`](super::Output::Close).
     #[allow(
         clippy::large_enum_variant,
         reason = "nearly every input is a frame: a box would cost it an allocation"

@@ -1,4 +1,4 @@
-//! Connection ids that cannot be guessed and connection keys that cannot be forged.
+//! Unpredictable connection ids, and connection keys that cannot be forged.
 
 use super::{Identity, KeySecret};
 use crate::SmolStr;
@@ -10,18 +10,18 @@ use rand_core::{Rng, SeedableRng};
 use sha2::Sha256;
 use smol_str::SmolStrBuilder;
 
-/// Between the id and the proof.
-const DIVIDER: char = '!';
-/// Random bytes of a connection id: 12 characters, short enough that the ids of its messages need
-/// no memory of their own.
+/// Separates the id and the proof.
+const SEPARATOR: char = '!';
+/// Random bytes of a connection id. Its 12 characters are short enough that most message ids need
+/// no allocation.
 const ID_BYTES: usize = 9;
 
-/// Bytes of a proof, and the characters that it has as text.
+/// Bytes of a proof, and characters of its text.
 const PROOF_BYTES: usize = 16;
 const PROOF_LEN: usize = (PROOF_BYTES * 8).div_ceil(6);
 
-/// The proof in a connection key: that this server, or one with the same secret, made it for this
-/// connection id and identity. It is kept as it stands in the key.
+/// The proof in a connection key: an authentication code of the connection id and the identity, by
+/// a server with this secret. Stored in its text form.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Proof([u8; PROOF_LEN]);
 
@@ -49,7 +49,6 @@ impl Keys {
         let mut derived = [0; 32];
         rng.fill_bytes(&mut derived);
         let secret = secret.map_or(derived, |secret| secret.0);
-        // HMAC pads a key with zeros to the block size of its hash.
         let mut block = [0; 64];
         for (to, from) in block.iter_mut().zip(secret) {
             *to = from;
@@ -58,12 +57,12 @@ impl Keys {
         Self { rng, mac }
     }
 
-    /// A seed for what must not be predictable but shows nowhere.
+    /// A seed for internal use: unpredictable, not secret.
     pub(super) fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
 
-    /// A new connection id: text of the URL-safe alphabet, without a colon.
+    /// A new connection id: URL-safe Base64, without a colon.
     pub(super) fn connection_id(&mut self) -> SmolStr {
         let mut bytes = [0; ID_BYTES];
         self.rng.fill_bytes(&mut bytes);
@@ -72,7 +71,7 @@ impl Keys {
         text.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default().into()
     }
 
-    /// The proof for a connection.
+    /// The proof for a connection id and an identity.
     pub(super) fn proof(&self, id: &str, identity: &Identity) -> Proof {
         let mut mac = self.mac.clone();
         let (kind, client_id) = match identity {
@@ -80,7 +79,7 @@ impl Keys {
             Identity::Client(client_id) => (1, client_id.as_str()),
             Identity::Any => (2, ""),
         };
-        // The id's length goes first: nothing can be moved from the id to the client id.
+        // The length of the id comes first, so that no other split of the text has the same proof.
         mac.update(&[kind]);
         mac.update(&(id.len() as u64).to_le_bytes());
         mac.update(id.as_bytes());
@@ -88,7 +87,6 @@ impl Keys {
         let digest = mac.finalize().into_bytes();
         let mut proof = Proof::default();
         let bytes = digest.get(..PROOF_BYTES).unwrap_or_default();
-        // The text has this length.
         let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut proof.0);
         proof
     }
@@ -98,20 +96,20 @@ impl Keys {
 pub(super) fn key(id: &str, proof: &Proof) -> SmolStr {
     let mut key = SmolStrBuilder::new();
     key.push_str(id);
-    key.push(DIVIDER);
+    key.push(SEPARATOR);
     key.push_str(core::str::from_utf8(&proof.0).unwrap_or_default());
     key.finish()
 }
 
-/// Takes a key apart; `None` if it has another form.
+/// Splits a key into the id and the proof; `None` if it is malformed.
 pub(super) fn parse(key: &str) -> Option<(&str, Proof)> {
     let (id, proof) = key.as_bytes().split_last_chunk()?;
-    let id = key.get(..id.len())?.strip_suffix(DIVIDER)?;
+    let id = key.get(..id.len())?.strip_suffix(SEPARATOR)?;
     (!id.is_empty()).then_some((id, Proof(*proof)))
 }
 
-/// Whether two proofs are equal, in a time that does not tell where they differ.
-pub(super) fn same(a: &Proof, b: &Proof) -> bool {
+/// Compares two proofs in constant time.
+pub(super) fn equal(a: &Proof, b: &Proof) -> bool {
     let difference = a.0.iter().zip(b.0).fold(0, |all, (a, b)| all | (a ^ b));
     core::hint::black_box(difference) == 0
 }
@@ -125,38 +123,38 @@ mod tests {
     }
 
     #[test]
-    fn a_key_verifies_for_its_connection_and_identity_alone() {
+    fn a_key_verifies_for_its_connection_and_identity_only() {
         let mut keys = keys();
         let id = keys.connection_id();
         let me = Identity::Client("me".into());
         let key = key(&id, &keys.proof(&id, &me));
         let Some((found, proof)) = parse(&key) else { panic!("the key has another form") };
         assert_eq!(found, id);
-        assert!(same(&proof, &keys.proof(&id, &me)));
+        assert!(equal(&proof, &keys.proof(&id, &me)));
         for other in [Identity::Anonymous, Identity::Any, Identity::Client("m".into())] {
-            assert!(!same(&proof, &keys.proof(&id, &other)));
+            assert!(!equal(&proof, &keys.proof(&id, &other)));
         }
         let other = keys.connection_id();
-        assert!(!same(&proof, &keys.proof(&other, &me)));
-        assert!(!same(&proof, &Keys::new([8; 32], None).proof(&id, &me)));
+        assert!(!equal(&proof, &keys.proof(&other, &me)));
+        assert!(!equal(&proof, &Keys::new([8; 32], None).proof(&id, &me)));
     }
 
     #[test]
     fn nodes_with_one_secret_verify_each_others_keys() {
         let secret = Some(KeySecret([1; 32]));
         let (a, b) = (Keys::new([2; 32], secret), Keys::new([3; 32], secret));
-        assert!(same(&a.proof("id", &Identity::Any), &b.proof("id", &Identity::Any)));
+        assert!(equal(&a.proof("id", &Identity::Any), &b.proof("id", &Identity::Any)));
     }
 
     #[test]
-    fn a_single_changed_bit_is_seen() {
+    fn a_single_changed_bit_is_detected() {
         let proof = keys().proof("id", &Identity::Anonymous);
         for bit in 0..8 * PROOF_LEN {
             let mut other = proof;
             if let Some(byte) = other.0.get_mut(bit / 8) {
                 *byte ^= 1 << (bit % 8);
             }
-            assert!(!same(&proof, &other));
+            assert!(!equal(&proof, &other));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Connections come, come back, change their rights, and go.
+//! Connections: connect, resume, authorize, close, drain.
 
 use super::connections::{Connection, Terms};
 use super::state::ConnectionSlot;
@@ -12,24 +12,24 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-/// A server that is to stop tells its connections one after the other.
+/// The progress of a drain.
 #[derive(Clone, Debug)]
 pub(super) struct Draining {
     start: Instant,
-    over: Duration,
-    /// How many there were, and how many have been told.
+    duration: Duration,
+    /// Transports at the start, and those disconnected so far.
     total: u64,
-    told: u64,
-    /// The slot to look at next; `None` once all have been told.
+    disconnected: u64,
+    /// The next slot to check; `None` when all are checked.
     cursor: Option<u32>,
 }
 
 impl Draining {
-    /// When the next connection is to be told.
+    /// The time of the next disconnection, evenly spread over the duration.
     pub(super) fn next(&self) -> Option<Instant> {
         self.cursor?;
-        let share =
-            self.over.as_millis().saturating_mul(self.told.into()) / u128::from(self.total.max(1));
+        let share = self.duration.as_millis().saturating_mul(self.disconnected.into())
+            / u128::from(self.total.max(1));
         Some(self.start + Duration::from_millis(u64::try_from(share).unwrap_or(u64::MAX)))
     }
 }
@@ -51,10 +51,10 @@ impl Server {
             self.refuse(transport, error, out);
             return;
         }
-        request.identity = request.identity.normal();
+        request.identity = request.identity.normalized();
         let key = request.resume.take().or_else(|| request.recover.take());
         let terms = self.terms(&request);
-        let found = key.as_deref().map(|key| self.find(key, &request.identity, out));
+        let found = key.as_deref().map(|key| self.find_resumable(key, &request.identity, out));
         match (found, key) {
             (Some(Ok(slot)), Some(key)) => self.resume(slot, transport, terms, key, out),
             (found, _) => {
@@ -66,7 +66,7 @@ impl Server {
 
     fn terms(&self, request: &ConnectRequest) -> Terms {
         let config = &self.options;
-        let remain = request
+        let grace_period = request
             .remain_present_for
             .unwrap_or(config.remain_present_for)
             .max(config.min_remain_present_for)
@@ -79,44 +79,44 @@ impl Server {
             capability: Arc::clone(&request.capability),
             echo: request.echo,
             heartbeats: request.heartbeats,
-            remain,
-            // A peer that is never silent for long enough would be asked for signs all the time.
+            grace_period,
+            // An idle interval of zero would make a ping due in every call.
             idle: idle.max(Duration::from_millis(1)),
             expires_at,
             reauthorize_at: expires_at.map(|at| at - config.reauthorize_before),
         }
     }
 
-    /// The connection of a key, if it can still be resumed by this identity. Otherwise what the
-    /// client is told: 80008 of a connection that has expired, 80018 of a key that is no good.
-    fn find(
+    /// Finds the connection of a key. Errors: 80008 if the connection has expired, 80018 if the key
+    /// or the identity does not match.
+    fn find_resumable(
         &mut self,
         key: &str,
         identity: &Identity,
         out: &mut Outbox,
     ) -> Result<ConnectionSlot, ErrorInfo> {
-        let no_good = || {
+        let invalid = || {
             ErrorInfo::new(
                 codes::INVALID_CONNECTION_KEY,
                 400,
                 "Unable to resume the connection: the key is not valid",
             )
         };
-        let (id, proof) = keys::parse(key).ok_or_else(no_good)?;
-        // Its deadlines count, though the budget may not be enough to work them off.
+        let (id, proof) = keys::parse(key).ok_or_else(invalid)?;
+        // Expires it first: its timer may be due but beyond the budget.
         let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
             let connection = self.connections.get(slot);
-            if keys::same(connection.proof(), &proof) && connection.identity() == identity {
+            if keys::equal(connection.proof(), &proof) && connection.identity() == identity {
                 return Ok(slot);
             }
-            return Err(no_good());
+            return Err(invalid());
         }
-        if keys::same(&self.keys.proof(id, identity), &proof) {
+        if keys::equal(&self.keys.proof(id, identity), &proof) {
             let message = "Unable to resume the connection: it has expired";
             return Err(ErrorInfo::new(codes::CONNECTION_RECOVERY_FAILED, 400, message));
         }
-        Err(no_good())
+        Err(invalid())
     }
 
     fn resume(
@@ -129,24 +129,25 @@ impl Server {
     ) {
         self.counters.opened += 1;
         self.counters.resumed += 1;
-        // A transport that is still open is displaced: no leave, and no word to its peer.
+        // The new transport replaces an open one. The old peer receives no frame, and the members
+        // stay.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::close(old));
-            self.lose(old, out);
+            self.lose_transport(old, out);
         }
         let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
         let changed = *connection.capability() != terms.capability;
         connection.set_terms(terms);
         if connection.first_attachment().is_some() {
-            // What is not attached again in time has no one who cares for it.
+            // Members leave if their channels are not attached again within the grace period.
             connection.start_grace(now);
         } else {
             connection.end_grace();
         }
         self.connections.bind(slot, transport, now);
         if changed {
-            self.rights_changed(slot, out);
+            self.capability_changed(slot, out);
         }
         self.send_connected(slot, Some(key), None, out);
         self.arm(slot);
@@ -169,7 +170,7 @@ impl Server {
             return;
         }
         let mut id = self.keys.connection_id();
-        while self.state.by_id(&id).is_some() || self.state.reserves(&id) {
+        while self.state.by_id(&id).is_some() || self.state.is_reserved(&id) {
             id = self.keys.connection_id();
         }
         let proof = self.keys.proof(&id, &identity);
@@ -195,8 +196,8 @@ impl Server {
         out.push(Output::close(transport));
     }
 
-    /// CONNECTED with complete details (CD2), first on a transport and again when rights changed
-    /// (RTN24).
+    /// Sends CONNECTED with complete details (CD2): first on a transport, and again after a change
+    /// of rights (RTN24).
     fn send_connected(
         &mut self,
         slot: ConnectionSlot,
@@ -233,9 +234,9 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// A transport is gone: the connection waits to be resumed, its members for their grace. Tells
-    /// whether there was one of this number.
-    pub(super) fn lose(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
+    /// Unbinds a transport: the connection can be resumed, and the grace period of its members
+    /// starts. Returns whether the transport was open.
+    pub(super) fn transport_lost(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
         let now = self.now.mono;
         let Some(slot) = self.connections.unbind(transport, now) else { return false };
         if self.state.connection(slot).has_members() {
@@ -246,15 +247,21 @@ impl Server {
         true
     }
 
-    /// The client is done (RTN12a): its members leave at once. It is told once they have.
+    /// Unbinds the transport of a connection.
+    pub(super) fn lose_transport(&mut self, transport: TransportId, out: &mut Outbox) {
+        if !self.transport_lost(transport, out) {
+            self.broken("the transport of a connection is open");
+        }
+    }
+
+    /// CLOSE from the client (RTN12a): members leave at once; then CLOSED is sent.
     pub(super) fn close(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
         self.deactivate_all(slot, out);
         self.end(slot, LeaveCause::Closed, out);
     }
 
-    /// Ends a connection, which cannot be resumed from now on: its members leave, as far as the
-    /// budget goes; the rest is due at once. Then a transport that is still there is told CLOSED.
-    /// Tells whether the connection is forgotten.
+    /// Ends a connection: removes its members within the budget (the rest is due at once), then the
+    /// connection, and sends CLOSED if a transport is left. Returns whether it is complete.
     pub(super) fn end(
         &mut self,
         slot: ConnectionSlot,
@@ -262,15 +269,15 @@ impl Server {
         out: &mut Outbox,
     ) -> bool {
         while let Some(attachment) = self.connections.get(slot).first_attachment() {
-            if !self.leave_all(attachment, cause, out) {
-                self.end_later(slot, cause);
+            if !self.remove_all(attachment, cause, out) {
+                self.postpone_end(slot, cause);
                 return false;
             }
-            self.drop_attachment(attachment, out);
+            self.remove_attachment(attachment, out);
         }
         let transport = self.connections.get(slot).transport();
         if let Some(transport) = transport {
-            self.lose(transport, out);
+            self.lose_transport(transport, out);
         }
         self.timers.cancel_connection(slot);
         self.connections.remove(slot);
@@ -282,14 +289,16 @@ impl Server {
         true
     }
 
-    /// The client has a new token (RTC8a): the host is asked what it is worth.
+    /// AUTH from the client (RTC8a): asks the host to verify the token.
     pub(super) fn auth_frame(
         &mut self,
         slot: ConnectionSlot,
         frame: ProtocolMessage,
         out: &mut Outbox,
     ) {
-        let Some(transport) = self.connections.get(slot).transport() else { return };
+        let Some(transport) = self.connections.get(slot).transport() else {
+            return self.broken("AUTH comes from a transport");
+        };
         match frame.auth.and_then(|auth| auth.access_token).filter(|token| !token.is_empty()) {
             Some(token) => {
                 out.push(Output::authenticate(transport, Token(token)));
@@ -305,7 +314,7 @@ impl Server {
         }
     }
 
-    /// New rights (RTC8a1): told by CONNECTED, then applied to every channel.
+    /// Applies new rights (RTC8a1): sends CONNECTED, then updates every attachment.
     pub(super) fn authorized(
         &mut self,
         slot: ConnectionSlot,
@@ -317,7 +326,7 @@ impl Server {
         let expires_at = expires.map(|time| self.deadline_of(time));
         let reauthorize_at = expires_at.map(|at| at - self.options.reauthorize_before);
         let connection = self.connections.get_mut(slot);
-        let identity = identity.normal();
+        let identity = identity.normalized();
         if identity != *connection.identity() && identity != Identity::Any {
             let message = "The new credentials are of another client id";
             self.fail(slot, ErrorInfo::new(codes::INCOMPATIBLE_CREDENTIALS, 401, message), out);
@@ -325,25 +334,25 @@ impl Server {
         }
         connection.authorize(capability, expires_at, reauthorize_at);
         self.send_connected(slot, None, None, out);
-        self.rights_changed(slot, out);
+        self.capability_changed(slot, out);
         self.arm(slot);
     }
 
-    pub(super) fn drain(&mut self, over: Duration, out: &mut Outbox) {
+    pub(super) fn drain(&mut self, duration: Duration, out: &mut Outbox) {
         if self.draining.is_some() {
             return;
         }
         self.draining = Some(Draining {
             start: self.now.mono,
-            over,
+            duration,
             total: self.connections.transports() as u64,
-            told: 0,
+            disconnected: 0,
             cursor: Some(0),
         });
         self.drain_due(out);
     }
 
-    /// Tells the connections whose turn it is to reconnect.
+    /// Disconnects the transports that are due in a drain.
     pub(super) fn drain_due(&mut self, out: &mut Outbox) {
         while self.budget > 0 {
             let Some(draining) = &mut self.draining else { return };
@@ -359,7 +368,7 @@ impl Server {
             };
             draining.cursor = slot.number().checked_add(1);
             if connection.transport().is_some() {
-                draining.told += 1;
+                draining.disconnected += 1;
                 let error =
                     ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server is about to stop");
                 self.disconnect(slot, error, out);

@@ -156,7 +156,7 @@ impl Server {
         self
     }
 
-    /// Fires what is due, applies the input, and tells when to call again.
+    /// Fires due timers, applies the input, emits outputs, and returns the next deadline.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
         self.now = Now::new(now.mono.max(self.now.mono), now.wall);
         self.budget = self.options.budget.max(1);
@@ -216,8 +216,7 @@ impl Server {
         Ok(PresencePage::of(self.state.channel(channel).members(), query, limit))
     }
 
-    /// Some of the presence events of a channel that memory holds (RSP4); none of a channel that
-    /// nobody knows.
+    /// A page of a channel's presence events in memory (RSP4); an unknown channel has none.
     ///
     /// # Errors
     ///
@@ -230,14 +229,14 @@ impl Server {
         }
     }
 
-    /// How many of each kind use a channel now; zeros for a channel that nobody knows.
+    /// The current occupancy of a channel; zeros for an unknown channel.
     #[must_use]
     pub fn occupancy(&self, channel: &str) -> Occupancy {
         let channel = self.state.by_name(channel);
         channel.map(|channel| self.occupancy_of(channel)).unwrap_or_default()
     }
 
-    /// The id of the connection that a transport serves.
+    /// The id of the connection of a transport.
     #[must_use]
     pub fn connection_id(&self, transport: TransportId) -> Option<&SmolStr> {
         let slot = self.connections.by_transport(transport)?;
@@ -251,31 +250,31 @@ impl Server {
                 self.open(transport, request, out)
             }
             Input::Received(input::Received { transport, frame }) => {
-                if let Some(slot) = self.heard(transport, out) {
+                if let Some(slot) = self.active_connection(transport, out) {
                     self.received(slot, frame, out);
                 }
             }
             Input::Undecodable(input::Undecodable { transport, error }) => {
-                if let Some(slot) = self.heard(transport, out) {
+                if let Some(slot) = self.active_connection(transport, out) {
                     self.counters.protocol_errors += 1;
                     self.fail(slot, error, out);
                 }
             }
             Input::Activity(input::Activity { transport }) => {
-                self.heard(transport, out);
+                self.active_connection(transport, out);
             }
             Input::Closed(input::Closed { transport }) => {
-                if !self.lose(transport, out) {
-                    self.unknown(transport, out);
+                if !self.transport_lost(transport, out) {
+                    self.unknown_transport(transport, out);
                 }
             }
             Input::Congested(input::Congested { transport }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.congested(slot);
                 }
             }
             Input::Writable(input::Writable { transport }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.writable(slot, out);
                 }
             }
@@ -286,17 +285,17 @@ impl Server {
                 expires,
                 ..
             }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.authorized(slot, identity, capability, expires, out);
                 }
             }
             Input::AuthorizationFailed(input::AuthorizationFailed { transport, error }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.fail(slot, error, out);
                 }
             }
             Input::Disconnect(input::Disconnect { transport, error }) => {
-                if let Some(slot) = self.known(transport, out) {
+                if let Some(slot) = self.connection_of(transport, out) {
                     self.disconnect(slot, error, out);
                 }
             }
@@ -307,27 +306,35 @@ impl Server {
         }
     }
 
-    /// The connection of a transport. If there is none the host is told, unless the transport was
-    /// closed a moment ago and what came from it was under way.
-    fn known(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
+    /// The connection of a transport. Without one it reports a misuse, unless the transport was
+    /// open before: then the input was in flight when it closed.
+    fn connection_of(
+        &mut self,
+        transport: TransportId,
+        out: &mut Outbox,
+    ) -> Option<ConnectionSlot> {
         let slot = self.connections.by_transport(transport);
         if slot.is_none() {
-            self.unknown(transport, out);
+            self.unknown_transport(transport, out);
         }
         slot
     }
 
     #[cold]
-    fn unknown(&mut self, transport: TransportId, out: &mut Outbox) {
+    fn unknown_transport(&mut self, transport: TransportId, out: &mut Outbox) {
         if self.highest_transport.is_none_or(|highest| transport.0 > highest) {
             self.misuse(Misuse::UnknownTransport(transport), out);
         }
     }
 
-    /// The same, and notes that its peer is alive.
-    fn heard(&mut self, transport: TransportId, out: &mut Outbox) -> Option<ConnectionSlot> {
-        let slot = self.known(transport, out)?;
-        self.connections.get_mut(slot).heard(self.now.mono);
+    /// The connection of a transport whose peer has just shown that it is alive.
+    fn active_connection(
+        &mut self,
+        transport: TransportId,
+        out: &mut Outbox,
+    ) -> Option<ConnectionSlot> {
+        let slot = self.connection_of(transport, out)?;
+        self.connections.get_mut(slot).set_last_heard(self.now.mono);
         Some(slot)
     }
 
@@ -338,18 +345,18 @@ impl Server {
 
     fn received(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         self.counters.frames_in += 1;
-        if !self.admit(slot, &frame, out) {
+        if !self.check_rate(slot, &frame, out) {
             return;
         }
         if self.is_busy(slot) {
-            self.hold(slot, frame, out);
+            self.enqueue(slot, frame, out);
         } else {
-            self.carry_out(slot, frame, out);
+            self.process(slot, frame, out);
         }
     }
 
-    /// Does what a frame asks for.
-    fn carry_out(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
+    /// Processes a frame.
+    fn process(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         match frame.action {
             Action::Heartbeat => self.heartbeat(slot, frame, out),
             Action::Attach => self.attach(slot, frame, out),
@@ -367,8 +374,8 @@ impl Server {
                 );
                 self.nack(slot, frame.msg_serial.unwrap_or(0), error, out);
             }
-            // The transport is about to close, or a frame that only a server sends, or one that
-            // nobody knows (RSF1).
+            // The client is about to close the transport (DISCONNECT), a frame that only a server
+            // sends, or an unknown action (RSF1): all are ignored.
             _ => {}
         }
     }
@@ -378,7 +385,7 @@ impl Server {
         self.reply(slot, answer, out);
     }
 
-    /// The next deadline: what the last [`handle`](Self::handle) returned.
+    /// The next deadline, as the last [`handle`](Self::handle) returned it.
     #[inline]
     pub fn next_wake(&self) -> Wake {
         if self.delivery.is_syncing() || !self.unfinished.is_empty() {
@@ -388,30 +395,27 @@ impl Server {
         Wake::at_opt(sooner(self.timers.next(), draining))
     }
 
-    /// An invariant does not hold: an assertion in tests, a count in production.
+    /// Reports a broken invariant: an assertion in tests, a counter in production.
     #[cold]
     fn broken(&mut self, invariant: &str) {
         debug_assert!(false, "{invariant}");
         self.counters.internal_errors += 1;
     }
 
-    /// Arms the timer of a connection.
     fn arm(&mut self, slot: ConnectionSlot) {
         let deadline = self.connections.get(slot).deadline(self.options.connection_state_ttl);
         self.timers.arm_connection(slot, deadline);
     }
 
-    /// Arms the timer of a channel, if anything is to be waited for.
+    /// Arms or cancels the timer of a channel.
     fn arm_channel(&mut self, slot: ChannelSlot) {
         let history = self.state.channel(slot).history().deadline();
         self.timers.set_channel(slot, sooner(history, self.delivery.feed(slot).deadline()));
     }
 
-    /// Forgets a channel that nothing is known of. Tells whether it did.
+    /// Removes a channel without attachments, members and history. Returns whether it did.
     fn close_channel_if_unused(&mut self, slot: ChannelSlot) -> bool {
-        if self.state.known_channel(slot).is_none_or(|channel| !channel.is_unused())
-            || !self.delivery.feed(slot).is_unused()
-        {
+        if !self.state.channel(slot).is_unused() || !self.delivery.feed(slot).is_unused() {
             return false;
         }
         self.timers.set_channel(slot, None);
@@ -420,7 +424,7 @@ impl Server {
         true
     }
 
-    /// A deadline on the monotonic clock for a time on the wall clock.
+    /// The monotonic time of a wall-clock time.
     fn deadline_of(&self, time: crate::UnixMillis) -> Instant {
         let left = time.as_millis().saturating_sub(self.now.wall.as_millis());
         self.now.mono + core::time::Duration::from_millis(u64::try_from(left).unwrap_or(0))

@@ -1,5 +1,5 @@
-//! Presence events on their way to subscribers and to the host: at once, at the end of a step, or
-//! after a window.
+//! Delivery of presence events to subscribers and the host: at once, at the end of a step, or
+//! coalesced.
 
 use super::connections::AttachmentSlot;
 use super::state::{self, Change, ChannelSlot, ConnectionSlot, Kind};
@@ -8,10 +8,10 @@ use crate::wire::{Action, Modes, PresenceAction, PresenceMessage, ProtocolMessag
 use alloc::vec::Vec;
 
 impl Server {
-    /// What follows from every change of a member set, whatever made it, beside its delivery to
-    /// subscribers. `message` is what the member says; of one that the server removed it is the last
-    /// leave of the channel.
-    pub(super) fn follow(
+    /// Handles a change of a member set, apart from its delivery to subscribers: own-member syncs,
+    /// the channel's timer, the host's event. `message` is the event; `None` for the last leave in
+    /// the channel's batch.
+    pub(super) fn handle_change(
         &mut self,
         channel: ChannelSlot,
         owner: ConnectionSlot,
@@ -21,11 +21,15 @@ impl Server {
     ) {
         if let Kind::Left { member, next, .. } = change.kind
             && self.delivery.syncs_running() > 0
-            && let Some(attachment) = self.connections.pair(owner, channel)
         {
-            self.delivery.listener_mut(attachment).passes_over(member, next);
+            match self.connections.pair(owner, channel) {
+                Some(attachment) => {
+                    self.delivery.subscriber_mut(attachment).member_removed(member, next);
+                }
+                None => self.broken("the owner of a member is attached"),
+            }
         }
-        if change.begins_history {
+        if change.starts_history {
             self.arm_channel(channel);
         }
         if !self.options.events {
@@ -54,7 +58,7 @@ impl Server {
                 }),
             })
         });
-        if change.edge {
+        if change.first_or_last {
             let channel = channel.clone();
             out.push(Output::Event(match change.kind {
                 Kind::Left { .. } => ServerEvent::channel_vacant(channel),
@@ -63,7 +67,7 @@ impl Server {
         }
     }
 
-    /// Delivers the leaves that waited for the end of the step.
+    /// Delivers the leaves that were batched in this step.
     #[inline]
     pub(super) fn deliver_batches(&mut self, out: &mut Outbox) {
         if self.delivery.has_batches() {
@@ -74,15 +78,15 @@ impl Server {
     #[inline(never)]
     fn deliver_all_batches(&mut self, out: &mut Outbox) {
         for channel in self.delivery.take_batches() {
-            // It stands there twice if its leaves took more than a frame.
-            if self.state.known_channel(channel).is_some() {
+            // A channel is listed twice if its leaves filled a frame.
+            if self.state.try_channel(channel).is_some() {
                 self.deliver_batch(channel, out);
                 self.close_channel_if_unused(channel);
             }
         }
     }
 
-    /// Delivers the leaves of one channel that wait.
+    /// Delivers the batched leaves of a channel.
     pub(super) fn deliver_batch(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let Some(batch) = self.state.end_batch(channel) else { return };
         let feed = self.delivery.feed(channel);
@@ -96,8 +100,8 @@ impl Server {
         let mut leaves = batch.leaves;
         let to = Recipients::new(feed.presence().share(), None, None);
         self.counters.presence_events += leaves.len() as u64;
-        let mut frame = self.presence_frame_out(channel, Some(batch.serial));
-        // What follows from the frame stands there alone (TP3a, TP3g).
+        let mut frame = self.new_presence_frame(channel, Some(batch.serial));
+        // Items inherit fields of the frame (TP3a, TP3g); equal ones are not repeated.
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
         for leave in &mut leaves {
             leave.id = None;
@@ -108,10 +112,10 @@ impl Server {
         self.broadcast(to, frame, out);
     }
 
-    /// Whether a connection is notified of its own member by a frame of its own (RTP17a): it is not in
-    /// the audience. A subscriber that was taken out of it for a while, because it is congested, hears
-    /// by the sync that follows; but of a leave no sync would tell it, if it gives the mode for syncs
-    /// up before it reads again.
+    /// Whether a change of a connection's own member needs a frame of its own (RTP17a), because the
+    /// connection is not in the audience. A congested subscriber is left out of the audience too,
+    /// but the sync that follows shows the member. Not so a leave: the client might give up the
+    /// mode for syncs before it reads again.
     pub(super) fn is_notified_directly(
         &self,
         attachment: AttachmentSlot,
@@ -121,11 +125,11 @@ impl Server {
         let subscribes = entry.granted().contains(Modes::PRESENCE_SUBSCRIBE);
         let congested = self.connections.get(entry.connection()).is_congested();
         let by_sync = congested && subscribes && action != PresenceAction::Leave;
-        !self.delivery.listener(attachment).hears_presence() && !by_sync
+        !self.delivery.subscriber(attachment).receives_presence() && !by_sync
     }
 
-    /// Notifies a connection of its own members. The frames move the channel's serial on if nothing of
-    /// the channel was held back.
+    /// Sends a connection its own members. The frames advance the channel serial, unless the
+    /// connection is congested and other events were withheld.
     pub(super) fn notify_directly(
         &mut self,
         slot: ConnectionSlot,
@@ -140,7 +144,8 @@ impl Server {
         }
     }
 
-    /// PRESENCE frames of a channel with these items, so many in each as one may have.
+    /// Splits messages into PRESENCE frames of at most
+    /// [`items_per_broadcast`](super::ServerOptions::items_per_broadcast) items.
     pub(super) fn presence_frames(
         &self,
         channel: ChannelSlot,
@@ -151,7 +156,7 @@ impl Server {
         let mut messages = messages.into_iter().peekable();
         let mut frames = Vec::new();
         while let Some(first) = messages.peek() {
-            let mut frame = self.presence_frame_out(channel, serial);
+            let mut frame = self.new_presence_frame(channel, serial);
             frame.timestamp = first.timestamp;
             frame.presence = messages.by_ref().take(per_frame).collect();
             frames.push(frame);
@@ -159,32 +164,32 @@ impl Server {
         frames
     }
 
-    /// A PRESENCE frame of a channel, without items; with a position it moves the channel's serial
-    /// on (RTL15b).
-    pub(super) fn presence_frame_out(
+    /// A PRESENCE frame without items. With a serial it advances the client's channel serial
+    /// (RTL15b).
+    pub(super) fn new_presence_frame(
         &self,
         channel: ChannelSlot,
         serial: Option<u64>,
     ) -> ProtocolMessage {
         ProtocolMessage {
             channel: Some(self.state.channel(channel).name().clone()),
-            channel_serial: serial.map(state::text),
+            channel_serial: serial.map(state::format_serial),
             ..ProtocolMessage::new(Action::Presence)
         }
     }
 
-    /// Adds an event to those of a channel that are coalesced. `known` is whether the member was
-    /// present before it.
+    /// Adds an event to the coalesced ones of a channel, and delivers them if they fill a frame.
+    /// `was_present`: whether the member was present before the event.
     pub(super) fn coalesce(
         &mut self,
         channel: ChannelSlot,
         message: PresenceMessage,
-        known: bool,
+        was_present: bool,
         out: &mut Outbox,
     ) {
         let keys = &mut self.keys;
         let feed = self.delivery.feed_mut(channel);
-        let replaced = feed.coalesce(message, known, self.now.mono, || keys.random());
+        let replaced = feed.coalesce(message, was_present, self.now.mono, || keys.random());
         self.counters.coalesced += replaced;
         if feed.is_full(self.options.items_per_broadcast.max(1)) {
             self.deliver_coalesced(channel, out);
@@ -193,7 +198,7 @@ impl Server {
         }
     }
 
-    /// Delivers the events of a channel that are coalesced.
+    /// Delivers the coalesced events of a channel.
     pub(super) fn deliver_coalesced(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let Some(messages) = self.delivery.feed_mut(channel).take_coalesced() else { return };
         let serial = self.state.channel(channel).last();

@@ -1,4 +1,4 @@
-//! Watchers of a channel's occupancy are told how many use it.
+//! Occupancy events of a channel.
 
 use super::connections::AttachmentSlot;
 use super::state::ChannelSlot;
@@ -14,8 +14,8 @@ impl Server {
         self.delivery.feed(channel).occupancy(members)
     }
 
-    /// Tells watchers of a channel's occupancy, if there are any and it is time to, or arms the
-    /// channel's timer.
+    /// Sends an occupancy event to the watchers of a channel, or arms the channel's timer if the
+    /// last one was too recent.
     #[inline]
     pub(super) fn occupancy_changed(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         if !self.delivery.feed(channel).watchers().is_empty() {
@@ -35,9 +35,9 @@ impl Server {
         }
     }
 
-    /// The time between two occupancy events is over: watchers are told of what has changed.
+    /// The interval is over: sends the current occupancy, if it has changed.
     pub(super) fn occupancy_due(&mut self, channel: ChannelSlot, out: &mut Outbox) {
-        if self.occupancy_of(channel) != self.delivery.feed(channel).told() {
+        if self.occupancy_of(channel) != self.delivery.feed(channel).last_occupancy() {
             self.deliver_occupancy_to_all(channel, out);
         }
     }
@@ -45,13 +45,13 @@ impl Server {
     fn deliver_occupancy_to_all(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let occupancy = self.occupancy_of(channel);
         let feed = self.delivery.feed_mut(channel);
-        feed.set_told(occupancy, self.now.mono);
+        feed.set_last_occupancy(occupancy, self.now.mono);
         let watchers = feed.watchers().to_vec();
         self.deliver_occupancy(channel, &watchers, out);
     }
 
-    /// Tells watchers of a channel's occupancy. They must be allowed to receive messages. One that is
-    /// congested is told once it is not.
+    /// Sends an occupancy event. Watchers need the mode SUBSCRIBE. A congested watcher is skipped;
+    /// it receives the event when it is writable again.
     pub(super) fn deliver_occupancy(
         &mut self,
         channel: ChannelSlot,
@@ -64,16 +64,17 @@ impl Server {
         for &watcher in watchers {
             let attachment = self.connections.attachment(watcher);
             let connection = self.connections.get(attachment.connection());
-            let hears = attachment.is_active() && attachment.granted().contains(Modes::SUBSCRIBE);
+            let receives =
+                attachment.is_active() && attachment.granted().contains(Modes::SUBSCRIBE);
             let (Some(transport), false, true) =
-                (connection.transport(), connection.is_congested(), hears)
+                (connection.transport(), connection.is_congested(), receives)
             else {
                 continue;
             };
-            let wanted = self.delivery.listener(watcher).metrics();
-            match groups.iter_mut().find(|(metrics, _)| *metrics == wanted) {
+            let requested = self.delivery.subscriber(watcher).metrics();
+            match groups.iter_mut().find(|(metrics, _)| *metrics == requested) {
                 Some((_, transports)) => transports.push(transport),
-                None => groups.push((wanted, alloc::vec![transport])),
+                None => groups.push((requested, alloc::vec![transport])),
             }
         }
         for (metrics, transports) in groups {

@@ -141,7 +141,7 @@ pub struct HistoryOptions {
 
 impl HistoryOptions {
     /// Whether there is any history.
-    pub(super) const fn keeps(&self) -> bool {
+    pub(super) const fn is_enabled(&self) -> bool {
         !self.retention.is_zero() && self.events > 0
     }
 }

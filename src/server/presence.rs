@@ -1,4 +1,4 @@
-//! PRESENCE frames of clients: checked, applied to the member set, delivered, answered.
+//! PRESENCE frames of clients: check, apply to the member set, deliver, acknowledge.
 
 use super::attach::check_name;
 use super::connections::AttachmentSlot;
@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use smol_str::SmolStrBuilder;
 
 impl Server {
-    /// Applies a PRESENCE frame as a whole, or refuses it as a whole; then answers.
+    /// Applies or refuses a PRESENCE frame as a whole, and answers ACK or NACK.
     pub(super) fn presence_frame(
         &mut self,
         slot: ConnectionSlot,
@@ -20,17 +20,16 @@ impl Server {
         out: &mut Outbox,
     ) {
         if self.is_kicking(frame.channel.as_deref()) {
-            self.put_off(slot, frame);
+            self.postpone(slot, frame);
             return;
         }
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let repeated = self.state.connection(slot).accepted(msg_serial);
         match self.check_presence(slot, frame) {
-            Ok((attachment, mut record)) => {
-                if let Some(applied) = self.state.apply(self.now, &mut record) {
-                    self.changed(attachment, &applied, record, out);
-                }
-            }
+            Ok((attachment, mut record)) => match self.state.apply(self.now, &mut record) {
+                Some(applied) => self.frame_applied(attachment, &applied, record, out),
+                None => self.broken("an attachment has a channel and a connection"),
+            },
             Err(_) if repeated => {}
             Err(error) => {
                 self.nack(slot, msg_serial, error, out);
@@ -40,7 +39,6 @@ impl Server {
         self.accept(slot, msg_serial, repeated, None, out);
     }
 
-    /// Acknowledges a frame that has been accepted.
     pub(super) fn accept(
         &mut self,
         slot: ConnectionSlot,
@@ -53,8 +51,8 @@ impl Server {
         self.ack(slot, msg_serial, res, out);
     }
 
-    /// The checks, in the order in which a client is told of their failure. What passes has a
-    /// client id that the connection may speak for.
+    /// Checks the frame; the first failure is the error of the NACK. Each item of the record has a
+    /// client id that the connection may use.
     fn check_presence(
         &mut self,
         slot: ConnectionSlot,
@@ -75,7 +73,7 @@ impl Server {
         let entry = self.connections.attachment(attachment);
         if !entry.granted().contains(Modes::PRESENCE) {
             let allowed = connection.capability().on(&name).modes().contains(Modes::PRESENCE);
-            return Err(no_mode(allowed, "presence"));
+            return Err(missing_mode(allowed, "presence"));
         }
         let connection_id = self.state.connection(slot).id();
         check_connection_id(frame.connection_id.as_ref(), connection_id)?;
@@ -101,7 +99,7 @@ impl Server {
             check_connection_id(item.connection_id.as_ref(), connection_id)?;
             let client_id = item.client_id.take();
             item.client_id = Some(member_id(connection.identity(), client_id, limits.client_id)?);
-            // What says how to read the data goes to everybody too.
+            // The encoding is broadcast with the data, so it counts.
             let encoding = item.encoding.as_ref().map_or(0, |encoding| encoding.len());
             if item.size().saturating_add(encoding) > limits.message_size {
                 self.counters.limited += 1;
@@ -113,13 +111,14 @@ impl Server {
             }
         }
         let (channel, connection_id) = (entry.channel(), connection_id.clone());
-        self.check_room(slot, channel, &connection_id, &frame.presence)?;
+        self.check_capacity(slot, channel, &connection_id, &frame.presence)?;
         let items = frame.presence;
         Ok((attachment, PresenceRecord { connection_id, channel: name, msg_serial, items }))
     }
 
-    /// Whether there is room for what enters, and whether the channel takes so many events.
-    fn check_room(
+    /// Checks the limits of members, bytes and events. An update or a leave that does not grow a
+    /// sum above its limit is always allowed.
+    fn check_capacity(
         &mut self,
         slot: ConnectionSlot,
         channel: ChannelSlot,
@@ -127,51 +126,65 @@ impl Server {
         items: &[PresenceMessage],
     ) -> Result<(), ErrorInfo> {
         let limits = self.options.limits;
-        let all = self.state.member_bytes();
-        let own = self.state.connection(slot).bytes();
+        let total_bytes = self.state.member_bytes();
+        let own_bytes = self.state.connection(slot).bytes();
         let entry = self.state.channel(channel);
-        let (here, present) = (entry.bytes(), entry.members().len());
-        let (mut members, mut bytes) = (present, here);
-        let mut comes = false;
+        let (channel_bytes, present) = (entry.bytes(), entry.members().len());
+        let (mut members, mut bytes) = (present, channel_bytes);
+        let (mut adds, mut unowned) = (false, false);
         for item in items {
             if item.action == PresenceAction::Leave {
                 continue;
             }
-            comes = true;
+            adds = true;
             let found = item.client_id.as_ref().map(|id| entry.locate(id, connection_id));
             match found {
-                Some(Ok(member)) => bytes = bytes.saturating_sub(entry.bytes_of(member)),
+                Some(Ok(member)) => {
+                    let before = entry.bytes_of(member);
+                    unowned |= before.is_none();
+                    bytes = bytes.saturating_sub(before.unwrap_or(0));
+                }
                 _ => members = members.saturating_add(1),
             }
             bytes = bytes.saturating_add(item.size());
         }
-        let refused = if comes && members > limits.members_per_channel.max(present) {
+        if unowned {
+            self.broken("a member has an owner");
+        }
+        let refused = if adds && members > limits.members_per_channel.max(present) {
             let message = alloc::format!(
                 "The maximum number of {} members is exceeded",
                 limits.members_per_channel
             );
             ErrorInfo::new(codes::TOO_MANY_PRESENCE_MEMBERS, 400, message)
-        } else if comes && bytes > limits.member_bytes_per_channel.max(here) {
+        } else if adds && bytes > limits.member_bytes_per_channel.max(channel_bytes) {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of the channel have too much data",
             )
-        } else if comes && adjusted(own, here, bytes) > limits.member_bytes_per_connection.max(own)
+        } else if adds
+            && adjusted(own_bytes, channel_bytes, bytes)
+                > limits.member_bytes_per_connection.max(own_bytes)
         {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of the connection have too much data",
             )
-        } else if comes && adjusted(all, here, bytes) > limits.member_bytes.max(all) {
+        } else if adds
+            && adjusted(total_bytes, channel_bytes, bytes) > limits.member_bytes.max(total_bytes)
+        {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The members of all channels have too much data",
             )
-        } else if !self.delivery.feed_mut(channel).take(limits.channel, self.now.mono, items.len())
-        {
+        } else if !self.delivery.feed_mut(channel).take_tokens(
+            limits.channel,
+            self.now.mono,
+            items.len(),
+        ) {
             ErrorInfo::new(
                 codes::RATE_LIMIT_EXCEEDED_PER_CHANNEL,
                 429,
@@ -184,8 +197,8 @@ impl Server {
         Err(refused)
     }
 
-    /// What follows when a frame has been applied: events for the host, and delivery.
-    fn changed(
+    /// Emits the events of an applied frame, and delivers its changes.
+    fn frame_applied(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -193,27 +206,30 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.counters.reentries += applied.reentries;
+        if let Some(invariant) = applied.broken {
+            self.broken(invariant);
+        }
         let Some(serial) = applied.serial else { return };
         let (channel, owner) = (applied.channel, applied.connection);
         for ((change, _), message) in applied.changes.iter().zip(&record.items) {
-            self.follow(channel, owner, change, Some(message), out);
+            self.handle_change(channel, owner, change, Some(message), out);
         }
         if self.delivery.feed(channel).coalesces() {
-            // Events are counted when they are delivered.
-            self.deliver_own(attachment, applied, &record, serial, out);
+            // `presence_events` counts coalesced events when they are delivered.
+            self.deliver_to_owner(attachment, applied, &record, serial, out);
             for ((change, _), message) in applied.changes.iter().zip(record.items) {
                 self.coalesce(channel, message, change.kind.was_present(), out);
             }
         } else {
             self.counters.presence_events += applied.changes.len() as u64;
-            self.deliver_at_once(attachment, applied, record, serial, out);
+            self.deliver_now(attachment, applied, record, serial, out);
         }
         self.occupancy_changed(channel, out);
     }
 
-    /// Notifies subscribers, and the member's own connection whatever its modes (RTP17a). What the
-    /// items have in common stands in the frame alone.
-    fn deliver_at_once(
+    /// Broadcasts the changes, to the member's own connection too, whatever its modes (RTP17a).
+    /// Fields that all items share are set on the frame only.
+    fn deliver_now(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -224,14 +240,14 @@ impl Server {
         let per_frame = self.options.items_per_broadcast.max(1);
         let stamp = self.now.wall;
         let connection = self.connections.get(applied.connection);
-        let apart = !self.delivery.listener(attachment).hears_presence();
-        let own = connection.transport().filter(|_| apart && !connection.is_congested());
-        if own.is_none() && apart {
-            self.deliver_own(attachment, applied, &record, serial, out);
+        let outside_audience = !self.delivery.subscriber(attachment).receives_presence();
+        let own = connection.transport().filter(|_| outside_audience && !connection.is_congested());
+        if own.is_none() && outside_audience {
+            self.deliver_to_owner(attachment, applied, &record, serial, out);
         }
         let audience = self.delivery.feed(applied.channel).presence().share();
         let to = Recipients::new(audience, own, None);
-        let mut head = self.presence_frame_out(applied.channel, Some(serial));
+        let mut head = self.new_presence_frame(applied.channel, Some(serial));
         head.timestamp = Some(stamp);
         head.id = Some(frame_id(&record.connection_id, record.msg_serial));
         head.connection_id = Some(record.connection_id);
@@ -257,8 +273,8 @@ impl Server {
         }
     }
 
-    /// Notifies the member's own connection alone, if no broadcast reaches it.
-    fn deliver_own(
+    /// Sends to the member's own connection alone those changes that no broadcast delivers to it.
+    fn deliver_to_owner(
         &mut self,
         attachment: AttachmentSlot,
         applied: &Applied,
@@ -283,7 +299,7 @@ fn frame_id(connection_id: &str, msg_serial: i64) -> SmolStr {
     id.finish()
 }
 
-/// A frame's message serial (RTN7b). Zero may be left out.
+/// Checks `msgSerial` (RTN7b): not negative. Absent means 0.
 pub(super) fn check_serial(frame: &ProtocolMessage) -> Result<i64, ErrorInfo> {
     match frame.msg_serial.unwrap_or(0) {
         serial @ 0.. => Ok(serial),
@@ -291,7 +307,7 @@ pub(super) fn check_serial(frame: &ProtocolMessage) -> Result<i64, ErrorInfo> {
     }
 }
 
-/// Nobody but the connection itself can be named.
+/// Checks a connection id in a frame: absent, or the connection's own.
 pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Result<(), ErrorInfo> {
     match named {
         Some(id) if id != own => Err(ErrorInfo::new(
@@ -303,8 +319,9 @@ pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Res
     }
 }
 
-/// What a client is told that lacks a mode: it may not have it, or did not ask for it.
-pub(super) fn no_mode(allowed: bool, mode: &str) -> ErrorInfo {
+/// The error for a mode that is not granted: the capability denies it, or the client did not
+/// request it.
+pub(super) fn missing_mode(allowed: bool, mode: &str) -> ErrorInfo {
     if allowed {
         let message = alloc::format!("The channel was attached without the mode {mode}");
         ErrorInfo::new(codes::CHANNEL_MODE_NOT_REQUESTED, 400, message)
@@ -314,8 +331,8 @@ pub(super) fn no_mode(allowed: bool, mode: &str) -> ErrorInfo {
     }
 }
 
-/// The client id of a member: the one that the message names, if the connection may speak for it,
-/// or the connection's own.
+/// The client id of a member: the one in the message if the identity allows it, else that of the
+/// identity.
 fn member_id(
     identity: &Identity,
     named: Option<SmolStr>,

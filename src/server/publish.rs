@@ -1,7 +1,7 @@
-//! MESSAGE frames: checked, stamped and passed on; and what every frame must pass first.
+//! MESSAGE frames, and the rate of all inbound frames.
 
 use super::attach::check_name;
-use super::presence::{check_connection_id, check_serial, no_mode};
+use super::presence::{check_connection_id, check_serial, missing_mode};
 use super::state::{self, ConnectionSlot};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
@@ -12,16 +12,17 @@ use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
 impl Server {
-    /// Whether a frame is within the connection's rate. One that is not is refused, or passed over
-    /// if it wants no acknowledgement; too many of them end the transport (42920).
-    pub(super) fn admit(
+    /// Checks the inbound rate of a connection. Beyond it, a frame that requires an acknowledgement
+    /// receives NACK (42911), any other is dropped. Too many of them close the transport (42920).
+    pub(super) fn check_rate(
         &mut self,
         slot: ConnectionSlot,
         frame: &ProtocolMessage,
         out: &mut Outbox,
     ) -> bool {
         let limits = self.options.limits;
-        let Err(refused) = self.connections.get_mut(slot).take_frame(limits.inbound, self.now.mono)
+        let Err(refused) =
+            self.connections.get_mut(slot).admit_frame(limits.inbound, self.now.mono)
         else {
             return true;
         };
@@ -67,8 +68,8 @@ impl Server {
         }
     }
 
-    /// Passes messages on to those who are attached now. The channel need not be attached by the
-    /// publisher (RTL6c). Tells the messages' serials.
+    /// Broadcasts messages to the channel's current subscribers. The publisher need not be attached
+    /// (RTL6c). Returns the serials for the ACK.
     fn publish(
         &mut self,
         slot: ConnectionSlot,
@@ -86,7 +87,7 @@ impl Server {
         let granted =
             attachment.map(|attachment| self.connections.attachment(attachment).granted());
         if !granted.map_or(allowed, |granted| granted.contains(Modes::PUBLISH)) {
-            return Err(no_mode(allowed, "publish"));
+            return Err(missing_mode(allowed, "publish"));
         }
         let connection_id = self.state.connection(slot).id().clone();
         check_connection_id(frame.connection_id.as_ref(), &connection_id)?;
@@ -112,12 +113,12 @@ impl Server {
                 "The messages are too large",
             ));
         }
-        // RTN2b: no echo, if the publisher's own transport is in the audience at all.
-        let hears = attachment
-            .is_some_and(|attachment| self.delivery.listener(attachment).hears_messages());
-        let except = connection.transport().filter(|_| hears && !connection.echo());
+        // RTN2b: no echo. A transport outside the audience must not be excluded from it.
+        let in_audience = attachment
+            .is_some_and(|attachment| self.delivery.subscriber(attachment).receives_messages());
+        let except = connection.transport().filter(|_| in_audience && !connection.echo());
         if let Some(channel) = channel
-            && !self.delivery.feed_mut(channel).take(
+            && !self.delivery.feed_mut(channel).take_tokens(
                 limits.channel,
                 self.now.mono,
                 frame.messages.len(),
@@ -141,7 +142,7 @@ impl Server {
             let frame = ProtocolMessage {
                 id: Some(alloc::format!("{connection_id}:{msg_serial}").into()),
                 channel: Some(name),
-                channel_serial: Some(state::text(serial)),
+                channel_serial: Some(state::format_serial(serial)),
                 connection_id: Some(connection_id),
                 timestamp: Some(self.now.wall),
                 messages: frame.messages,
@@ -155,7 +156,8 @@ impl Server {
     }
 }
 
-/// The bytes that a message counts for: TM6, and all else that goes to everybody.
+/// The size of a message (TM6), plus its id, its encoding and fields outside the specification,
+/// which are broadcast too.
 fn size_of(message: &Message) -> usize {
     let text = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
     let other = message.other.iter().fold(0, |sum: usize, (name, value)| {
@@ -168,19 +170,19 @@ fn size_of(message: &Message) -> usize {
         .saturating_add(other)
 }
 
-/// Takes out what follows from the frame and gives the message its serial (TM2r), which is told.
+/// Removes fields that the frame carries, and sets the message's serial (TM2r). Returns the serial.
 fn stamp(message: &mut Message, serial: u64, index: usize) -> SmolStr {
     message.connection_id = None;
     message.timestamp = None;
     let mut text = SmolStrBuilder::new();
-    // Writing to a buffer in memory does not fail.
-    let _ = write!(text, "{}:{index}", state::text(serial));
+    let _ = write!(text, "{}:{index}", state::format_serial(serial));
     let text = text.finish();
     message.other.insert("serial", Value::String(text.clone()));
     text
 }
 
-/// The client id that a message is published under.
+/// The client id of a message: the one in the message if the identity allows it, else that of the
+/// identity.
 fn publisher(identity: &Identity, named: Option<SmolStr>) -> Result<Option<SmolStr>, ErrorInfo> {
     match (identity, named.filter(|name| !name.is_empty())) {
         (Identity::Client(own), None) => Ok(Some(own.clone())),

@@ -1,4 +1,4 @@
-//! What a host can ask a server without changing it: who is present, and what happened.
+//! Queries of the host: members and history of a channel.
 
 use super::Position;
 use crate::SmolStr;
@@ -7,20 +7,20 @@ use crate::members::{Member, MemberSet, Slot};
 use crate::wire::{PresenceAction, PresenceMessage};
 use alloc::vec::Vec;
 
-/// The most items that one page can have (RSP3a1, RSP4b3).
+/// Maximum of items in a page (RSP3a1, RSP4b3).
 pub const MAX_PAGE: usize = 1_000;
 
-/// Which members (RSP3).
+/// A query for members (RSP3).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PresenceQuery {
-    /// Only those of this client id (RSP3a2).
+    /// Only members of this client id (RSP3a2).
     pub client_id: Option<SmolStr>,
-    /// Only those of this connection (RSP3a3).
+    /// Only members of this connection (RSP3a3).
     pub connection_id: Option<SmolStr>,
-    /// Members in a page. Default: 100, at most [`MAX_PAGE`].
+    /// Maximum of members in the page: 1 to [`MAX_PAGE`]. Default: 100.
     pub limit: usize,
-    /// Where the page starts: [`PresencePage::next`] of the page before.
+    /// Start of the page: [`PresencePage::next`] of the previous page. Default: the first page.
     pub after: Option<u32>,
 }
 
@@ -30,20 +30,19 @@ impl Default for PresenceQuery {
     }
 }
 
-/// Some members of a channel, as PRESENT messages. Members that stay are on exactly one of the
-/// pages, whoever else comes and goes meanwhile.
+/// A page of members, as PRESENT messages. A member that stays is on exactly one page, even if
+/// others enter and leave between the queries.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PresencePage {
     /// The members.
     pub items: Vec<PresenceMessage>,
-    /// Where the next page starts; `None` after the last.
+    /// Start of the next page; `None` on the last page.
     pub next: Option<u32>,
 }
 
 impl PresencePage {
-    /// At most `limit` members of a set. The place of the one that finds no room is where the next
-    /// page starts.
+    /// Collects at most `limit` members. The next page starts at the first member that is left out.
     pub(super) fn of(members: &MemberSet, query: &PresenceQuery, limit: usize) -> Self {
         let from = query.after.unwrap_or(0);
         match &query.client_id {
@@ -76,7 +75,7 @@ impl PresencePage {
     }
 }
 
-/// Which way a history is read (RSP4b2).
+/// The order of a page of history (RSP4b2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "there are two ways")]
 pub enum Direction {
@@ -87,22 +86,22 @@ pub enum Direction {
     Forwards,
 }
 
-/// Which presence events (RSP4, RTP12).
+/// A query for presence events (RSP4, RTP12).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HistoryQuery {
-    /// Not before this time, which is included (RSP4b1).
+    /// Earliest timestamp, inclusive (RSP4b1).
     pub start: Option<UnixMillis>,
-    /// Not after this time, which is included (RSP4b1).
+    /// Latest timestamp, inclusive (RSP4b1).
     pub end: Option<UnixMillis>,
-    /// Which way.
+    /// The order. Default: newest first.
     pub direction: Direction,
-    /// Events in a page. Default: 100, at most [`MAX_PAGE`].
+    /// Maximum of events in the page: 1 to [`MAX_PAGE`]. Default: 100.
     pub limit: usize,
-    /// Where the page starts: the position of the last event of the page before, which is left
-    /// out.
+    /// Start of the page, exclusive: [`HistoryPage::next`] of the previous page. Default: the first
+    /// page.
     pub after: Option<Position>,
-    /// Only what happened until the attach that had this channel serial (`untilAttach`, RTL10b).
+    /// Only events before the attach with this channel serial (`untilAttach`, RTL10b).
     pub from_serial: Option<SmolStr>,
 }
 
@@ -119,28 +118,28 @@ impl Default for HistoryQuery {
     }
 }
 
-/// Some events of a channel.
+/// A page of the presence events of a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct HistoryPage {
     /// The events, with their positions.
     pub items: Vec<(Position, PresenceMessage)>,
-    /// Where the next page starts; `None` after the last that memory holds.
+    /// Start of the next page; `None` on the last page in memory.
     pub next: Option<Position>,
-    /// The oldest event that memory holds of this channel. What is older, a durable store must
-    /// add: it has all events from [`Output::Event`](super::Output::Event), in the same order of
+    /// The oldest event of the channel in memory. Older ones must come from a durable store, which
+    /// has every event from [`Output::Event`](super::Output::Event), in the same order of
     /// positions.
     pub oldest: Option<Position>,
 }
 
 impl core::fmt::Display for Position {
-    /// As a query parameter: `serial:index`, both hexadecimal.
+    /// Formats a query parameter: `serial:index`, both hexadecimal.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:016x}:{:x}", self.serial, self.index)
     }
 }
 
-/// Not a position in the form that [`Position`] is written in.
+/// The text is not a [`Position`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a position: two hexadecimal numbers with a colon between them")]
 #[non_exhaustive]

@@ -1,17 +1,17 @@
-//! Who a frame goes to.
+//! The recipients of a frame.
 
 use crate::TransportId;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// The transports that one frame goes to: a snapshot that is shared, not copied.
+/// The transports that receive a frame: a shared snapshot.
 #[derive(Clone, Debug)]
 pub struct Recipients {
     list: Option<Arc<Vec<TransportId>>>,
-    /// A transport beside the list: the member's own connection, which hears of its members
-    /// whatever its modes (RTP17a).
+    /// One more transport, outside the list: that of the member's own connection (RTP17a).
     extra: Option<TransportId>,
-    /// A transport of the list that is left out: the publisher's own, if it wants no echo (RTN2b).
+    /// A transport in the list that does not receive the frame: that of a publisher without echo
+    /// (RTN2b).
     except: Option<TransportId>,
 }
 
@@ -24,12 +24,11 @@ impl Recipients {
         Self { list: Some(list), extra, except }
     }
 
-    /// One transport.
     pub(super) fn one(transport: TransportId) -> Self {
         Self { list: None, extra: Some(transport), except: None }
     }
 
-    /// The transports, in an order that the inputs alone decide. None comes twice.
+    /// The transports, without duplicates. Their order depends on the inputs only.
     pub fn iter(&self) -> impl Iterator<Item = TransportId> + '_ {
         let except = self.except;
         self.list().iter().copied().filter(move |id| Some(*id) != except).chain(self.extra)
@@ -39,20 +38,20 @@ impl Recipients {
         self.list.as_ref().map_or(&[], |list| list)
     }
 
-    /// How many transports there are.
+    /// Number of transports.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list().len() + usize::from(self.extra.is_some()) - usize::from(self.except.is_some())
     }
 
-    /// Whether there is none.
+    /// Whether there are no transports.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Recipients are equal if they are the same transports in the same order.
+/// Equal if they iterate over the same transports in the same order.
 impl PartialEq for Recipients {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())

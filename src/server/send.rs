@@ -1,4 +1,4 @@
-//! What goes out: frames to one, frames to many, acknowledgements and errors.
+//! Outgoing frames: to one transport, to many, acknowledgements and errors.
 
 use super::state::ConnectionSlot;
 use super::{Outbox, Output, Recipients, Server};
@@ -7,7 +7,6 @@ use crate::{SmolStr, TransportId};
 use alloc::boxed::Box;
 
 impl Server {
-    /// Counts a frame that goes to so many.
     pub(super) const fn count_frame(&mut self, recipients: usize) {
         self.counters.frames_out += 1;
         self.counters.deliveries += recipients as u64;
@@ -24,7 +23,7 @@ impl Server {
         out.push(Output::send(Recipients::one(transport), frame));
     }
 
-    /// Sends a frame to many, if there is anybody.
+    /// Sends one frame to all recipients; nothing if there are none.
     pub(super) fn broadcast(&mut self, to: Recipients, frame: ProtocolMessage, out: &mut Outbox) {
         if !to.is_empty() {
             self.count_frame(to.len());
@@ -32,8 +31,8 @@ impl Server {
         }
     }
 
-    /// Sends a frame that answers one of the connection's own. While it is congested, only so many
-    /// are sent; then the transport is given up.
+    /// Sends the answer to a frame of the connection. A congested connection receives at most
+    /// `replies_while_congested` answers; then it is disconnected (42920).
     pub(super) fn reply(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
         let connection = self.connections.get_mut(slot);
         let Some(transport) = connection.transport() else { return };
@@ -50,8 +49,8 @@ impl Server {
         self.send_to(transport, frame, out);
     }
 
-    /// Acknowledges a frame (RTN7a). While the transport is congested, acknowledgements that
-    /// follow each other are put together.
+    /// Acknowledges a frame (RTN7a). While the connection is congested, consecutive
+    /// acknowledgements are merged.
     pub(super) fn ack(
         &mut self,
         slot: ConnectionSlot,
@@ -62,24 +61,23 @@ impl Server {
         self.counters.acks += 1;
         let connection = self.connections.get_mut(slot);
         if connection.is_congested() && res.is_none() {
-            if let Some((first, count)) = connection.hold_ack(serial) {
+            if let Some((first, count)) = connection.defer_ack(serial) {
                 self.reply(slot, ack_frame(first, count, None), out);
             }
             return;
         }
-        // A client takes an acknowledgement for a later serial as the end of all before it.
-        self.send_held_acks(slot, out);
+        // An ACK implicitly ends all earlier serials at the client.
+        self.send_deferred_acks(slot, out);
         self.reply(slot, ack_frame(serial, 1, res), out);
     }
 
-    /// Sends the acknowledgements that were put together.
-    pub(super) fn send_held_acks(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
-        if let Some((first, count)) = self.connections.get_mut(slot).take_acks() {
+    pub(super) fn send_deferred_acks(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if let Some((first, count)) = self.connections.get_mut(slot).take_deferred_acks() {
             self.reply(slot, ack_frame(first, count, None), out);
         }
     }
 
-    /// Refuses a frame (RTN7a). It may be sent again: only accepted frames are remembered.
+    /// Sends NACK (RTN7a). The frame may be sent again: only accepted serials are recorded.
     pub(super) fn nack(
         &mut self,
         slot: ConnectionSlot,
@@ -88,7 +86,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.counters.nacks += 1;
-        self.send_held_acks(slot, out);
+        self.send_deferred_acks(slot, out);
         let frame = ProtocolMessage {
             msg_serial: Some(serial),
             count: Some(1),
@@ -98,7 +96,7 @@ impl Server {
         self.reply(slot, frame, out);
     }
 
-    /// Tells of an error of a channel (RTL14): the client takes it for failed.
+    /// Sends ERROR for a channel (RTL14): the channel fails at the client.
     pub(super) fn channel_error(
         &mut self,
         slot: ConnectionSlot,
@@ -114,19 +112,19 @@ impl Server {
         self.reply(slot, frame, out);
     }
 
-    /// Tells of an error that ends the connection as the client sees it (RTN15j), and closes the
-    /// transport. Members stay for their grace.
+    /// Sends ERROR for the connection (RTN15j) and closes the transport. The members stay for their
+    /// grace period.
     pub(super) fn fail(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
-        self.part_with(slot, Action::Error, error, out);
+        self.close_with(slot, Action::Error, error, out);
     }
 
-    /// Asks the client to reconnect (RTN15h), and closes the transport. Members stay for their
-    /// grace.
+    /// Sends DISCONNECTED (RTN15h) and closes the transport. The client reconnects; the members
+    /// stay for their grace period.
     pub(super) fn disconnect(&mut self, slot: ConnectionSlot, error: ErrorInfo, out: &mut Outbox) {
-        self.part_with(slot, Action::Disconnected, error, out);
+        self.close_with(slot, Action::Disconnected, error, out);
     }
 
-    fn part_with(
+    fn close_with(
         &mut self,
         slot: ConnectionSlot,
         action: Action,
@@ -138,7 +136,7 @@ impl Server {
             ProtocolMessage { error: Some(Box::new(error)), ..ProtocolMessage::new(action) };
         self.send_to(transport, frame, out);
         out.push(Output::close(transport));
-        self.lose(transport, out);
+        self.lose_transport(transport, out);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Timers: one for each connection, and one for each channel.
+//! Timers: one for each connection and each channel.
 
 use super::state::{ChannelSlot, ConnectionSlot};
 use super::wheel::Wheel;
@@ -6,17 +6,17 @@ use crate::Instant;
 use crate::slab::Key;
 use crate::time::sooner;
 
-/// Moves between the levels of a wheel that cost as much as one expiry.
+/// Cascades of the wheel that cost as much as one expiry.
 const MOVES: usize = 8;
 
-/// When connections and channels have to be looked at again.
+/// The deadlines of connections and channels.
 #[derive(Clone, Debug)]
 pub(super) struct Timers {
     connections: Wheel,
     channels: Wheel,
 }
 
-/// Whose timer has fired.
+/// A timer that has fired.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fired {
     Connection(ConnectionSlot),
@@ -28,12 +28,12 @@ impl Timers {
         Self { connections: Wheel::new(), channels: Wheel::new() }
     }
 
-    /// How many timers are armed.
+    /// Number of armed timers.
     pub(super) const fn armed(&self) -> usize {
         self.connections.armed() + self.channels.armed()
     }
 
-    /// When the next timer fires at the earliest.
+    /// The next deadline: not later than the first timer.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         sooner(self.connections.next(), self.channels.next())
@@ -47,7 +47,7 @@ impl Timers {
         self.connections.cancel(slot.number());
     }
 
-    /// Arms the timer of a channel, or disarms it if there is no deadline.
+    /// Arms the timer of a channel; `None` cancels it.
     pub(super) fn set_channel(&mut self, slot: ChannelSlot, deadline: Option<Instant>) {
         match deadline {
             Some(deadline) => self.channels.arm(slot.number(), deadline),
@@ -55,12 +55,12 @@ impl Timers {
         }
     }
 
-    /// How many moves between levels go with so many timers.
+    /// Maximum of cascades for a budget of timers.
     pub(super) const fn moves(budget: usize) -> usize {
         budget.saturating_mul(MOVES)
     }
 
-    /// Takes the next timer that is due, connections first. `moves` bounds what it takes to find it.
+    /// Takes the next due timer, connections first. `moves` bounds the cascades.
     pub(super) fn pop(&mut self, now: Instant, moves: &mut usize) -> Option<Fired> {
         if let Some(number) = self.connections.pop(now, moves) {
             return Some(Fired::Connection(ConnectionSlot::from_number(number)));

@@ -1,7 +1,7 @@
-//! Requests that take out more members than one call may: what is left of them is due at once.
+//! Work beyond the budget of a call: removals of more members than one call may remove.
 //!
-//! A client sees no difference but the time: the answer goes out when the last member has left, and
-//! the frames that follow wait for it, in order.
+//! The rest is due at once. The answer is sent when the last member has left. Until then, later
+//! frames of the connection wait in order.
 
 use super::connections::{AttachmentSlot, Work};
 use super::state::{ConnectionSlot, Removal};
@@ -9,23 +9,29 @@ use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
 use crate::wire::{ErrorInfo, ProtocolMessage, codes};
 
-/// What is unfinished.
+/// Work that is continued in the next call.
 #[derive(Clone, Debug)]
 pub(super) enum Unfinished {
-    /// The work of a connection.
+    /// The [`Work`] of a connection.
     Connection(ConnectionSlot),
-    /// The host removes members.
+    /// A removal by the host.
     Kick(Removal),
 }
 
 impl Server {
-    /// Whether frames of a connection have to wait.
+    /// Whether frames of the connection must wait.
     pub(super) fn is_busy(&self, slot: ConnectionSlot) -> bool {
         self.connections.get(slot).work().is_some()
     }
 
-    /// Lets a frame wait behind what is unfinished.
-    pub(super) fn hold(&mut self, slot: ConnectionSlot, frame: ProtocolMessage, out: &mut Outbox) {
+    /// Queues a frame behind unfinished work. At the limit of `waiting_frames` the connection is
+    /// disconnected (42920).
+    pub(super) fn enqueue(
+        &mut self,
+        slot: ConnectionSlot,
+        frame: ProtocolMessage,
+        out: &mut Outbox,
+    ) {
         let limit = self.options.limits.waiting_frames;
         let work = self.work(slot);
         if work.is_ending() {
@@ -44,54 +50,60 @@ impl Server {
         );
     }
 
-    /// A frame cannot be finished in this call. It is carried out again.
-    pub(super) fn put_off(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
+    /// Queues a frame that exceeded the budget, to be processed again before all others.
+    /// Without a transport it is dropped: what the frame caused has closed the transport, the client
+    /// never sees an answer, and sends it again.
+    pub(super) fn postpone(&mut self, slot: ConnectionSlot, frame: ProtocolMessage) {
+        if self.connections.try_get(slot).is_none_or(|connection| connection.transport().is_none())
+        {
+            return;
+        }
         let work = self.work(slot);
         work.frames.push_front(frame);
         work.stalled = true;
     }
 
-    /// The rest of a connection that has ended follows.
-    pub(super) fn end_later(&mut self, slot: ConnectionSlot, cause: LeaveCause) {
+    /// Ends the connection later, once its members are removed.
+    pub(super) fn postpone_end(&mut self, slot: ConnectionSlot, cause: LeaveCause) {
         self.work(slot).ending = Some(cause);
     }
 
-    /// The members of a connection whose grace is over leave before anything else happens to it.
-    pub(super) fn expire_later(&mut self, slot: ConnectionSlot) {
-        self.work(slot).expired = true;
+    /// Removes the members of inactive attachments later, before any frame is processed: their
+    /// grace period ended before the resume.
+    pub(super) fn postpone_expiry(&mut self, slot: ConnectionSlot) {
+        self.work(slot).grace_ended = true;
     }
 
-    /// Applies new rights of a connection to its channels.
-    pub(super) fn rights_changed(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
-        if self.is_busy(slot) || !self.regrant(slot, out) {
-            self.work(slot).regrant = true;
+    /// Applies a changed capability to the attachments of a connection, now or later.
+    pub(super) fn capability_changed(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        if self.is_busy(slot) || !self.reapply_capability(slot, out) {
+            self.work(slot).reapply_capability = true;
         }
     }
 
-    /// Takes the members of an attachment out. Tells whether all have left; if not, the rest
-    /// follows.
-    pub(super) fn dismiss_all(
+    /// Removes the members of an attachment. Returns whether it is complete; if not, the rest is
+    /// removed later.
+    pub(super) fn remove_or_postpone(
         &mut self,
         attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
-        let done = self.leave_all(attachment, cause, out);
+        let done = self.remove_all(attachment, cause, out);
         if !done {
             let slot = self.connections.attachment(attachment).connection();
-            self.work(slot).leaving = Some((attachment, cause));
+            self.work(slot).removing = Some((attachment, cause));
         }
         done
     }
 
-    /// An attachment is no more, and has no members.
-    pub(super) fn forget_work_of(&mut self, slot: ConnectionSlot, attachment: AttachmentSlot) {
+    pub(super) fn cancel_work_of(&mut self, slot: ConnectionSlot, attachment: AttachmentSlot) {
         if self.is_busy(slot) {
-            self.work(slot).leaving.take_if(|(leaving, _)| *leaving == attachment);
+            self.work(slot).removing.take_if(|(removing, _)| *removing == attachment);
         }
     }
 
-    /// The work of a connection. One that had none gets its turn.
+    /// The unfinished work of a connection. New work is queued.
     fn work(&mut self, slot: ConnectionSlot) -> &mut Work {
         let work = self.connections.get_mut(slot).work_mut();
         if work.is_none() {
@@ -100,9 +112,9 @@ impl Server {
         work.get_or_insert_default()
     }
 
-    /// Goes on with what is unfinished, each in turn, as far as the budget goes.
-    pub(super) fn go_on(&mut self, out: &mut Outbox) {
-        // Timers may have used the budget up; this has to get on all the same.
+    /// Continues unfinished work within the budget, round-robin.
+    pub(super) fn run_unfinished(&mut self, out: &mut Outbox) {
+        // The timers may have used up the budget. Each call must make progress.
         self.budget = self.budget.max(1);
         for _ in 0..self.unfinished.len() {
             if self.budget == 0 {
@@ -110,8 +122,8 @@ impl Server {
             }
             let Some(mut unfinished) = self.unfinished.pop_front() else { return };
             let done = match &mut unfinished {
-                Unfinished::Connection(slot) => self.work_off(*slot, out),
-                Unfinished::Kick(kick) => self.go_on_kicking(kick, out),
+                Unfinished::Connection(slot) => self.run_work(*slot, out),
+                Unfinished::Kick(kick) => self.continue_kick(kick, out),
             };
             if !done {
                 self.unfinished.push_back(unfinished);
@@ -119,30 +131,30 @@ impl Server {
         }
     }
 
-    /// Goes on with the work of a connection. Tells whether nothing is left.
-    fn work_off(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
+    /// Continues the work of a connection. Returns whether it is complete.
+    fn run_work(&mut self, slot: ConnectionSlot, out: &mut Outbox) -> bool {
         loop {
-            // It may have ended by what it did.
-            if self.connections.known(slot).is_none_or(|connection| connection.work().is_none()) {
+            // A step may have ended the connection.
+            if self.connections.try_get(slot).is_none_or(|connection| connection.work().is_none()) {
                 return true;
             }
             let is_over = self.budget == 0;
             let work = self.work(slot);
-            if let Some((attachment, cause)) = work.leaving {
-                if !self.leave_all(attachment, cause, out) {
+            if let Some((attachment, cause)) = work.removing {
+                if !self.remove_all(attachment, cause, out) {
                     return false;
                 }
-                self.work(slot).leaving = None;
-            } else if work.expired {
-                if !self.leave_unattached(slot, false, out) {
+                self.work(slot).removing = None;
+            } else if work.grace_ended {
+                if !self.remove_inactive(slot, false, out) {
                     return false;
                 }
-                self.work(slot).expired = false;
+                self.work(slot).grace_ended = false;
             } else if let Some(cause) = work.ending {
                 return self.end(slot, cause, out);
-            } else if core::mem::take(&mut work.regrant) {
-                if !self.regrant(slot, out) {
-                    self.work(slot).regrant = true;
+            } else if core::mem::take(&mut work.reapply_capability) {
+                if !self.reapply_capability(slot, out) {
+                    self.work(slot).reapply_capability = true;
                     return false;
                 }
             } else if work.frames.is_empty() {
@@ -153,8 +165,8 @@ impl Server {
             } else if let Some(frame) = work.frames.pop_front() {
                 work.stalled = false;
                 self.budget -= 1;
-                self.carry_out(slot, frame, out);
-                let connection = self.connections.known(slot);
+                self.process(slot, frame, out);
+                let connection = self.connections.try_get(slot);
                 if connection.and_then(|c| c.work()).is_some_and(|work| work.stalled) {
                     return false;
                 }
@@ -162,7 +174,7 @@ impl Server {
         }
     }
 
-    /// Removes the members that the host named. They may enter again.
+    /// Removes matching members of a channel. They may enter again.
     pub(super) fn kick(
         &mut self,
         channel: &str,
@@ -172,14 +184,14 @@ impl Server {
     ) {
         let kick = self.state.begin_kick(channel, client_id, connection_id);
         if let Some(mut kick) = kick
-            && !self.go_on_kicking(&mut kick, out)
+            && !self.continue_kick(&mut kick, out)
         {
             self.unfinished.push_back(Unfinished::Kick(kick));
         }
     }
 
-    /// Whether members of a channel are being removed, so that whoever wants to enter has to wait:
-    /// nobody who comes after the host has spoken is removed.
+    /// Whether members of a channel are being removed by the host. New members must wait, so that
+    /// only those present at the time of the input are removed.
     pub(super) fn is_kicking(&self, channel: Option<&str>) -> bool {
         !self.unfinished.is_empty()
             && channel
@@ -187,8 +199,8 @@ impl Server {
                 .is_some_and(|slot| self.state.channel(slot).is_kicking())
     }
 
-    /// Goes on with a kick. Tells whether all have left.
-    fn go_on_kicking(&mut self, kick: &mut Removal, out: &mut Outbox) -> bool {
+    /// Continues a removal by the host. Returns whether it is complete.
+    fn continue_kick(&mut self, kick: &mut Removal, out: &mut Outbox) -> bool {
         if !self.remove_members(kick, out) {
             return false;
         }

@@ -1,129 +1,126 @@
-//! Timers: one for each number, in a hierarchical timing wheel.
+//! A hierarchical timing wheel, with one timer for each number.
 //!
-//! Arming, re-arming and cancelling are O(1) and do not allocate once the numbers have been seen;
-//! so is the next deadline. Expiry costs at most one move per level for each timer.
+//! Arming, re-arming, cancelling and the next deadline are O(1), without allocation for numbers
+//! already used. Before it expires, a timer is moved at most once per level.
 
 use crate::Instant;
 use alloc::vec::Vec;
 
-/// The neighbour of a timer that is not armed.
+/// The neighbour of an unarmed timer.
 const NONE: u32 = u32::MAX;
 /// Buckets per level.
 const BUCKETS: usize = 64;
-/// Bits of a deadline that one level covers.
+/// Bits of a deadline per level.
 const BITS: u32 = 6;
-/// Levels; together they cover 2^42 ms, which is 139 years. Later deadlines wait in the last bucket
-/// and are looked at again then.
+/// Levels. They cover 2^42 ms (139 years). Later deadlines are kept in the last bucket and placed
+/// again when it begins.
 const LEVELS: usize = 7;
-/// The buckets of all levels: as many nodes come before those of the timers.
-const ENDS: usize = LEVELS * BUCKETS;
+/// Nodes of buckets, before the nodes of timers.
+const BUCKET_NODES: usize = LEVELS * BUCKETS;
 
-/// Timers by number. Numbers are dense; each has one timer, armed or not.
+/// Timers by number. Numbers are dense.
 #[derive(Clone, Debug)]
 pub(super) struct Wheel {
-    /// The buckets, level by level, then the timers by number. Each bucket is a ring: its own node
-    /// is the neighbour of its first timer and of its last.
+    /// All buckets, level by level, then all timers by number. A bucket is a circular list: its own
+    /// node comes before its first timer and after its last.
     nodes: Vec<Node>,
-    /// Of each level, which buckets hold timers.
+    /// Non-empty buckets of each level, as bits.
     occupied: [u64; LEVELS],
-    /// Up to where time has been worked off.
+    /// Time up to which timers have been processed.
     elapsed: u64,
-    /// A bucket that has come up and whose timers move down.
-    moving: Option<u32>,
-    /// No timer is due before, and none has to move: most calls need to know no more than that.
+    /// The bucket whose timers are being moved to lower levels (cascaded).
+    cascading: Option<u32>,
+    /// No timer is due, and none cascades, before this time. Lets most calls return at once.
     quiet_until: u64,
-    /// Whether time until then can be worked off at once: no bucket has begun.
-    between: bool,
+    /// Whether `elapsed` may advance up to `quiet_until`: no bucket begins before.
+    between_buckets: bool,
     armed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Of a bucket: none of its timers is due before. It may be too early once timers were taken
-    /// out.
+    /// For a bucket: a lower bound of its deadlines. Too early after a timer was cancelled.
     deadline: u64,
     next: u32,
     previous: u32,
 }
 
-const IDLE: Node = Node { deadline: 0, next: NONE, previous: NONE };
+const UNARMED: Node = Node { deadline: 0, next: NONE, previous: NONE };
 
 impl Node {
-    /// A bucket without timers.
     const fn empty(bucket: u32) -> Self {
         Self { deadline: u64::MAX, next: bucket, previous: bucket }
     }
 }
 
-/// The node of the timer of a number.
+/// The index of a timer's node.
 const fn index(number: u32) -> usize {
-    number as usize + ENDS
+    number as usize + BUCKET_NODES
 }
 
 impl Wheel {
     pub(super) fn new() -> Self {
         Self {
-            nodes: (0..ENDS as u32).map(Node::empty).collect(),
+            nodes: (0..BUCKET_NODES as u32).map(Node::empty).collect(),
             occupied: [0; LEVELS],
             elapsed: 0,
-            moving: None,
+            cascading: None,
             quiet_until: u64::MAX,
-            between: true,
+            between_buckets: true,
             armed: 0,
         }
     }
 
-    /// How many timers are armed.
+    /// Number of armed timers.
     pub(super) const fn armed(&self) -> usize {
         self.armed
     }
 
-    /// Arms the timer of this number, instead of what it was armed for. A deadline that has passed
-    /// is due at once.
+    /// Arms a timer, and replaces its previous deadline. A past deadline is due at once.
     pub(super) fn arm(&mut self, number: u32, deadline: Instant) {
         let index = index(number);
         match self.nodes.get(index) {
             Some(node) if node.next != NONE => self.unlink(*node),
             Some(_) => self.armed += 1,
             None => {
-                self.nodes.resize(index + 1, IDLE);
+                self.nodes.resize(index + 1, UNARMED);
                 self.armed += 1;
             }
         }
         self.link(index, deadline.as_millis());
     }
 
-    /// Disarms the timer of this number, if it is armed.
+    /// Cancels a timer, if it is armed.
     pub(super) fn cancel(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(index(number)) else { return };
-        let node = core::mem::replace(node, IDLE);
+        let node = core::mem::replace(node, UNARMED);
         if node.next != NONE {
             self.unlink(node);
             self.armed -= 1;
         }
     }
 
-    /// When the next timer is due at the earliest. Exact, unless timers were taken out.
+    /// The next deadline. May be too early after a timer was cancelled.
     #[inline]
     pub(super) fn next(&self) -> Option<Instant> {
         if self.armed == 0 {
             return None;
         }
-        if self.moving.is_some() {
+        if self.cascading.is_some() {
             return Some(Instant::from_millis(self.elapsed));
         }
-        let (level, bucket) = self.first_place()?;
+        let (level, bucket) = self.first_bucket()?;
         Some(Instant::from_millis(self.nodes.get(level * BUCKETS + bucket)?.deadline))
     }
 
-    /// Takes the next timer that is due at or before `now`, in order of deadlines and, among equal
-    /// ones, of arming. `moves` bounds the timers that are moved from level to level to find it;
-    /// once it is used up nothing is found, and [`next`](Self::next) is due.
+    /// Takes the next timer that is due at `now`, in order of deadlines, then of arming. `moves`
+    /// bounds the cascaded timers. When it is used up, the result is `None` and
+    /// [`next`](Self::next) is due.
     #[inline]
     pub(super) fn pop(&mut self, now: Instant, moves: &mut usize) -> Option<u32> {
         let now = now.as_millis();
         if now < self.quiet_until {
-            if self.between {
+            if self.between_buckets {
                 self.elapsed = self.elapsed.max(now);
             }
             return None;
@@ -134,60 +131,59 @@ impl Wheel {
     #[inline(never)]
     fn pop_due(&mut self, now: u64, moves: &mut usize) -> Option<u32> {
         loop {
-            if let Some(bucket) = self.moving {
+            if let Some(bucket) = self.cascading {
                 while let Some(first) = self.first_of(bucket as usize) {
                     *moves = moves.checked_sub(1)?;
                     let node = *self.nodes.get(first)?;
                     self.unlink(node);
                     self.link(first, node.deadline);
                 }
-                self.moving = None;
+                self.cascading = None;
             }
-            let place = self.first_place();
+            let place = self.first_bucket();
             let start = place.map_or(u64::MAX, |(level, bucket)| self.start_of(level, bucket));
             let (Some((level, bucket)), true) = (place, start <= now) else {
                 self.elapsed = self.elapsed.max(now);
-                (self.quiet_until, self.between) = (start, true);
+                (self.quiet_until, self.between_buckets) = (start, true);
                 return None;
             };
             let end = level * BUCKETS + bucket;
             if level == 0 {
                 self.elapsed = self.elapsed.max(start);
                 let first = self.first_of(end)?;
-                let node = core::mem::replace(self.nodes.get_mut(first)?, IDLE);
+                let node = core::mem::replace(self.nodes.get_mut(first)?, UNARMED);
                 self.unlink(node);
                 self.armed -= 1;
-                return u32::try_from(first - ENDS).ok();
+                return u32::try_from(first - BUCKET_NODES).ok();
             }
             let earliest = self.nodes.get(end)?.deadline;
             if earliest > now {
-                (self.quiet_until, self.between) = (earliest, false);
+                (self.quiet_until, self.between_buckets) = (earliest, false);
                 return None;
             }
-            // A bucket of a higher level has come up: its timers move down. It gets no new ones
-            // meanwhile, as whatever falls into it belongs further down from now on.
+            // A bucket of a higher level begins: cascade it. It receives no new timers meanwhile,
+            // because deadlines within it now belong to lower levels.
             self.elapsed = self.elapsed.max(start);
-            self.moving = Some(end as u32);
+            self.cascading = Some(end as u32);
         }
     }
 
-    /// The node of the first timer of a bucket.
+    /// The node of a bucket's first timer.
     fn first_of(&self, end: usize) -> Option<usize> {
         let first = self.nodes.get(end)?.next as usize;
-        (first >= ENDS).then_some(first)
+        (first >= BUCKET_NODES).then_some(first)
     }
 
-    /// The first bucket in time that holds timers. Timers of a level are due before those of the
-    /// next one.
+    /// The earliest non-empty bucket. All timers of a level are due before those of higher levels.
     #[inline]
-    fn first_place(&self) -> Option<(usize, usize)> {
+    fn first_bucket(&self) -> Option<(usize, usize)> {
         let (level, occupied) = self.occupied.iter().enumerate().find(|(_, bits)| **bits != 0)?;
         let at = self.position(level);
         let ahead = occupied.rotate_right(at).trailing_zeros();
         Some((level, ((at + ahead) % BUCKETS as u32) as usize))
     }
 
-    /// The bucket of a level that the present time falls into.
+    /// The current bucket of a level.
     const fn position(&self, level: usize) -> u32 {
         ((self.elapsed >> (BITS * level as u32)) % BUCKETS as u64) as u32
     }
@@ -198,12 +194,12 @@ impl Wheel {
         let round = (self.elapsed >> (shift + BITS)) << (shift + BITS);
         let start = round.saturating_add((bucket as u64) << shift);
         let position = self.position(level) as usize;
-        // A bucket behind the present one belongs to the next round: the last level only.
+        // Only on the last level: a bucket before the current one belongs to the next round.
         if bucket < position { start.saturating_add(1 << (shift + BITS)) } else { start }
     }
 
-    /// The level and the bucket for a deadline, and when the bucket begins.
-    const fn place_of(&self, at: u64) -> (usize, usize, u64) {
+    /// The level and the bucket of a deadline, and the time at which the bucket begins.
+    const fn bucket_for(&self, at: u64) -> (usize, usize, u64) {
         let differing = 63 - (self.elapsed ^ at | (BUCKETS as u64 - 1)).leading_zeros();
         let level = (differing / BITS) as usize;
         if level < LEVELS {
@@ -211,8 +207,8 @@ impl Wheel {
             let number = at >> shift;
             return (level, (number % BUCKETS as u64) as usize, number << shift);
         }
-        // In a later round of the last level: its own bucket if that comes up before the present
-        // one does again, else the one that comes up last.
+        // Beyond the last level's current round: the deadline's own bucket if it comes before the
+        // current one recurs, else the latest bucket.
         let level = LEVELS - 1;
         let shift = BITS * level as u32;
         let ahead = (at >> shift) - (self.elapsed >> shift);
@@ -221,9 +217,9 @@ impl Wheel {
         (level, bucket, self.start_of(level, bucket))
     }
 
-    /// Puts a timer last into the bucket of its deadline.
+    /// Appends a timer to the bucket of its deadline.
     fn link(&mut self, index: usize, deadline: u64) {
-        let (level, bucket, start) = self.place_of(deadline.max(self.elapsed));
+        let (level, bucket, start) = self.bucket_for(deadline.max(self.elapsed));
         self.quiet_until = self.quiet_until.min(start);
         if let Some(occupied) = self.occupied.get_mut(level) {
             *occupied |= 1 << bucket;
@@ -240,7 +236,7 @@ impl Wheel {
         }
     }
 
-    /// Closes the ring of a bucket behind a timer, whose node this was.
+    /// Unlinks a timer from its bucket. `node`: its node before.
     fn unlink(&mut self, node: Node) {
         if let Some(previous) = self.nodes.get_mut(node.previous as usize) {
             previous.next = node.next;
@@ -249,7 +245,7 @@ impl Wheel {
             next.previous = node.previous;
         }
         if node.next == node.previous {
-            // Nothing is left but the bucket.
+            // The bucket is empty.
             let bucket = node.next as usize;
             if let Some(end) = self.nodes.get_mut(bucket) {
                 end.deadline = u64::MAX;
@@ -324,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_between_levels_are_bounded_and_go_on_later() {
+    fn cascades_are_bounded_and_continue_later() {
         let mut wheel = Wheel::new();
         for number in 0..100 {
             wheel.arm(number, at(5_000));
@@ -342,12 +338,12 @@ mod tests {
         assert!(calls >= 20);
     }
 
-    /// What arming and cancelling cost does not depend on how many timers there are: neither has
-    /// a loop. Firing has one, which is counted here.
+    /// Arming and cancelling have no loop, so that their cost does not depend on the number of
+    /// timers. The cascades of expiry are counted here.
     #[test]
-    fn a_million_timers_fire_in_order_and_each_moves_twice_at_most() {
+    fn a_million_timers_fire_in_order_with_two_cascades_each_at_most() {
         const COUNT: u32 = 1_000_000;
-        // Whatever a server waits for: up to two minutes, which is the third level.
+        // Deadlines of a server: up to two minutes, on the third level.
         let deadline = |number: u32, round: u32| {
             u64::from(number.wrapping_mul(2_654_435_761).wrapping_add(round) % 120_000)
         };
@@ -370,7 +366,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_wheel_does_what_a_sorted_map_does(
+        fn the_wheel_agrees_with_a_sorted_map(
             steps in proptest::collection::vec((0u32..12, 0u64..300_000, 0u64..70_000), 1..200),
         ) {
             let mut wheel = Wheel::new();

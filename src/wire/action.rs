@@ -1,4 +1,4 @@
-//! Action numbers of protocol messages (TR2) and of presence messages (TP2).
+//! Actions of protocol messages (TR2) and of presence messages (TP2).
 
 macro_rules! numbered {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $number:literal,)* }) => {
@@ -7,13 +7,13 @@ macro_rules! numbered {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$vmeta])* $variant,)*
-            /// A number that this version of the protocol does not know. It survives a round trip
-            /// and is otherwise ignored (RSF1). Never holds a number that has a name.
+            /// An unknown number. Preserved by the codec, otherwise ignored (RSF1). Never the number
+            /// of another variant.
             Unknown(u32),
         }
 
         impl $name {
-            /// The action of this number.
+            /// The action with this number.
             #[must_use]
             pub const fn from_number(number: u32) -> Self {
                 match number {
@@ -35,13 +35,13 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// What a [`ProtocolMessage`](super::ProtocolMessage) is about (TR2).
+    /// The action of a [`ProtocolMessage`](super::ProtocolMessage) (TR2).
     Action {
-        /// Sign of life, or a ping and its answer (RTN13, RTN23).
+        /// A heartbeat, or a ping and its answer (RTN13, RTN23).
         Heartbeat = 0,
-        /// The server accepted messages (RTN7).
+        /// Positive acknowledgement of messages (RTN7).
         Ack = 1,
-        /// The server refused messages (RTN7).
+        /// Negative acknowledgement of messages (RTN7).
         Nack = 2,
         /// Not used over a WebSocket.
         Connect = 3,
@@ -51,17 +51,17 @@ numbered! {
         Disconnect = 5,
         /// The server is about to close the transport; the client may resume (RTN15h).
         Disconnected = 6,
-        /// The client wants to end the connection (RTN12).
+        /// Request to close the connection (RTN12).
         Close = 7,
-        /// The connection has ended (RTN12).
+        /// The connection is closed (RTN12).
         Closed = 8,
-        /// A failure of the connection, or of the channel that is named (RTN15j, RTL14).
+        /// A failure of the connection, or of the channel in the frame (RTN15j, RTL14).
         Error = 9,
-        /// The client wants to attach a channel (RTL4).
+        /// Request to attach a channel (RTL4).
         Attach = 10,
         /// The channel is attached (RTL4, RTL12).
         Attached = 11,
-        /// The client wants to detach a channel (RTL5).
+        /// Request to detach a channel (RTL5).
         Detach = 12,
         /// The channel is detached (RTL5, RTL13).
         Detached = 13,
@@ -71,7 +71,7 @@ numbered! {
         Message = 15,
         /// A page of the members of a channel (RTP18).
         Sync = 16,
-        /// New credentials (RTC8), or the server asking for them (RTN22).
+        /// New credentials (RTC8), or the server's request for them (RTN22).
         Auth = 17,
         /// Not used over a WebSocket.
         Activate = 18,
@@ -85,17 +85,17 @@ numbered! {
 }
 
 numbered! {
-    /// What a [`PresenceMessage`](super::PresenceMessage) says of its member (TP2).
+    /// The action of a [`PresenceMessage`](super::PresenceMessage) (TP2).
     PresenceAction {
-        /// Not there: a mark inside a member set while it syncs (RTP2h2a).
+        /// Absent: a mark in a member set during a sync (RTP2h2a).
         Absent = 0,
-        /// Was there already.
+        /// The member was already present.
         Present = 1,
-        /// Came.
+        /// The member entered.
         Enter = 2,
-        /// Went.
+        /// The member left.
         Leave = 3,
-        /// Changed what it says of itself.
+        /// The member updated its data.
         Update = 4,
     }
 }

@@ -1,23 +1,22 @@
-//! Frames to bytes and back: the two formats, the limits of decoding, and its errors.
+//! Encoding and decoding of frames, with limits and errors.
 
 use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, codes, write};
 use alloc::{string::String, vec::Vec};
 
-/// How much one frame may make the decoder allocate.
+/// Limits of decoding one frame.
 ///
-/// What is allocated is bounded by the length of the input in any case, by a factor of about
-/// thirty; these bound it further.
+/// Without them, the decoder allocates at most about thirty times the length of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeLimits {
-    /// Longest frame, in bytes.
+    /// Maximum length of a frame, in bytes.
     pub max_len: usize,
-    /// Most presence messages and messages, together.
+    /// Maximum number of presence messages and messages, together.
     pub max_items: u32,
-    /// Most values in what passes through unseen (extras and the like), together.
+    /// Maximum number of [`Value`](super::Value)s (extras, annotations and the like), together.
     pub max_values: u32,
-    /// How deep values may nest in values, and causes in errors. At most 100 counts: the stack
-    /// is bounded too.
+    /// Maximum nesting of values in values and of causes in errors. Clamped to 100, because of the
+    /// stack.
     pub max_depth: u32,
 }
 
@@ -28,35 +27,35 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Why bytes are not a frame.
+/// A decoding error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}{reason}, at byte {offset}", path, if path.is_empty() { "" } else { ": " })]
 #[non_exhaustive]
 pub struct DecodeError {
-    /// What kind of error it is.
+    /// The kind of error.
     pub kind: DecodeErrorKind,
-    /// The field, as in `presence[3].timestamp`; empty if it is the frame.
+    /// The path of the field, such as `presence[3].timestamp`; empty for the whole frame.
     pub path: String,
-    /// Up to which byte the input was read.
+    /// The position in the input, in bytes.
     pub offset: usize,
-    /// What is wrong, for people.
+    /// The reason, human-readable.
     pub reason: String,
 }
 
-/// What kind of decoding error it is.
+/// The kind of a decoding error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// Not JSON or MessagePack, or not of the shape of a frame.
+    /// Not JSON or MessagePack, or not a frame.
     Malformed,
-    /// Beyond one of the [`DecodeLimits`].
+    /// One of the [`DecodeLimits`] is exceeded.
     TooLarge,
-    /// The feature of this format is off.
+    /// The feature for this format is disabled.
     Unsupported,
 }
 
 impl From<&DecodeError> for ErrorInfo {
-    /// 40009 for a frame beyond the limits, else 40000.
+    /// Code 40009 for a frame beyond the limits, otherwise 40000.
     fn from(error: &DecodeError) -> Self {
         let code = if error.kind == DecodeErrorKind::TooLarge {
             codes::MAX_MESSAGE_SIZE_EXCEEDED
@@ -68,23 +67,22 @@ impl From<&DecodeError> for ErrorInfo {
 }
 
 impl ProtocolMessage {
-    /// Reads one frame, with the default [`DecodeLimits`].
+    /// Decodes one frame, with the default [`DecodeLimits`].
     ///
-    /// Unknown attributes are ignored (RSF1), null is the same as absent, and so is zero where an
-    /// action is expected; whole numbers come in any width. Data comes in one form, whichever format
-    /// it travelled in: bytes are [`Data::Binary`](super::Data::Binary), without the step `base64`
-    /// that they have in JSON.
-    /// Items keep the fields that they have; see [`inherit`](Self::inherit).
+    /// Unknown fields are ignored (RSF1). Null is the same as absent. An absent action is 0. Integers
+    /// may have any width. Data does not depend on the format: bytes are
+    /// [`Data::Binary`](super::Data::Binary), without the encoding `base64` that they have in JSON.
+    /// Items do not get the fields of the frame, see [`inherit`](Self::inherit).
     ///
     /// # Errors
     ///
-    /// If the bytes are not exactly one frame, or one beyond the limits. As an
-    /// [`ErrorInfo`](super::ErrorInfo) it has the protocol's code.
+    /// If the bytes are not exactly one frame, or exceed the limits. Convert the error to an
+    /// [`ErrorInfo`](super::ErrorInfo) for the protocol's code.
     pub fn decode(format: Format, bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_with(format, bytes, &DecodeLimits::default())
     }
 
-    /// Reads one frame, within limits.
+    /// Decodes one frame, with these limits.
     ///
     /// # Errors
     ///
@@ -106,7 +104,7 @@ impl ProtocolMessage {
                 ),
             });
         }
-        // Nothing is zero, and there are encoders that leave out a zero.
+        // Some encoders omit zeros: without an action the frame is a HEARTBEAT.
         let mut frame = Self::new(Action::Heartbeat);
         frame.read(format, bytes, limits)?;
         Ok(frame)
@@ -137,22 +135,22 @@ impl ProtocolMessage {
         }
     }
 
-    /// The bytes of this frame: for a text frame if the format is JSON, which is UTF-8, else for a
-    /// binary one. Absent fields and empty lists are left out, except the list that the action is
-    /// about.
+    /// Encodes the frame: UTF-8 for a WebSocket text message (JSON), or a binary one (MessagePack).
+    /// Absent fields and empty lists are omitted, except the list that belongs to the action.
     #[must_use]
     pub fn encode(&self, format: Format) -> Vec<u8> {
-        let mut out = Vec::with_capacity(write::estimate(self));
+        let mut out = Vec::with_capacity(write::estimate_len(self));
         self.encode_into(format, &mut out);
         out
     }
 
-    /// Appends the bytes of this frame to a buffer.
+    /// Encodes the frame and appends the bytes to a buffer.
     pub fn encode_into(&self, format: Format, out: &mut Vec<u8>) {
         self.encode_with(format, self.presence.iter(), out);
     }
 
-    /// The same, with other presence messages than the frame's: members, from where they are kept.
+    /// Encodes the frame with these presence items instead of its own, so that members are encoded
+    /// without a copy.
     pub(crate) fn encode_with<I: write::Item>(
         &self,
         format: Format,
@@ -167,7 +165,7 @@ impl ProtocolMessage {
 }
 
 impl PresenceMessage {
-    /// The bytes of a list of presence messages, as HTTP answers carry it (RSP3, RSP4).
+    /// Encodes a list of presence messages, for an HTTP response (RSP3, RSP4).
     #[must_use]
     pub fn encode_list(items: &[Self], format: Format) -> Vec<u8> {
         let mut out = Vec::new();

@@ -1,8 +1,8 @@
-//! The error codes of the protocol that either half uses, or that its host needs
-//! ([`ErrorInfo::code`](super::ErrorInfo::code), TI1).
+//! Error codes of the protocol ([`ErrorInfo::code`](super::ErrorInfo::code), TI1), as used by the
+//! halves and their hosts.
 //!
-//! A code says what went wrong; the first three digits of many are those of the HTTP status. The
-//! protocol has more codes, and a peer may send any of them.
+//! The first three digits are often an HTTP status code. The protocol has more codes, and a peer may
+//! send any of them.
 //!
 //! ```
 //! use presence_proto::wire::{ErrorInfo, codes};
@@ -13,77 +13,77 @@
 
 // ---- The request
 
-/// The request is wrong, and no other code says how. Also the client's own code for an operation
-/// beyond one of its limits.
+/// An invalid request without a more specific code. Also the client's code for an operation beyond
+/// one of its limits.
 pub const BAD_REQUEST: u32 = 40000;
 /// The body of a request is malformed.
 pub const INVALID_REQUEST_BODY: u32 = 40001;
-/// A parameter has a value that it cannot have.
+/// A parameter has an invalid value.
 pub const INVALID_PARAMETER_VALUE: u32 = 40003;
-/// A message names a connection id that is not that of its connection.
+/// A message has the connection id of another connection.
 pub const INVALID_CONNECTION_ID: u32 = 40006;
 /// A message, or a frame, is larger than the connection allows (TO3l8, CD2c).
 pub const MAX_MESSAGE_SIZE_EXCEEDED: u32 = 40009;
-/// The channel cannot have this name.
+/// The channel name is invalid.
 pub const INVALID_CHANNEL_NAME: u32 = 40010;
-/// The client id is none, or the credentials do not allow it (RTP8j, RTP15f).
+/// The client id is invalid, or the credentials do not allow it (RTP8j, RTP15f).
 pub const INVALID_CLIENT_ID: u32 = 40012;
-/// The data is of a type that cannot travel, or its encoding cannot be applied (RSL4a).
+/// The data has an unsupported type, or its encoding failed (RSL4a).
 pub const INVALID_DATA_OR_ENCODING: u32 = 40013;
-/// The peer speaks a version of the protocol that is not supported.
+/// The protocol version of the peer is not supported.
 pub const UNSUPPORTED_PROTOCOL_VERSION: u32 = 40017;
 
 // ---- Credentials
 
-/// The key or the token is not accepted, or there is none.
+/// The key or token is invalid or missing.
 pub const INVALID_CREDENTIALS: u32 = 40101;
-/// The credentials are for another client id than the connection's or than that asked for (RSA15c).
+/// The credentials have another client id than the connection or the request (RSA15c).
 pub const INCOMPATIBLE_CREDENTIALS: u32 = 40102;
 /// The timestamp of a token request is too far from the server's clock.
 pub const TOKEN_REQUEST_TIMESTAMP_OUTSIDE_PERMITTED_WINDOW: u32 = 40104;
-/// The nonce of a token request was used before.
+/// The nonce of a token request was already used.
 pub const NONCE_VALUE_REPLAYED: u32 = 40105;
-/// The token is not accepted. The first of ten codes that make a client renew its token, see
+/// The token is invalid. The first of the ten codes for which a client renews its token, see
 /// [`ErrorInfo::is_token_error`](super::ErrorInfo::is_token_error).
 pub const TOKEN_ERROR_UNSPECIFIED: u32 = 40140;
 /// The token has expired.
 pub const TOKEN_EXPIRED: u32 = 40142;
-/// The token is no JWT that can be read.
+/// The token is a malformed JWT.
 pub const INVALID_JWT: u32 = 40144;
 /// The capability of the credentials does not include the operation.
 pub const CAPABILITY_DENIED: u32 = 40160;
-/// The channel was attached without the mode that the operation needs, which the capability would
-/// have allowed.
+/// The channel was attached without the mode that the operation requires, although the capability
+/// allows it.
 pub const CHANNEL_MODE_NOT_REQUESTED: u32 = 40165;
-/// The token has to be renewed and the client has no way to do so (RSA4a2).
+/// The token must be renewed, but the client cannot renew it (RSA4a2).
 pub const TOKEN_RENEWAL_NOT_CONFIGURED: u32 = 40171;
 
-// ---- HTTP requests, which a host answers
+// ---- HTTP requests to the host
 
-/// The operation is not allowed to anybody.
+/// The operation is forbidden.
 pub const FORBIDDEN: u32 = 40300;
-/// There is no such resource.
+/// The resource does not exist.
 pub const NOT_FOUND: u32 = 40400;
-/// The resource does not have this HTTP method.
+/// The resource does not support this HTTP method.
 pub const METHOD_NOT_ALLOWED: u32 = 40500;
 
 // ---- Rates
 
-/// A connection sends more than it may in a second. The operation is refused, the connection stays.
+/// The rate limit of a connection is exceeded. The operation is rejected, the connection stays open.
 pub const RATE_LIMIT_EXCEEDED_PER_CONNECTION: u32 = 42911;
-/// More happens on a channel than may in a second. The operation is refused, the connection stays.
+/// The rate limit of a channel is exceeded. The operation is rejected, the connection stays open.
 pub const RATE_LIMIT_EXCEEDED_PER_CHANNEL: u32 = 42913;
-/// A connection has passed a rate by so much that its transport is closed.
+/// A rate limit is exceeded by so much that the transport is closed.
 pub const RATE_LIMIT_EXCEEDED_CONNECTION_FATAL: u32 = 42920;
 
 // ---- The server
 
-/// The server failed, for a reason of its own.
+/// An internal error of the server.
 pub const INTERNAL_ERROR: u32 = 50000;
-/// An operation on a channel failed for a reason of the server's. Also the client's own code for a
-/// message that the server passed over.
+/// An internal error of the server on a channel. Also the client's code for a message that the
+/// server skipped.
 pub const INTERNAL_CHANNEL_ERROR: u32 = 50001;
-/// The server does not answer in time, or has no room for more: it may help to try again elsewhere.
+/// The server timed out or is at capacity. The client may retry with another server.
 pub const TIMEOUT_ERROR: u32 = 50003;
 
 // ---- Connections
@@ -98,43 +98,43 @@ pub const CONNECTION_DISCONNECTED: u32 = 80003;
 pub const CONNECTION_RECOVERY_FAILED: u32 = 80008;
 /// The peer did not answer in time (RTN13c, RTN14c).
 pub const CONNECTION_TIMED_OUT: u32 = 80014;
-/// The connection is closed, as was asked for.
+/// The connection was closed on request.
 pub const CONNECTION_CLOSED: u32 = 80017;
-/// The connection key, by which to resume or recover, is not good (RTN15c7).
+/// The connection key of a resume or recovery is invalid (RTN15c7).
 pub const INVALID_CONNECTION_KEY: u32 = 80018;
 /// The client could not obtain a token (RSA4c, RSA4d).
 pub const TOKEN_REQUEST_FAILED: u32 = 80019;
 
 // ---- Channels
 
-/// The operation on the channel failed, and no other code says how.
+/// An operation on the channel failed, without a more specific code.
 pub const CHANNEL_OPERATION_FAILED: u32 = 90000;
 /// The state of the channel does not allow the operation (RTL5b, RTL33c).
 pub const INVALID_CHANNEL_STATE: u32 = 90001;
-/// The channel is attached again, and something may have been missed in between (RTL12).
+/// The channel was attached again, possibly with a gap in its events (RTL12).
 pub const CHANNEL_CONTINUITY_NOT_GUARANTEED: u32 = 90003;
 /// ATTACH or DETACH had no answer in time (RTL4f, RTL5f).
 pub const CHANNEL_OPERATION_TIMED_OUT: u32 = 90007;
-/// History until the attach was asked for, and does not go back so far (RTL10b).
+/// The history until the attach was requested, but the attach is older than the history (RTL10b).
 pub const ATTACH_POINT_NOT_FOUND: u32 = 90008;
-/// The connection, or the server, has attached as many channels as it may.
+/// The limit of channels of the connection or the server is reached.
 pub const TOO_MANY_CHANNELS: u32 = 90010;
 
 // ---- Presence
 
-/// A member has to have a client id, and neither the message nor the connection has one.
+/// Neither the presence message nor the connection has a client id.
 pub const PRESENCE_WITHOUT_CLIENT_ID: u32 = 91000;
-/// The state of the channel does not allow to enter, update or leave.
+/// The state of the channel does not allow enter, update and leave.
 pub const PRESENCE_IN_INVALID_CHANNEL_STATE: u32 = 91001;
-/// The channel has as many members as it may.
+/// The limit of members of the channel is reached.
 pub const TOO_MANY_PRESENCE_MEMBERS: u32 = 91003;
-/// The client could not enter a member again (RTP17e).
+/// A re-entry failed (RTP17e).
 pub const PRESENCE_REENTRY_FAILED: u32 = 91004;
-/// The members that the client knows may not be those of the server (RTP11d).
+/// The client's members may differ from those of the server (RTP11d).
 pub const PRESENCE_OUT_OF_SYNC: u32 = 91005;
-/// The members have as much data as they may.
+/// The limit for the total size of the members' data is reached.
 pub const PRESENCE_SET_TOO_LARGE: u32 = 91006;
-/// The server has lost a member whose connection is there: the client has to enter it again.
+/// The server lost a member of a live connection. The client must enter it again.
 pub const PRESENCE_MEMBERSHIP_LOST: u32 = 91007;
-/// The members were asked for on a channel without the mode PRESENCE_SUBSCRIBE (RTP11f1).
+/// `get` on a channel without the mode PRESENCE_SUBSCRIBE (RTP11f1).
 pub const PRESENCE_SUBSCRIBE_NOT_ENABLED: u32 = 91008;

@@ -1,10 +1,10 @@
-//! The payload of a presence message (TP3e).
+//! The payload of messages and presence messages (TP3e).
 
 use super::{Value, text};
 use crate::SmolStr;
 use alloc::{string::String, sync::Arc, vec::Vec};
 
-/// What a member says of itself (TP3e). Cloning never copies more than a few words.
+/// The payload of a message, or the data of a member (TP3e). Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Data {
@@ -12,32 +12,32 @@ pub enum Data {
     String(SmolStr),
     /// Bytes.
     Binary(Arc<[u8]>),
-    /// JSON, as an application sees it: an object or an array. On the wire, and in frames that
-    /// were read, it is text with the encoding `json`.
+    /// JSON, for the application: an object or an array. On the wire and in decoded frames it is text
+    /// with the encoding `json`.
     Json(Arc<Value>),
 }
 
 impl Data {
-    /// The text, if it is text.
+    /// The text of [`Data::String`].
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
-    /// The bytes, if it is bytes.
+    /// The bytes of [`Data::Binary`].
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         if let Self::Binary(bytes) = self { Some(bytes) } else { None }
     }
 
-    /// The value, if it is JSON.
+    /// The value of [`Data::Json`].
     #[must_use]
     pub fn as_json(&self) -> Option<&Value> {
         if let Self::Json(value) = self { Some(value) } else { None }
     }
 
-    /// The size that counts towards the largest message, in bytes: of text its length in UTF-8,
-    /// of bytes their number, of JSON the length of its text (TM6, TP5).
+    /// The size in bytes, for the limit of the message size: the length of the UTF-8 text, of the
+    /// bytes, or of the JSON text (TM6, TP5).
     #[must_use]
     pub fn size(&self) -> usize {
         match self {

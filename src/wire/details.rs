@@ -2,30 +2,30 @@
 
 use crate::SmolStr;
 
-/// What the server tells of a connection in CONNECTED (CD2). Absent fields leave the client's
-/// defaults in force (RTN21).
+/// Connection details in CONNECTED (CD2). They override the client's defaults (RTN21).
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionDetails {
-    /// The identity: `None` is anonymous, `*` may act for any client id (CD2a).
+    /// The client id: `None` is anonymous, `*` may act for any client id (CD2a).
     pub client_id: Option<SmolStr>,
-    /// The secret to resume with (CD2b).
+    /// The connection key, for resume and recovery (CD2b). A secret.
     pub connection_key: Option<SmolStr>,
-    /// Largest message or presence message, in bytes (CD2c, TO3l8).
+    /// Maximum size of a message or presence message, in bytes (CD2c, TO3l8).
     pub max_message_size: Option<u64>,
-    /// Largest frame, in bytes (CD2d).
+    /// Maximum size of a frame, in bytes (CD2d).
     pub max_frame_size: Option<u64>,
-    /// Most messages per second that the server takes from this connection (CD2e).
+    /// Maximum rate of messages from this connection, per second (CD2e).
     pub max_inbound_rate: Option<u64>,
-    /// How long the server keeps a lost connection's state, in milliseconds (CD2f).
+    /// Time that the server keeps the state of a lost connection, in milliseconds (CD2f).
     pub connection_state_ttl: Option<u64>,
-    /// Longest silence of the server, in milliseconds; zero is no limit (CD2h).
+    /// Maximum interval without activity of the server, in milliseconds; zero for no limit (CD2h).
     pub max_idle_interval: Option<u64>,
-    /// Which server answered, for support (CD2g).
+    /// Identifies the server, for support (CD2g).
     pub server_id: Option<SmolStr>,
-    /// Where the server is, for support (CD2j).
+    /// Identifies the site of the server, for support (CD2j).
     pub site_code: Option<SmolStr>,
-    /// Passed through: how long shared objects keep what was deleted, in milliseconds (CD2i).
+    /// Grace period for the garbage collection of shared objects, in milliseconds (CD2i). Passed
+    /// through.
     pub objects_gc_grace_period: Option<u64>,
 }
 

@@ -1,8 +1,7 @@
-//! The chain of encodings that data travels in (RSL4, RSL6, RSP5), at the edge to the application.
+//! The encoding chain of data (RSL4, RSL6, RSP5), on the side of the application.
 //!
-//! `encoding` names the steps in the order in which they were applied, with slashes between, so
-//! that they are undone from the right. `base64` at the end is a matter of the format and of the
-//! codec; what remains is undone here.
+//! `encoding` lists the steps in the order of encoding, separated by slashes. Decoding starts at the
+//! right. A trailing `base64` is handled by the codec, the other steps here.
 
 use super::{Data, ErrorInfo, Message, PresenceMessage, Value, codes, text};
 use crate::SmolStr;
@@ -13,14 +12,14 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// A step of the encoding chain that could not be taken.
+/// A step of the encoding chain failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("encoding step {step:?}: {reason}")]
 #[non_exhaustive]
 pub struct EncodingError {
-    /// The step, as in `json`, `utf-8`, `base64` or `cipher+aes-256-cbc`.
+    /// The step, such as `json`, `utf-8`, `base64` or `cipher+aes-256-cbc`.
     pub step: SmolStr,
-    /// Why, for people.
+    /// The reason, human-readable.
     pub reason: String,
 }
 
@@ -36,28 +35,28 @@ impl From<&EncodingError> for ErrorInfo {
     }
 }
 
-macro_rules! edge {
+macro_rules! data_methods {
     ($type:ty) => {
         impl $type {
-            /// Makes what an application says ready to travel: JSON becomes text, and `json` is
-            /// appended to the encoding (RSL4c3, RSL4d3). Text and bytes stay as they are.
+            /// Encodes the data of an application: JSON becomes text, with `json` appended to the
+            /// encoding (RSL4c3, RSL4d3). Text and bytes do not change.
             ///
             /// # Errors
             ///
-            /// If the data is JSON that is neither an object nor an array (RSL4a): error 40013.
-            /// Then nothing has changed.
+            /// Code 40013, without a change, if the data is JSON that is neither an object nor an
+            /// array (RSL4a).
             pub fn encode_data(&mut self) -> Result<(), EncodingError> {
                 encode(&mut self.data, &mut self.encoding)
             }
 
-            /// Makes what has travelled ready for an application: undoes the steps of the
-            /// encoding from the right (RSL6a).
+            /// Decodes the data for an application, from the last step of the encoding to the first
+            /// (RSL6a).
             ///
             /// # Errors
             ///
-            /// If a step is unknown or fails. Then data is what the steps before it made of it,
-            /// and the encoding is what is left of it, that step included (RSL6b): the message is
-            /// good in all else, and to be delivered.
+            /// If a step is unknown or fails. The data stays partially decoded, and the encoding
+            /// keeps the remaining steps including the failed one. The message should be delivered
+            /// like this (RSL6b).
             pub fn decode_data(&mut self) -> Result<(), EncodingError> {
                 decode(&mut self.data, &mut self.encoding)
             }
@@ -65,16 +64,16 @@ macro_rules! edge {
     };
 }
 
-edge!(PresenceMessage);
-edge!(Message);
+data_methods!(PresenceMessage);
+data_methods!(Message);
 
 #[cfg(feature = "json")]
 impl Value {
-    /// Reads JSON text, within the default [`DecodeLimits`](super::DecodeLimits).
+    /// Parses JSON text, with the default [`DecodeLimits`](super::DecodeLimits).
     ///
     /// # Errors
     ///
-    /// If the text is not exactly one JSON value, or one beyond the limits.
+    /// If the text is not exactly one JSON value, or exceeds the limits.
     pub fn parse_json(text: &str) -> Result<Self, super::DecodeError> {
         super::json::parse(text, &super::DecodeLimits::default())
     }
@@ -89,7 +88,7 @@ fn encode(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) -> Result<(),
     Ok(())
 }
 
-/// JSON of any kind to text, with the step `json`.
+/// Converts JSON to text, and appends the step `json`.
 pub(super) fn json_to_text(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) {
     let Some(Data::Json(value)) = data else { return };
     *data = Some(Data::String(text::to_string(value).into()));
@@ -102,33 +101,33 @@ pub(super) fn json_to_text(data: &mut Option<Data>, encoding: &mut Option<SmolSt
 fn decode(data: &mut Option<Data>, encoding: &mut Option<SmolStr>) -> Result<(), EncodingError> {
     let Some(steps) = encoding.take() else { return Ok(()) };
     let Some(mut current) = data.take() else { return Ok(()) };
-    let mut left = Some(steps.as_str());
+    let mut remaining = Some(steps.as_str());
     let mut result = Ok(());
-    while let Some(chain) = left {
+    while let Some(chain) = remaining {
         let (inner, step) = match chain.rsplit_once('/') {
             Some((inner, step)) => (Some(inner), step),
             None => (None, chain),
         };
-        match undo(step, &current) {
-            Ok(undone) => current = undone,
+        match decode_step(step, &current) {
+            Ok(decoded) => current = decoded,
             Err(error) => {
                 result = Err(error);
                 break;
             }
         }
-        left = inner;
+        remaining = inner;
     }
     *data = Some(current);
-    *encoding = left.map(SmolStr::new);
+    *encoding = remaining.map(SmolStr::new);
     result
 }
 
-/// Undoes one step.
-fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
+/// Decodes one step.
+fn decode_step(step: &str, data: &Data) -> Result<Data, EncodingError> {
     match (step, data) {
         #[cfg(feature = "json")]
         ("json", Data::String(text)) => from_json(text),
-        // The step before may have made bytes of it (RSL6a).
+        // The previous step may have decoded to bytes (RSL6a).
         #[cfg(feature = "json")]
         ("json", Data::Binary(bytes)) => match core::str::from_utf8(bytes) {
             Ok(text) => from_json(text),
@@ -138,7 +137,7 @@ fn undo(step: &str, data: &Data) -> Result<Data, EncodingError> {
             Ok(text) => Ok(Data::from(text)),
             Err(_) => Err(EncodingError::new(step, "invalid UTF-8")),
         },
-        // It came as text already.
+        // Already text.
         ("utf-8", Data::String(_)) => Ok(data.clone()),
         ("base64", Data::String(text)) => from_base64(text.as_bytes()),
         ("base64", Data::Binary(bytes)) => from_base64(bytes),
@@ -157,9 +156,9 @@ fn from_json(text: &str) -> Result<Data, EncodingError> {
     }
 }
 
-/// Reads base64 as others write it: with line feeds, without padding, in the alphabet of URLs.
+/// Decodes base64 leniently: also with line feeds, without padding, or with the URL alphabet.
 fn from_base64(text: &[u8]) -> Result<Data, EncodingError> {
-    const TOLERANT: GeneralPurpose = GeneralPurpose::new(
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new()
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -174,7 +173,7 @@ fn from_base64(text: &[u8]) -> Result<Data, EncodingError> {
             other => *other,
         })
         .collect();
-    match TOLERANT.decode(plain) {
+    match LENIENT.decode(plain) {
         Ok(bytes) => Ok(Data::from(bytes)),
         Err(_) => Err(EncodingError::new("base64", "not base64")),
     }

@@ -1,27 +1,27 @@
-//! An error as it travels, and as operations report it (TI1).
+//! Errors of the protocol (TI1).
 
 use super::codes;
 use crate::SmolStr;
 use alloc::{boxed::Box, vec::Vec};
 
-/// An error of the protocol (TI1): on the wire in ERROR, NACK, DISCONNECTED, DETACHED and others,
-/// and the `Err` of an operation.
+/// An error of the protocol (TI1): in ERROR, NACK, DISCONNECTED, DETACHED and other frames, and as
+/// the result of a failed operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorInfo {
-    /// The code, from the protocol's catalogue (TI3): see [`codes`]. Zero if there was none.
+    /// The error code (TI3), see [`codes`]. Zero if absent.
     pub code: u32,
-    /// The HTTP status code that belongs to it. Zero if there was none.
+    /// The HTTP status code. Zero if absent.
     pub status_code: u16,
-    /// What happened, for people.
+    /// The message, human-readable.
     pub message: SmolStr,
-    /// A page that says more (TI4).
+    /// The URL of a page about the error (TI4).
     pub href: Option<SmolStr>,
-    /// What caused it.
+    /// The cause.
     pub cause: Option<Box<Self>>,
-    /// The request that failed, for support.
+    /// The id of the failed request, for support.
     pub request_id: Option<SmolStr>,
-    /// More facts, by name (TI6).
+    /// Additional information: names and values (TI6).
     pub detail: Vec<(SmolStr, SmolStr)>,
 }
 
@@ -31,7 +31,7 @@ impl ErrorInfo {
         Self { code, status_code, message: message.into(), ..Self::default() }
     }
 
-    /// The same error, with its cause.
+    /// Sets the cause.
     #[must_use]
     pub fn with_cause(mut self, cause: Self) -> Self {
         self.cause = Some(Box::new(cause));

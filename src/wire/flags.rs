@@ -51,7 +51,7 @@ impl From<Modes> for Flags {
 }
 
 bitflags::bitflags! {
-    /// What an attachment to a channel may do (TB2d): asked for in ATTACH (RTL4l), granted in
+    /// Channel modes: the rights of an attachment (TB2d). Requested in ATTACH (RTL4l), granted in
     /// ATTACHED (RTL4m). The bits are those of [`Flags`].
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Modes: u64 {
@@ -75,6 +75,6 @@ bitflags::bitflags! {
 }
 
 impl Modes {
-    /// Bits of `flags` that are modes or reserved for modes: 16 to 31.
+    /// The bits of `flags` reserved for modes: 16 to 31.
     pub(crate) const MASK: u64 = 0xffff_0000;
 }

@@ -1,15 +1,15 @@
 //! The two encodings of a frame.
 
-/// How frames are encoded on a transport, in both directions (RTN2a).
+/// The encoding of frames on a transport, in both directions (RTN2a).
 ///
-/// A server takes it from the connection parameter `format`, and JSON if that is absent; a client
-/// chooses it by [`ClientOptions::format`](crate::client::ClientOptions::format).
+/// A server reads it from the connection parameter `format` (JSON if absent). A client sets
+/// [`ClientOptions::format`](crate::client::ClientOptions::format).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the protocol has these two")]
 pub enum Format {
-    /// JSON, in text frames: what is encoded is UTF-8. Reading it needs the feature `json`.
+    /// JSON, in WebSocket text messages (UTF-8). Decoding requires the feature `json`.
     Json,
-    /// MessagePack, in binary frames. Reading it needs the feature `msgpack`.
+    /// MessagePack, in WebSocket binary messages. Decoding requires the feature `msgpack`.
     MessagePack,
 }
 
@@ -23,7 +23,7 @@ impl Format {
         }
     }
 
-    /// The format of this name, if there is one.
+    /// The format with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {

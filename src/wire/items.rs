@@ -1,13 +1,13 @@
-//! A list that holds one item without an allocation.
+//! A list with one inline item.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use smallvec::SmallVec;
 
-/// A list whose first item is stored inline: most frames have one item, and need no allocation.
+/// A list that stores one item inline: most frames have one item and need no allocation.
 ///
-/// It is made [from](From) a vector or collected from an iterator, and dereferences to a slice.
+/// Convert a vector with [`From`], or collect an iterator. It dereferences to a slice.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Items<T>(SmallVec<[T; 1]>);
 
@@ -36,7 +36,7 @@ impl<T> Items<T> {
         self.0.pop()
     }
 
-    /// Reserves space for at least this many items more.
+    /// Reserves capacity for at least `additional` more items.
     #[inline]
     pub fn reserve(&mut self, additional: usize) {
         self.0.reserve(additional);

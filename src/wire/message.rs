@@ -1,4 +1,4 @@
-//! The frame that everything travels in (TR), and the messages that pass through.
+//! Frames (TR) and messages (TM).
 
 use super::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Flags, Items, Map, PresenceMessage,
@@ -8,54 +8,55 @@ use crate::{SmolStr, UnixMillis};
 use alloc::{boxed::Box, vec::Vec};
 use smol_str::SmolStrBuilder;
 
-/// Channel parameters (TB2c, RTL4k): names and values, in the order in which they came.
+/// Channel or connection parameters (TB2c, RTL4k, RTN2): names and values, in order.
 pub type Params = Vec<(SmolStr, SmolStr)>;
 
-/// One frame in either direction (TR4). Fields that do not belong to its action are ignored.
+/// A frame, in either direction (TR4). Fields that do not belong to its action are ignored.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ProtocolMessage {
-    /// What the frame is about (TR4a).
+    /// The action (TR4a).
     pub action: Action,
-    /// Id of the frame, from which those of its items follow (TR4n); of a HEARTBEAT, what ties an
-    /// answer to its ping (RTN13e).
+    /// The id of the frame. Items inherit `<id>:<index>` (TR4n). In HEARTBEAT, the id of a ping and
+    /// its answer (RTN13e).
     pub id: Option<SmolStr>,
     /// Credentials (TR4p).
     pub auth: Option<Box<AuthDetails>>,
-    /// The channel concerned; `None` (also for an empty name) is the connection (TR4b).
+    /// The channel; `None` (also for an empty name) for frames of the connection (TR4b).
     pub channel: Option<SmolStr>,
-    /// Position in the channel's stream (TR4c), or `sequence:cursor` of a sync page (RTP18).
+    /// The position in the channel's stream (TR4c), or `sequence:cursor` of a sync page (RTP18).
     pub channel_serial: Option<SmolStr>,
-    /// The connection that this is about or comes from (TR4d).
+    /// The connection id: of the connection itself, or of the publisher of the items (TR4d).
     pub connection_id: Option<SmolStr>,
     /// Details of the connection (TR4o).
     pub connection_details: Option<Box<ConnectionDetails>>,
-    /// How many message serials an ACK or NACK covers; 1 if absent (TR4g).
+    /// The number of message serials covered by an ACK or NACK; 1 if absent (TR4g).
     pub count: Option<u32>,
-    /// What went wrong (TR4h).
+    /// The error (TR4h).
     pub error: Option<Box<ErrorInfo>>,
-    /// Flags (TR4i).
+    /// The flags (TR4i).
     pub flags: Option<Flags>,
-    /// Serial of a message that wants an acknowledgement, or the first that is acknowledged (TR4j).
+    /// The serial of a message that requires an acknowledgement, or the first serial covered by an
+    /// ACK or NACK (TR4j).
     pub msg_serial: Option<i64>,
     /// Presence events or members (TR4l). `None` and empty mean the same.
     pub presence: Items<PresenceMessage>,
     /// Messages (TR4k). `None` and empty mean the same.
     pub messages: Vec<Message>,
-    /// Annotations: passed through.
+    /// Annotations. Passed through.
     pub annotations: Option<Box<Value>>,
-    /// Shared objects: passed through (TR4r).
+    /// Shared objects (TR4r). Passed through.
     pub state: Option<Box<Value>>,
-    /// When; stands in for a timestamp that an item lacks (TR4m).
+    /// The timestamp, inherited by items without one (TR4m).
     pub timestamp: Option<UnixMillis>,
     /// Channel parameters (TR4q).
     pub params: Option<Params>,
-    /// Results of published messages, in ACK: passed through (TR4s).
+    /// The results of published messages, in ACK (TR4s). Passed through.
     pub res: Option<Box<Value>>,
 }
 
 impl ProtocolMessage {
-    /// A frame with an action and nothing else.
+    /// A frame with only an action.
     #[must_use]
     pub const fn new(action: Action) -> Self {
         Self {
@@ -80,13 +81,13 @@ impl ProtocolMessage {
         }
     }
 
-    /// A frame about a channel, with nothing else.
+    /// A frame with only an action and a channel.
     #[must_use]
     pub fn on_channel(action: Action, channel: impl Into<SmolStr>) -> Self {
         Self { channel: Some(channel.into()), ..Self::new(action) }
     }
 
-    /// ACK of `count` message serials from `msg_serial` on (RTN7a).
+    /// An ACK of `count` message serials from `msg_serial` on (RTN7a).
     #[must_use]
     pub const fn ack(msg_serial: i64, count: u32) -> Self {
         let mut frame = Self::new(Action::Ack);
@@ -95,7 +96,7 @@ impl ProtocolMessage {
         frame
     }
 
-    /// NACK of `count` message serials from `msg_serial` on, with the reason (RTN7a).
+    /// A NACK of `count` message serials from `msg_serial` on (RTN7a).
     #[must_use]
     pub fn nack(msg_serial: i64, count: u32, error: ErrorInfo) -> Self {
         Self {
@@ -106,19 +107,19 @@ impl ProtocolMessage {
         }
     }
 
-    /// ERROR of the connection (RTN15j). That of a channel is this with a channel (RTL14).
+    /// An ERROR of the connection (RTN15j). Set `channel` for an ERROR of a channel (RTL14).
     #[must_use]
     pub fn error(error: ErrorInfo) -> Self {
         Self { error: Some(Box::new(error)), ..Self::new(Action::Error) }
     }
 
-    /// PRESENCE with these items (TR4l).
+    /// A PRESENCE with these items (TR4l).
     #[must_use]
     pub fn presence(channel: impl Into<SmolStr>, items: impl Into<Items<PresenceMessage>>) -> Self {
         Self { presence: items.into(), ..Self::on_channel(Action::Presence, channel) }
     }
 
-    /// The same frame with an error.
+    /// Sets the error.
     #[must_use]
     pub fn with_error(mut self, error: ErrorInfo) -> Self {
         self.error = Some(Box::new(error));
@@ -131,7 +132,7 @@ impl ProtocolMessage {
         self.flags.unwrap_or_default()
     }
 
-    /// Gives each presence message and each message what it lacks and the frame has: the id
+    /// Sets absent fields of presence messages and messages from the frame: the id
     /// `<frame id>:<index>`, the connection id and the timestamp (TP3a, TP3d, TP3g, TM2a, TM2c,
     /// TM2f).
     pub fn inherit(&mut self) {
@@ -153,7 +154,7 @@ impl ProtocolMessage {
     }
 }
 
-/// The id of an item that has none, from that of its frame (TP3a, TM2a).
+/// The id of an item inherited from its frame: `<frame id>:<index>` (TP3a, TM2a).
 #[inline]
 pub(crate) fn inherited_id(frame: &str, index: usize) -> SmolStr {
     let mut text = SmolStrBuilder::new();
@@ -168,18 +169,18 @@ pub(crate) fn inherited_id(frame: &str, index: usize) -> SmolStr {
     text.finish()
 }
 
-/// What an item has from its frame, where it lacks it (TP3a, TP3d, TP3g, TM2a, TM2c, TM2f).
+/// The fields that an item inherits from its frame (TP3a, TP3d, TP3g, TM2a, TM2c, TM2f).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Inherited<'a> {
     pub(crate) frame_id: Option<&'a SmolStr>,
-    /// The place of the item in the frame.
+    /// The index of the item in the frame.
     pub(crate) index: usize,
     pub(crate) connection_id: Option<&'a SmolStr>,
     pub(crate) timestamp: Option<UnixMillis>,
 }
 
 impl Inherited<'_> {
-    /// Writes it into a presence message.
+    /// Sets the absent fields of a presence message.
     pub(crate) fn complete(&self, item: &mut PresenceMessage) {
         self.fill(&mut item.id, &mut item.connection_id, &mut item.timestamp);
     }
@@ -202,33 +203,32 @@ impl Inherited<'_> {
     }
 }
 
-/// One message (TM), as far as a presence server must look at it; everything else passes through.
+/// A message (TM). Fields that a presence server does not use are in `other` and pass through.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Message {
-    /// Unique id (TM2a).
+    /// The unique id (TM2a).
     pub id: Option<SmolStr>,
-    /// Event name (TM2g).
+    /// The event name (TM2g).
     pub name: Option<SmolStr>,
-    /// Who published it (TM2b).
+    /// The client id of the publisher (TM2b).
     pub client_id: Option<SmolStr>,
-    /// On which connection (TM2c).
+    /// The connection id of the publisher (TM2c).
     pub connection_id: Option<SmolStr>,
     /// The payload (TM2d).
     pub data: Option<Data>,
-    /// The encodings that `data` is in (TM2e).
+    /// The encodings of `data`, the last one outermost (TM2e).
     pub encoding: Option<SmolStr>,
-    /// When (TM2f).
+    /// The timestamp (TM2f).
     pub timestamp: Option<UnixMillis>,
-    /// An object that passes through (TM2i).
+    /// Extras, an object (TM2i). Passed through.
     pub extras: Option<Box<Value>>,
-    /// Every other field, as it came.
+    /// All other fields. Passed through.
     pub other: Map,
 }
 
 impl Message {
-    /// The size that counts towards the largest message, in bytes: name, client id, data and
-    /// extras (TM6).
+    /// The size in bytes, for the limit of the message size: name, client id, data and extras (TM6).
     #[must_use]
     pub fn size(&self) -> usize {
         let name = self.name.as_ref().map_or(0, |text| text.len());

@@ -1,7 +1,7 @@
-//! What travels: protocol messages, presence messages, data and errors, and their two codecs.
+//! The wire protocol: frames, presence messages, data and errors, with JSON and MessagePack codecs.
 //!
-//! A frame is the same in memory whichever [`Format`] it came in or goes out in, so that one frame
-//! can be sent to peers of both.
+//! A frame in memory does not depend on its [`Format`], so that one frame can be sent to peers of
+//! both formats.
 //!
 //! ```
 //! # #[cfg(all(feature = "json", feature = "msgpack"))] {
@@ -21,9 +21,9 @@
 //! # Ok::<(), presence_proto::wire::DecodeError>(())
 //! ```
 //!
-//! Data travels in a chain of encodings. What is a matter of the format (`base64`) is done by the
-//! codec; what is between applications (`json`, `utf-8`) at the edge to them:
-//! [`PresenceMessage::encode_data`] and [`PresenceMessage::decode_data`]. A server never looks.
+//! Data has a chain of encodings. The codec handles `base64`, which depends on the format. The
+//! client handles `json` and `utf-8` ([`PresenceMessage::encode_data`],
+//! [`PresenceMessage::decode_data`]). A server passes them through.
 
 mod action;
 mod codec;

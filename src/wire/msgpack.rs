@@ -1,7 +1,7 @@
-//! Reading MessagePack: a deserializer for serde over bytes in memory.
+//! Decoding of MessagePack: a serde deserializer for bytes in memory.
 //!
-//! Nothing is allocated here, and what a length claims is believed only as far as the input goes.
-//! Recursion is up to the visitors, which bound it.
+//! It does not allocate, and a declared length is never trusted beyond the input. The visitors bound
+//! the recursion.
 
 use super::{DecodeError, DecodeLimits, ProtocolMessage, read};
 use alloc::{borrow::Cow, string::ToString as _};
@@ -11,7 +11,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// Reads one frame into its place.
+/// Decodes one frame into `into`.
 pub(super) fn decode(
     bytes: &[u8],
     limits: &DecodeLimits,
@@ -33,7 +33,7 @@ const EXTENSION: Error = Error(Cow::Borrowed("extension types have no meaning he
 const NOT_UTF8: Error = Error(Cow::Borrowed("invalid UTF-8"));
 const NAME: Error = Error(Cow::Borrowed("a name that is not text"));
 
-/// What is wrong. Where it is, the reader knows.
+/// The reason of an error. The position is that of the reader.
 #[derive(Debug)]
 struct Error(Cow<'static, str>);
 
@@ -51,14 +51,14 @@ impl de::Error for Error {
         Self(Cow::Owned(reason.to_string()))
     }
 
-    /// Peers see this: in the words of the protocol, not in those of serde.
+    /// Sent to peers: in terms of the protocol, not of serde.
     #[cold]
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         Self(Cow::Owned(alloc::format!("not {expected}")))
     }
 }
 
-/// The head of a value: all of it, but for the contents of containers and strings.
+/// The head of a value: everything except the contents of containers and strings.
 enum Head {
     Nil,
     Bool(bool),
@@ -109,12 +109,12 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn len32(&mut self) -> Result<usize, Error> {
-        // On a machine where it does not fit, the input is shorter too.
+        // On a 16-bit platform: a saturated length is longer than the input and fails later.
         self.array().map(|bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX))
     }
 
     #[inline]
-    fn head(&mut self) -> Result<Head, Error> {
+    fn read_head(&mut self) -> Result<Head, Error> {
         let tag = self.u8()?;
         Ok(match tag {
             0x00..=0x7f => Head::UInt(tag.into()),
@@ -153,10 +153,10 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// Reads whatever comes. Kept out of line: what is common has been dealt with before.
+    /// Reads any value. Not inlined: the callers handle the common cases.
     #[inline(never)]
-    fn any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
-        match self.head()? {
+    fn read_any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.read_head()? {
             Head::Nil => visitor.visit_unit(),
             Head::Bool(value) => visitor.visit_bool(value),
             Head::UInt(number) => visitor.visit_u64(number),
@@ -167,9 +167,9 @@ impl<'de> Reader<'de> {
                 visitor.visit_borrowed_str(core::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?)
             }
             Head::Bin(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
-            Head::Array(len) => visitor.visit_seq(Items { reader: self, left: len }),
-            Head::Map(len) => visitor.visit_map(Items { reader: self, left: len }),
-            // How the JavaScript SDK writes `undefined`.
+            Head::Array(len) => visitor.visit_seq(Items { reader: self, remaining: len }),
+            Head::Map(len) => visitor.visit_map(Items { reader: self, remaining: len }),
+            // The JavaScript SDK's encoding of `undefined`.
             Head::Ext(2) if self.rest.first_chunk() == Some(&[0, 0]) => {
                 self.bytes(2)?;
                 visitor.visit_unit()
@@ -178,13 +178,13 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Passes over a value, however deep, without recursion.
+    /// Skips a value of any depth, without recursion.
     fn skip(&mut self) -> Result<(), Error> {
-        // Containers only add to the values that are still to come.
+        // The number of values still to skip. A container adds its contents.
         let mut values: u64 = 1;
-        while let Some(left) = values.checked_sub(1) {
-            values = left;
-            match self.head()? {
+        while let Some(remaining) = values.checked_sub(1) {
+            values = remaining;
+            match self.read_head()? {
                 Head::Str(len) | Head::Bin(len) | Head::Ext(len) => {
                     self.bytes(len)?;
                 }
@@ -201,10 +201,10 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.any(visitor)
+        self.read_any(visitor)
     }
 
-    /// The common case first: short text. The hint is no more than that.
+    /// Fast path for short text. Other types are accepted too.
     #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.rest.split_first() {
@@ -214,11 +214,11 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_borrowed_str(core::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?)
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
-    /// The common cases first: small numbers, and timestamps.
+    /// Fast path for small numbers and timestamps.
     #[inline]
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.rest.split_first() {
@@ -231,7 +231,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_u64(u64::from_be_bytes(*bytes))
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
@@ -240,9 +240,9 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         match self.rest.split_first() {
             Some((&tag @ 0x80..=0x8f, rest)) => {
                 self.rest = rest;
-                visitor.visit_map(Items { reader: self, left: usize::from(tag & 0x0f) })
+                visitor.visit_map(Items { reader: self, remaining: usize::from(tag & 0x0f) })
             }
-            _ => self.any(visitor),
+            _ => self.read_any(visitor),
         }
     }
 
@@ -250,7 +250,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         false
     }
 
-    /// Names are compared as bytes.
+    /// Field names are compared as bytes, without UTF-8 validation.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.rest.split_first() {
@@ -260,7 +260,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                 self.rest = rest;
                 visitor.visit_borrowed_bytes(bytes)
             }
-            _ => match self.head()? {
+            _ => match self.read_head()? {
                 Head::Str(len) => visitor.visit_borrowed_bytes(self.bytes(len)?),
                 _ => Err(NAME),
             },
@@ -281,7 +281,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
 /// The items of an array, or the entries of a map.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
-    left: usize,
+    remaining: usize,
 }
 
 impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
@@ -292,14 +292,14 @@ impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        self.left = left;
+        let Some(remaining) = self.remaining.checked_sub(1) else { return Ok(None) };
+        self.remaining = remaining;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 
-    /// Each item takes a byte at least.
+    /// Each item has at least one byte.
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(self.reader.rest.len()))
+        Some(self.remaining.min(self.reader.rest.len()))
     }
 }
 

@@ -1,34 +1,34 @@
-//! One presence event (TP).
+//! Presence messages (TP).
 
 use super::{Data, PresenceAction, Value, text};
 use crate::{SmolStr, UnixMillis};
 use alloc::boxed::Box;
 
-/// One presence event, or one member of a set (TP3).
+/// A presence message: an event, or a member of a set (TP3).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PresenceMessage {
-    /// What happened (TP3b).
+    /// The action (TP3b).
     pub action: PresenceAction,
-    /// Unique id, as a rule `connectionId:msgSerial:index`. If absent it follows from the frame
+    /// The unique id, usually `connectionId:msgSerial:index`. Inherited from the frame if absent
     /// (TP3a).
     pub id: Option<SmolStr>,
-    /// Who (TP3c).
+    /// The client id of the member (TP3c).
     pub client_id: Option<SmolStr>,
-    /// On which connection. If absent it follows from the frame (TP3d).
+    /// The connection id of the member. Inherited from the frame if absent (TP3d).
     pub connection_id: Option<SmolStr>,
-    /// What the member says of itself (TP3e).
+    /// The data of the member (TP3e).
     pub data: Option<Data>,
-    /// The encodings that `data` is still in, outermost last (TP3f, RSL6). `None` once decoded.
+    /// The remaining encodings of `data`, the last one outermost (TP3f, RSL6). `None` if decoded.
     pub encoding: Option<SmolStr>,
-    /// When. If absent it follows from the frame (TP3g).
+    /// The timestamp. Inherited from the frame if absent (TP3g).
     pub timestamp: Option<UnixMillis>,
-    /// An object that passes through as it is (TP3i).
+    /// Extras, an object (TP3i). Passed through.
     pub extras: Option<Box<Value>>,
 }
 
 impl PresenceMessage {
-    /// A presence message with an action and nothing else.
+    /// A presence message with only an action.
     #[must_use]
     pub const fn new(action: PresenceAction) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl PresenceMessage {
         }
     }
 
-    /// Takes all out, and leaves the action.
+    /// Takes all fields except the action, which is copied.
     pub(crate) const fn take(&mut self) -> Self {
         Self {
             action: self.action,
@@ -57,22 +57,21 @@ impl PresenceMessage {
         }
     }
 
-    /// The same message of this client id.
+    /// Sets the client id.
     #[must_use]
     pub fn with_client_id(mut self, client_id: impl Into<SmolStr>) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-    /// The same message with this data.
+    /// Sets the data.
     #[must_use]
     pub fn with_data(mut self, data: impl Into<Data>) -> Self {
         self.data = Some(data.into());
         self
     }
 
-    /// The size that counts towards the largest message, in bytes: client id, data and extras
-    /// (TP5, TM6).
+    /// The size in bytes, for the limit of the message size: client id, data and extras (TP5, TM6).
     #[must_use]
     pub fn size(&self) -> usize {
         let client_id = self.client_id.as_ref().map_or(0, |text| text.len());

@@ -1,4 +1,4 @@
-//! Printing JSON text: values, and the pieces of frames.
+//! Writing of JSON text.
 
 use super::Value;
 use alloc::{string::String, vec::Vec};
@@ -9,97 +9,97 @@ use core::fmt::{self, Write as _};
 pub(super) fn to_string(value: &Value) -> String {
     let mut out = Vec::new();
     write_value(&mut out, value);
-    // Every piece written is text, so nothing is replaced here and nothing is lost.
+    // Only UTF-8 is written, so the fallback is never used.
     String::from_utf8(out)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// How many bytes the JSON text of a value has.
+/// The length of the JSON text of a value, in bytes.
 pub(super) fn len(value: &Value) -> usize {
-    let mut count = Count(0);
+    let mut count = ByteCounter(0);
     write_value(&mut count, value);
     count.0
 }
 
-/// Where JSON text goes.
-pub(super) trait Out {
-    fn put(&mut self, bytes: &[u8]);
-    /// Puts bytes between quotes.
-    fn put_quoted(&mut self, bytes: &[u8]);
+/// A destination of JSON text.
+pub(super) trait Sink {
+    fn write(&mut self, bytes: &[u8]);
+    /// Writes bytes in quotes, without escaping.
+    fn write_quoted(&mut self, bytes: &[u8]);
 }
 
-impl Out for Vec<u8> {
+impl Sink for Vec<u8> {
     #[inline]
-    fn put(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 
     #[inline]
-    fn put_quoted(&mut self, bytes: &[u8]) {
+    fn write_quoted(&mut self, bytes: &[u8]) {
         self.push(b'"');
         self.extend_from_slice(bytes);
         self.push(b'"');
     }
 }
 
-struct Count(usize);
+struct ByteCounter(usize);
 
-impl Out for Count {
-    fn put(&mut self, bytes: &[u8]) {
+impl Sink for ByteCounter {
+    fn write(&mut self, bytes: &[u8]) {
         self.0 = self.0.saturating_add(bytes.len());
     }
 
-    fn put_quoted(&mut self, bytes: &[u8]) {
+    fn write_quoted(&mut self, bytes: &[u8]) {
         self.0 = self.0.saturating_add(bytes.len()).saturating_add(2);
     }
 }
 
-pub(super) fn write_value<O: Out>(out: &mut O, value: &Value) {
+pub(super) fn write_value<O: Sink>(out: &mut O, value: &Value) {
     match value {
-        Value::Null => out.put(b"null"),
-        Value::Bool(true) => out.put(b"true"),
-        Value::Bool(false) => out.put(b"false"),
+        Value::Null => out.write(b"null"),
+        Value::Bool(true) => out.write(b"true"),
+        Value::Bool(false) => out.write(b"false"),
         Value::Int(number) => write_int(out, *number),
         Value::UInt(number) => write_uint(out, *number),
         Value::Float(number) => write_f64(out, *number),
         Value::String(text) => write_str(out, text),
         Value::Binary(bytes) => write_base64(out, bytes),
         Value::Array(items) => {
-            out.put(b"[");
+            out.write(b"[");
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
-                    out.put(b",");
+                    out.write(b",");
                 }
                 write_value(out, item);
             }
-            out.put(b"]");
+            out.write(b"]");
         }
         Value::Object(map) => {
-            out.put(b"{");
+            out.write(b"{");
             for (index, (name, value)) in map.iter().enumerate() {
                 if index > 0 {
-                    out.put(b",");
+                    out.write(b",");
                 }
                 write_str(out, name);
-                out.put(b":");
+                out.write(b":");
                 write_value(out, value);
             }
-            out.put(b"}");
+            out.write(b"}");
         }
     }
 }
 
-/// Text in quotes. What must be escaped is escaped as `JSON.stringify` does it.
+/// A JSON string, escaped like `JSON.stringify`.
 #[inline(always)]
-pub(super) fn write_str<O: Out>(out: &mut O, text: &str) {
+pub(super) fn write_str<O: Sink>(out: &mut O, text: &str) {
     if is_plain(text.as_bytes()) {
-        out.put_quoted(text.as_bytes());
+        out.write_quoted(text.as_bytes());
     } else {
         write_escaped(out, text.as_bytes());
     }
 }
 
-/// The id of a message of a connection, from its parts.
+/// The id `connectionId:serial:index` as a JSON string.
 #[inline(always)]
 pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, index: u32) {
     if is_plain(connection_id.as_bytes()) {
@@ -115,11 +115,11 @@ pub(super) fn write_id(out: &mut Vec<u8>, connection_id: &str, serial: i64, inde
     }
 }
 
-/// Whether nothing in text must be escaped. Nearly all text is plain, and to see that is most of
-/// the work of writing it: so it is seen in chunks, without a branch for each byte.
+/// Whether no byte must be escaped. Nearly all text is plain, and this check dominates the cost of
+/// writing it. So it works on chunks, without a branch for each byte.
 #[inline(always)]
 fn is_plain(text: &[u8]) -> bool {
-    // The first and the last chunk overlap, so that no bytes are left over.
+    // The last chunk may overlap the others, so that there is no remainder.
     if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
         let (inner, _) = text.as_chunks::<16>();
         all_plain(first) & all_plain(last)
@@ -137,40 +137,40 @@ fn all_plain(chunk: &[u8]) -> bool {
 }
 
 #[cold]
-fn write_escaped<O: Out>(out: &mut O, mut rest: &[u8]) {
-    out.put(b"\"");
+fn write_escaped<O: Sink>(out: &mut O, mut rest: &[u8]) {
+    out.write(b"\"");
     while let Some(at) = rest.iter().position(|&byte| needs_escape(byte)) {
         let (plain, tail) = rest.split_at(at);
-        out.put(plain);
+        out.write(plain);
         let Some((&byte, tail)) = tail.split_first() else { break };
         write_escape(out, byte);
         rest = tail;
     }
-    out.put(rest);
-    out.put(b"\"");
+    out.write(rest);
+    out.write(b"\"");
 }
 
-pub(super) fn write_base64<O: Out>(out: &mut O, bytes: &[u8]) {
-    out.put(b"\"");
-    // Pieces of a multiple of three bytes have no padding between them.
+pub(super) fn write_base64<O: Sink>(out: &mut O, bytes: &[u8]) {
+    out.write(b"\"");
+    // A multiple of three bytes has no padding.
     let mut piece = [0; 1024];
     for chunk in bytes.chunks(768) {
         if let Ok(len) = STANDARD.encode_slice(chunk, &mut piece) {
-            out.put(piece.get(..len).unwrap_or_default());
+            out.write(piece.get(..len).unwrap_or_default());
         }
     }
-    out.put(b"\"");
+    out.write(b"\"");
 }
 
 #[inline(always)]
-pub(super) fn write_int<O: Out>(out: &mut O, number: i64) {
+pub(super) fn write_int<O: Sink>(out: &mut O, number: i64) {
     match u64::try_from(number) {
         Ok(number) => write_uint(out, number),
-        Err(_) => out.put(itoa::Buffer::new().format(number).as_bytes()),
+        Err(_) => out.write(itoa::Buffer::new().format(number).as_bytes()),
     }
 }
 
-/// How many characters a number has.
+/// The number of characters of a number.
 #[inline]
 pub(super) fn digits(number: i64) -> usize {
     match number {
@@ -179,32 +179,32 @@ pub(super) fn digits(number: i64) -> usize {
     }
 }
 
-/// Many numbers have one digit: actions, serials, places in a frame.
+/// Fast path for one digit: actions, serials, indexes.
 #[inline(always)]
-pub(super) fn write_uint<O: Out>(out: &mut O, number: u64) {
+pub(super) fn write_uint<O: Sink>(out: &mut O, number: u64) {
     match number {
-        0..10 => out.put(&[b'0' + number as u8]),
+        0..10 => out.write(&[b'0' + number as u8]),
         _ => write_digits(out, number),
     }
 }
 
-fn write_digits<O: Out>(out: &mut O, number: u64) {
-    out.put(itoa::Buffer::new().format(number).as_bytes());
+fn write_digits<O: Sink>(out: &mut O, number: u64) {
+    out.write(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn write_f64<O: Out>(out: &mut O, number: f64) {
+fn write_f64<O: Sink>(out: &mut O, number: f64) {
     struct Adapter<'a, O>(&'a mut O);
-    impl<O: Out> fmt::Write for Adapter<'_, O> {
+    impl<O: Sink> fmt::Write for Adapter<'_, O> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.put(text.as_bytes());
+            self.0.write(text.as_bytes());
             Ok(())
         }
     }
     if number.is_finite() {
-        // The shortest text that reads back as the same number; `Adapter` never fails.
+        // The shortest text that parses to the same number. `Adapter` never fails.
         let _ = write!(Adapter(out), "{number:?}");
     } else {
-        out.put(b"null");
+        out.write(b"null");
     }
 }
 
@@ -215,7 +215,7 @@ const fn needs_escape(byte: u8) -> bool {
     ((byte ^ 0b10) <= 0x20) | (byte == b'\\')
 }
 
-fn write_escape<O: Out>(out: &mut O, byte: u8) {
+fn write_escape<O: Sink>(out: &mut O, byte: u8) {
     let short = match byte {
         b'"' => b'"',
         b'\\' => b'\\',
@@ -227,10 +227,10 @@ fn write_escape<O: Out>(out: &mut O, byte: u8) {
         _ => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             let digit = |nibble: u8| HEX.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
-            out.put(b"\\u00");
-            out.put(&[digit(byte >> 4), digit(byte)]);
+            out.write(b"\\u00");
+            out.write(&[digit(byte >> 4), digit(byte)]);
             return;
         }
     };
-    out.put(&[b'\\', short]);
+    out.write(&[b'\\', short]);
 }

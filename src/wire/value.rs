@@ -1,4 +1,4 @@
-//! Self-describing values: what is passed through without being looked at, and JSON data.
+//! Self-describing values: JSON data, and fields that are passed through.
 
 use super::text;
 use crate::SmolStr;
@@ -6,10 +6,10 @@ use alloc::{string::String, sync::Arc, vec, vec::Vec};
 use core::fmt;
 use serde::ser::{Serialize, Serializer};
 
-/// A value of no fixed shape, in the union of what JSON and MessagePack can say: `extras`, JSON
-/// data, and fields of other features that pass through.
+/// A dynamic value of JSON or MessagePack: JSON data, `extras`, and fields of other features that are
+/// passed through.
 ///
-/// `Display` prints it as JSON text. With serde it becomes, or comes from, whatever has its shape:
+/// `Display` prints JSON text. It implements serde's `Serialize` and `Deserialize`:
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -30,11 +30,11 @@ pub enum Value {
     Null,
     /// True or false.
     Bool(bool),
-    /// A whole number that fits `i64`.
+    /// An integer in the range of `i64`.
     Int(i64),
-    /// A whole number above `i64::MAX`.
+    /// An integer above `i64::MAX`.
     UInt(u64),
-    /// Any other number. JSON cannot say infinity and NaN; there they become null.
+    /// Any other number. In JSON, infinity and NaN become null.
     Float(f64),
     /// Text.
     String(SmolStr),
@@ -47,7 +47,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// How many bytes its JSON text has.
+    /// The length of the JSON text, in bytes.
     pub(crate) fn json_len(&self) -> usize {
         text::len(self)
     }
@@ -58,19 +58,19 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// The truth value, if it is one.
+    /// The value of [`Value::Bool`].
     #[must_use]
     pub const fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(value) = *self { Some(value) } else { None }
     }
 
-    /// The whole number, if it is one and fits.
+    /// The integer, if it is one in the range of `i64`.
     #[must_use]
     pub const fn as_i64(&self) -> Option<i64> {
         if let Self::Int(value) = *self { Some(value) } else { None }
     }
 
-    /// The whole number, if it is one and not negative.
+    /// The integer, if it is one and not negative.
     #[must_use]
     pub const fn as_u64(&self) -> Option<u64> {
         match *self {
@@ -80,7 +80,7 @@ impl Value {
         }
     }
 
-    /// The number, if it is one; a large whole number is rounded.
+    /// The number, if it is one. Large integers are rounded.
     #[must_use]
     pub const fn as_f64(&self) -> Option<f64> {
         match *self {
@@ -91,31 +91,31 @@ impl Value {
         }
     }
 
-    /// The text, if it is text.
+    /// The text of [`Value::String`].
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(value) = self { Some(value) } else { None }
     }
 
-    /// The bytes, if it is bytes.
+    /// The bytes of [`Value::Binary`].
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         if let Self::Binary(value) = self { Some(value) } else { None }
     }
 
-    /// The items, if it is a list.
+    /// The items of [`Value::Array`].
     #[must_use]
     pub fn as_array(&self) -> Option<&[Self]> {
         if let Self::Array(items) = self { Some(items) } else { None }
     }
 
-    /// The named values, if it has some.
+    /// The map of [`Value::Object`].
     #[must_use]
     pub const fn as_object(&self) -> Option<&Map> {
         if let Self::Object(map) = self { Some(map) } else { None }
     }
 
-    /// The value of this name, if it is an object that has it.
+    /// The value of a name, if this is an object with that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.as_object()?.get(name)
@@ -159,38 +159,38 @@ value_from! {
     Map: value => Self::Object(value),
 }
 
-/// Named values in the order in which they came. If a name came twice, the last one counts.
+/// Names and values, in order. Decoded maps may contain a name twice: then the last one counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Map {
     entries: Vec<(SmolStr, Value)>,
 }
 
 impl Map {
-    /// A map without entries. It allocates when the first one comes.
+    /// An empty map. Allocates with the first entry.
     #[must_use]
     pub const fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// The value of this name. A scan: these maps are small.
+    /// The value of a name. O(n): these maps are small.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.entries.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// The value of this name, to be changed.
+    /// The value of a name, mutable.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         self.entries.iter_mut().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// Whether there is a value of this name.
+    /// Whether the map contains a name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// Sets the value of a name, and returns the one it had. The place of a known name stays; a
-    /// new one comes last.
+    /// Sets the value of a name, and returns the previous value. A new name is appended; an existing
+    /// one keeps its position.
     pub fn insert(&mut self, name: impl Into<SmolStr>, value: impl Into<Value>) -> Option<Value> {
         let (name, value) = (name.into(), value.into());
         if let Some(old) = self.get_mut(&name) {
@@ -200,7 +200,7 @@ impl Map {
         None
     }
 
-    /// Takes a name out, however often it came, and returns its value.
+    /// Removes all entries of a name, and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let mut removed = None;
         self.entries.retain_mut(|(key, value)| {
@@ -213,13 +213,13 @@ impl Map {
         removed
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -230,7 +230,7 @@ impl Map {
         self.entries.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Appends an entry without looking for its name.
+    /// Appends an entry without a check for duplicates.
     pub(crate) fn push(&mut self, name: SmolStr, value: Value) {
         self.entries.push((name, value));
     }
@@ -284,7 +284,7 @@ impl Serialize for Map {
 
 #[cfg(any(feature = "json", feature = "msgpack"))]
 impl<'de> serde::Deserialize<'de> for Value {
-    /// Within the default [`DecodeLimits`](super::DecodeLimits).
+    /// With the default [`DecodeLimits`](super::DecodeLimits).
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let cx = super::read::Context::new(0, &super::DecodeLimits::default());
         super::read::value(deserializer, &cx)

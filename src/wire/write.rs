@@ -1,4 +1,4 @@
-//! Writing frames, straight into bytes: one description of each type, two formats.
+//! Encoding of frames: one description of each type, for both formats.
 
 use super::{
     Action, AuthDetails, ConnectionDetails, Data, ErrorInfo, Message, Params, PresenceAction,
@@ -7,23 +7,23 @@ use super::{
 use crate::{SmolStr, UnixMillis};
 use alloc::vec::Vec;
 
-/// About how many bytes a frame takes.
-pub(super) fn estimate(frame: &ProtocolMessage) -> usize {
+/// An estimate of the length of a frame, in bytes.
+pub(super) fn estimate_len(frame: &ProtocolMessage) -> usize {
     let items = frame.presence.len().saturating_add(frame.messages.len());
     items.saturating_mul(192).saturating_add(192)
 }
 
-/// A format being written: what each shape looks like in bytes.
+/// A writer of a format.
 pub(super) trait Writer {
-    /// Where an object began.
+    /// The start of an object.
     type Mark;
     fn begin(&mut self) -> Self::Mark;
     /// The name of the field with this number.
     fn key(&mut self, number: u32, key: Key);
-    /// As [`key`](Self::key), for names that come at run time.
+    /// Like [`key`](Self::key), for names known at run time only.
     fn dynamic_key(&mut self, number: u32, name: &str);
     fn end(&mut self, mark: Self::Mark, fields: u32);
-    /// A list of so many items.
+    /// A list of `len` items.
     fn list<T>(
         &mut self,
         len: usize,
@@ -31,16 +31,16 @@ pub(super) trait Writer {
         write: impl FnMut(&mut Self, T),
     );
     fn str(&mut self, text: &str);
-    /// The id of a message of a connection, from the numbers in it.
+    /// The id `connectionId:serial:index`.
     fn id(&mut self, connection_id: &str, serial: i64, index: u32);
     fn int(&mut self, number: i64);
     fn uint(&mut self, number: u64);
     fn value(&mut self, value: &Value);
-    /// Bytes, and whether they became base64 text.
+    /// Writes bytes. `true` if they were encoded as base64 text.
     fn bytes(&mut self, bytes: &[u8]) -> bool;
 }
 
-/// The name of a field, as it stands in both formats.
+/// The name of a field, encoded for both formats.
 #[derive(Clone, Copy)]
 pub(super) struct Key {
     /// `,"name":`
@@ -52,14 +52,14 @@ pub(super) struct Key {
 macro_rules! key {
     ($name:literal) => {
         const {
-            const NAME: [u8; $name.len() + 1] = headed($name);
+            const NAME: [u8; $name.len() + 1] = fixstr($name);
             Key { json: concat!(",\"", $name, "\":").as_bytes(), message_pack: &NAME }
         }
     };
 }
 
-/// A short string of MessagePack.
-const fn headed<const LEN: usize>(name: &str) -> [u8; LEN] {
+/// A MessagePack `fixstr`.
+const fn fixstr<const LEN: usize>(name: &str) -> [u8; LEN] {
     assert!(LEN == name.len() + 1 && LEN <= 32, "the header has room for 31 bytes");
     let mut bytes = [0xa0 | name.len() as u8; LEN];
     let (_, tail) = bytes.split_at_mut(1);
@@ -67,7 +67,7 @@ const fn headed<const LEN: usize>(name: &str) -> [u8; LEN] {
     bytes
 }
 
-/// An object that is being written.
+/// An object under construction.
 struct Object<'a, W: Writer> {
     writer: &'a mut W,
     mark: W::Mark,
@@ -87,13 +87,13 @@ impl<'a, W: Writer> Object<'a, W> {
         self.writer
     }
 
-    fn dynamic(&mut self, name: &str) -> &mut W {
+    fn dynamic_field(&mut self, name: &str) -> &mut W {
         self.writer.dynamic_key(self.fields, name);
         self.fields = self.fields.saturating_add(1);
         self.writer
     }
 
-    /// Empty text is left out, as null is (RTL6i3).
+    /// Empty text is omitted, like null (RTL6i3).
     #[inline(always)]
     fn str(&mut self, key: Key, text: &Option<SmolStr>) {
         self.text(key, or_empty(text));
@@ -128,7 +128,7 @@ impl<'a, W: Writer> Object<'a, W> {
         }
     }
 
-    /// Data and its encoding, with the step that writing it adds (RSL4c, RSL4d).
+    /// Data and its encoding, including the step added by the format (RSL4c, RSL4d).
     #[inline(always)]
     fn data(&mut self, data: Option<&Data>, encoding: &str) {
         let step = match data {
@@ -159,7 +159,7 @@ impl<'a, W: Writer> Object<'a, W> {
     }
 }
 
-/// One frame (TR4), with these presence messages.
+/// A frame (TR4) with these presence items.
 pub(super) fn frame<W: Writer, I: Item>(
     writer: &mut W,
     frame: &ProtocolMessage,
@@ -190,8 +190,8 @@ pub(super) fn frame<W: Writer, I: Item>(
     object.uint(key!("flags"), flags.map(|flags| flags.bits()));
     object.str(key!("id"), id);
     match channel {
-        // To clients that attached a channel without a name, an error of that channel and one of
-        // the connection differ in this.
+        // For a client that attached a channel with an empty name, the field distinguishes an error
+        // of that channel from one of the connection.
         Some(name) if matches!(action, Action::Error) => object.field(key!("channel")).str(name),
         name => object.str(key!("channel"), name),
     }
@@ -212,7 +212,7 @@ pub(super) fn frame<W: Writer, I: Item>(
     if let Some(channel_params) = channel_params {
         params(object.field(key!("params")), channel_params);
     }
-    // Clients iterate the list that the action is about without asking whether it is there.
+    // Clients iterate over the list of the action without checking that it exists.
     if items.len() > 0 || matches!(action, Action::Presence | Action::Sync) {
         object.field(key!("presence")).list(items.len(), items, |writer, one| item(writer, one));
     }
@@ -225,12 +225,12 @@ pub(super) fn frame<W: Writer, I: Item>(
     object.end();
 }
 
-/// Presence messages outside of a frame.
+/// A list of presence messages without a frame.
 pub(super) fn presence_list<W: Writer>(writer: &mut W, items: &[PresenceMessage]) {
     writer.list(items.len(), items.iter(), item);
 }
 
-/// What is written as a presence message (TP3), wherever it is kept. Empty text is left out.
+/// The source of an encoded presence message (TP3): a message or a member. Empty text is omitted.
 pub(crate) trait Item {
     fn action(&self) -> PresenceAction;
     fn id(&self) -> Id<'_>;
@@ -246,7 +246,7 @@ pub(crate) trait Item {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Id<'a> {
     Text(&'a str),
-    /// `connectionId:serial:index`, not written out yet.
+    /// Serial and index of `connectionId:serial:index`, not formatted yet.
     Numbers(i64, u32),
 }
 
@@ -290,7 +290,7 @@ fn or_empty(text: &Option<SmolStr>) -> &str {
     text.as_deref().unwrap_or_default()
 }
 
-/// One presence message (TP3).
+/// A presence message (TP3).
 #[inline(always)]
 fn item<W: Writer>(writer: &mut W, item: impl Item) {
     let mut object = Object::new(writer);
@@ -309,7 +309,7 @@ fn item<W: Writer>(writer: &mut W, item: impl Item) {
     object.end();
 }
 
-/// One message (TM2).
+/// A message (TM2).
 fn message<W: Writer>(writer: &mut W, item: &Message) {
     let Message { id, name, client_id, connection_id, data, encoding, timestamp, extras, other } =
         item;
@@ -322,7 +322,7 @@ fn message<W: Writer>(writer: &mut W, item: &Message) {
     object.data(data.as_ref(), or_empty(encoding));
     object.value(key!("extras"), extras.as_deref());
     for (name, value) in other.iter() {
-        object.dynamic(name).value(value);
+        object.dynamic_field(name).value(value);
     }
     object.end();
 }
@@ -331,7 +331,7 @@ fn message<W: Writer>(writer: &mut W, item: &Message) {
 fn error<W: Writer>(writer: &mut W, failure: &ErrorInfo) {
     let ErrorInfo { code, status_code, message, href, cause, request_id, detail } = failure;
     let mut object = Object::new(writer);
-    // These three are always there: SDKs refuse an error that lacks one.
+    // Always present: SDKs reject an error without one of these three.
     object.field(key!("message")).str(message);
     object.uint(key!("code"), Some((*code).into()));
     object.uint(key!("statusCode"), Some((*status_code).into()));
@@ -346,7 +346,7 @@ fn error<W: Writer>(writer: &mut W, failure: &ErrorInfo) {
     object.end();
 }
 
-/// Details of a connection (CD2).
+/// Connection details (CD2).
 fn connection_details_fields<W: Writer>(writer: &mut W, details: &ConnectionDetails) {
     let ConnectionDetails {
         client_id,
@@ -382,16 +382,16 @@ fn auth_details<W: Writer>(writer: &mut W, auth: &AuthDetails) {
     object.end();
 }
 
-/// Names and texts.
+/// Names and text values.
 fn params<W: Writer>(writer: &mut W, params: &Params) {
     let mut object = Object::new(writer);
     for (name, value) in params {
-        object.dynamic(name).str(value);
+        object.dynamic_field(name).str(value);
     }
     object.end();
 }
 
-/// JSON.
+/// Writes JSON.
 pub(super) struct Json<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Writer for Json<'_> {
@@ -404,7 +404,7 @@ impl Writer for Json<'_> {
 
     #[inline]
     fn key(&mut self, number: u32, key: Key) {
-        // The comma is a part of the literal; the first field goes without.
+        // The literal starts with a comma, which the first field omits.
         let skip = usize::from(number == 0);
         self.0.extend_from_slice(key.json.get(skip..).unwrap_or_default());
     }
@@ -469,13 +469,13 @@ impl Writer for Json<'_> {
     }
 }
 
-/// MessagePack. Numbers and lengths take the least bytes, as in the JavaScript SDK.
+/// Writes MessagePack. Numbers and lengths have minimal width, like in the JavaScript SDK.
 pub(super) struct MessagePack<'a>(pub(super) &'a mut Vec<u8>);
 
 impl MessagePack<'_> {
-    /// A tag and a length of one, two or four bytes. The tags follow each other.
+    /// A tag and a length of one, two or four bytes. The tags are consecutive.
     fn header(&mut self, tag8: Option<u8>, tag16: u8, len: usize) {
-        // Nothing in memory that is written here is as long as 4 GiB.
+        // Nothing written here is as long as 4 GiB.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         match (tag8, u8::try_from(len), u16::try_from(len)) {
             (Some(tag), Ok(len), _) => self.0.extend_from_slice(&[tag, len]),
@@ -519,8 +519,8 @@ impl MessagePack<'_> {
         }
     }
 
-    /// Ends a map of more than 15 fields. Rare, so that the header is a byte by default and the rest
-    /// moves up.
+    /// Ends a map of more than 15 fields. Rare: so one byte is reserved for the header, and the
+    /// content is moved here.
     fn end_large(&mut self, mark: usize, fields: u32) {
         let mut header = Vec::with_capacity(5);
         MessagePack(&mut header).header(None, 0xde, fields as usize);
@@ -536,7 +536,7 @@ impl MessagePack<'_> {
 }
 
 impl Writer for MessagePack<'_> {
-    /// Where the header of the map is.
+    /// The position of the header.
     type Mark = usize;
 
     #[inline]
@@ -645,7 +645,7 @@ impl Writer for MessagePack<'_> {
             Value::Object(map) => {
                 let mut object = Object::new(self);
                 for (name, value) in map.iter() {
-                    object.dynamic(name).value(value);
+                    object.dynamic_field(name).value(value);
                 }
                 object.end();
             }

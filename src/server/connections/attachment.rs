@@ -7,7 +7,7 @@ use crate::wire::{Modes, Params};
 use alloc::boxed::Box;
 
 crate::slab::keys! {
-    /// An attachment. The other parts keep what they know of it under the same key.
+    /// Key of an attachment, in every part of the server.
     pub(in crate::server) struct AttachmentSlot;
 }
 
@@ -16,14 +16,13 @@ crate::slab::keys! {
 pub(in crate::server) struct Attachment {
     connection: ConnectionSlot,
     channel: ChannelSlot,
-    /// Neighbours among the attachments of the connection.
+    /// Links of the list of the connection's attachments.
     links: Links<AttachmentSlot>,
-    /// What the client asked for, and what it was granted.
+    /// Requested and granted modes.
     pub(super) requested: Modes,
     pub(super) granted: Modes,
     pub(super) params: Option<Box<Params>>,
-    /// Whether the present transport attached it. If not, it waits for the connection to come back,
-    /// or to attach it again.
+    /// Whether the current transport attached it. If not, it waits for a resume or an ATTACH.
     pub(super) active: bool,
 }
 
@@ -65,22 +64,20 @@ impl Attachment {
         self.links.next()
     }
 
-    /// The modes that the client asked for.
     pub(in crate::server) const fn requested(&self) -> Modes {
         self.requested
     }
 
-    /// The modes that it was granted.
     pub(in crate::server) const fn granted(&self) -> Modes {
         self.granted
     }
 
-    /// The parameters that it asked for and that the server knows (RTL4k1).
+    /// The requested channel parameters that the server supports (RTL4k1).
     pub(in crate::server) fn params(&self) -> Params {
         self.params.as_deref().cloned().unwrap_or_default()
     }
 
-    /// Whether the present transport attached it.
+    /// Whether the current transport attached it.
     pub(in crate::server) const fn is_active(&self) -> bool {
         self.active
     }

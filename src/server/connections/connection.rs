@@ -1,7 +1,7 @@
-//! A connection: its transport, its rights, its rates, and until when it is kept.
+//! A connection: its transport, rights, rates and deadlines.
 
 use super::{AttachmentSlot, Work};
-use crate::server::bucket::Bucket;
+use crate::server::bucket::TokenBucket;
 use crate::server::keys::Proof;
 use crate::server::{Capability, Identity, Rate};
 use crate::time::sooner;
@@ -12,80 +12,79 @@ use core::time::Duration;
 
 /// A connection, from CONNECTED until it is closed or can no longer be resumed.
 ///
-/// In this order: when thousands are lost at once, and when their grace ends, it counts how many
-/// lines of memory each needs. What is looked at then comes first.
+/// The fields are ordered by access: when thousands of connections are lost at once, or their grace
+/// periods end, each costs as few cache lines as possible.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(in crate::server) struct Connection {
     transport: Option<TransportId>,
-    /// When members leave whose channels are not attached: because the connection is lost, or
-    /// because it came back and did not attach them again.
+    /// End of the grace period of members whose attachments are inactive: the connection is lost,
+    /// or has resumed and not attached them again.
     grace_at: Option<Instant>,
-    /// When the peer was last heard; of a connection without a transport, when that was lost.
+    /// When the peer was last heard. Without a transport, when that was lost.
     last_heard: Instant,
-    /// How long members stay after a loss, and the idle interval, in milliseconds.
-    remain: u32,
+    /// Grace period and idle interval, in milliseconds.
+    grace_period: u32,
     idle: u32,
-    /// What few connections have.
     rare: Option<Box<Rare>>,
     attachments: AttachmentList,
-    /// Frames above the inbound rate.
+    /// Recent frames beyond the inbound rate.
     refused: u32,
     congested: bool,
     echo: bool,
     heartbeats: bool,
-    /// When the next ping is due.
+    /// Deadline of the next ping.
     ping_at: Instant,
-    inbound: Bucket,
-    syncs: Bucket,
+    inbound: TokenBucket,
+    syncs: TokenBucket,
     proof: Proof,
     identity: Identity,
     capability: Arc<Capability>,
 }
 
-/// The attachments of a connection.
+/// The list of a connection's attachments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AttachmentList {
     pub(super) first: Option<AttachmentSlot>,
     pub(super) count: u32,
 }
 
-/// What few connections have, or have for a short time.
+/// State that few connections have, or only for a short time. Boxed to keep connections small.
 #[derive(Clone, Debug, Default)]
 struct Rare {
-    /// When the client is asked for a new token, and when the old one expires.
+    /// When to request a new token, and when the current one expires.
     reauthorize_at: Option<Instant>,
     expires_at: Option<Instant>,
-    /// Acknowledgements that a congested transport is owed: the first serial and how many.
+    /// Deferred acknowledgements of a congested connection: the first serial and their number.
     acks: Option<(i64, u32)>,
-    /// Frames sent in answer to its own while it is congested.
+    /// Answers sent since the connection became congested.
     replies: u32,
-    /// When syncs are due that were asked for too early.
-    syncs_at: Option<Instant>,
-    /// What did not fit into the budget of a call.
+    /// When to start deferred syncs.
+    deferred_syncs_at: Option<Instant>,
+    /// Unfinished work.
     work: Option<Box<Work>>,
 }
 
-/// What a new transport brings along.
+/// The parameters of a connection, set by each new transport.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Terms {
     pub(in crate::server) capability: Arc<Capability>,
     pub(in crate::server) echo: bool,
     pub(in crate::server) heartbeats: bool,
-    pub(in crate::server) remain: Duration,
+    pub(in crate::server) grace_period: Duration,
     pub(in crate::server) idle: Duration,
     pub(in crate::server) expires_at: Option<Instant>,
     pub(in crate::server) reauthorize_at: Option<Instant>,
 }
 
-/// What is due on a transport.
+/// A due deadline of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Due {
-    /// The peer has been silent for too long.
+    /// The peer was silent for too long.
     Silent,
     /// The token has expired.
     Expired,
-    /// The client is to get a new token.
+    /// The client must obtain a new token.
     Reauthorize,
 }
 
@@ -95,7 +94,7 @@ impl Default for Connection {
             capability: Arc::new(Capability::none()),
             echo: true,
             heartbeats: false,
-            remain: Duration::ZERO,
+            grace_period: Duration::ZERO,
             idle: Duration::ZERO,
             expires_at: None,
             reauthorize_at: None,
@@ -112,13 +111,13 @@ impl Connection {
             capability: Arc::clone(&terms.capability),
             transport: None,
             attachments: AttachmentList::default(),
-            inbound: Bucket::default(),
-            syncs: Bucket::default(),
+            inbound: TokenBucket::default(),
+            syncs: TokenBucket::default(),
             refused: 0,
             echo: true,
             heartbeats: false,
             congested: false,
-            remain: 0,
+            grace_period: 0,
             idle: 0,
             last_heard: Instant::ZERO,
             ping_at: Instant::ZERO,
@@ -129,12 +128,12 @@ impl Connection {
         connection
     }
 
-    /// Sets what a new transport brings along.
+    /// Sets the parameters of a new transport.
     pub(in crate::server) fn set_terms(&mut self, terms: Terms) {
         self.capability = terms.capability;
         self.echo = terms.echo;
         self.heartbeats = terms.heartbeats;
-        self.remain = whole_millis(terms.remain);
+        self.grace_period = whole_millis(terms.grace_period);
         self.idle = whole_millis(terms.idle);
         self.set_expiry(terms.expires_at, terms.reauthorize_at);
     }
@@ -147,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// Sets new rights and until when they last.
+    /// Sets a new capability and its expiry.
     pub(in crate::server) fn authorize(
         &mut self,
         capability: Arc<Capability>,
@@ -166,12 +165,12 @@ impl Connection {
         self.congested
     }
 
-    /// Whether the publisher hears its own messages (RTN2b).
+    /// Whether the publisher receives its own messages (RTN2b).
     pub(in crate::server) const fn echo(&self) -> bool {
         self.echo
     }
 
-    /// Whether the client cannot see pings (RTN23b).
+    /// Whether the client needs HEARTBEAT frames, because it cannot see pings (RTN23b).
     pub(in crate::server) const fn heartbeats(&self) -> bool {
         self.heartbeats
     }
@@ -192,7 +191,7 @@ impl Connection {
         self.attachments.first
     }
 
-    /// How many channels it has attached.
+    /// Number of attachments.
     pub(in crate::server) const fn attachments(&self) -> usize {
         self.attachments.count as usize
     }
@@ -207,7 +206,7 @@ impl Connection {
         self.ping_at = now.after(self.idle());
     }
 
-    /// Forgets what the transport had. Members that are on their way out go on leaving.
+    /// Forgets the state of the transport. Unfinished removals continue.
     pub(super) fn unbind(&mut self, now: Instant) {
         self.rare = self.rare.take().and_then(|rare| rare.work).map(|mut work| {
             work.transport_lost();
@@ -226,27 +225,25 @@ impl Connection {
         core::mem::replace(&mut self.congested, congested) != congested
     }
 
-    /// The peer gave a sign of life.
-    pub(in crate::server) const fn heard(&mut self, now: Instant) {
+    /// The peer is alive.
+    pub(in crate::server) const fn set_last_heard(&mut self, now: Instant) {
         self.last_heard = now;
     }
 
-    /// From now on members leave after the grace period whose channels are not attached.
+    /// Starts the grace period of members whose attachments are inactive.
     pub(in crate::server) fn start_grace(&mut self, now: Instant) {
-        self.grace_at = Some(now.after(self.remain.into()));
+        self.grace_at = Some(now.after(self.grace_period.into()));
     }
 
     pub(in crate::server) const fn end_grace(&mut self) {
         self.grace_at = None;
     }
 
-    /// Whether its grace is over.
     pub(in crate::server) fn grace_is_over(&self, now: Instant) -> bool {
         self.grace_at.is_some_and(|at| at <= now)
     }
 
-    /// Whether a connection without a transport can no longer be resumed. `ttl` is for how long it
-    /// can.
+    /// Whether a lost connection can no longer be resumed. `ttl`: how long it can.
     pub(in crate::server) fn is_expired(&self, ttl: Duration, now: Instant) -> bool {
         self.transport.is_none() && self.last_heard + ttl <= now
     }
@@ -256,12 +253,12 @@ impl Connection {
         self.idle.into()
     }
 
-    /// When a silent peer is given up (RTN23): after two idle intervals.
+    /// When a silent peer counts as lost (RTN23): after two idle intervals.
     fn silent_at(&self) -> Instant {
         self.last_heard.after(2 * self.idle())
     }
 
-    /// What is due on its transport, beside pings. What is told once is due once.
+    /// The due deadline of the transport, apart from pings. A request for a new token is due once.
     pub(in crate::server) fn due(&mut self, now: Instant) -> Option<Due> {
         if self.silent_at() <= now {
             return Some(Due::Silent);
@@ -273,7 +270,7 @@ impl Connection {
         rare.reauthorize_at.take_if(|at| *at <= now).map(|_| Due::Reauthorize)
     }
 
-    /// Whether a ping is due. The next one is, an idle interval later.
+    /// Whether a ping is due. Sets the deadline of the next one.
     pub(in crate::server) fn ping_is_due(&mut self, now: Instant) -> bool {
         let due = self.ping_at <= now;
         if due {
@@ -282,7 +279,7 @@ impl Connection {
         due
     }
 
-    /// When its timer must fire next. `ttl` is how long a lost connection can be resumed.
+    /// The next deadline. `ttl`: how long a lost connection can be resumed.
     pub(in crate::server) fn deadline(&self, ttl: Duration) -> Instant {
         let deadline = match self.transport {
             Some(_) => self.ping_at.min(self.silent_at()),
@@ -291,13 +288,13 @@ impl Connection {
         let mut earlier = self.grace_at;
         if let (Some(rare), Some(_)) = (&self.rare, self.transport) {
             earlier = sooner(earlier, sooner(rare.expires_at, rare.reauthorize_at));
-            earlier = sooner(earlier, rare.syncs_at);
+            earlier = sooner(earlier, rare.deferred_syncs_at);
         }
         earlier.map_or(deadline, |earlier| deadline.min(earlier))
     }
 
-    /// Takes a frame within the inbound rate; if it is above, tells how many have been.
-    pub(in crate::server) fn take_frame(&mut self, rate: Rate, now: Instant) -> Result<(), u32> {
+    /// Takes a token for an inbound frame. `Err` with the number of recent frames beyond the rate.
+    pub(in crate::server) fn admit_frame(&mut self, rate: Rate, now: Instant) -> Result<(), u32> {
         if self.inbound.take(rate, now, 1) {
             self.refused = self.refused.saturating_sub(1);
             return Ok(());
@@ -306,25 +303,29 @@ impl Connection {
         Err(self.refused)
     }
 
-    /// Takes a sync within the rate; if it is above, tells when one is allowed again.
-    pub(in crate::server) fn take_sync(&mut self, rate: Rate, now: Instant) -> Result<(), Instant> {
-        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next(rate)) }
+    /// Takes a token for a requested sync, or returns the time of the next one.
+    pub(in crate::server) fn admit_sync(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        if self.syncs.take(rate, now, 1) { Ok(()) } else { Err(self.syncs.next_token(rate)) }
     }
 
-    /// Syncs are due at this time.
-    pub(in crate::server) fn sync_at(&mut self, at: Instant) {
+    /// Sets when to start deferred syncs; the earliest time counts.
+    pub(in crate::server) fn defer_syncs_until(&mut self, at: Instant) {
         let rare = self.rare();
-        rare.syncs_at = sooner(rare.syncs_at, Some(at));
+        rare.deferred_syncs_at = sooner(rare.deferred_syncs_at, Some(at));
     }
 
-    /// Whether syncs are due that were asked for too early.
-    pub(in crate::server) fn syncs_are_due(&mut self, now: Instant) -> bool {
+    /// Whether deferred syncs are due. They are due once.
+    pub(in crate::server) fn take_deferred_syncs_timer(&mut self, now: Instant) -> bool {
         let rare = self.rare.as_mut();
-        rare.and_then(|rare| rare.syncs_at.take_if(|at| *at <= now)).is_some()
+        rare.and_then(|rare| rare.deferred_syncs_at.take_if(|at| *at <= now)).is_some()
     }
 
-    /// Counts a frame that answers one of the client's own, and tells how many there were since it is
-    /// congested; none if it is not.
+    /// Counts an answer to a congested connection, and returns their number. 0 if it is not
+    /// congested.
     pub(in crate::server) fn count_reply(&mut self) -> u32 {
         if !self.congested {
             return 0;
@@ -334,9 +335,9 @@ impl Connection {
         rare.replies
     }
 
-    /// Keeps an acknowledgement for later, together with those that it follows. Tells which ones have
-    /// to be sent first: the first serial and how many.
-    pub(in crate::server) fn hold_ack(&mut self, serial: i64) -> Option<(i64, u32)> {
+    /// Defers an acknowledgement, merged with those before it if they are consecutive. Otherwise
+    /// returns those, to be sent first: the first serial and their number.
+    pub(in crate::server) fn defer_ack(&mut self, serial: i64) -> Option<(i64, u32)> {
         match &mut self.rare().acks {
             Some((first, count))
                 if first.checked_add(i64::from(*count)) == Some(serial) && *count < u32::MAX =>
@@ -348,22 +349,21 @@ impl Connection {
         }
     }
 
-    /// The acknowledgements that were kept: the first serial and how many.
-    pub(in crate::server) fn take_acks(&mut self) -> Option<(i64, u32)> {
+    /// Takes the deferred acknowledgements: the first serial and their number.
+    pub(in crate::server) fn take_deferred_acks(&mut self) -> Option<(i64, u32)> {
         self.rare.as_mut()?.acks.take()
     }
 
-    /// What did not fit into the budget of a call.
+    /// Unfinished work.
     pub(in crate::server) fn work(&self) -> Option<&Work> {
         self.rare.as_ref()?.work.as_deref()
     }
 
-    /// The same, to go on with it.
     pub(in crate::server) fn work_mut(&mut self) -> &mut Option<Box<Work>> {
         &mut self.rare().work
     }
 
-    /// Whether it has ended but for members that still have to be removed.
+    /// Whether the connection has ended, but still has members.
     pub(in crate::server) fn is_ending(&self) -> bool {
         self.work().is_some_and(Work::is_ending)
     }

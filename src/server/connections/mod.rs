@@ -1,4 +1,4 @@
-//! Who is connected here: transports, connections and their rights, attachments.
+//! Transports, connections and their rights, attachments.
 
 mod attachment;
 mod connection;
@@ -42,22 +42,22 @@ impl Connections {
         }
     }
 
-    /// How often a key dangled.
+    /// How often a dangling key was used.
     pub(super) fn dangling(&self) -> usize {
         self.connections.dangling() + self.attachments.dangling()
     }
 
-    /// How many transports there are.
+    /// Number of open transports.
     pub(super) fn transports(&self) -> usize {
         self.transports.len()
     }
 
-    /// How many attachments there are.
+    /// Number of attachments.
     pub(super) const fn attachments(&self) -> usize {
         self.attachments.len()
     }
 
-    /// How many transports are congested.
+    /// Number of congested transports.
     pub(super) const fn congested(&self) -> usize {
         self.congested
     }
@@ -72,12 +72,12 @@ impl Connections {
         &mut self.connections[slot]
     }
 
-    /// A connection that may have ended.
-    pub(super) fn known(&self, slot: ConnectionSlot) -> Option<&Connection> {
+    /// A connection, unless it has ended.
+    pub(super) fn try_get(&self, slot: ConnectionSlot) -> Option<&Connection> {
         self.connections.get(slot)
     }
 
-    /// The first connection at or after a number.
+    /// The first connection at or after a slot number.
     pub(super) fn next_from(&self, number: u32) -> Option<(ConnectionSlot, &Connection)> {
         self.connections.next_from(number)
     }
@@ -86,26 +86,25 @@ impl Connections {
         self.connections.insert_at(slot, connection);
     }
 
-    /// Forgets a connection that has no transport and no attachments.
+    /// Removes a connection, which must have no transport and no attachments.
     pub(super) fn remove(&mut self, slot: ConnectionSlot) {
         let connection = self.connections.remove(slot);
         debug_assert!(connection.transport().is_none() && connection.first_attachment().is_none());
     }
 
-    /// The connection that a transport serves.
+    /// The connection of a transport.
     pub(super) fn by_transport(&self, transport: TransportId) -> Option<ConnectionSlot> {
         let hash = transport_hash(&self.hasher, transport);
         self.transports.find(hash, |slot| self.connections[slot].transport() == Some(transport))
     }
 
-    /// Gives a connection a transport.
     pub(super) fn bind(&mut self, slot: ConnectionSlot, transport: TransportId, now: Instant) {
         self.connections[slot].bind(transport, now);
         self.transports.insert(transport_hash(&self.hasher, transport), slot);
     }
 
-    /// Takes a transport from its connection, and tells which one that is. What the connection had for
-    /// it is forgotten.
+    /// Unbinds a transport from its connection, and forgets its state. `None` if the transport is
+    /// not open.
     pub(super) fn unbind(
         &mut self,
         transport: TransportId,
@@ -123,7 +122,7 @@ impl Connections {
         Some(slot)
     }
 
-    /// Whether the host's queue for a connection's transport is long. Tells whether that is new.
+    /// Sets whether the transport of a connection is congested. Returns whether that is a change.
     pub(super) fn set_congested(&mut self, slot: ConnectionSlot, congested: bool) -> bool {
         let changed = self.connections[slot].set_congested(congested);
         if changed {
@@ -149,7 +148,7 @@ impl Connections {
         })
     }
 
-    /// Attaches a connection to a channel, with no modes yet. They are not attached so far.
+    /// Adds an attachment, inactive and without modes. `None` if there are no free slots.
     pub(super) fn attach(
         &mut self,
         connection: ConnectionSlot,
@@ -163,7 +162,7 @@ impl Connections {
         Some(slot)
     }
 
-    /// Forgets an attachment.
+    /// Removes an attachment.
     pub(super) fn detach(&mut self, slot: AttachmentSlot) {
         let attachment = &self.attachments[slot];
         let (connection, channel) = (attachment.connection(), attachment.channel());
@@ -174,7 +173,7 @@ impl Connections {
         self.pairs.remove(self.pair_hash(connection, channel), slot);
     }
 
-    /// Sets what a client asked for, and what it was granted.
+    /// Sets the requested and the granted modes.
     pub(super) fn set_modes(&mut self, slot: AttachmentSlot, requested: Modes, granted: Modes) {
         let attachment = &mut self.attachments[slot];
         attachment.requested = requested;
@@ -185,13 +184,13 @@ impl Connections {
         self.attachments[slot].params = (!params.is_empty()).then(|| Box::new(params));
     }
 
-    /// The present transport attaches a channel. Tells whether that is new.
+    /// Marks an attachment as attached by the current transport. Returns whether that is a change.
     pub(super) fn activate(&mut self, slot: AttachmentSlot) -> bool {
         !core::mem::replace(&mut self.attachments[slot].active, true)
     }
 
-    /// The transport that attached a channel is gone, or detaches. Tells the channel and what was
-    /// granted, if the attachment was active.
+    /// Marks an attachment as inactive. If it was active, returns its channel and its granted
+    /// modes.
     pub(super) fn deactivate(&mut self, slot: AttachmentSlot) -> Option<(ChannelSlot, Modes)> {
         let attachment = &mut self.attachments[slot];
         let was_active = core::mem::replace(&mut attachment.active, false);
@@ -203,12 +202,12 @@ impl Connections {
     }
 }
 
-/// Transports that follow each other have neighbouring places, for hosts count them: when many are
-/// lost at once, as they are when a network is, each finds its place in the cache.
+/// Hash of a transport. Consecutive numbers have adjacent places in the table, because hosts number
+/// their transports in order: when many are lost at once, their entries share cache lines.
 fn transport_hash(hasher: &FixedState, TransportId(number): TransportId) -> u32 {
     const RUN: u32 = 6;
     let run = fold(hasher.hash_one(number >> RUN)) << RUN;
     let place = (number & ((1 << RUN) - 1)) as u32;
-    // The table tells neighbours apart by the highest bits.
+    // The table distinguishes entries of a group by the highest bits.
     (run | place) ^ place << (u32::BITS - RUN)
 }

@@ -1,25 +1,26 @@
-//! What of a connection did not fit into the budget of a call.
+//! Unfinished work of a connection.
 
 use super::AttachmentSlot;
 use crate::server::LeaveCause;
 use crate::wire::{Action, ProtocolMessage};
 use alloc::collections::VecDeque;
 
-/// What a connection has to finish, in this order.
+/// Unfinished work of a connection, in the order of its steps.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Work {
-    /// The attachment whose members are on their way out, and why. They go on leaving though the
-    /// transport is lost.
-    pub(in crate::server) leaving: Option<(AttachmentSlot, LeaveCause)>,
-    /// The connection came back after its grace: members leave that the transport did not attach.
-    pub(in crate::server) expired: bool,
-    /// The connection has ended, but for its members.
+    /// The attachment whose members are being removed, and the cause. Continues after a loss of the
+    /// transport.
+    pub(in crate::server) removing: Option<(AttachmentSlot, LeaveCause)>,
+    /// The connection resumed after its grace period had ended: remove the members of inactive
+    /// attachments.
+    pub(in crate::server) grace_ended: bool,
+    /// The connection has ended, but still has members.
     pub(in crate::server) ending: Option<LeaveCause>,
-    /// Its rights have changed.
-    pub(in crate::server) regrant: bool,
-    /// Frames that wait. The first may have been begun; it is carried out again.
+    /// The capability has changed.
+    pub(in crate::server) reapply_capability: bool,
+    /// Waiting frames. The first may be processed in part; it is processed again.
     pub(in crate::server) frames: VecDeque<ProtocolMessage>,
-    /// Whether the first frame still cannot be finished.
+    /// Whether the first frame exceeded the budget again.
     pub(in crate::server) stalled: bool,
 }
 
@@ -28,8 +29,8 @@ impl Work {
         self.ending.is_some()
     }
 
-    /// The frames that wait are lost with their transport: the client has no answer, and sends again
-    /// what it still wants (RTN19). It may have closed the connection and gone, though.
+    /// Drops the waiting frames: they have no answer, so the client sends them again if necessary
+    /// (RTN19). A waiting CLOSE still applies, because the client may never come back.
     pub(super) fn transport_lost(&mut self) {
         let closes = self.frames.drain(..).any(|frame| frame.action == Action::Close);
         if closes {

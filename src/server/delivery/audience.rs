@@ -1,48 +1,53 @@
-//! A list of recipients that broadcasts share.
+//! The shared list of recipients of a channel's broadcasts.
 
 use crate::TransportId;
 use crate::server::connections::AttachmentSlot;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Who is told of one kind of event.
+/// The subscribers to one kind of event.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Audience {
-    to: Arc<Vec<TransportId>>,
-    who: Vec<AttachmentSlot>,
+    transports: Arc<Vec<TransportId>>,
+    attachments: Vec<AttachmentSlot>,
 }
 
 impl Audience {
-    /// The list as it is now. It is copied only if it changes while someone holds it.
+    /// A snapshot of the list. A change copies the list only while a snapshot exists.
     pub(in crate::server) fn share(&self) -> Arc<Vec<TransportId>> {
-        Arc::clone(&self.to)
+        Arc::clone(&self.transports)
     }
 
-    /// Adds an attachment and tells its place.
+    /// Adds an attachment and returns its place.
     pub(super) fn add(
         &mut self,
         transport: TransportId,
         attachment: AttachmentSlot,
     ) -> Option<u32> {
-        let place = u32::try_from(self.who.len()).ok()?;
-        self.who.push(attachment);
-        Arc::make_mut(&mut self.to).push(transport);
+        let place = u32::try_from(self.attachments.len()).ok()?;
+        self.attachments.push(attachment);
+        Arc::make_mut(&mut self.transports).push(transport);
         Some(place)
     }
 
-    /// Takes out what is at a place. What was last moves there and is told.
+    /// Whether an attachment is at a place.
+    pub(super) fn holds(&self, place: u32, attachment: AttachmentSlot) -> bool {
+        self.attachments.get(place as usize) == Some(&attachment)
+    }
+
+    /// Removes the attachment at a place. The last attachment moves to that place and is returned.
     pub(super) fn remove(&mut self, place: u32) -> Option<AttachmentSlot> {
         let index = place as usize;
-        if index >= self.who.len() {
+        if index >= self.attachments.len() {
             return None;
         }
-        self.who.swap_remove(index);
-        if self.who.is_empty() {
-            self.who = Vec::new();
-            self.to = Arc::default();
+        self.attachments.swap_remove(index);
+        if self.attachments.is_empty() {
+            self.attachments = Vec::new();
+            self.transports = Arc::default();
         } else {
-            Arc::make_mut(&mut self.to).swap_remove(index);
+            Arc::make_mut(&mut self.transports).swap_remove(index);
         }
-        self.who.get(index).copied()
+        self.attachments.get(index).copied()
     }
 }

@@ -1,4 +1,4 @@
-//! Presence events that are coalesced before they are told.
+//! Coalesced presence events.
 
 use crate::SmolStr;
 use crate::wire::{PresenceAction, PresenceMessage};
@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// The events of one channel within a window: at most one for each member.
+/// The coalesced events of one channel within a window: at most one per member.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Coalesced {
     items: Vec<Option<Item>>,
-    /// Where each member's event stands. Looked up, never iterated.
+    /// The place of each member's event. Searched, never iterated.
     places: HashMap<(SmolStr, SmolStr), usize, FixedState>,
     live: usize,
 }
@@ -18,8 +18,8 @@ pub(in crate::server) struct Coalesced {
 #[derive(Clone, Debug)]
 struct Item {
     message: PresenceMessage,
-    /// Whether subscribers know the member from before the window.
-    known: bool,
+    /// Whether the member was present at the start of the window.
+    was_present: bool,
 }
 
 impl Coalesced {
@@ -31,18 +31,18 @@ impl Coalesced {
         }
     }
 
-    /// Whether it is time to tell them, at so many events in a frame. Members that came and went
-    /// take room too.
+    /// Whether to deliver before the end of the window: the events fill a frame of `frame` items,
+    /// or cancelled events take too much memory.
     pub(in crate::server) fn is_full(&self, frame: usize) -> bool {
         self.live >= frame || self.items.len() >= frame.saturating_mul(4)
     }
 
-    /// Adds an event. `known` is whether the member was present before it. Tells how many events
-    /// will never be told because of it.
+    /// Adds an event. `was_present`: whether the member was present before it. Returns the number
+    /// of events that are not delivered because of it.
     ///
-    /// The last event of a member wins. A member that subscribers did not know and that is gone
-    /// again is not told at all; one that they did not know and that changes still enters.
-    pub(in crate::server) fn add(&mut self, message: PresenceMessage, known: bool) -> u64 {
+    /// The last event of a member wins. An enter and a leave cancel each other; an enter and an
+    /// update become an enter.
+    pub(in crate::server) fn add(&mut self, message: PresenceMessage, was_present: bool) -> u64 {
         let key = (
             message.client_id.clone().unwrap_or_default(),
             message.connection_id.clone().unwrap_or_default(),
@@ -50,17 +50,17 @@ impl Coalesced {
         let place = self.places.get(&key).copied();
         let Some(slot) = place.and_then(|place| self.items.get_mut(place)) else {
             self.places.insert(key, self.items.len());
-            self.items.push(Some(Item { message, known }));
+            self.items.push(Some(Item { message, was_present }));
             self.live += 1;
             return 0;
         };
         let Some(item) = slot else {
-            // It came and went within the window, and comes again.
-            *slot = Some(Item { message, known: false });
+            // It entered and left within the window, and enters again.
+            *slot = Some(Item { message, was_present: false });
             self.live += 1;
             return 0;
         };
-        if item.known {
+        if item.was_present {
             item.message = message;
             1
         } else if message.action == PresenceAction::Leave {
@@ -74,7 +74,7 @@ impl Coalesced {
         }
     }
 
-    /// The events, in the order in which their members first appeared.
+    /// The events, ordered by the first event of each member.
     pub(in crate::server) fn into_messages(self) -> Vec<PresenceMessage> {
         self.items.into_iter().flatten().map(|item| item.message).collect()
     }
@@ -86,10 +86,13 @@ mod tests {
     use PresenceAction::{Enter, Leave, Update};
     use alloc::vec;
 
-    /// The events of one member within a window, and what is told of them.
-    fn fold(known: bool, actions: &[PresenceAction]) -> Vec<(PresenceAction, Option<SmolStr>)> {
+    /// Coalesces the events of one member.
+    fn fold(
+        was_present: bool,
+        actions: &[PresenceAction],
+    ) -> Vec<(PresenceAction, Option<SmolStr>)> {
         let mut pending = Coalesced::new(0);
-        let mut present = known;
+        let mut present = was_present;
         for (number, action) in actions.iter().enumerate() {
             let mut message = PresenceMessage::new(*action);
             message.client_id = Some("a".into());
@@ -116,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leave_of_a_known_member_is_told() {
+    fn a_leave_of_a_present_member_is_delivered() {
         assert_eq!(fold(true, &[Update, Leave]), vec![(Leave, Some("c:1:0".into()))]);
         assert_eq!(fold(true, &[Leave, Enter]), vec![(Enter, Some("c:1:0".into()))]);
         assert_eq!(fold(true, &[Leave, Enter, Leave]), vec![(Leave, Some("c:2:0".into()))]);

@@ -1,18 +1,18 @@
-//! Who is told: audiences, syncs, events that are coalesced, occupancy.
+//! Delivery to subscribers: audiences, syncs, coalesced events, occupancy.
 
 mod audience;
 mod coalesce;
 mod feed;
-mod listener;
 mod occupancy;
+mod subscriber;
 mod sync;
 
 pub(super) use coalesce::Coalesced;
 pub(super) use feed::Feed;
-pub(super) use listener::Listener;
 pub(super) use occupancy::Metrics;
 pub use occupancy::Occupancy;
-pub(super) use sync::{Cursor, Room, Sync};
+pub(super) use subscriber::Subscriber;
+pub(super) use sync::{Cursor, PageBudget, Sync};
 
 use super::connections::AttachmentSlot;
 use super::state::ChannelSlot;
@@ -23,15 +23,15 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What is on its way to subscribers, and how far each of them is.
+/// Delivery state of all channels and attachments.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     feeds: Arena<ChannelSlot, Feed>,
-    listeners: Arena<AttachmentSlot, Listener>,
-    /// Attachments whose sync is under way, in turn.
+    subscribers: Arena<AttachmentSlot, Subscriber>,
+    /// Attachments with a running sync, in turn.
     syncs: VecDeque<AttachmentSlot>,
     syncs_running: usize,
-    /// Channels with leaves that wait for the end of the step.
+    /// Channels with leaves to deliver at the end of the step.
     batches: Vec<ChannelSlot>,
 }
 
@@ -39,19 +39,19 @@ impl Delivery {
     pub(super) fn new() -> Self {
         Self {
             feeds: Arena::new(),
-            listeners: Arena::new(),
+            subscribers: Arena::new(),
             syncs: VecDeque::new(),
             syncs_running: 0,
             batches: Vec::new(),
         }
     }
 
-    /// How often a key dangled.
+    /// How often a dangling key was used.
     pub(super) fn dangling(&self) -> usize {
-        self.feeds.dangling() + self.listeners.dangling()
+        self.feeds.dangling() + self.subscribers.dangling()
     }
 
-    /// How many syncs are not finished.
+    /// Number of unfinished syncs.
     pub(super) const fn syncs_running(&self) -> usize {
         self.syncs_running
     }
@@ -66,46 +66,46 @@ impl Delivery {
         &mut self.feeds[channel]
     }
 
-    /// A channel has been made. Its events are coalesced within `window`, if there is one.
+    /// Adds a channel. `window`: its window of coalescing.
     pub(super) fn open(&mut self, channel: ChannelSlot, window: Option<Duration>) {
         self.feeds.insert_at(channel, Feed::new(window));
     }
 
-    /// A channel is forgotten.
+    /// Removes a channel.
     pub(super) fn close(&mut self, channel: ChannelSlot) {
         self.feeds.remove(channel);
     }
 
     #[inline]
-    pub(super) fn listener(&self, attachment: AttachmentSlot) -> &Listener {
-        &self.listeners[attachment]
+    pub(super) fn subscriber(&self, attachment: AttachmentSlot) -> &Subscriber {
+        &self.subscribers[attachment]
     }
 
     #[inline]
-    pub(super) fn listener_mut(&mut self, attachment: AttachmentSlot) -> &mut Listener {
-        &mut self.listeners[attachment]
+    pub(super) fn subscriber_mut(&mut self, attachment: AttachmentSlot) -> &mut Subscriber {
+        &mut self.subscribers[attachment]
     }
 
-    /// A connection has been attached to a channel.
+    /// Adds an attachment.
     pub(super) fn attach(&mut self, attachment: AttachmentSlot, channel: ChannelSlot) {
-        self.listeners.insert_at(attachment, Listener::new(channel));
+        self.subscribers.insert_at(attachment, Subscriber::new(channel));
         self.feeds[channel].attachments += 1;
     }
 
-    /// An attachment, which is in no audience and has no sync, is forgotten.
+    /// Removes an attachment, which must be in no audience and have no sync.
     pub(super) fn detach(&mut self, attachment: AttachmentSlot) {
         self.set_metrics(attachment, Metrics::empty());
-        let listener = self.listeners.remove(attachment);
-        debug_assert!(!listener.is_in_audience() && listener.sync.is_none());
-        let attachments = &mut self.feeds[listener.channel].attachments;
+        let subscriber = self.subscribers.remove(attachment);
+        debug_assert!(!subscriber.is_in_audience() && subscriber.sync.is_none());
+        let attachments = &mut self.feeds[subscriber.channel].attachments;
         *attachments = attachments.saturating_sub(1);
     }
 
-    /// Sets which figures of the occupancy an attachment wants.
+    /// Sets the requested figures of occupancy events.
     pub(super) fn set_metrics(&mut self, attachment: AttachmentSlot, metrics: Metrics) {
-        let listener = &mut self.listeners[attachment];
-        let before = core::mem::replace(&mut listener.metrics, metrics);
-        let watchers = &mut self.feeds[listener.channel].watchers;
+        let subscriber = &mut self.subscribers[attachment];
+        let before = core::mem::replace(&mut subscriber.metrics, metrics);
+        let watchers = &mut self.feeds[subscriber.channel].watchers;
         match (before.is_empty(), metrics.is_empty()) {
             (true, false) => watchers.push(attachment),
             (false, true) => watchers.retain(|watcher| *watcher != attachment),
@@ -113,108 +113,116 @@ impl Delivery {
         }
     }
 
-    /// Puts an attachment into the audiences that its modes give it.
-    pub(super) fn join(
+    /// Adds an attachment to the audiences of its modes.
+    pub(super) fn join_audiences(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
         transport: TransportId,
     ) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
-        if granted.contains(Modes::PRESENCE_SUBSCRIBE) && listener.presence_place.is_none() {
-            listener.presence_place = feed.presence.add(transport, attachment);
+        let subscriber = &mut self.subscribers[attachment];
+        let feed = &mut self.feeds[subscriber.channel];
+        if granted.contains(Modes::PRESENCE_SUBSCRIBE) && subscriber.presence_place.is_none() {
+            subscriber.presence_place = feed.presence.add(transport, attachment);
         }
-        if granted.contains(Modes::SUBSCRIBE) && listener.message_place.is_none() {
-            listener.message_place = feed.messages.add(transport, attachment);
+        if granted.contains(Modes::SUBSCRIBE) && subscriber.message_place.is_none() {
+            subscriber.message_place = feed.messages.add(transport, attachment);
         }
     }
 
-    /// Takes an attachment out of the audiences and marks where the channel stands: the positions of
-    /// its last presence event and of its last message.
-    pub(super) fn part(&mut self, attachment: AttachmentSlot, presence: u64, messages: u64) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
-        let moved = listener.part(feed, presence, messages);
+    /// Removes an attachment from the audiences, and records the positions of the channel's last
+    /// presence event and message. Returns whether it was at its places.
+    #[must_use]
+    pub(super) fn leave_audiences(
+        &mut self,
+        attachment: AttachmentSlot,
+        presence: u64,
+        messages: u64,
+    ) -> bool {
+        let subscriber = &mut self.subscribers[attachment];
+        let feed = &mut self.feeds[subscriber.channel];
+        let placed = subscriber.is_placed(feed, attachment);
+        let moved = subscriber.leave_audiences(feed, presence, messages);
         self.set_places(moved);
+        placed
     }
 
-    /// The same of one that is no longer active: it is not counted, and its sync is given up.
+    /// Deactivates an attachment: removes it from the occupancy and the audiences, and cancels its
+    /// sync. Returns whether it was at its places in the audiences.
+    #[must_use]
     pub(super) fn deactivate(
         &mut self,
         attachment: AttachmentSlot,
         granted: Modes,
         presence: u64,
         messages: u64,
-    ) {
-        let listener = &mut self.listeners[attachment];
-        let feed = &mut self.feeds[listener.channel];
-        feed.count(granted, false);
-        listener.owed = false;
-        if listener.sync.take().is_some() {
+    ) -> bool {
+        let subscriber = &mut self.subscribers[attachment];
+        self.feeds[subscriber.channel].count(granted, false);
+        subscriber.deferred = false;
+        if subscriber.sync.take().is_some() {
             self.syncs_running -= 1;
         }
-        let moved = listener.part(feed, presence, messages);
-        self.set_places(moved);
+        self.leave_audiences(attachment, presence, messages)
     }
 
-    /// Attachments have moved within their audiences.
+    /// Sets the new places of attachments that moved within their audiences.
     fn set_places(&mut self, [presence, messages]: [Option<(AttachmentSlot, u32)>; 2]) {
         if let Some((moved, place)) = presence {
-            self.listeners[moved].presence_place = Some(place);
+            self.subscribers[moved].presence_place = Some(place);
         }
         if let Some((moved, place)) = messages {
-            self.listeners[moved].message_place = Some(place);
+            self.subscribers[moved].message_place = Some(place);
         }
     }
 
-    /// Starts a sync, in place of one that is under way (RTP18a). `sequence` is its position.
+    /// Starts a sync, and replaces a running one (RTP18a). `sequence` is its serial.
     pub(super) fn start_sync(&mut self, attachment: AttachmentSlot, sequence: u64, from: Cursor) {
-        let sync = Sync { sequence, next: from, again: false };
-        let running = self.listeners[attachment].sync.replace(sync).is_some();
+        let sync = Sync { sequence, next: from, repeat: false };
+        let running = self.subscribers[attachment].sync.replace(sync).is_some();
         self.syncs_running += usize::from(!running);
         self.queue_sync(attachment);
     }
 
-    /// Gives up a sync that is under way.
+    /// Cancels a running sync.
     pub(super) fn stop_sync(&mut self, attachment: AttachmentSlot) {
-        if self.listeners[attachment].sync.take().is_some() {
+        if self.subscribers[attachment].sync.take().is_some() {
             self.syncs_running -= 1;
         }
     }
 
-    /// The sync of an attachment, if it has one, gets its turn.
+    /// Queues an attachment, if it has a sync.
     pub(super) fn queue_sync(&mut self, attachment: AttachmentSlot) {
-        let listener = &mut self.listeners[attachment];
-        if listener.sync.is_some() && !core::mem::replace(&mut listener.queued, true) {
+        let subscriber = &mut self.subscribers[attachment];
+        if subscriber.sync.is_some() && !core::mem::replace(&mut subscriber.queued, true) {
             self.syncs.push_back(attachment);
         }
     }
 
-    /// The attachment whose sync has its turn.
+    /// Takes the next attachment from the queue of syncs. `None` if it was removed meanwhile, or if
+    /// the queue is empty.
     pub(super) fn next_sync(&mut self) -> Option<AttachmentSlot> {
         let attachment = self.syncs.pop_front()?;
-        // It may have been detached meanwhile, and its slot be another's.
-        self.listeners.get_mut(attachment)?.queued = false;
+        // Its slot may even belong to another attachment now, which then takes the turn.
+        self.subscribers.get_mut(attachment)?.queued = false;
         Some(attachment)
     }
 
-    /// Whether syncs have to go on at once.
+    /// Whether sync pages are due now.
     pub(super) fn is_syncing(&self) -> bool {
         !self.syncs.is_empty()
     }
 
-    /// A channel has leaves that wait for the end of the step.
+    /// Adds a channel with leaves to deliver at the end of the step.
     pub(super) fn add_batch(&mut self, channel: ChannelSlot) {
         self.batches.push(channel);
     }
 
-    /// The channels with leaves that waited for the end of the step.
+    /// Takes the channels with leaves to deliver.
     pub(super) fn take_batches(&mut self) -> Vec<ChannelSlot> {
         core::mem::take(&mut self.batches)
     }
 
-    /// Whether leaves wait for the end of the step.
     pub(super) const fn has_batches(&self) -> bool {
         !self.batches.is_empty()
     }

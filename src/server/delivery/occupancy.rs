@@ -1,9 +1,8 @@
-//! How many use a channel.
+//! Occupancy of a channel.
 
 use crate::wire::{Map, Modes, Value};
 
-/// How many of each kind use a channel (CHM2). Attachments count while their connection has a
-/// transport.
+/// The occupancy of a channel (CHM2). An attachment counts while its connection has a transport.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Occupancy {
@@ -22,7 +21,7 @@ pub struct Occupancy {
 }
 
 bitflags::bitflags! {
-    /// Which figures someone asked for.
+    /// Figures of an occupancy.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(in crate::server) struct Metrics: u8 {
         const CONNECTIONS = 1;
@@ -35,8 +34,8 @@ bitflags::bitflags! {
 }
 
 impl Metrics {
-    /// What the value of the channel parameter `occupancy` asks for: `metrics`, or `metrics.` and
-    /// the name of one figure; several with commas between them.
+    /// Parses the channel parameter `occupancy`: `metrics` for all figures, or `metrics.` and a
+    /// figure's name; several are separated by commas.
     pub(in crate::server) fn from_param(value: &str) -> Self {
         let mut metrics = Self::empty();
         for part in value.split(',') {
@@ -56,10 +55,10 @@ impl Metrics {
 }
 
 impl Occupancy {
-    /// Counts an attachment with these modes in or out.
-    pub(super) fn count(&mut self, modes: Modes, comes: bool) {
+    /// Adds an attachment with these modes, or subtracts it when not `attached`.
+    pub(super) fn count(&mut self, modes: Modes, attached: bool) {
         let change = |number: &mut u32| {
-            *number = if comes { number.saturating_add(1) } else { number.saturating_sub(1) };
+            *number = if attached { number.saturating_add(1) } else { number.saturating_sub(1) };
         };
         change(&mut self.connections);
         for (mode, number) in [
@@ -85,12 +84,12 @@ impl Occupancy {
         ]
     }
 
-    /// Whether a figure went to or from zero.
-    pub(super) fn turned(&self, other: &Self) -> bool {
+    /// Whether a figure changed to or from zero.
+    pub(super) fn crossed_zero(&self, other: &Self) -> bool {
         self.figures().iter().zip(other.figures()).any(|(a, b)| (a.2 == 0) != (b.2 == 0))
     }
 
-    /// The figures as the data of an occupancy event.
+    /// The data of an occupancy event.
     pub(in crate::server) fn to_value(self, metrics: Metrics) -> Value {
         let mut figures = Map::new();
         for (metric, name, number) in self.figures() {

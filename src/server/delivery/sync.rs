@@ -1,26 +1,26 @@
-//! How far a sync is, and how much goes into a page.
+//! The progress of a sync, and the size of its pages.
 
 use crate::members::Slot;
 
-/// Bytes of a member in a page beside its data, roughly.
+/// Estimated bytes of a member in a page, apart from its data.
 const OVERHEAD: usize = 120;
 
-/// A sync that is under way.
+/// A running sync.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Sync {
     pub(super) sequence: u64,
     pub(super) next: Cursor,
-    /// Whether another has to follow: of what earlier pages told, something has changed unheard.
-    pub(super) again: bool,
+    /// Whether to start over at the end: the client missed changes of members in earlier pages.
+    pub(super) repeat: bool,
 }
 
-/// Where the next page starts.
+/// The start of the next page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Cursor {
-    /// At a slot of the channel's members.
+    /// A slot of the channel's members.
     All(u32),
-    /// At one of the connection's own members, in the order in which they are linked. Those that
-    /// enter meanwhile stand before all others, and are told apart.
+    /// One of the connection's own members, in the order of their list. Members that enter meanwhile
+    /// come first in the list; the connection is notified of each separately.
     Own(Option<Slot>),
 }
 
@@ -37,55 +37,55 @@ impl Sync {
         self.sequence
     }
 
-    pub(in crate::server) const fn is_followed_by_another(self) -> bool {
-        self.again
+    pub(in crate::server) const fn must_repeat(self) -> bool {
+        self.repeat
     }
 
-    /// The page has been sent; this is where the next one starts.
-    pub(in crate::server) const fn go_on(&mut self, next: Cursor) {
+    pub(in crate::server) const fn set_next(&mut self, next: Cursor) {
         self.next = next;
     }
 
-    /// Members have changed, unheard by the client: another sync has to follow if this one has begun.
-    pub(in crate::server) fn members_changed(&mut self) {
-        self.again |= self.next != Cursor::START;
+    /// Requires another sync after this one, because the client missed changes. Not if no page is
+    /// sent yet.
+    pub(in crate::server) fn request_repeat(&mut self) {
+        self.repeat |= self.next != Cursor::START;
     }
 
-    /// A member has gone, which `next` followed among those of the same connection.
-    pub(super) fn passes_over(&mut self, member: Slot, next: Option<Slot>) {
+    /// A member was removed. `next` is the next one in the list of the same connection.
+    pub(super) fn member_removed(&mut self, member: Slot, next: Option<Slot>) {
         if self.next == Cursor::Own(Some(member)) {
             self.next = Cursor::Own(next);
         }
     }
 }
 
-/// Says which members go into a page: so many at most and, once there is one, so many bytes.
+/// The members and bytes of a page. The first member always fits.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Room {
+pub(in crate::server) struct PageBudget {
     members: usize,
     bytes: usize,
-    taken: usize,
+    members_taken: usize,
     size: usize,
 }
 
-impl Room {
-    /// Room for so many members and so many bytes.
+impl PageBudget {
+    /// Creates a budget.
     pub(in crate::server) fn new(members: usize, bytes: usize) -> Self {
-        Self { members: members.max(1), bytes, taken: 0, size: 0 }
+        Self { members: members.max(1), bytes, members_taken: 0, size: 0 }
     }
 
-    /// Takes a member with so many bytes of data, if there is room for it.
-    pub(in crate::server) const fn takes(&mut self, bytes: usize) -> bool {
+    /// Takes a member with these bytes of data, if it fits.
+    pub(in crate::server) const fn try_take(&mut self, bytes: usize) -> bool {
         let size = self.size.saturating_add(bytes + OVERHEAD);
-        if self.taken >= self.members || (size > self.bytes && self.taken > 0) {
+        if self.members_taken >= self.members || (size > self.bytes && self.members_taken > 0) {
             return false;
         }
         self.size = size;
-        self.taken += 1;
+        self.members_taken += 1;
         true
     }
 
-    /// The bytes of a frame with what was taken, roughly.
+    /// Estimated bytes of the frame.
     pub(in crate::server) const fn size(&self) -> usize {
         self.size.saturating_add(OVERHEAD)
     }

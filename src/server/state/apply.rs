@@ -1,4 +1,4 @@
-//! A client's frame changes a member set.
+//! Changes of a member set by a client's frame.
 
 use super::channel::Channel;
 use super::connection::Connection;
@@ -11,8 +11,8 @@ use crate::{Now, SmolStr};
 use smallvec::SmallVec;
 use smol_str::SmolStrBuilder;
 
-/// What a client wants of a member set: a PRESENCE frame whose rights, identity and size have been
-/// checked. Items lack what [`State::apply`] gives them: id, connection id, timestamp.
+/// A checked PRESENCE frame: rights, identities and sizes are valid. [`State::apply`] sets the ids,
+/// connection ids and timestamps of its items.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct PresenceRecord {
     pub(in crate::server) connection_id: SmolStr,
@@ -21,64 +21,64 @@ pub(in crate::server) struct PresenceRecord {
     pub(in crate::server) items: Items<PresenceMessage>,
 }
 
-/// A change of a member set. What the member says stands beside it.
+/// A change of a member set. Its message is kept separately.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Change {
     pub(in crate::server) kind: Kind,
     pub(in crate::server) position: Position,
-    /// Whether the channel has had no member before, or has none any more.
-    pub(in crate::server) edge: bool,
-    /// Whether it is the only event that the channel's history has.
-    pub(in crate::server) begins_history: bool,
+    /// Whether the channel became occupied or vacant.
+    pub(in crate::server) first_or_last: bool,
+    /// Whether it is now the only event in the channel's history.
+    pub(in crate::server) starts_history: bool,
 }
 
-/// What has changed.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Kind {
-    /// A member has come.
+    /// A new member.
     Entered,
-    /// A member says something else of itself.
+    /// New data of a member.
     Updated,
-    /// A member has gone.
+    /// A removed member.
     Left {
-        /// Why.
+        /// The cause.
         cause: LeaveCause,
-        /// Its slot, and the member of the same connection that followed it.
+        /// Its slot, and the next member in the list of its connection.
         member: Slot,
         next: Option<Slot>,
     },
 }
 
 impl Kind {
-    /// Whether the member was present before.
     pub(in crate::server) const fn was_present(self) -> bool {
         !matches!(self, Self::Entered)
     }
 }
 
-/// What a frame has changed.
+/// The result of applying a frame.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Applied {
     pub(in crate::server) channel: ChannelSlot,
     pub(in crate::server) connection: ConnectionSlot,
-    /// The position of the changes; `None` if there are none.
+    /// The serial of the changes; `None` if there are none.
     pub(in crate::server) serial: Option<u64>,
-    /// The changes, each with its item's place in the client's frame if its id follows from that
-    /// (TP3a).
+    /// The changes. Each with the index of its item in the client's frame, if the item's id derives
+    /// from it (TP3a).
     pub(in crate::server) changes: SmallVec<[(Change, Option<usize>); 1]>,
-    /// Members that entered again with the id that they had (RTP17g).
+    /// Items that entered a present member with an unchanged id (RTP17g).
     pub(in crate::server) reentries: u64,
+    /// A broken invariant. Its item was dropped.
+    pub(in crate::server) broken: Option<&'static str>,
 }
 
 impl State {
-    /// Applies a client's frame. Its items are completed; those that change nothing are dropped.
-    /// `None` if its channel or its connection is no more.
+    /// Applies a client's frame. Completes the items that change the set, and drops the others.
+    /// `None` if the channel or the connection no longer exists.
     ///
-    /// Two mechanisms against repetition are apart from each other. Of a frame whose message serial
-    /// was accepted before only those items still count that are newer than the member that is
-    /// present. And a member that is present and enters with an id that it has had changes nothing
-    /// (RTP17g). There is no memory of ids: once the member is gone, it enters anew, by a frame that
-    /// was accepted before as well if it names what the member said last.
+    /// Two rules make repetition harmless. In a frame with an accepted message serial, an item
+    /// applies only if it is newer than the present member. And an enter of a present member with
+    /// an id that it had before changes nothing (RTP17g). Ids are not recorded: a removed member
+    /// can enter again even by an accepted frame, if the item names the member's last message.
     pub(in crate::server) fn apply(
         &mut self,
         at: Now,
@@ -107,12 +107,13 @@ impl State {
                 serial: None,
                 changes: SmallVec::new(),
                 reentries: 0,
+                broken: None,
             },
         };
         record.items.retain(|item| step.item(entry, connection, item).is_some());
-        let (now_first, applied) = (step.first, step.applied);
-        if now_first != first {
-            connection.set_first_member(channel, now_first);
+        let (new_first, applied) = (step.first, step.applied);
+        if new_first != first {
+            connection.set_first_member(channel, new_first);
         }
         connection.serials.insert(record.msg_serial);
         connection.bytes = adjusted(connection.bytes, bytes, entry.bytes());
@@ -123,14 +124,14 @@ impl State {
     }
 }
 
-/// A frame under way.
+/// The state while a frame is applied.
 struct Step<'a> {
     at: Now,
     slot: ConnectionSlot,
     msg_serial: i64,
-    /// Whether a frame with this message serial had been accepted before (RTN19a).
+    /// Whether the message serial was accepted before (RTN19a).
     repeated: bool,
-    /// The place of the next item in the client's frame.
+    /// Index of the next item in the client's frame.
     index: usize,
     /// The first of the connection's members on the channel.
     first: Option<Slot>,
@@ -151,11 +152,13 @@ impl Step<'_> {
     ) -> Option<()> {
         let index = self.index;
         self.index += 1;
-        let client_id = item.client_id.as_ref()?;
+        let Some(client_id) = &item.client_id else {
+            return self.broken("a checked item has a client id");
+        };
         let stamp = self.at.wall;
         let own = (self.msg_serial, i64::try_from(index).unwrap_or(i64::MAX));
-        // A re-entry names the message that it repeats (RTP17g). An id that is not of an earlier
-        // frame of this connection is passed over.
+        // A re-entry names the message that it repeats (RTP17g). Ignore an id of another
+        // connection, or one not of an earlier frame.
         let named = item.id.as_deref().and_then(|id| {
             let version = Version::new(Some(id), connection.id(), stamp);
             version.sequence.filter(|(serial, _)| *serial < self.msg_serial)
@@ -169,59 +172,70 @@ impl Step<'_> {
             self.applied.reentries += u64::from(!self.repeated);
             return None;
         }
-        // A forgotten serial is that of the last event of a member which was removed: a re-entry that
-        // names it keeps the id. One that names an older message is delivered under an id of its own:
-        // its client never heard of the last, and who did, and missed the leave, would never believe
-        // what bears an older id (RTP2b2).
-        let last = named.filter(|(serial, _)| !connection.accepted(*serial));
+        // Only the serial of a removed member's last event is forgotten. A re-entry with that id
+        // keeps it. A re-entry with an older id gets a new one: a subscriber that missed the leave
+        // would take the older id for outdated (RTP2b2).
+        let forgotten = named.filter(|(serial, _)| !connection.accepted(*serial));
         let enters = stored.is_none();
-        if enters && (item.action == PresenceAction::Leave || (self.repeated && last.is_none())) {
-            // RTP10d: leaving while not present is no error. And what was applied before and is
-            // gone since must not come back.
+        if enters
+            && (item.action == PresenceAction::Leave || (self.repeated && forgotten.is_none()))
+        {
+            // RTP10d: a leave without a member is no error. A repeated frame must not restore a
+            // removed member.
             return None;
         }
-        let kept = if enters { last } else { named };
+        let kept = if enters { forgotten } else { named };
         if let Some((serial, _)) = kept {
-            // It holds again.
+            // It is accepted again.
             connection.serials.insert(serial);
         }
         let sequence = kept.unwrap_or(own);
         item.id = Some(message_id(connection.id(), sequence));
         item.connection_id = Some(connection.id().clone());
-        item.timestamp = Some(if enters { stamp.max(connection.left_at) } else { stamp });
+        item.timestamp = Some(if enters { stamp.max(connection.last_leave_at) } else { stamp });
         let kind = match place {
             Ok(member) if item.action == PresenceAction::Leave => {
-                let next = channel.next_of_owner(member);
-                let last = channel.take_out(member, &mut self.first)?;
+                let next = channel.next_owned(member);
+                let Some(last) = channel.remove(member, &mut self.first) else {
+                    return self.broken("a located member is present and has an owner");
+                };
                 carry_over(item, last);
                 Kind::Left { cause: LeaveCause::Left, member, next }
             }
             place => {
-                channel.put(place, self.slot, &mut self.first, item)?;
+                if channel.upsert(place, self.slot, &mut self.first, item).is_none() {
+                    return self.broken("a located member is present, a new one has room");
+                }
                 if enters { Kind::Entered } else { Kind::Updated }
             }
         };
         let members = channel.members().len();
-        let edge = match kind {
+        let first_or_last = match kind {
             Kind::Entered => members == 1,
             Kind::Updated => false,
             Kind::Left { .. } => members == 0,
         };
         let position = self.next_position(channel);
         let (history, now) = (self.history, self.at.mono);
-        let begins_history = channel.remember(history, self.others, now, position, item, kind);
-        let change = Change { kind, position, edge, begins_history };
+        let starts_history = channel.record(history, self.others, now, position, item, kind);
+        let change = Change { kind, position, first_or_last, starts_history };
         self.applied.changes.push((change, (sequence == own).then_some(index)));
         Some(())
     }
 
-    /// The position of the next change; the frame gets its own with the first.
+    #[cold]
+    fn broken(&mut self, invariant: &'static str) -> Option<()> {
+        self.applied.broken = Some(invariant);
+        None
+    }
+
+    /// The position of the next change. The first change creates the serial.
     fn next_position(&mut self, channel: &mut Channel) -> Position {
         let serial = match self.applied.serial {
             Some(serial) => serial,
             None => {
                 let serial = self.stream.next(self.at.wall);
-                channel.presence_at(serial);
+                channel.set_last_presence(serial);
                 *self.applied.serial.insert(serial)
             }
         };

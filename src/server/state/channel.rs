@@ -1,4 +1,4 @@
-//! What is true of a channel: its members, whose they are, its positions and its history.
+//! The state of a channel: its members and their owners, its positions and its history.
 
 use super::history::History;
 use super::{ConnectionSlot, Kind, adjusted};
@@ -17,19 +17,18 @@ pub(in crate::server) struct Channel {
     owners: Owners,
     /// Bytes of the members.
     bytes: usize,
-    /// The position of the last frame, and of the last of each kind.
+    /// Serials of the last frame, presence event and message.
     last: u64,
     last_presence: u64,
     last_message: u64,
     history: History,
-    /// The frame that gathers members which are removed in the present step.
+    /// The frame of the leaves synthesized in this step.
     batch: Option<Batch>,
-    /// Removals by the host that are under way. Nobody enters or changes until they are over.
+    /// Unfinished removals by the host. Members cannot enter or update meanwhile.
     pub(super) kicks: u32,
 }
 
-/// A frame of leaves that the server makes up. Their ids, if they have any, follow from that of the
-/// frame.
+/// A frame of synthesized leaves. The leaves without an id inherit theirs from the frame.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Batch {
     pub(in crate::server) serial: u64,
@@ -38,12 +37,12 @@ pub(in crate::server) struct Batch {
 }
 
 impl Batch {
-    /// The id of the leave at a place.
+    /// The id of the leave at an index.
     pub(in crate::server) fn id_of(&self, place: usize) -> SmolStr {
         inherited_id(&self.id, place)
     }
 
-    /// The last leave, complete.
+    /// The last leave, with its id.
     pub(in crate::server) fn last(&self) -> Option<PresenceMessage> {
         let mut leave = self.leaves.last()?.clone();
         leave.id = leave.id.or_else(|| Some(self.id_of(self.leaves.len() - 1)));
@@ -81,7 +80,7 @@ impl Channel {
         &self.members
     }
 
-    /// Bytes of its members.
+    /// Bytes of the members.
     pub(in crate::server) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -94,37 +93,37 @@ impl Channel {
         &mut self.history
     }
 
-    /// The position of its last frame.
+    /// Serial of the last frame.
     pub(in crate::server) const fn last(&self) -> u64 {
         self.last
     }
 
-    /// The position of its last presence event.
+    /// Serial of the last presence event.
     pub(in crate::server) const fn last_presence(&self) -> u64 {
         self.last_presence
     }
 
-    /// The position of its last message.
+    /// Serial of the last message.
     pub(in crate::server) const fn last_message(&self) -> u64 {
         self.last_message
     }
 
-    pub(super) const fn presence_at(&mut self, serial: u64) {
+    pub(super) const fn set_last_presence(&mut self, serial: u64) {
         self.last = serial;
         self.last_presence = serial;
     }
 
-    pub(super) const fn message_at(&mut self, serial: u64) {
+    pub(super) const fn set_last_message(&mut self, serial: u64) {
         self.last = serial;
         self.last_message = serial;
     }
 
-    /// Whether the host removes members right now.
+    /// Whether a removal by the host is unfinished.
     pub(in crate::server) const fn is_kicking(&self) -> bool {
         self.kicks > 0
     }
 
-    /// Whether nothing is known of it.
+    /// Whether it has no members, no history and no unfinished work.
     pub(in crate::server) fn is_unused(&self) -> bool {
         self.kicks == 0
             && self.batch.is_none()
@@ -132,34 +131,34 @@ impl Channel {
             && self.history.is_empty()
     }
 
-    /// The connection that a member belongs to.
+    /// The connection of a member.
     pub(in crate::server) fn owner(&self, member: Slot) -> Option<ConnectionSlot> {
         self.owners.get(member).map(|owner| owner.connection)
     }
 
-    /// Bytes that a member counts for.
-    pub(in crate::server) fn bytes_of(&self, member: Slot) -> usize {
-        self.owners.get(member).map_or(0, |owner| owner.bytes as usize)
+    /// The bytes of a member that count for the limits.
+    pub(in crate::server) fn bytes_of(&self, member: Slot) -> Option<usize> {
+        self.owners.get(member).map(|owner| owner.bytes as usize)
     }
 
-    /// A page of its members, from a slot on, as far as `takes` says of the bytes of each; and where
-    /// the next one starts.
+    /// A page of members from a slot on, while `fits` accepts the bytes of each; and the start of
+    /// the next page.
     pub(super) fn page(
         &mut self,
         from: u32,
-        mut takes: impl FnMut(usize) -> bool,
+        mut fits: impl FnMut(Option<usize>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
         let owners = &self.owners;
-        let bytes = |slot| owners.get(slot).map_or(0, |owner| owner.bytes as usize);
-        self.members.snapshot(from, |slot, _| takes(bytes(slot)))
+        let bytes = |slot| owners.get(slot).map(|owner| owner.bytes as usize);
+        self.members.snapshot(from, |slot, _| fits(bytes(slot)))
     }
 
-    /// The members of one connection, the newest first, from one of them on.
-    pub(in crate::server) fn own_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
+    /// The members in the list of a connection, newest first, from `first` on.
+    pub(in crate::server) fn owned_from(&self, first: Option<Slot>) -> impl Iterator<Item = Slot> {
         core::iter::successors(first, |member| self.owners.get(*member)?.links.next())
     }
 
-    /// Where a member stands, or where it would.
+    /// The slot of a member, or the place to insert it.
     pub(in crate::server) fn locate(
         &self,
         client_id: &SmolStr,
@@ -168,9 +167,9 @@ impl Channel {
         self.members.locate(client_id, connection_id)
     }
 
-    /// Puts a member in, or replaces what it says of itself, where [`locate`](Self::locate) said.
-    /// `first` is the first of the connection's members, as it was and as it is from here on.
-    pub(super) fn put(
+    /// Inserts or updates a member at the place from [`locate`](Self::locate). `first` is the head
+    /// of the connection's list of members, updated if necessary.
+    pub(super) fn upsert(
         &mut self,
         place: Result<Slot, Place>,
         connection: ConnectionSlot,
@@ -183,26 +182,26 @@ impl Channel {
             self.owners.add(slot, connection);
             ring::push_front(&mut self.owners, first, slot);
         }
-        self.count_bytes(slot, u32::try_from(message.size()).unwrap_or(u32::MAX));
+        self.count_bytes(slot, u32::try_from(message.size()).unwrap_or(u32::MAX))?;
         Some(slot)
     }
 
-    /// The member of the same connection that follows this one.
+    /// The next member in the list of the same connection.
     #[inline]
-    pub(super) fn next_of_owner(&self, member: Slot) -> Option<Slot> {
+    pub(super) fn next_owned(&self, member: Slot) -> Option<Slot> {
         self.owners.get(member)?.links.next()
     }
 
-    /// Removes a member and returns its data as a LEAVE. `first` is the first member of its
-    /// connection on the channel.
+    /// Removes a member and returns its data as a LEAVE. `first` is the head of the connection's
+    /// list of members, updated if necessary.
     #[inline]
-    pub(super) fn take_out(
+    pub(super) fn remove(
         &mut self,
         member: Slot,
         first: &mut Option<Slot>,
     ) -> Option<PresenceMessage> {
+        self.count_bytes(member, 0)?;
         let message = self.members.take_out(member)?;
-        self.count_bytes(member, 0);
         ring::remove(&mut self.owners, first, member);
         if self.members.is_empty() {
             self.owners = Owners::default();
@@ -210,17 +209,17 @@ impl Channel {
         Some(message)
     }
 
-    /// Sets what a member counts for.
-    fn count_bytes(&mut self, member: Slot, bytes: u32) {
-        if let Some(owner) = self.owners.get_mut(member) {
-            let before = core::mem::replace(&mut owner.bytes, bytes);
-            self.bytes = adjusted(self.bytes, before as usize, bytes as usize);
-        }
+    /// Sets the bytes of a member that count for the limits.
+    fn count_bytes(&mut self, member: Slot, bytes: u32) -> Option<()> {
+        let owner = self.owners.get_mut(member)?;
+        let before = core::mem::replace(&mut owner.bytes, bytes);
+        self.bytes = adjusted(self.bytes, before as usize, bytes as usize);
+        Some(())
     }
 
-    /// Remembers an event, if events are remembered. `others` is how many bytes other channels
-    /// remember. Tells whether it is the only one.
-    pub(super) fn remember(
+    /// Records an event in the history, if that is enabled. `others`: bytes of other channels'
+    /// histories. Returns whether it is the only event.
+    pub(super) fn record(
         &mut self,
         config: &HistoryOptions,
         others: usize,
@@ -229,8 +228,8 @@ impl Channel {
         message: &PresenceMessage,
         kind: Kind,
     ) -> bool {
-        if !config.keeps() {
-            self.history.pass_over(position);
+        if !config.is_enabled() {
+            self.history.skip(position);
             return false;
         }
         let was_empty = self.history.is_empty();
@@ -238,8 +237,8 @@ impl Channel {
         was_empty && !self.history.is_empty()
     }
 
-    /// The frame that gathers the leaves that the server makes up in this step. The first of them
-    /// gives it its position and its id.
+    /// The frame of the leaves synthesized in this step. `start` creates the serial and the id of a
+    /// new frame.
     pub(super) fn start_batch(&mut self, start: impl FnOnce() -> (u64, SmolStr)) -> &mut Batch {
         self.batch.get_or_insert_with(|| {
             let (serial, id) = start();
@@ -248,14 +247,12 @@ impl Channel {
         })
     }
 
-    /// Adds a leave to the frame that has been started.
-    pub(super) fn add_leave(&mut self, leave: PresenceMessage) {
-        if let Some(batch) = &mut self.batch {
-            batch.leaves.push(leave);
-        }
+    pub(super) fn add_leave(&mut self, leave: PresenceMessage) -> Option<()> {
+        self.batch.as_mut()?.leaves.push(leave);
+        Some(())
     }
 
-    /// The frame of leaves that waits for the end of the step.
+    /// The frame of the leaves synthesized in this step.
     pub(in crate::server) const fn batch(&self) -> Option<&Batch> {
         self.batch.as_ref()
     }
@@ -265,12 +262,12 @@ impl Channel {
     }
 }
 
-/// Beside the members' slots: whose they are.
+/// Owners by the slots of members.
 #[derive(Clone, Debug, Default)]
 struct Owners(Vec<Owner>);
 
-/// Whose a member is, what it counts for, and its neighbours among the members of the same
-/// connection.
+/// The owner of a member, the bytes that the member counts for, and its links in the list of the
+/// connection's members.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
     connection: ConnectionSlot,
@@ -287,7 +284,7 @@ impl Owners {
         self.0.get_mut(member.number() as usize)
     }
 
-    /// Makes room for a new member.
+    /// Adds the owner of a new member.
     fn add(&mut self, member: Slot, connection: ConnectionSlot) {
         let index = member.number() as usize;
         let owner = Owner { connection, bytes: 0, links: Links::default() };

@@ -1,23 +1,23 @@
-//! What is true of a connection: what of it was accepted, and which members it has.
+//! The state of a connection that does not depend on a transport: accepted message serials and
+//! members.
 
 use super::ChannelSlot;
-use super::serials::Serials;
+use super::serials::AcceptedSerials;
 use crate::members::Slot;
 use crate::{SmolStr, UnixMillis};
 use smallvec::SmallVec;
 
-/// A connection, whoever serves it.
+/// A connection.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Connection {
     id: SmolStr,
     /// Bytes of its members on all channels.
     pub(super) bytes: usize,
-    /// The latest timestamp of a leave that the server made up for one of its members. One that
-    /// enters again is not stamped earlier, though the wall clock be set back: clients compare the
-    /// two by time (RTP2b1).
-    pub(super) left_at: UnixMillis,
-    pub(super) serials: Serials,
-    /// The channels on which it has members, and the first of them on each.
+    /// Latest timestamp of a leave synthesized for one of its members. A later enter is not stamped
+    /// earlier, even if the wall clock steps back: clients compare the two by time (RTP2b1).
+    pub(super) last_leave_at: UnixMillis,
+    pub(super) serials: AcceptedSerials,
+    /// The channels on which it has members, and the first member on each.
     members: SmallVec<[(ChannelSlot, Slot); 1]>,
 }
 
@@ -32,8 +32,8 @@ impl Connection {
         Self {
             id,
             bytes: 0,
-            left_at: UnixMillis::from_millis(i64::MIN),
-            serials: Serials::default(),
+            last_leave_at: UnixMillis::from_millis(i64::MIN),
+            serials: AcceptedSerials::default(),
             members: SmallVec::new(),
         }
     }
@@ -47,7 +47,7 @@ impl Connection {
         self.bytes
     }
 
-    /// Whether a frame with this message serial was accepted before (RTN19a).
+    /// Whether a frame with this message serial was accepted (RTN19a).
     pub(in crate::server) fn accepted(&self, msg_serial: i64) -> bool {
         self.serials.contains(msg_serial)
     }
@@ -58,17 +58,17 @@ impl Connection {
 
     /// The first of its members on a channel.
     pub(super) fn first_member(&self, channel: ChannelSlot) -> Option<Slot> {
-        let found = self.members.iter().find(|(held, _)| *held == channel);
+        let found = self.members.iter().find(|(key, _)| *key == channel);
         found.map(|(_, first)| *first)
     }
 
-    /// Sets the first of its members on a channel; `None` if it has none there any more.
+    /// Sets the first of its members on a channel; `None` if there are none.
     pub(super) fn set_first_member(&mut self, channel: ChannelSlot, first: Option<Slot>) {
-        let place = self.members.iter().position(|(held, _)| *held == channel);
+        let place = self.members.iter().position(|(key, _)| *key == channel);
         match (place, first) {
             (Some(place), Some(first)) => {
-                if let Some(held) = self.members.get_mut(place) {
-                    held.1 = first;
+                if let Some(entry) = self.members.get_mut(place) {
+                    entry.1 = first;
                 }
             }
             (Some(place), None) => {

@@ -1,4 +1,4 @@
-//! The presence events of a channel that memory holds.
+//! The history of a channel: its latest presence events, in memory.
 
 use super::stream;
 use crate::Instant;
@@ -7,25 +7,24 @@ use crate::server::{HistoryOptions, Position};
 use crate::wire::{ErrorInfo, PresenceMessage, codes};
 use alloc::collections::VecDeque;
 
-/// What an entry costs beside its data, roughly.
+/// Estimated bytes of an entry, apart from its data.
 const OVERHEAD: usize = 160;
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct History {
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// The newest event that was forgotten.
-    forgotten: Option<Position>,
+    /// The newest event that was dropped.
+    last_dropped: Option<Position>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     position: Position,
-    /// When it is to be forgotten.
-    until: Instant,
+    expires_at: Instant,
     message: PresenceMessage,
-    /// Whether the member was present before.
-    known: bool,
+    /// Whether the member was present before the event.
+    was_present: bool,
 }
 
 impl Entry {
@@ -35,18 +34,18 @@ impl Entry {
 }
 
 impl History {
-    /// Bytes of what is remembered, estimated.
+    /// Estimated bytes of the events.
     pub(in crate::server) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// An event that is not remembered.
-    pub(super) const fn pass_over(&mut self, position: Position) {
-        self.forgotten = Some(position);
+    /// Records that an event is not in the history.
+    pub(super) const fn skip(&mut self, position: Position) {
+        self.last_dropped = Some(position);
     }
 
-    /// Remembers an event, and forgets the oldest ones that are too many. `others` is how many
-    /// bytes other channels remember.
+    /// Adds an event, and drops the oldest ones beyond the limits. `others`: bytes of other
+    /// channels' histories.
     pub(super) fn push(
         &mut self,
         config: &HistoryOptions,
@@ -54,31 +53,31 @@ impl History {
         now: Instant,
         position: Position,
         message: &PresenceMessage,
-        known: bool,
+        was_present: bool,
     ) {
-        let until = now + config.retention;
-        let entry = Entry { position, until, message: message.clone(), known };
+        let expires_at = now + config.retention;
+        let entry = Entry { position, expires_at, message: message.clone(), was_present };
         self.bytes += entry.size();
         self.entries.push_back(entry);
         let room = config.bytes.min(config.total_bytes.saturating_sub(others));
         while self.entries.len() > config.events || self.bytes > room {
-            if !self.forget_oldest() {
+            if !self.drop_oldest() {
                 break;
             }
         }
     }
 
-    /// When the oldest event is to be forgotten.
+    /// When the oldest event expires.
     pub(in crate::server) fn deadline(&self) -> Option<Instant> {
-        self.entries.front().map(|entry| entry.until)
+        self.entries.front().map(|entry| entry.expires_at)
     }
 
-    /// Forgets what is too old, as far as the budget goes, and one event at least.
+    /// Drops expired events, within the budget but at least one.
     pub(super) fn expire(&mut self, now: Instant, budget: &mut usize) {
         *budget = (*budget).max(1);
-        while *budget > 0 && self.entries.front().is_some_and(|entry| entry.until <= now) {
+        while *budget > 0 && self.entries.front().is_some_and(|entry| entry.expires_at <= now) {
             *budget -= 1;
-            self.forget_oldest();
+            self.drop_oldest();
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
@@ -89,30 +88,31 @@ impl History {
         self.entries.is_empty()
     }
 
-    fn forget_oldest(&mut self) -> bool {
+    fn drop_oldest(&mut self) -> bool {
         let Some(entry) = self.entries.pop_front() else { return false };
         self.bytes = self.bytes.saturating_sub(entry.size());
-        self.forgotten = Some(entry.position);
+        self.last_dropped = Some(entry.position);
         true
     }
 
-    /// What happened after a position, each event with whether the member was present before it; if
-    /// all of it is remembered, and there is room for it, in bytes, estimated. Takes the room.
-    pub(in crate::server) fn since(
+    /// The events after a serial, each with whether its member was present before. `None` if some
+    /// are no longer in memory or if their estimated bytes exceed `room`; otherwise subtracts these
+    /// from `room`.
+    pub(in crate::server) fn events_after(
         &self,
         serial: u64,
         room: &mut usize,
     ) -> Option<impl Iterator<Item = (&PresenceMessage, bool)>> {
-        if self.forgotten.is_some_and(|forgotten| forgotten.serial > serial) {
+        if self.last_dropped.is_some_and(|last_dropped| last_dropped.serial > serial) {
             return None;
         }
         let from = self.entries.partition_point(|entry| entry.position.serial <= serial);
         let events = self.entries.range(from..);
         *room = events.clone().try_fold(*room, |room, entry| room.checked_sub(entry.size()))?;
-        Some(events.map(|entry| (&entry.message, entry.known)))
+        Some(events.map(|entry| (&entry.message, entry.was_present)))
     }
 
-    /// A page. Events whose time is over do not show, even if they are not forgotten yet.
+    /// A page of events. Expired events are left out, even if they are still in memory.
     pub(in crate::server) fn page(
         &self,
         now: Instant,
@@ -125,13 +125,13 @@ impl History {
         };
         let wanted = |entry: &&Entry| {
             let time = entry.message.timestamp.unwrap_or_default();
-            entry.until > now
+            entry.expires_at > now
                 && query.start.is_none_or(|start| time >= start)
                 && query.end.is_none_or(|end| time <= end)
                 && last.is_none_or(|last| entry.position.serial <= last)
         };
         let mut page = HistoryPage {
-            oldest: self.entries.iter().find(|e| e.until > now).map(|entry| entry.position),
+            oldest: self.entries.iter().find(|e| e.expires_at > now).map(|entry| entry.position),
             ..HistoryPage::default()
         };
         let mut add = |entry: &Entry| {
@@ -159,16 +159,16 @@ impl History {
         Ok(page)
     }
 
-    /// The last stream position that an attach with this serial had before it.
+    /// Serial of the last event before the attach with this channel serial.
     fn until_attach(&self, serial: &str) -> Result<u64, ErrorInfo> {
-        let serial = stream::parse(serial).ok_or_else(|| {
+        let serial = stream::parse_serial(serial).ok_or_else(|| {
             ErrorInfo::new(
                 codes::INVALID_PARAMETER_VALUE,
                 400,
                 "The serial is not one of this server's",
             )
         })?;
-        if self.forgotten.is_some_and(|forgotten| forgotten.serial > serial) {
+        if self.last_dropped.is_some_and(|last_dropped| last_dropped.serial > serial) {
             return Err(ErrorInfo::new(
                 codes::ATTACH_POINT_NOT_FOUND,
                 400,
@@ -179,7 +179,7 @@ impl History {
     }
 }
 
-/// A page's limit, if it is one.
+/// Checks the limit of a page.
 pub(in crate::server) fn check_limit(limit: usize) -> Result<usize, ErrorInfo> {
     if (1..=MAX_PAGE).contains(&limit) {
         Ok(limit)

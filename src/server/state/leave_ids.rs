@@ -1,9 +1,10 @@
-//! Ids of frames with leaves that the server makes up.
+//! Ids of synthesized leaves.
 
 use crate::SmolStr;
 use smol_str::SmolStrBuilder;
 
-/// Unique among all nodes and runs, and never of the form that begins with a connection id (RTP2b1).
+/// Ids of frames: unique across nodes and runs. They do not begin with a connection id, so that
+/// clients take their leaves for synthesized (RTP2b1).
 #[derive(Clone, Debug)]
 pub(super) struct LeaveIds {
     prefix: SmolStr,
@@ -25,7 +26,7 @@ impl LeaveIds {
     }
 
     /// Whether the ids begin with this text.
-    pub(super) fn begin_with(&self, text: &str) -> bool {
+    pub(super) fn have_prefix(&self, text: &str) -> bool {
         self.prefix.starts_with(text)
     }
 }
@@ -35,11 +36,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rtp2b1_what_the_ids_of_leaves_begin_with_is_known() {
+    fn rtp2b1_prefixes_of_leave_ids_are_recognized() {
         let mut ids = LeaveIds::new("node", 7);
         let id = ids.next();
         assert!(["n", "node", "node:0000"].iter().all(|text| id.starts_with(text)));
-        assert!(["n", "node", "node:0000"].iter().all(|text| ids.begin_with(text)));
-        assert!(!ids.begin_with("ode") && !ids.begin_with(&id));
+        assert!(["n", "node", "node:0000"].iter().all(|text| ids.have_prefix(text)));
+        assert!(!ids.have_prefix("ode") && !ids.have_prefix(&id));
     }
 }

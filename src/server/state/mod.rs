@@ -1,9 +1,9 @@
-//! What is true: who is present on each channel, what happened there, and which frames of each
-//! connection have been accepted.
+//! The replicable state: member sets, histories, and the accepted message serials of each
+//! connection.
 //!
-//! There is one way to change a member set, [`State::apply`] and its counterpart for members that
-//! are removed, [`State::remove_next`]. Both take names, and read no clock, no configuration and no
-//! transport: the same records, applied in the same order, make the same sets.
+//! A member set changes in two ways only: by [`State::apply`] for a client's frame, and by
+//! [`State::remove_next`] for a removal. Both take names, and read no clock, options or transport:
+//! the same records in the same order give the same sets.
 
 mod apply;
 mod channel;
@@ -19,7 +19,7 @@ pub(super) use channel::{Batch, Channel};
 pub(super) use connection::Connection;
 pub(super) use history::{History, check_limit};
 pub(super) use removal::Removal;
-pub(super) use stream::{parse, sync_serial, text};
+pub(super) use stream::{format_serial, parse_serial, sync_serial};
 
 use super::HistoryOptions;
 use crate::lookup::{Lookup, fold};
@@ -32,9 +32,9 @@ use leave_ids::LeaveIds;
 use stream::Stream;
 
 crate::slab::keys! {
-    /// A channel. The other parts keep what they know of it under the same key.
+    /// Key of a channel, in every part of the server.
     pub(super) struct ChannelSlot;
-    /// A connection. The other parts keep what they know of it under the same key.
+    /// Key of a connection, in every part of the server.
     pub(super) struct ConnectionSlot;
 }
 
@@ -49,8 +49,8 @@ pub(super) struct State {
     stream: Stream,
     leave_ids: LeaveIds,
     history: HistoryOptions,
-    /// Whether anybody keeps what members say: the history, or the host.
-    keeps: bool,
+    /// Whether synthesized leaves are kept by the history or the host. If not, they need no ids.
+    leaves_need_ids: bool,
     /// Sums over all channels.
     members: usize,
     member_bytes: usize,
@@ -58,8 +58,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `node` and `epoch` are what the ids of leaves begin with; positions are above `first`.
-    /// `events` is whether the host keeps what members say.
+    /// `node` and `epoch` are the prefix of the ids of synthesized leaves. Serials are greater than
+    /// `first`. `events`: whether the host receives events.
     pub(super) fn new(
         history: HistoryOptions,
         events: bool,
@@ -76,7 +76,7 @@ impl State {
             hasher: FixedState::with_seed(hash_seed),
             stream: Stream::new(first),
             leave_ids: LeaveIds::new(node, epoch),
-            keeps: events || history.keeps(),
+            leaves_need_ids: events || history.is_enabled(),
             history,
             members: 0,
             member_bytes: 0,
@@ -84,12 +84,12 @@ impl State {
         }
     }
 
-    /// The same with another seed for the hash tables; before anything is in them.
+    /// Replaces the seed of the hash tables, which must be empty.
     pub(super) fn set_hash_seed(&mut self, seed: u64) {
         self.hasher = FixedState::with_seed(seed);
     }
 
-    /// How often a key dangled.
+    /// How often a dangling key was used.
     pub(super) fn dangling(&self) -> usize {
         self.channels.dangling() + self.connections.dangling()
     }
@@ -112,12 +112,11 @@ impl State {
         self.member_bytes
     }
 
-    /// Bytes of the histories of all channels, estimated.
+    /// Estimated bytes of the histories of all channels.
     pub(super) const fn history_bytes(&self) -> usize {
         self.history_bytes
     }
 
-    /// The channel with this name.
     pub(super) fn by_name(&self, name: &str) -> Option<ChannelSlot> {
         let hash = fold(self.hasher.hash_one(name));
         self.names.find(hash, |slot| self.channels[slot].name() == name)
@@ -128,12 +127,13 @@ impl State {
         &self.channels[slot]
     }
 
-    /// A channel that may have been forgotten.
-    pub(super) fn known_channel(&self, slot: ChannelSlot) -> Option<&Channel> {
+    /// A channel, unless it was closed.
+    pub(super) fn try_channel(&self, slot: ChannelSlot) -> Option<&Channel> {
         self.channels.get(slot)
     }
 
-    /// Makes a channel. `seed` is for the hash tables of its members.
+    /// Adds a channel. `seed` is for the hash tables of its members. `None` if there are no free
+    /// slots.
     pub(super) fn open_channel(
         &mut self,
         at: Now,
@@ -146,13 +146,12 @@ impl State {
         Some(slot)
     }
 
-    /// Forgets a channel that nothing is known of.
+    /// Removes an unused channel.
     pub(super) fn close_channel(&mut self, slot: ChannelSlot) {
         let channel = self.channels.remove(slot);
         self.names.remove(fold(self.hasher.hash_one(channel.name().as_str())), slot);
     }
 
-    /// The connection with this id.
     pub(super) fn by_id(&self, id: &str) -> Option<ConnectionSlot> {
         let hash = fold(self.hasher.hash_one(id));
         self.ids.find(hash, |slot| self.connections[slot].id() == id)
@@ -163,7 +162,7 @@ impl State {
         &self.connections[slot]
     }
 
-    /// A connection begins. No other has its id.
+    /// Adds a connection; its id must be new. `None` if there are no free slots.
     pub(super) fn open_connection(&mut self, id: SmolStr) -> Option<ConnectionSlot> {
         let hash = fold(self.hasher.hash_one(id.as_str()));
         let slot = self.connections.insert(Connection::new(id))?;
@@ -171,38 +170,39 @@ impl State {
         Some(slot)
     }
 
-    /// A connection, which has no members any more, ends.
+    /// Removes a connection, which must have no members.
     pub(super) fn close_connection(&mut self, slot: ConnectionSlot) {
         let connection = self.connections.remove(slot);
         debug_assert!(!connection.has_members(), "{} has members", connection.id());
         self.ids.remove(fold(self.hasher.hash_one(connection.id().as_str())), slot);
     }
 
-    /// A frame that changes no member has been accepted.
+    /// Records the message serial of an accepted frame that changes no member set.
     pub(super) fn accept(&mut self, connection: ConnectionSlot, msg_serial: i64) {
         self.connections[connection].serials.insert(msg_serial);
     }
 
-    /// Whether an id must not be given to a connection, since ids of leaves begin with it (RTP2b1).
-    pub(super) fn reserves(&self, id: &str) -> bool {
-        self.leave_ids.begin_with(id)
+    /// Whether a connection must not have this id, because ids of synthesized leaves begin with it
+    /// (RTP2b1).
+    pub(super) fn is_reserved(&self, id: &str) -> bool {
+        self.leave_ids.have_prefix(id)
     }
 
-    /// The position of a frame that belongs to no channel's stream, such as a sync.
+    /// A serial for a frame that does not advance a channel, such as a sync.
     pub(super) fn next_serial(&mut self, at: Now) -> u64 {
         self.stream.next(at.wall)
     }
 
-    /// The position of messages, which move their channel on if it is known.
+    /// A serial for messages. It advances their channel, if that exists.
     pub(super) fn next_message(&mut self, at: Now, channel: Option<ChannelSlot>) -> u64 {
         let serial = self.stream.next(at.wall);
         if let Some(channel) = channel {
-            self.channels[channel].message_at(serial);
+            self.channels[channel].set_last_message(serial);
         }
         serial
     }
 
-    /// Forgets events whose retention is over, as far as the budget goes.
+    /// Drops expired events from a history, within the budget.
     pub(super) fn expire_history(
         &mut self,
         channel: ChannelSlot,
@@ -216,19 +216,19 @@ impl State {
         self.history_bytes = adjusted(self.history_bytes, before, after);
     }
 
-    /// A page of the members of a channel, from a slot on, as far as `takes` says of the bytes of
-    /// each; and the slot where the next one starts. The members are shared, not copied.
+    /// A page of members from a slot on, while `fits` accepts the bytes of each; and the start of
+    /// the next page. The members are shared, not copied.
     pub(super) fn page(
         &mut self,
         channel: ChannelSlot,
         from: u32,
-        takes: impl FnMut(usize) -> bool,
+        fits: impl FnMut(Option<usize>) -> bool,
     ) -> (MemberPage, Option<Slot>) {
-        self.channels[channel].page(from, takes)
+        self.channels[channel].page(from, fits)
     }
 
-    /// The first of a connection's members on a channel; the others follow by
-    /// [`Channel::own_from`].
+    /// The first of a connection's members on a channel. [`Channel::owned_from`] continues the
+    /// list.
     pub(super) fn first_member(
         &self,
         connection: ConnectionSlot,
@@ -237,13 +237,13 @@ impl State {
         self.connections[connection].first_member(channel)
     }
 
-    /// The leaves of a channel that wait for the end of the step, if there are any.
+    /// Takes the synthesized leaves of a channel, if any.
     pub(super) fn end_batch(&mut self, channel: ChannelSlot) -> Option<Batch> {
         self.channels[channel].end_batch()
     }
 }
 
-/// A sum when one part of it has changed.
+/// A sum after one of its parts has changed.
 pub(super) const fn adjusted(sum: usize, before: usize, after: usize) -> usize {
     sum.saturating_add(after).saturating_sub(before)
 }

@@ -1,24 +1,24 @@
-//! Members are removed: by the authority, not by a frame of their client.
+//! Removal of members by the server.
 
 use super::{Change, ChannelSlot, ConnectionSlot, Kind, State, adjusted};
 use crate::members::Slot;
 use crate::server::{LeaveCause, Position};
 use crate::{Now, SmolStr, UnixMillis};
 
-/// Members of a channel that have to leave. They can be more than one call may remove, so they are
-/// removed one by one.
+/// A removal of members of one channel. They are removed one by one, within the budgets of several
+/// calls if necessary.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Removal {
     channel: ChannelSlot,
-    whom: Whom,
+    selection: Selection,
     cause: LeaveCause,
-    /// The slot to go on from.
+    /// The slot to continue from.
     from: u32,
 }
 
-/// Which members.
+/// The members to remove.
 #[derive(Clone, Debug)]
-pub(in crate::server) enum Whom {
+pub(in crate::server) enum Selection {
     /// Those of a connection.
     Connection(ConnectionSlot),
     /// Those of a client id.
@@ -27,18 +27,18 @@ pub(in crate::server) enum Whom {
     Member(SmolStr, SmolStr),
     /// All.
     All,
-    /// None: the connection is not known.
-    Nobody,
+    /// None: the host named an unknown connection.
+    Nothing,
 }
 
 impl Removal {
-    /// The members of a connection leave.
-    pub(in crate::server) const fn of(
+    /// The members of a connection.
+    pub(in crate::server) const fn of_connection(
         connection: ConnectionSlot,
         channel: ChannelSlot,
         cause: LeaveCause,
     ) -> Self {
-        Self { channel, whom: Whom::Connection(connection), cause, from: 0 }
+        Self { channel, selection: Selection::Connection(connection), cause, from: 0 }
     }
 
     pub(in crate::server) const fn channel(&self) -> ChannelSlot {
@@ -51,8 +51,8 @@ impl Removal {
 }
 
 impl State {
-    /// The host removes members of a channel: of a client id, of a connection id, of both, or all.
-    /// Until [`end_kick`](Self::end_kick) nobody enters. `None` if the channel is not known.
+    /// Starts a removal by the host: of a client id, of a connection id, of both, or of all. Until
+    /// [`end_kick`](Self::end_kick) no member enters. `None` if the channel does not exist.
     pub(in crate::server) fn begin_kick(
         &mut self,
         channel: &str,
@@ -60,44 +60,44 @@ impl State {
         connection_id: Option<SmolStr>,
     ) -> Option<Removal> {
         let channel = self.by_name(channel)?;
-        let whom = match (client_id, connection_id) {
-            (Some(client_id), Some(connection_id)) => Whom::Member(client_id, connection_id),
-            (Some(client_id), None) => Whom::Client(client_id),
-            (None, Some(id)) => self.by_id(&id).map_or(Whom::Nobody, Whom::Connection),
-            (None, None) => Whom::All,
+        let selection = match (client_id, connection_id) {
+            (Some(client_id), Some(connection_id)) => Selection::Member(client_id, connection_id),
+            (Some(client_id), None) => Selection::Client(client_id),
+            (None, Some(id)) => self.by_id(&id).map_or(Selection::Nothing, Selection::Connection),
+            (None, None) => Selection::All,
         };
         self.channels[channel].kicks += 1;
-        Some(Removal { channel, whom, cause: LeaveCause::Kicked, from: 0 })
+        Some(Removal { channel, selection, cause: LeaveCause::Kicked, from: 0 })
     }
 
-    /// All members that the host named have left.
+    /// Ends a removal by the host.
     pub(in crate::server) fn end_kick(&mut self, removal: &Removal) {
         let kicks = &mut self.channels[removal.channel].kicks;
         *kicks = kicks.saturating_sub(1);
     }
 
-    /// Whether nobody is left to be removed.
+    /// Whether no member is left to remove.
     pub(in crate::server) fn is_done(&self, removal: &Removal) -> bool {
         self.next_to_remove(removal).is_none()
     }
 
     fn next_to_remove(&self, removal: &Removal) -> Option<Slot> {
         let members = self.channels[removal.channel].members();
-        match &removal.whom {
-            // It may have ended since.
-            Whom::Connection(connection) => {
+        match &removal.selection {
+            // The connection may have ended since.
+            Selection::Connection(connection) => {
                 self.connections.get(*connection)?.first_member(removal.channel)
             }
-            Whom::Client(client_id) => members.first_of(client_id),
-            Whom::Member(client_id, connection_id) => members.find(client_id, connection_id),
-            Whom::All => members.next_from(removal.from).map(|(member, _)| member),
-            Whom::Nobody => None,
+            Selection::Client(client_id) => members.first_of(client_id),
+            Selection::Member(client_id, connection_id) => members.find(client_id, connection_id),
+            Selection::All => members.next_from(removal.from).map(|(member, _)| member),
+            Selection::Nothing => None,
         }
     }
 
-    /// Removes the next member, and makes up its leave. Until [`end_batch`](Self::end_batch) it is the
-    /// last of [`Channel::batch`](super::Channel::batch), with an id if anybody keeps it.
-    /// Tells the connection too, and whether others may follow. `None` if nobody is left.
+    /// Removes the next member and synthesizes its leave: the last one in
+    /// [`Channel::batch`](super::Channel::batch) until [`end_batch`](Self::end_batch). Also returns
+    /// the member's connection, and whether more may follow. `None` if no member is left.
     pub(in crate::server) fn remove_next(
         &mut self,
         at: Now,
@@ -112,28 +112,27 @@ impl State {
         let version = entry.members().get(member)?.version();
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
         let first = owner.first_member(removal.channel);
-        let mut now_first = first;
-        let next = entry.next_of_owner(member);
-        let mut message = entry.take_out(member, &mut now_first)?;
-        if now_first != first {
-            owner.set_first_member(removal.channel, now_first);
+        let mut new_first = first;
+        let next = entry.next_owned(member);
+        let mut message = entry.remove(member, &mut new_first)?;
+        if new_first != first {
+            owner.set_first_member(removal.channel, new_first);
         }
         if matches!(cause, LeaveCause::GraceEnded | LeaveCause::Kicked)
             && let Some((serial, _)) = version.sequence
         {
-            // The client may never have had the answer to the frame that set the member (RTN19a).
-            // When it retries it, it must not be told that all is well while the member is gone.
+            // The client may not have the answer to the frame that set the member (RTN19a). If it
+            // sends the frame again, the frame must not be acknowledged without effect.
             owner.serials.forget(serial);
         }
-        // Later than what it ends, though the wall clock stand still or have been set back: at a tie
-        // the incoming message wins (RTP2b1a), so that a page of a sync which is late would bring
-        // the member back.
+        // Later than the member, even if the wall clock stands still or steps back: at equal times
+        // the incoming message wins (RTP2b1a), so that a late sync page would restore the member.
         let later = UnixMillis::from_millis(version.timestamp.as_millis().saturating_add(1));
         let timestamp = at.wall.max(later);
         message.timestamp = Some(timestamp);
-        owner.left_at = owner.left_at.max(timestamp);
+        owner.last_leave_at = owner.last_leave_at.max(timestamp);
         owner.bytes = adjusted(owner.bytes, bytes, entry.bytes());
-        let edge = entry.members().is_empty();
+        let first_or_last = entry.members().is_empty();
         let rest = entry.members().len();
         let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
         let batch = entry.start_batch(|| (stream.next(at.wall), ids.next()));
@@ -141,24 +140,24 @@ impl State {
         if place == BURST {
             batch.leaves.reserve(rest.min(ROOM));
         }
-        if self.keeps {
+        if self.leaves_need_ids {
             message.id = Some(batch.id_of(place));
         }
         let position =
             Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
-        let begins_history =
-            entry.remember(&self.history, others, at.mono, position, &message, kind);
-        entry.add_leave(message);
+        let starts_history = entry.record(&self.history, others, at.mono, position, &message, kind);
+        entry.add_leave(message)?;
         self.members = self.members.saturating_sub(1);
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
-        let more = now_first.is_some() || !matches!(removal.whom, Whom::Connection(_));
-        Some((Change { kind, position, edge, begins_history }, connection, more))
+        let may_have_more =
+            new_first.is_some() || !matches!(removal.selection, Selection::Connection(_));
+        Some((Change { kind, position, first_or_last, starts_history }, connection, may_have_more))
     }
 }
 
-/// Leaves in one frame from which on room is made for those that may follow, and for how many.
+/// From this number of leaves in a frame on, reserve room for the rest, up to a maximum.
 const BURST: usize = 4;
 const ROOM: usize = 200;

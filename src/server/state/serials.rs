@@ -1,40 +1,40 @@
-//! Repeated frames: which message serials of a connection have been accepted.
+//! Accepted message serials, to recognize repeated frames.
 
 use smallvec::SmallVec;
 
-/// Gaps among the accepted serials that are remembered.
-const GAPS: usize = 64;
+/// Maximum of gaps.
+const MAX_GAPS: usize = 64;
 
-/// Which message serials of a connection have been accepted (RTN19a): all up to the highest, but
-/// for some gaps. Gaps come from refused frames, and from clients that retry in another order:
-/// what waits for its channel after a resume is overtaken by everything else.
+/// The accepted message serials of a connection (RTN19a): all up to the highest, except for gaps. A
+/// gap is left by a refused frame, or by a client that resends in another order: after a resume,
+/// frames of channels that are not attached yet are sent last.
 #[derive(Clone, Debug)]
-pub(in crate::server) struct Serials {
+pub(in crate::server) struct AcceptedSerials {
     highest: i64,
-    /// The first and the last of each gap, in order. Of too many the oldest is forgotten: its
-    /// serials count as accepted.
+    /// The first and last serial of each gap, ascending. Beyond the maximum the oldest gap is
+    /// dropped, and its serials count as accepted.
     gaps: SmallVec<[(i64, i64); 1]>,
 }
 
-impl Default for Serials {
+impl Default for AcceptedSerials {
     fn default() -> Self {
         Self { highest: -1, gaps: SmallVec::new() }
     }
 }
 
-impl Serials {
-    /// Whether a frame with this serial was accepted before.
+impl AcceptedSerials {
+    /// Whether the serial is accepted.
     pub(in crate::server) fn contains(&self, serial: i64) -> bool {
         (0..=self.highest).contains(&serial) && self.gap_of(serial).is_none()
     }
 
-    /// A frame with this serial, if it comes again, is to be carried out again.
+    /// Makes a serial new again, so that a repeated frame is applied again.
     pub(in crate::server) fn forget(&mut self, serial: i64) {
         if !self.contains(serial) {
             return;
         }
         if serial == self.highest {
-            // All above the highest are new; a gap that it closed is above it now.
+            // Serials above the highest are new, so a gap that ends just below is dropped.
             let before = serial - 1;
             self.highest = before;
             if let Some(&(first, last)) = self.gaps.last()
@@ -85,7 +85,7 @@ impl Serials {
 
     fn add_gap(&mut self, place: usize, gap: (i64, i64)) {
         self.gaps.insert(place, gap);
-        if self.gaps.len() > GAPS {
+        if self.gaps.len() > MAX_GAPS {
             self.gaps.remove(0);
         }
     }
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rtn19a_accepted_serials_are_known_again_in_any_order() {
-        let mut serials = Serials::default();
+    fn rtn19a_accepted_serials_are_recognized_in_any_order() {
+        let mut serials = AcceptedSerials::default();
         assert!(!serials.contains(0));
         serials.insert(0);
         assert!(serials.contains(0) && !serials.contains(1));
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn rtn19a_what_was_overtaken_by_any_number_of_frames_is_still_new() {
-        let mut serials = Serials::default();
+    fn rtn19a_a_serial_overtaken_by_many_others_is_still_new() {
+        let mut serials = AcceptedSerials::default();
         for serial in (0..10).chain(20..10_000) {
             serials.insert(serial);
         }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_forgotten_serial_is_new_again() {
-        let mut serials = Serials::default();
+        let mut serials = AcceptedSerials::default();
         (0..10).for_each(|serial| serials.insert(serial));
         for serial in [4, 5, 9, 10, -1] {
             serials.forget(serial);
@@ -139,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn forgotten_serials_that_follow_each_other_are_one_gap() {
-        let mut serials = Serials::default();
+    fn consecutive_forgotten_serials_are_one_gap() {
+        let mut serials = AcceptedSerials::default();
         (0..1_000).for_each(|serial| serials.insert(serial));
         (700..800).for_each(|serial| serials.forget(serial));
         (100..600).rev().for_each(|serial| serials.forget(serial));
@@ -152,16 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_bounded_and_the_oldest_is_forgotten() {
-        let mut serials = Serials::default();
+    fn gaps_are_bounded_and_the_oldest_is_dropped() {
+        let mut serials = AcceptedSerials::default();
         (0..1_000).for_each(|serial| serials.insert(2 * serial + 1));
-        assert_eq!(serials.gaps.len(), GAPS);
+        assert_eq!(serials.gaps.len(), MAX_GAPS);
         assert!(serials.contains(0) && !serials.contains(1_998));
     }
 
     #[test]
-    fn the_first_serial_may_be_any() {
-        let mut serials = Serials::default();
+    fn the_first_serial_is_arbitrary() {
+        let mut serials = AcceptedSerials::default();
         serials.insert(500);
         assert!(serials.contains(500) && !serials.contains(499) && !serials.contains(501));
     }

@@ -1,35 +1,34 @@
-//! Positions in the channels' streams: numbers that grow from frame to frame and from run to run.
+//! Serials: increasing numbers of frames, across runs too.
 
 use crate::{SmolStr, UnixMillis};
 use core::fmt::Write as _;
 use smol_str::SmolStrBuilder;
 
-/// Frames that one millisecond has numbers for.
-const PER_MILLI: u32 = 20;
+/// Bits for the serials of one millisecond.
+const BITS_PER_MILLI: u32 = 20;
 
-/// Where stream positions come from: the wall clock, made to grow always.
+/// The source of serials: the wall clock, made strictly increasing.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     last: u64,
 }
 
 impl Stream {
-    /// A stream whose first position is above `first`.
+    /// A source whose serials are greater than `first`.
     pub(super) const fn new(first: u64) -> Self {
         Self { last: first }
     }
 
-    /// A position above all before.
+    /// A serial greater than all before.
     pub(super) fn next(&mut self, wall: UnixMillis) -> u64 {
-        let millis = u64::try_from(wall.as_millis()).unwrap_or(0).min(u64::MAX >> PER_MILLI);
-        self.last = self.last.saturating_add(1).max(millis << PER_MILLI);
+        let millis = u64::try_from(wall.as_millis()).unwrap_or(0).min(u64::MAX >> BITS_PER_MILLI);
+        self.last = self.last.saturating_add(1).max(millis << BITS_PER_MILLI);
         self.last
     }
 }
 
-/// A position as `channelSerial`: 16 hexadecimal digits, so that the order of texts is that of
-/// numbers.
-pub(in crate::server) fn text(serial: u64) -> SmolStr {
+/// Formats a `channelSerial`: 16 hexadecimal digits, so that texts sort like numbers.
+pub(in crate::server) fn format_serial(serial: u64) -> SmolStr {
     let mut text = [0; 16];
     for (place, digit) in text.iter_mut().enumerate() {
         let nibble = (serial >> (60 - 4 * place)) as usize & 15;
@@ -38,20 +37,18 @@ pub(in crate::server) fn text(serial: u64) -> SmolStr {
     core::str::from_utf8(&text).map(SmolStr::new_inline).unwrap_or_default()
 }
 
-/// The position of a `channelSerial`.
-pub(in crate::server) fn parse(text: &str) -> Option<u64> {
+/// Parses a `channelSerial`.
+pub(in crate::server) fn parse_serial(text: &str) -> Option<u64> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
-/// The serial of a page of a sync: sequence, colon, cursor; without a cursor it is the last page
-/// (RTP18b).
+/// The serial of a sync page: `sequence:cursor`. The last page has no cursor (RTP18b).
 pub(in crate::server) fn sync_serial(sequence: u64, cursor: Option<u32>) -> SmolStr {
     let mut serial = SmolStrBuilder::new();
-    serial.push_str(&text(sequence));
+    serial.push_str(&format_serial(sequence));
     serial.push(':');
     if let Some(cursor) = cursor {
-        // Writing to a buffer in memory does not fail.
         let _ = write!(serial, "{cursor}");
     }
     serial.finish()
@@ -63,7 +60,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn positions_grow_though_the_wall_clock_steps_back() {
+    fn serials_increase_even_if_the_wall_clock_steps_back() {
         let mut stream = Stream::new(0);
         let a = stream.next(UnixMillis::from_millis(2_000));
         let b = stream.next(UnixMillis::from_millis(2_000));
@@ -73,13 +70,13 @@ mod tests {
     }
 
     #[test]
-    fn a_position_reads_back_from_its_text() {
+    fn a_formatted_serial_parses_back() {
         for serial in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
-            assert_eq!(parse(&text(serial)), Some(serial));
+            assert_eq!(parse_serial(&format_serial(serial)), Some(serial));
         }
-        assert_eq!(text(10).to_string(), "000000000000000a");
+        assert_eq!(format_serial(10).to_string(), "000000000000000a");
         for other in ["", "0", "+00000000000000a", "000000000000000g", "00000000000000000"] {
-            assert_eq!(parse(other), None, "{other}");
+            assert_eq!(parse_serial(other), None, "{other}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is shared while one input is read: what may still be allocated, and where an error is.
+//! The shared state of decoding one input: limits, and the path of an error.
 
 use crate::SmolStr;
 use crate::wire::{DecodeError, DecodeErrorKind, DecodeLimits};
@@ -9,18 +9,20 @@ use alloc::{
 use core::cell::{Cell, RefCell};
 use serde::de::Error;
 
-/// Values in values go no deeper than this, whatever the limits say: the stack is finite.
+/// Maximum nesting, whatever the limits, because of the stack.
 const MAX_DEPTH: u32 = 100;
 
-/// The state of reading one input.
+/// The state of decoding one input.
 pub(in crate::wire) struct Context {
+    /// Items that may still be decoded.
     items: Cell<u32>,
+    /// Values that may still be decoded.
     values: Cell<u32>,
     max_depth: u32,
-    /// About how many items a list will have, from the length of the input.
-    pub(super) guess: usize,
+    /// An estimate of the number of items in a list, from the length of the input.
+    pub(super) capacity_hint: usize,
     too_large: Cell<bool>,
-    /// Innermost first; filled on the way out of an error.
+    /// The path of the error, innermost first. Filled while the error propagates.
     path: RefCell<Vec<Segment>>,
 }
 
@@ -36,15 +38,15 @@ impl Context {
             items: Cell::new(limits.max_items),
             values: Cell::new(limits.max_values),
             max_depth: limits.max_depth.min(MAX_DEPTH),
-            // An item with all its fields has 120 bytes and more. Few items of many bytes are
-            // not to take memory for many, hence the bound.
-            guess: (len / 128 + 1).min(128),
+            // An item with all fields has at least 120 bytes. Bounded, because a long input may have
+            // a few large items.
+            capacity_hint: (len / 128 + 1).min(128),
             too_large: Cell::new(false),
             path: RefCell::new(Vec::new()),
         }
     }
 
-    /// The error, with all that is known of it. What it quotes of the input is cut short.
+    /// Creates the error, with kind and path. Quoted input is truncated.
     pub(in crate::wire) fn error(&self, offset: usize, mut reason: String) -> DecodeError {
         let mut path = String::new();
         for segment in self.path.borrow().iter().rev() {
@@ -68,13 +70,14 @@ impl Context {
         } else {
             DecodeErrorKind::Malformed
         };
-        cut(&mut path);
-        cut(&mut reason);
+        truncate(&mut path);
+        truncate(&mut reason);
         DecodeError { kind, path, offset, reason }
     }
 
+    /// Adds the enclosing field to the path of the error.
     #[cold]
-    pub(super) fn at(&self, segment: Segment) {
+    pub(super) fn push_path(&self, segment: Segment) {
         self.path.borrow_mut().push(segment);
     }
 
@@ -84,15 +87,15 @@ impl Context {
         E::custom(what)
     }
 
-    pub(super) fn item<E: Error>(&self) -> Result<(), E> {
-        self.take(&self.items, "too many items in one frame")
+    pub(super) fn count_item<E: Error>(&self) -> Result<(), E> {
+        self.spend(&self.items, "too many items in one frame")
     }
 
-    pub(super) fn value<E: Error>(&self) -> Result<(), E> {
-        self.take(&self.values, "too many values in one frame")
+    pub(super) fn count_value<E: Error>(&self) -> Result<(), E> {
+        self.spend(&self.values, "too many values in one frame")
     }
 
-    fn take<E: Error>(&self, budget: &Cell<u32>, what: &'static str) -> Result<(), E> {
+    fn spend<E: Error>(&self, budget: &Cell<u32>, what: &'static str) -> Result<(), E> {
         match budget.get().checked_sub(1) {
             Some(left) => {
                 budget.set(left);
@@ -103,28 +106,28 @@ impl Context {
     }
 }
 
-/// Cuts text of a peer to what a log can take.
-fn cut(text: &mut String) {
-    const LONGEST: usize = 240;
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|&end| text.is_char_boundary(end));
+/// Truncates text of a peer, for logs.
+fn truncate(text: &mut String) {
+    const MAX_LEN: usize = 240;
+    if text.len() > MAX_LEN {
+        let end = (0..=MAX_LEN).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or_default());
         text.push('…');
     }
 }
 
-/// Where in an input a reader is.
+/// The context and the nesting depth of a value.
 #[derive(Clone, Copy)]
-pub(super) struct At<'c> {
-    pub(super) cx: &'c Context,
-    /// How many values or causes it is inside of.
+pub(super) struct Cx<'c> {
+    pub(super) context: &'c Context,
+    /// Number of enclosing values or causes.
     pub(super) depth: u32,
 }
 
-impl At<'_> {
+impl Cx<'_> {
     pub(super) fn deeper<E: Error>(mut self) -> Result<Self, E> {
-        if self.depth >= self.cx.max_depth {
-            return Err(self.cx.too_large("nested too deeply"));
+        if self.depth >= self.context.max_depth {
+            return Err(self.context.too_large("nested too deeply"));
         }
         self.depth += 1;
         Ok(self)

@@ -1,8 +1,8 @@
-//! What stands in fields: text, numbers, data, values.
+//! The types of fields: text, numbers, data, values.
 
 use super::{
-    Seed, Wire,
-    context::{At, Segment},
+    ReadInPlace, Seed,
+    context::{Cx, Segment},
 };
 use crate::wire::{Action, Data, Flags, Map, Params, PresenceAction, Value, short};
 use crate::{SmolStr, UnixMillis};
@@ -10,7 +10,8 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Tells the format what will come, if all it can do with that is to look for it first.
+/// Deserializes with a type hint, for our readers, which only use it for a fast path. Others, such
+/// as `serde_json`, would reject other types; they are human-readable and get no hint.
 macro_rules! hint {
     ($input:ident, $method:ident, $visitor:expr) => {
         if $input.is_human_readable() {
@@ -21,26 +22,26 @@ macro_rules! hint {
     };
 }
 
-/// Text. Empty text in a field is the same as no text (RTL6i3).
-impl Wire for Option<SmolStr> {
+/// Text. Empty text is the same as absent (RTL6i3).
+impl ReadInPlace for Option<SmolStr> {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, _at: At<'_>) -> Result<(), D::Error> {
-        hint!(input, deserialize_str, Text(self))
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, _cx: Cx<'_>) -> Result<(), D::Error> {
+        hint!(input, deserialize_str, TextVisitor(self))
     }
 }
 
-impl Wire for SmolStr {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+impl ReadInPlace for SmolStr {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
         let mut text = None;
-        Wire::read(&mut text, input, at)?;
+        ReadInPlace::read(&mut text, input, cx)?;
         *self = text.unwrap_or_default();
         Ok(())
     }
 }
 
-struct Text<'a>(&'a mut Option<SmolStr>);
+struct TextVisitor<'a>(&'a mut Option<SmolStr>);
 
-impl Visitor<'_> for Text<'_> {
+impl Visitor<'_> for TextVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,11 +61,11 @@ impl Visitor<'_> for Text<'_> {
     }
 }
 
-/// A whole number of any width, or a float without a fraction: there are encoders that write all
-/// numbers so.
-struct Whole;
+/// An integer of any width, or a float without a fraction, because some encoders write all numbers
+/// as floats.
+struct WholeNumberVisitor;
 
-impl Visitor<'_> for Whole {
+impl Visitor<'_> for WholeNumberVisitor {
     type Value = Option<i128>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +83,7 @@ impl Visitor<'_> for Whole {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        // The cast saturates, so that what does not fit does not compare equal; NaN never does.
+        // The cast saturates: a float out of range is not equal to the result. NaN is never equal.
         let whole = number as i128;
         if whole as f64 == number && whole != i128::MAX {
             Ok(Some(whole))
@@ -96,10 +97,12 @@ impl Visitor<'_> for Whole {
     }
 }
 
-/// Reads a whole number into the type of its field.
+/// Reads an integer and converts it to the type of the field.
 #[inline]
-fn whole<'de, T: TryFrom<i128>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
-    match hint!(input, deserialize_i64, Whole)? {
+fn read_whole_number<'de, T: TryFrom<i128>, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    match hint!(input, deserialize_i64, WholeNumberVisitor)? {
         None => Ok(None),
         Some(number) => match T::try_from(number) {
             Ok(number) => Ok(Some(number)),
@@ -108,16 +111,16 @@ fn whole<'de, T: TryFrom<i128>, D: Deserializer<'de>>(input: D) -> Result<Option
     }
 }
 
-macro_rules! wire_number {
+macro_rules! number_fields {
     ($($type:ty: |$number:ident: $read:ty| $into:expr,)*) => {
-        $(impl Wire for $type {
+        $(impl ReadInPlace for $type {
             #[inline]
             fn read<'de, D: Deserializer<'de>>(
                 &mut self,
                 input: D,
-                _at: At<'_>,
+                _cx: Cx<'_>,
             ) -> Result<(), D::Error> {
-                let $number = whole::<$read, D>(input)?;
+                let $number = read_whole_number::<$read, D>(input)?;
                 *self = $into;
                 Ok(())
             }
@@ -125,7 +128,7 @@ macro_rules! wire_number {
     };
 }
 
-wire_number! {
+number_fields! {
     Option<u64>: |number: u64| number,
     Option<i64>: |number: i64| number,
     Option<u32>: |number: u32| number,
@@ -133,31 +136,31 @@ wire_number! {
     u16: |number: u16| number.unwrap_or_default(),
     Option<UnixMillis>: |number: i64| number.map(UnixMillis::from_millis),
     Option<Flags>: |number: u64| number.map(Flags::from_bits_retain),
-    // There are encoders that leave out a zero.
+    // Some encoders omit zeros.
     Action: |number: u32| Self::from_number(number.unwrap_or_default()),
     PresenceAction: |number: u32| Self::from_number(number.unwrap_or_default()),
 }
 
-impl Wire for Option<Data> {
+impl ReadInPlace for Option<Data> {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
-        hint!(input, deserialize_str, AnyData { into: self, at })
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
+        hint!(input, deserialize_str, DataVisitor { into: self, cx })
     }
 }
 
-/// Data: text, bytes, or (from a lax peer) any JSON.
-struct AnyData<'a> {
+/// Data: text, bytes, or any JSON (not allowed by the protocol, but accepted).
+struct DataVisitor<'a> {
     into: &'a mut Option<Data>,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl AnyData<'_> {
+impl DataVisitor<'_> {
     fn json(self, value: Value) {
         *self.into = Some(Data::Json(Arc::new(value)));
     }
 }
 
-impl<'de> Visitor<'de> for AnyData<'_> {
+impl<'de> Visitor<'de> for DataVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,38 +203,38 @@ impl<'de> Visitor<'de> for AnyData<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        let value = AnyValue(self.at).visit_seq(seq)?;
+        let value = ValueVisitor(self.cx).visit_seq(seq)?;
         self.json(value);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let value = AnyValue(self.at).visit_map(map)?;
+        let value = ValueVisitor(self.cx).visit_map(map)?;
         self.json(value);
         Ok(())
     }
 }
 
-impl Wire for Option<Box<Value>> {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+impl ReadInPlace for Option<Box<Value>> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
         let mut value = Value::Null;
-        value.read(input, at)?;
+        value.read(input, cx)?;
         *self = (!value.is_null()).then(|| Box::new(value));
         Ok(())
     }
 }
 
-impl Wire for Value {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
-        at.cx.value()?;
-        *self = input.deserialize_any(AnyValue(at))?;
+impl ReadInPlace for Value {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
+        cx.context.count_value()?;
+        *self = input.deserialize_any(ValueVisitor(cx))?;
         Ok(())
     }
 }
 
-struct AnyValue<'a>(At<'a>);
+struct ValueVisitor<'a>(Cx<'a>);
 
-impl<'de> Visitor<'de> for AnyValue<'_> {
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -267,15 +270,15 @@ impl<'de> Visitor<'de> for AnyValue<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let at = self.0.deeper()?;
+        let cx = self.0.deeper()?;
         let mut items = Vec::new();
         loop {
             let mut item = Value::Null;
-            match seq.next_element_seed(Seed { into: &mut item, at }) {
+            match seq.next_element_seed(Seed { into: &mut item, cx }) {
                 Ok(Some(())) => items.push(item),
                 Ok(None) => return Ok(Value::Array(items)),
                 Err(error) => {
-                    at.cx.at(Segment::Index(items.len()));
+                    cx.context.push_path(Segment::Index(items.len()));
                     return Err(error);
                 }
             }
@@ -283,12 +286,12 @@ impl<'de> Visitor<'de> for AnyValue<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let at = self.0.deeper()?;
+        let cx = self.0.deeper()?;
         let mut object = Map::new();
-        while let Some(name) = map.next_key_seed(AnyName)? {
+        while let Some(name) = map.next_key_seed(NameVisitor)? {
             let mut value = Value::Null;
-            if let Err(error) = map.next_value_seed(Seed { into: &mut value, at }) {
-                at.cx.at(Segment::Name(name));
+            if let Err(error) = map.next_value_seed(Seed { into: &mut value, cx }) {
+                cx.context.push_path(Segment::Name(name));
                 return Err(error);
             }
             object.push(name, value);
@@ -297,17 +300,17 @@ impl<'de> Visitor<'de> for AnyValue<'_> {
     }
 }
 
-/// A name that is kept.
-struct AnyName;
+/// An owned name.
+struct NameVisitor;
 
-impl<'de> DeserializeSeed<'de> for AnyName {
+impl<'de> DeserializeSeed<'de> for NameVisitor {
     type Value = SmolStr;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<SmolStr, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for AnyName {
+impl Visitor<'_> for NameVisitor {
     type Value = SmolStr;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -319,11 +322,11 @@ impl Visitor<'_> for AnyName {
     }
 }
 
-/// Names and texts (TB2c, TI6). Numbers and truth values are taken as their text, nulls left out.
-impl Wire for Option<Params> {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+/// Names and text values (TB2c, TI6). Other values are converted to JSON text, null is omitted.
+impl ReadInPlace for Option<Params> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
         let mut value = Value::Null;
-        value.read(input, at)?;
+        value.read(input, cx)?;
         let map = match value {
             Value::Null => return Ok(()),
             Value::Object(map) => map,
@@ -341,10 +344,10 @@ impl Wire for Option<Params> {
     }
 }
 
-impl Wire for Params {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
+impl ReadInPlace for Params {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
         let mut params = None;
-        Wire::read(&mut params, input, at)?;
+        ReadInPlace::read(&mut params, input, cx)?;
         *self = params.unwrap_or_default();
         Ok(())
     }

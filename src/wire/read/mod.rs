@@ -1,20 +1,20 @@
-//! Reading frames: one description of each type on serde's data model, for both formats.
+//! Decoding of frames: one description of each type on serde's data model, for both formats.
 //!
-//! Visitors are written by hand. They fill in place, look at names as bytes and build no value
-//! that is not kept; a derived reader does none of the three.
+//! The visitors are written by hand. Unlike derived ones they decode in place, compare names as
+//! bytes, and do not build temporary values.
 
 mod context;
 mod field;
 mod object;
 
 use super::Value;
-use context::At;
+use context::Cx;
 use serde::de::{DeserializeSeed, Deserializer};
 
 pub(super) use context::Context;
 pub(super) use object::frame;
 
-/// What is wrong with an input that ends too early.
+/// The error of a truncated input.
 pub(super) const TRUNCATED: &str = "unexpected end of input";
 
 /// Reads a value.
@@ -23,28 +23,26 @@ pub(super) fn value<'de, D: Deserializer<'de>>(
     cx: &Context,
 ) -> Result<Value, D::Error> {
     let mut value = Value::Null;
-    value.read(deserializer, At { cx, depth: 0 })?;
+    value.read(deserializer, Cx { context: cx, depth: 0 })?;
     Ok(value)
 }
 
-/// What can be read wherever it stands.
-///
-/// It is read into its place: to hand short strings up, result in result, costs more than to read
-/// them.
-trait Wire: Sized {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error>;
+/// A type of a field, decoded in place: returning short strings through nested results costs more
+/// than decoding them.
+trait ReadInPlace: Sized {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error>;
 }
 
-/// Reads a field into its place.
+/// Decodes a field in place.
 struct Seed<'a, T> {
     into: &'a mut T,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, T: Wire> DeserializeSeed<'de> for Seed<'_, T> {
+impl<'de, T: ReadInPlace> DeserializeSeed<'de> for Seed<'_, T> {
     type Value = ();
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        self.into.read(input, self.at)
+        self.into.read(input, self.cx)
     }
 }

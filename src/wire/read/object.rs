@@ -1,8 +1,8 @@
-//! Types with named fields, and lists of them.
+//! Objects (types with named fields), and lists of objects.
 
 use super::{
-    Seed, Wire,
-    context::{At, Context, Segment},
+    ReadInPlace, Seed,
+    context::{Context, Cx, Segment},
 };
 use crate::SmolStr;
 use crate::wire::{
@@ -15,13 +15,13 @@ use core::{fmt, marker::PhantomData};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Reads a frame into its place.
+/// Decodes a frame into `into`.
 pub(in crate::wire) fn frame<'de, D: Deserializer<'de>>(
     input: D,
     cx: &Context,
     into: &mut ProtocolMessage,
 ) -> Result<(), D::Error> {
-    Fill { into, at: At { cx, depth: 0 } }.deserialize(input)
+    FillObject { into, cx: Cx { context: cx, depth: 0 } }.deserialize(input)
 }
 
 /// From any self-describing format, within the default [`DecodeLimits`] but for the length.
@@ -37,30 +37,30 @@ impl<'de> Deserialize<'de> for ProtocolMessage {
 /// A type with named fields.
 trait Object: Sized {
     type Field: Copy;
-    /// What it is called in errors.
+    /// The name of the type in errors.
     const WHAT: &'static str;
-    /// Where fields go that it has not. If nowhere, they are ignored (RSF1).
-    const REST: Option<fn(&mut Self) -> &mut Map> = None;
+    /// The field that collects unknown fields. If `None`, they are ignored (RSF1).
+    const UNKNOWN_FIELDS: Option<fn(&mut Self) -> &mut Map> = None;
 
-    fn blank() -> Self;
+    fn empty() -> Self;
     fn field(name: &[u8]) -> Option<Self::Field>;
     fn name(field: Self::Field) -> &'static str;
-    /// The bit that stands for a field in a set of fields.
+    /// The bit of a field in a set of fields.
     fn bit(field: Self::Field) -> u32;
     fn read<'de, A: MapAccess<'de>>(
         &mut self,
         field: Self::Field,
         map: &mut A,
-        at: At<'_>,
+        cx: Cx<'_>,
     ) -> Result<(), A::Error>;
-    /// Called when all fields have come.
+    /// Called after the last field.
     fn finish(&mut self) {}
 }
 
-/// Describes an [`Object`]: what it is called, how it begins, its fields by their names on the
-/// wire, and what is particular to it.
+/// Implements [`Object`]: the name in errors, the empty object, the fields by their names on the wire,
+/// and additional items of the implementation.
 macro_rules! object {
-    ($type:ty, $what:literal, $blank:expr, { $($name:literal => $field:ident,)* } $($more:tt)*) => {
+    ($type:ty, $what:literal, $empty:expr, { $($name:literal => $field:ident,)* } $($extra:tt)*) => {
         const _: () = {
             #[derive(Clone, Copy)]
             #[allow(non_camel_case_types, reason = "named as the fields are")]
@@ -71,8 +71,8 @@ macro_rules! object {
                 const WHAT: &'static str = $what;
 
                 #[inline]
-                fn blank() -> Self {
-                    $blank
+                fn empty() -> Self {
+                    $empty
                 }
 
                 #[inline]
@@ -97,16 +97,16 @@ macro_rules! object {
                     &mut self,
                     field: Field,
                     map: &mut A,
-                    at: At<'_>,
+                    cx: Cx<'_>,
                 ) -> Result<(), A::Error> {
                     match field {
                         $(Field::$field => {
-                            map.next_value_seed(Seed { into: &mut self.$field, at })
+                            map.next_value_seed(Seed { into: &mut self.$field, cx })
                         })*
                     }
                 }
 
-                $($more)*
+                $($extra)*
             }
         };
     };
@@ -147,7 +147,7 @@ object! {
         "extras" => extras,
     }
     fn finish(&mut self) {
-        canonical(&mut self.data, &mut self.encoding);
+        canonicalize(&mut self.data, &mut self.encoding);
     }
 }
 
@@ -162,10 +162,10 @@ object! {
         "encoding" => encoding,
         "extras" => extras,
     }
-    const REST: Option<fn(&mut Self) -> &mut Map> = Some(|message| &mut message.other);
+    const UNKNOWN_FIELDS: Option<fn(&mut Self) -> &mut Map> = Some(|message| &mut message.other);
 
     fn finish(&mut self) {
-        canonical(&mut self.data, &mut self.encoding);
+        canonicalize(&mut self.data, &mut self.encoding);
     }
 }
 
@@ -202,10 +202,10 @@ object! {
     }
 }
 
-/// Brings data into the one form that it has in memory, whatever it travelled in: bytes are
-/// bytes, and JSON that came bare is the text that it should have been.
+/// Converts data to its canonical form in memory: base64 text becomes bytes, and bare JSON becomes
+/// text with the encoding `json`.
 #[inline]
-fn canonical(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
+fn canonicalize(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
     match (&*data, &*steps) {
         (Some(Data::String(text)), Some(chain)) => {
             let Some(inner) = chain.strip_suffix("base64") else { return };
@@ -214,7 +214,7 @@ fn canonical(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
                 None if inner.is_empty() => None,
                 None => return,
             };
-            // Strict: what another peer gets must be what this one sent.
+            // Strict: encoding it again must give the same text.
             if let Ok(bytes) = STANDARD.decode(text.as_bytes()) {
                 *data = Some(Data::Binary(bytes.into()));
                 *steps = inner;
@@ -226,12 +226,12 @@ fn canonical(data: &mut Option<Data>, steps: &mut Option<SmolStr>) {
 }
 
 /// Fills an object in place.
-struct Fill<'a, T> {
+struct FillObject<'a, T> {
     into: &'a mut T,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, T: Object> DeserializeSeed<'de> for Fill<'_, T> {
+impl<'de, T: Object> DeserializeSeed<'de> for FillObject<'_, T> {
     type Value = ();
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -239,7 +239,7 @@ impl<'de, T: Object> DeserializeSeed<'de> for Fill<'_, T> {
     }
 }
 
-impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
+impl<'de, T: Object> Visitor<'de> for FillObject<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,30 +248,30 @@ impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { into, at } = self;
-        let mut came = 0;
-        while let Some(key) = map.next_key_seed(KeyOf::<T>(PhantomData))? {
-            match (key, T::REST) {
+        let Self { into, cx } = self;
+        let mut present = 0;
+        while let Some(key) = map.next_key_seed(FieldKey::<T>(PhantomData))? {
+            match (key, T::UNKNOWN_FIELDS) {
                 (Ok(field), _) => {
                     let bit = T::bit(field);
-                    let result = if came & bit == 0 {
-                        into.read(field, &mut map, at)
+                    let result = if present & bit == 0 {
+                        into.read(field, &mut map, cx)
                     } else {
                         Err(A::Error::custom("came twice"))
                     };
                     if let Err(error) = result {
-                        at.cx.at(Segment::Field(T::name(field)));
+                        cx.context.push_path(Segment::Field(T::name(field)));
                         return Err(error);
                     }
-                    came |= bit;
+                    present |= bit;
                 }
-                (Err(name), Some(rest)) => {
+                (Err(name), Some(unknown_fields)) => {
                     let mut value = Value::Null;
-                    if let Err(error) = map.next_value_seed(Seed { into: &mut value, at }) {
-                        at.cx.at(Segment::Name(name));
+                    if let Err(error) = map.next_value_seed(Seed { into: &mut value, cx }) {
+                        cx.context.push_path(Segment::Name(name));
                         return Err(error);
                     }
-                    rest(into).push(name, value);
+                    unknown_fields(into).push(name, value);
                 }
                 (Err(_), None) => {
                     map.next_value::<IgnoredAny>()?;
@@ -283,16 +283,16 @@ impl<'de, T: Object> Visitor<'de> for Fill<'_, T> {
     }
 }
 
-/// Finds the field of a name; or else keeps the name, if the type keeps such fields.
-struct KeyOf<T>(PhantomData<T>);
+/// The field with a name. For an unknown field the name, if the type collects unknown fields.
+struct FieldKey<T>(PhantomData<T>);
 
-impl<T: Object> KeyOf<T> {
+impl<T: Object> FieldKey<T> {
     fn keep(name: &str) -> SmolStr {
-        if T::REST.is_some() { SmolStr::new(name) } else { SmolStr::default() }
+        if T::UNKNOWN_FIELDS.is_some() { SmolStr::new(name) } else { SmolStr::default() }
     }
 }
 
-impl<'de, T: Object> DeserializeSeed<'de> for KeyOf<T> {
+impl<'de, T: Object> DeserializeSeed<'de> for FieldKey<T> {
     type Value = Result<T::Field, SmolStr>;
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -300,7 +300,7 @@ impl<'de, T: Object> DeserializeSeed<'de> for KeyOf<T> {
     }
 }
 
-impl<T: Object> Visitor<'_> for KeyOf<T> {
+impl<T: Object> Visitor<'_> for FieldKey<T> {
     type Value = Result<T::Field, SmolStr>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -325,7 +325,7 @@ impl<T: Object> Visitor<'_> for KeyOf<T> {
 /// A list of objects.
 trait List {
     type Item: Object;
-    /// Appends an item. If now is the time to make room, it is made for so many.
+    /// Appends an empty item. Reserves `capacity` when the list first allocates.
     fn append(&mut self, capacity: usize) -> Option<&mut Self::Item>;
 }
 
@@ -336,7 +336,7 @@ impl<T: Object> List for Vec<T> {
         if self.is_empty() {
             self.reserve(capacity);
         }
-        self.push(T::blank());
+        self.push(T::empty());
         self.last_mut()
     }
 }
@@ -345,29 +345,29 @@ impl<T: Object> List for Items<T> {
     type Item = T;
     #[inline]
     fn append(&mut self, capacity: usize) -> Option<&mut T> {
-        // The first has room without.
+        // The first item is inline.
         if self.len() == 1 {
             self.reserve(capacity);
         }
-        self.push(T::blank());
+        self.push(T::empty());
         self.last_mut()
     }
 }
 
-impl<L: List> Wire for L {
+impl<L: List> ReadInPlace for L {
     #[inline]
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
-        input.deserialize_any(Fills { into: self, at })
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(FillList { into: self, cx })
     }
 }
 
 /// Fills a list.
-struct Fills<'a, L> {
+struct FillList<'a, L> {
     into: &'a mut L,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, L: List> Visitor<'de> for Fills<'_, L> {
+impl<'de, L: List> Visitor<'de> for FillList<'_, L> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -380,15 +380,15 @@ impl<'de, L: List> Visitor<'de> for Fills<'_, L> {
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { into, at } = self;
-        // A declared length is a claim; the length of the input is not.
-        let capacity = seq.size_hint().unwrap_or(usize::MAX).min(at.cx.guess);
+        let Self { into, cx } = self;
+        // A declared length is not trusted: bounded by the estimate from the input.
+        let capacity = seq.size_hint().unwrap_or(usize::MAX).min(cx.context.capacity_hint);
         for index in 0.. {
-            match seq.next_element_seed(Append { list: &mut *into, capacity, at }) {
+            match seq.next_element_seed(AppendItem { list: &mut *into, capacity, cx }) {
                 Ok(Some(())) => {}
                 Ok(None) => break,
                 Err(error) => {
-                    at.cx.at(Segment::Index(index));
+                    cx.context.push_path(Segment::Index(index));
                     return Err(error);
                 }
             }
@@ -397,38 +397,38 @@ impl<'de, L: List> Visitor<'de> for Fills<'_, L> {
     }
 }
 
-/// Fills an item where it will stay.
-struct Append<'a, L> {
+/// Appends an item and fills it in place.
+struct AppendItem<'a, L> {
     list: &'a mut L,
     capacity: usize,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, L: List> DeserializeSeed<'de> for Append<'_, L> {
+impl<'de, L: List> DeserializeSeed<'de> for AppendItem<'_, L> {
     type Value = ();
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { list, capacity, at } = self;
-        at.cx.item()?;
+        let Self { list, capacity, cx } = self;
+        cx.context.count_item()?;
         match list.append(capacity) {
-            Some(into) => Fill { into, at }.deserialize(deserializer),
+            Some(into) => FillObject { into, cx }.deserialize(deserializer),
             None => Ok(()),
         }
     }
 }
 
-impl<T: Object> Wire for Option<Box<T>> {
-    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, at: At<'_>) -> Result<(), D::Error> {
-        input.deserialize_any(Boxed { into: self, at: at.deeper()? })
+impl<T: Object> ReadInPlace for Option<Box<T>> {
+    fn read<'de, D: Deserializer<'de>>(&mut self, input: D, cx: Cx<'_>) -> Result<(), D::Error> {
+        input.deserialize_any(FillBox { into: self, cx: cx.deeper()? })
     }
 }
 
-struct Boxed<'a, T> {
+struct FillBox<'a, T> {
     into: &'a mut Option<Box<T>>,
-    at: At<'a>,
+    cx: Cx<'a>,
 }
 
-impl<'de, T: Object> Visitor<'de> for Boxed<'_, T> {
+impl<'de, T: Object> Visitor<'de> for FillBox<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -440,7 +440,7 @@ impl<'de, T: Object> Visitor<'de> for Boxed<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let into = self.into.insert(Box::new(T::blank()));
-        Fill { into: &mut **into, at: self.at }.visit_map(map)
+        let into = self.into.insert(Box::new(T::empty()));
+        FillObject { into: &mut **into, cx: self.cx }.visit_map(map)
     }
 }
