@@ -1,6 +1,6 @@
 //! An app of a node.
 
-use crate::{EventStore, driver::Handle, http::error};
+use crate::{EventStore, driver::Handle, response::error};
 use presence_proto::{
     SmolStr,
     server::{Counters, HistoryPage, HistoryQuery, Input, Server},

@@ -9,7 +9,6 @@ use crate::{
     auth::Verifier,
     clock::Clock,
     connection::{Link, Pushed, closing},
-    node::OnEvent,
 };
 use axum::{
     body::Bytes,
@@ -80,6 +79,9 @@ impl Handle {
         let _ = self.0.send(command);
     }
 }
+
+/// Receives the events of the apps, with the name of the app.
+pub(crate) type OnEvent = Arc<dyn Fn(&str, &ServerEvent) + Send + Sync>;
 
 /// What a core works with.
 pub(crate) struct Environment {

@@ -20,6 +20,8 @@ mod http;
 mod listen;
 mod node;
 mod private;
+mod response;
+mod shared;
 
 pub use app::App;
 pub use auth::{Authenticate, Credentials, Grant, KeyError, Keys, TokenDetails, TokenRequest};

@@ -1,34 +1,19 @@
 //! A presence server in a program.
 
 use crate::{
-    App, Authenticate, EventStore, Grant, MetricsAccess, StoreError, Times,
-    auth::{Credentials, Verifier},
+    App, Authenticate, EventStore, MetricsAccess, StoreError, Times,
+    auth::Verifier,
     clock::Clock,
-    driver::{Driver, Environment},
+    driver::{Driver, Environment, OnEvent},
     http,
     listen::{self, Draining, SPARE, Slots},
+    shared::{Options, Shared},
 };
 use axum::Router;
-use presence_proto::{
-    TransportId,
-    server::{Counters, Server, ServerEvent, ServerOptions},
-    wire::{ErrorInfo, codes},
-};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use presence_proto::server::{Server, ServerEvent, ServerOptions};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
-
-/// Receives the events of the apps, with the name of the app.
-pub(crate) type OnEvent = Arc<dyn Fn(&str, &ServerEvent) + Send + Sync>;
 
 /// A presence server: a core for each app, and the HTTP interface in front of them.
 ///
@@ -63,7 +48,7 @@ pub struct Node(Arc<Shared>);
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("apps", &self.0.apps).finish_non_exhaustive()
+        f.debug_struct("Node").finish_non_exhaustive()
     }
 }
 
@@ -81,7 +66,7 @@ impl Node {
     /// An app, by its name.
     #[must_use]
     pub fn app(&self, name: &str) -> Option<&App> {
-        self.0.apps.get(name)
+        self.0.app(name)
     }
 
     /// The paths that clients use: `/` for WebSockets and the page, `/time`, `/keys/…`,
@@ -124,7 +109,7 @@ impl Node {
     /// for their grace period. Returns when all are informed and their sockets are closed, at most ten
     /// seconds after `over`, plus five for sockets that do not close. Cannot be undone.
     pub async fn drain(&self, over: Duration) {
-        self.0.apps.values().for_each(|app| app.drain(over));
+        self.0.apps().for_each(|app| app.drain(over));
         self.0.draining.finish(over).await;
     }
 
@@ -138,7 +123,7 @@ impl Node {
     /// Waits until a core has ended, which happens only if its store fails or it panics. The program
     /// should stop then.
     pub async fn failed(&self) {
-        self.0.failed.cancelled().await;
+        self.0.failed().await;
     }
 }
 
@@ -247,8 +232,7 @@ impl NodeBuilder {
             spawn(&name, driver, failed.clone())?;
             apps.insert(name, App { core, store, frame_size });
         }
-        let (transports, draining) = (AtomicU64::new(0), Draining::default());
-        Ok(Node(Arc::new(Shared { clock, apps, verifier, options, transports, draining, failed })))
+        Ok(Node(Arc::new(Shared::new(clock, apps, verifier, options, failed))))
     }
 }
 
@@ -262,80 +246,4 @@ fn spawn(app: &str, driver: Driver, ended: CancellationToken) -> std::io::Result
         runtime.block_on(driver.run());
     })?;
     Ok(())
-}
-
-/// Options of the HTTP interface.
-pub(crate) struct Options {
-    pub(crate) origins: Vec<String>,
-    pub(crate) times: Times,
-    pub(crate) max_send_queue: usize,
-    pub(crate) page: bool,
-    pub(crate) page_key: Option<String>,
-    /// Maximum of bytes in a frame that comes in, of all apps.
-    pub(crate) frame_size: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            origins: Vec::new(),
-            times: Times::default(),
-            max_send_queue: 4 << 20,
-            page: false,
-            page_key: None,
-            frame_size: 0,
-        }
-    }
-}
-
-/// What every request needs.
-pub(crate) struct Shared {
-    pub(crate) clock: Clock,
-    pub(crate) verifier: Verifier,
-    pub(crate) options: Options,
-    pub(crate) draining: Draining,
-    apps: BTreeMap<String, App>,
-    transports: AtomicU64,
-    failed: CancellationToken,
-}
-
-impl Shared {
-    pub(crate) fn next_transport(&self) -> TransportId {
-        TransportId(self.transports.fetch_add(1, Relaxed))
-    }
-
-    pub(crate) fn allows_origin(&self, origin: &[u8]) -> bool {
-        let allowed = &self.options.origins;
-        allowed.is_empty() || allowed.iter().any(|allowed| allowed.as_bytes() == origin)
-    }
-
-    /// The app of the credentials, and what they allow.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Authenticate::authenticate`]; 50003 if it takes too long.
-    pub(crate) async fn admit(
-        &self,
-        credentials: &Credentials,
-    ) -> Result<(&App, Grant), ErrorInfo> {
-        let grant = self.verifier.grant(credentials, self.clock.now().wall).await?;
-        let app = self.apps.get(&grant.app).ok_or_else(|| {
-            error!(app = grant.app, "credentials were granted for an app that was not added");
-            http::error(codes::INVALID_CREDENTIALS, 401, "There is no such app")
-        })?;
-        Ok((app, grant))
-    }
-
-    /// The counters of each app.
-    ///
-    /// # Errors
-    ///
-    /// 50003 if a core has ended.
-    pub(crate) async fn counters(&self) -> Result<Vec<(&str, Counters)>, ErrorInfo> {
-        let mut counters = Vec::with_capacity(self.apps.len());
-        for (name, app) in &self.apps {
-            counters.push((name.as_str(), app.counters().await?));
-        }
-        Ok(counters)
-    }
 }

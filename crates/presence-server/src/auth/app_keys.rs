@@ -6,7 +6,7 @@ use super::{
     patterns::{self, Patterns},
     token_request::UsedRequests,
 };
-use crate::http::error;
+use crate::response::error;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use presence_proto::wire::codes;

@@ -1,6 +1,6 @@
 //! The credentials of a request.
 
-use crate::http::{Pairs, last};
+use crate::response::{Pairs, last};
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::fmt;

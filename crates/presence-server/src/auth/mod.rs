@@ -18,7 +18,7 @@ pub(crate) use credentials::is_secret;
 pub(crate) use fields::{json, message_pack};
 pub(crate) use verifier::Verifier;
 
-use crate::http::error;
+use crate::response::error;
 use presence_proto::{
     UnixMillis,
     server::{Capability, Identity},

@@ -1,7 +1,7 @@
 //! A capability as it is written: patterns of channel names, each with the operations it allows.
 
 use super::fields;
-use crate::http::error;
+use crate::response::error;
 use presence_proto::wire::codes;
 use presence_proto::{
     server::{Capability, Operations},

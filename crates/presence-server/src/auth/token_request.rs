@@ -4,7 +4,7 @@ use super::{
     fields::Fields,
     patterns::{self, Patterns},
 };
-use crate::http::error;
+use crate::response::error;
 use presence_proto::wire::codes;
 use presence_proto::{UnixMillis, wire::ErrorInfo};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Verification within a time limit.
 
 use super::{Authenticate, Credentials, DynAuthenticate, Grant, TokenDetails, TokenRequest};
-use crate::http::error;
+use crate::response::error;
 use presence_proto::{
     UnixMillis,
     wire::{ErrorInfo, codes},

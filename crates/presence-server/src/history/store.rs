@@ -1,7 +1,7 @@
 //! The durable history of an app: presence events in an embedded database.
 
 use super::{EventStore, Start, StoreError, StoredEvent};
-use crate::http::error;
+use crate::response::error;
 use presence_proto::{
     SmolStr, UnixMillis,
     server::{Direction, HistoryPage, HistoryQuery, KeySecret, MAX_PAGE, Position},

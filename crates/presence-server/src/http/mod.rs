@@ -1,22 +1,15 @@
 //! The HTTP interface.
 
-mod accept;
 mod headers;
 mod metrics;
 mod operator;
 mod page;
-mod problem;
-mod query;
 mod rest;
 mod upgrade;
 
 pub use operator::MetricsAccess;
 
-pub(crate) use accept::Accept;
-pub(crate) use problem::{Problem, error};
-pub(crate) use query::{Pairs, last};
-
-use crate::{listen, node::Shared};
+use crate::{listen, response, shared::Shared};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -66,7 +59,7 @@ fn limited(routes: Router, time: Duration) -> Router {
     routes
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, time))
-        .layer(from_fn(problem::in_form))
+        .layer(from_fn(response::in_form))
 }
 
 /// Pages of the allowed origins may send requests, and read the headers that SDKs use.

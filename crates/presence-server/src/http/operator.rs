@@ -1,9 +1,6 @@
 //! Access to the metrics. They reveal how many clients use the server and what it refuses.
 
-use super::{
-    accept::Accept,
-    problem::{Problem, error},
-};
+use crate::response::{Accept, Problem, error};
 use axum::{
     extract::{Request, State},
     http::header,

@@ -1,7 +1,6 @@
 //! The page at `/`: a client to try the server with.
 
-use super::accept::Accept;
-use crate::node::Shared;
+use crate::{response::Accept, shared::Shared};
 use axum::{
     Router,
     extract::State,

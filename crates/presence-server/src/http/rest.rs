@@ -1,15 +1,11 @@
 //! The REST endpoints.
 
-use super::{
-    accept::Accept,
-    metrics,
-    problem::{Problem, error},
-    query::{Pairs, last, number},
-};
+use super::metrics;
 use crate::{
     App,
     auth::{self, Credentials, TokenRequest, is_secret, no_credentials},
-    node::Shared,
+    response::{Accept, Pairs, Problem, error, last, number},
+    shared::Shared,
 };
 use axum::{
     body::Bytes,

@@ -1,16 +1,12 @@
 //! The path `/`: the WebSocket of the SDKs, or the page.
 
-use super::{
-    accept::Accept,
-    page,
-    problem::error,
-    query::{Pairs, last},
-};
+use super::page;
 use crate::{
     App,
     auth::{Credentials, no_credentials},
     connection::socket::{self, Sizes},
-    node::Shared,
+    response::{Accept, Pairs, error, last},
+    shared::Shared,
 };
 use axum::{
     extract::{

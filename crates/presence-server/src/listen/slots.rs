@@ -5,7 +5,7 @@
 //! checks and metrics; anything else is answered only if a slot has become free meanwhile, and is
 //! told so otherwise.
 
-use crate::http::{Accept, Problem, error};
+use crate::response::{Accept, Problem, error};
 use axum::{
     Extension,
     extract::Request,
