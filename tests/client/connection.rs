@@ -1,11 +1,14 @@
 //! The connection, clause by clause.
 
-use crate::rig::{Rig, connected, only, options, presence};
+use crate::driven::Driven;
+use crate::host::{Host, me};
+use crate::json_frames::{connected, presence};
+use crate::lines::only;
 use core::time::Duration;
 use presence_proto::client::{
     Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
 };
-use presence_proto::wire::ErrorInfo;
+use presence_proto::wire::{ErrorInfo, Format};
 use presence_proto::{Now, OpId, TransportId};
 use serde_json::json;
 
@@ -18,7 +21,7 @@ fn token_error() -> serde_json::Value {
 }
 
 fn with_token() -> ClientOptions {
-    let mut options = options();
+    let mut options = me();
     options.token = Some("old".into());
     options.token_renewable = true;
     options
@@ -49,6 +52,8 @@ fn has(params: &[(String, String)], name: &str, value: &str) -> bool {
 #[test]
 fn rtn2_the_parameters_of_a_transport() {
     let mut options = with_token();
+    options.format = Format::Json;
+    options.observes_pings = true;
     options.echo_messages = false;
     let given = params(options);
     for (name, value) in [
@@ -73,7 +78,7 @@ fn rtn2_the_parameters_of_a_transport() {
 /// Clauses: RTC1f, RTC1f1, TO3q.
 #[test]
 fn rtc1f1_parameters_of_the_application_override_those_of_the_client() {
-    let mut options = options();
+    let mut options = me();
     options.transport_params =
         vec![("v".into(), "7".into()), ("remainPresentFor".into(), "1000".into())];
     let given = params(options);
@@ -85,45 +90,45 @@ fn rtc1f1_parameters_of_the_application_override_those_of_the_client() {
 /// RTN4c, RTN4d, RTN3, TO3e, TA1, TA2, TA5.
 #[test]
 fn rtn27_every_state_is_told_when_it_is_entered() {
-    let mut rig = Rig::new();
+    let mut host = Host::new(me());
     // Nothing connects by itself.
-    assert_eq!((rig.state(), rig.pass(1_000_000)), ("initialized", vec![]));
-    let at = rig.time;
-    assert_eq!(rig.input(Input::Connect), ["connection connecting", "open 1 clientId=me"]);
-    rig.open();
-    assert_eq!(rig.state(), "connecting");
-    assert_eq!(rig.recv(connected("conn1")), ["connection connected"]);
-    rig.drop_transport();
-    assert_eq!(rig.refuse(), ["connection disconnected 80003 retry in 20000"]);
-    assert_eq!(rig.state(), "disconnected");
+    assert_eq!((host.state().name(), host.advance(1_000_000)), ("initialized", vec![]));
+    let at = host.time;
+    assert_eq!(host.input(Input::Connect), ["connection connecting", "open 1 clientId=me"]);
+    host.open();
+    assert_eq!(host.state().name(), "connecting");
+    assert_eq!(host.recv(connected("conn1")), ["connection connected"]);
+    host.lose();
+    assert_eq!(host.refuse(), ["connection disconnected 80003 retry in 20000"]);
+    assert_eq!(host.state().name(), "disconnected");
     let mut lines = Vec::new();
-    while rig.state() != "suspended" {
-        lines = rig.pass(1_000);
+    while host.state().name() != "suspended" {
+        lines = host.advance(1_000);
     }
-    assert_eq!(rig.time - at, 120_000);
+    assert_eq!(host.time - at, 120_000);
     assert_eq!(only(&lines, "connection"), ["connection suspended 80002 retry in 30000"]);
-    rig.input(Input::Connect);
-    rig.open();
-    rig.recv(connected("conn1"));
-    assert_eq!(rig.input(Input::Close), ["connection closing", "send CLOSE"]);
-    let lines = rig.recv(json!({"action": 8}));
+    host.input(Input::Connect);
+    host.open();
+    host.recv(connected("conn1"));
+    assert_eq!(host.input(Input::Close), ["connection closing", "send CLOSE"]);
+    let lines = host.recv(json!({"action": 8}));
     assert_eq!(only(&lines, "connection"), ["connection closed"]);
-    rig.input(Input::Connect);
-    let lines = rig.recv(fatal());
+    host.input(Input::Connect);
+    let lines = host.recv(fatal());
     assert_eq!(only(&lines, "connection"), ["connection failed 40400"]);
-    assert_eq!(rig.pass(1_000_000), Vec::<String>::new());
+    assert_eq!(host.advance(1_000_000), Vec::<String>::new());
     assert_eq!(ConnectionState::ALL.len(), 8);
 }
 
 /// Clauses: RTN4e, RTN4f, RTN25, TA3.
 #[test]
 fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
-    let mut rig = Rig::connected("conn1");
+    let mut host = Host::connected("conn1");
     let error = json!({"code": 80003, "statusCode": 400, "message": "going down"});
     let mut out = Outbox::new();
     let frame = crate::text::decode(&json!({"action": 6, "error": error}));
-    let transport = rig.transport;
-    rig.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
+    let transport = host.transport();
+    host.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
     let reasons: Vec<_> = out
         .into_iter()
         .filter_map(|output| match output {
@@ -136,46 +141,46 @@ fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
         reasons[0],
         (ConnectionState::Connected, ConnectionState::Disconnected, Some(error.clone()))
     );
-    assert_eq!(rig.client.connection().error_reason(), Some(&error));
+    assert_eq!(host.client.connection().error_reason(), Some(&error));
 }
 
 /// Clauses: RTN8, RTN8a, RTN8b, RTN8d, RTN9, RTN9a, RTN9b, RTN9d, RTN15e.
 #[test]
 fn rtn8d_rtn9d_id_and_key_are_there_while_there_is_something_to_resume() {
-    let ids = |rig: &Rig| {
-        let connection = rig.client.connection();
+    let ids = |host: &Host| {
+        let connection = host.client.connection();
         let text = |part: Option<&presence_proto::SmolStr>| part.map(|part| part.to_string());
         (text(connection.id()), text(connection.key()))
     };
     let some = |id: &str, key: &str| (Some(id.to_owned()), Some(key.to_owned()));
-    let mut rig = Rig::new();
-    assert_eq!(ids(&rig), (None, None));
-    rig.connect_as("conn1");
-    assert_eq!(ids(&rig), some("conn1", "conn1-key"));
-    rig.drop_transport();
-    rig.pass(200_000);
-    assert_eq!((rig.state(), ids(&rig)), ("suspended", some("conn1", "conn1-key")));
-    rig.input(Input::Connect);
+    let mut host = Host::new(me());
+    assert_eq!(ids(&host), (None, None));
+    host.connect("conn1");
+    assert_eq!(ids(&host), some("conn1", "conn1-key"));
+    host.lose();
+    host.advance(200_000);
+    assert_eq!((host.state().name(), ids(&host)), ("suspended", some("conn1", "conn1-key")));
+    host.input(Input::Connect);
     let mut again = connected("conn1");
     again["connectionDetails"]["connectionKey"] = "another".into();
-    rig.recv(again);
-    assert_eq!(ids(&rig), some("conn1", "another"));
-    rig.input(Input::Close);
-    assert_eq!((rig.state(), ids(&rig)), ("closing", (None, None)));
-    rig.recv(json!({"action": 8}));
-    assert_eq!((rig.state(), ids(&rig)), ("closed", (None, None)));
-    rig.connect_as("conn3");
-    rig.recv(fatal());
-    assert_eq!((rig.state(), ids(&rig)), ("failed", (None, None)));
+    host.recv(again);
+    assert_eq!(ids(&host), some("conn1", "another"));
+    host.input(Input::Close);
+    assert_eq!((host.state().name(), ids(&host)), ("closing", (None, None)));
+    host.recv(json!({"action": 8}));
+    assert_eq!((host.state().name(), ids(&host)), ("closed", (None, None)));
+    host.connect("conn3");
+    host.recv(fatal());
+    assert_eq!((host.state().name(), ids(&host)), ("failed", (None, None)));
 }
 
 #[test]
 fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
-    let mut rig = Rig::attached();
-    rig.input(Input::Close);
-    let old = rig.transport;
+    let mut host = Host::attached();
+    host.input(Input::Close);
+    let old = host.transport();
     assert_eq!(
-        rig.input(Input::Connect),
+        host.input(Input::Connect),
         [
             "close 1",
             "channel ch detached 80017",
@@ -185,33 +190,33 @@ fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
         ]
     );
     let frame = crate::text::decode(&json!({"action": 8}));
-    assert_eq!(rig.input(Input::received(old, frame)), Vec::<String>::new());
-    rig.open();
-    assert_eq!(rig.recv(connected("conn2")), ["connection connected"]);
+    assert_eq!(host.input(Input::received(old, frame)), Vec::<String>::new());
+    host.open();
+    assert_eq!(host.recv(connected("conn2")), ["connection connected"]);
 }
 
 #[test]
 fn rtn11d_a_new_beginning_after_the_end() {
     for end in [fatal(), json!({"action": 8})] {
-        let mut rig = Rig::attached();
-        rig.recv(presence(14, 2, &["me@conn1:0"]));
-        rig.input(Input::enter(OpId(1), "ch", None));
+        let mut host = Host::attached();
+        host.recv(presence(14, 2, &["me@conn1:0"]));
+        host.input(Input::enter(OpId(1), "ch", None));
         if end["action"] == 8 {
-            rig.input(Input::Close);
+            host.input(Input::Close);
         }
-        rig.recv(end);
-        let lines = rig.input(Input::Connect);
+        host.recv(end);
+        let lines = host.input(Input::Connect);
         assert_eq!(
             lines,
             ["channel ch initialized", "connection connecting", "open 2 clientId=me"]
         );
-        assert_eq!(rig.client.connection().error_reason(), None);
-        let channel = rig.client.channel("ch").expect("a channel");
+        assert_eq!(host.client.connection().error_reason(), None);
+        let channel = host.client.channel("ch").expect("a channel");
         assert_eq!((channel.error_reason(), channel.channel_serial()), (None, None));
-        assert_eq!((rig.members("ch").len(), rig.own("ch").len()), (0, 0));
-        rig.recv(connected("conn2"));
-        rig.attach("ch");
-        let lines = rig.input(Input::enter(OpId(2), "ch", None));
+        assert_eq!((host.present("ch").len(), host.own("ch").len()), (0, 0));
+        host.recv(connected("conn2"));
+        host.join("ch");
+        let lines = host.input(Input::enter(OpId(2), "ch", None));
         assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
     }
 }
@@ -219,87 +224,87 @@ fn rtn11d_a_new_beginning_after_the_end() {
 /// Clauses: RTN4h, RTN24.
 #[test]
 fn rtn4h_a_further_connected_is_an_update() {
-    let mut rig = Rig::attached();
+    let mut host = Host::attached();
     let mut frame = connected("conn1");
     frame["connectionDetails"]["connectionKey"] = "another".into();
-    assert_eq!(rig.recv(frame), ["connection connected update"]);
-    assert_eq!(rig.client.connection().key().map(|key| key.as_str()), Some("another"));
-    assert_eq!(rig.channel_state("ch"), "attached");
+    assert_eq!(host.recv(frame), ["connection connected update"]);
+    assert_eq!(host.client.connection().key().map(|key| key.as_str()), Some("another"));
+    assert_eq!(host.channel_state("ch").name(), "attached");
 }
 
 /// Clauses: RTN11, RTN11e, RTN11f.
 #[test]
 fn rtn11e_connect_does_nothing_while_connecting_or_connected() {
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
-    assert_eq!(rig.input(Input::Connect), Vec::<String>::new());
-    rig.recv(connected("conn1"));
-    assert_eq!(rig.input(Input::Connect), Vec::<String>::new());
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
+    assert_eq!(host.input(Input::Connect), Vec::<String>::new());
+    host.recv(connected("conn1"));
+    assert_eq!(host.input(Input::Connect), Vec::<String>::new());
 }
 
 /// Clauses: RTN12, RTN12f.
 #[test]
 fn rtn12f_close_while_connecting_waits_for_the_attempt() {
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
-    assert_eq!(rig.input(Input::Close), ["connection closing"]);
-    rig.open();
-    assert_eq!(rig.recv(connected("conn1")), ["send CLOSE"]);
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
+    assert_eq!(host.input(Input::Close), ["connection closing"]);
+    host.open();
+    assert_eq!(host.recv(connected("conn1")), ["send CLOSE"]);
     // A further CONNECTED is not answered with a further CLOSE.
-    assert_eq!(rig.recv(connected("conn1")), Vec::<String>::new());
-    assert_eq!(rig.recv(json!({"action": 8})), ["close 1", "connection closed"]);
+    assert_eq!(host.recv(connected("conn1")), Vec::<String>::new());
+    assert_eq!(host.recv(json!({"action": 8})), ["close 1", "connection closed"]);
 
-    rig.input(Input::Connect);
-    rig.input(Input::Close);
-    assert_eq!(rig.refuse(), ["connection closed"]);
+    host.input(Input::Connect);
+    host.input(Input::Close);
+    assert_eq!(host.refuse(), ["connection closed"]);
 
-    rig.input(Input::Connect);
-    rig.input(Input::Close);
-    assert_eq!(rig.pass(9_999), Vec::<String>::new());
-    assert_eq!(rig.pass(1), ["close 3", "connection closed"]);
+    host.input(Input::Connect);
+    host.input(Input::Close);
+    assert_eq!(host.advance(9_999), Vec::<String>::new());
+    assert_eq!(host.advance(1), ["close 3", "connection closed"]);
 }
 
 #[test]
 fn rtn12b_a_close_without_an_answer_ends_after_ten_seconds() {
-    let mut rig = Rig::connected("conn1");
-    rig.input(Input::Close);
-    assert_eq!(rig.pass(9_999), Vec::<String>::new());
-    assert_eq!(rig.pass(1), ["close 1", "connection closed 80017 by 80014"]);
+    let mut host = Host::connected("conn1");
+    host.input(Input::Close);
+    assert_eq!(host.advance(9_999), Vec::<String>::new());
+    assert_eq!(host.advance(1), ["close 1", "connection closed 80017 by 80014"]);
 }
 
 #[test]
 fn rtn12c_a_close_ends_when_the_transport_does() {
-    let mut rig = Rig::connected("conn1");
-    rig.input(Input::Close);
-    assert_eq!(rig.drop_transport(), ["connection closed 80017 by 80003"]);
+    let mut host = Host::connected("conn1");
+    host.input(Input::Close);
+    assert_eq!(host.lose(), ["connection closed 80017 by 80003"]);
 }
 
 /// Clauses: RTN13, RTN13b, RTN13d.
 #[test]
 fn rtn13_a_ping_waits_for_a_connection_or_fails_where_there_will_be_none() {
-    let mut rig = Rig::new();
-    assert_eq!(rig.input(Input::ping(OpId(1))), ["done 1 error 80003"]);
-    rig.input(Input::Connect);
-    assert_eq!(rig.input(Input::ping(OpId(2))), Vec::<String>::new());
-    rig.pass(5_000);
-    let lines = rig.recv(connected("conn1"));
+    let mut host = Host::new(me());
+    assert_eq!(host.input(Input::ping(OpId(1))), ["done 1 error 80003"]);
+    host.input(Input::Connect);
+    assert_eq!(host.input(Input::ping(OpId(2))), Vec::<String>::new());
+    host.advance(5_000);
+    let lines = host.recv(connected("conn1"));
     assert_eq!(only(&lines, "send HEARTBEAT").len(), 1);
     // The time for the answer runs from the sending.
-    assert_eq!(rig.pass(9_999), Vec::<String>::new());
-    assert_eq!(rig.pass(1), ["done 2 error 80014"]);
-    rig.input(Input::ping(OpId(3)));
-    let lines = rig.input(Input::Close);
+    assert_eq!(host.advance(9_999), Vec::<String>::new());
+    assert_eq!(host.advance(1), ["done 2 error 80014"]);
+    host.input(Input::ping(OpId(3)));
+    let lines = host.input(Input::Close);
     assert_eq!(only(&lines, "done"), ["done 3 error 80017"]);
-    assert_eq!(rig.input(Input::ping(OpId(4))), ["done 4 error 80017"]);
+    assert_eq!(host.input(Input::ping(OpId(4))), ["done 4 error 80017"]);
 }
 
 #[test]
 fn rtn13e_only_the_answer_with_the_id_counts() {
-    let mut rig = Rig::connected("conn1");
-    rig.input(Input::ping(OpId(1)));
-    assert_eq!(rig.recv(json!({"action": 0})), Vec::<String>::new());
-    assert_eq!(rig.recv(json!({"action": 0, "id": "another"})), Vec::<String>::new());
-    assert_eq!(rig.client.pending_operations(), 1);
+    let mut host = Host::connected("conn1");
+    host.input(Input::ping(OpId(1)));
+    assert_eq!(host.recv(json!({"action": 0})), Vec::<String>::new());
+    assert_eq!(host.recv(json!({"action": 0, "id": "another"})), Vec::<String>::new());
+    assert_eq!(host.client.pending_operations(), 1);
 }
 
 /// Clauses: RTN14, RTN14c, TO3l11, RTC7.
@@ -307,26 +312,26 @@ fn rtn13e_only_the_answer_with_the_id_counts() {
 #[test]
 fn rtn13e_a_ping_that_was_not_sent_has_no_answer() {
     // Two clients of one seed give their pings the same ids.
-    let mut rig = Rig::connected("conn1");
-    let lines = rig.input(Input::ping(OpId(1)));
+    let mut host = Host::connected("conn1");
+    let lines = host.input(Input::ping(OpId(1)));
     let id = lines[0].split('"').nth(3).expect("an id").to_owned();
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
-    rig.input(Input::ping(OpId(1)));
-    assert_eq!(rig.recv(json!({"action": 0, "id": id})), Vec::<String>::new());
-    let lines = rig.recv(connected("conn1"));
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
+    host.input(Input::ping(OpId(1)));
+    assert_eq!(host.recv(json!({"action": 0, "id": id})), Vec::<String>::new());
+    let lines = host.recv(connected("conn1"));
     assert!(only(&lines, "send HEARTBEAT")[0].contains(&id), "{lines:?}");
-    assert_eq!(rig.recv(json!({"action": 0, "id": id})), ["done 1 pong 0"]);
+    assert_eq!(host.recv(json!({"action": 0, "id": id})), ["done 1 pong 0"]);
 }
 
 #[test]
 fn rtn14c_an_attempt_has_ten_seconds_until_connected() {
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
-    rig.pass(9_000);
-    rig.open();
-    assert_eq!(rig.pass(999), Vec::<String>::new());
-    assert_eq!(rig.pass(1), ["close 1", "connection disconnected 80014 retry in 15000"]);
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
+    host.advance(9_000);
+    host.open();
+    assert_eq!(host.advance(999), Vec::<String>::new());
+    assert_eq!(host.advance(1), ["close 1", "connection disconnected 80014 retry in 15000"]);
 }
 
 /// Clauses: DF1, DF1a, TO3l1, TO3l2, TO3l7, TO3l8, TO3g, TO3i, TO3r, CD2f.
@@ -346,23 +351,23 @@ fn df1_the_defaults() {
 
 #[test]
 fn cd2f_the_server_shortens_the_time_to_resume() {
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
     let mut frame = connected("conn1");
     frame["connectionDetails"]["connectionStateTtl"] = 7_000.into();
-    rig.recv(frame);
-    rig.drop_transport();
-    rig.pass(6_999);
-    assert_eq!(rig.state(), "connecting");
-    let lines = rig.pass(1);
+    host.recv(frame);
+    host.lose();
+    host.advance(6_999);
+    assert_eq!(host.state().name(), "connecting");
+    let lines = host.advance(1);
     assert_eq!(lines, ["close 2", "connection suspended 80002 retry in 30000"]);
 }
 
 /// Clauses: RTN15, RTN15a, RTN15b, RTN15b1, RTN15h, RTN15h3, RTN15h2i.
 #[test]
 fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
-    let mut rig = Rig::connected("conn1");
-    let lines = rig.recv(json!({"action": 6, "error": {"code": 80003, "statusCode": 400}}));
+    let mut host = Host::connected("conn1");
+    let lines = host.recv(json!({"action": 6, "error": {"code": 80003, "statusCode": 400}}));
     assert_eq!(
         lines,
         [
@@ -374,7 +379,7 @@ fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
     );
     // The server closes the old transport by and by, too.
     let transport = TransportId(1);
-    assert_eq!(rig.input(Input::closed(transport, None)), Vec::<String>::new());
+    assert_eq!(host.input(Input::closed(transport, None)), Vec::<String>::new());
 }
 
 /// Clauses: RTN15c, RTN15c6, RTN15c7, RTN19, RTN19a, RTN19a1, RTN19a2, RTN7, RTN7a, RTN7b.
@@ -382,34 +387,34 @@ fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
 fn rtn15c_frames_in_flight_are_sent_again_under_the_right_serial() {
     let message = json!({"action": 15, "channel": "other", "messages": [{"data": "x"}]});
     let send = |op| Input::send(OpId(op), Box::new(crate::text::decode(&message)));
-    let mut rig = Rig::connected("conn1");
-    rig.input(send(1));
-    rig.recv(json!({"action": 1, "msgSerial": 0}));
-    let first = rig.input(send(2));
+    let mut host = Host::connected("conn1");
+    host.input(send(1));
+    host.recv(json!({"action": 1, "msgSerial": 0}));
+    let first = host.input(send(2));
     assert!(first[0].contains("\"msgSerial\":1"), "{first:?}");
-    rig.drop_transport();
+    host.lose();
     // RTN15c6: the connection is the same, and so is the serial.
-    let lines = rig.recv(connected("conn1"));
+    let lines = host.recv(connected("conn1"));
     assert_eq!(lines, [first[0].clone(), "connection connected".into()]);
-    rig.drop_transport();
+    host.lose();
     // RTN15c7: it is another one, and serials begin anew.
-    let lines = rig.recv(connected("conn2"));
+    let lines = host.recv(connected("conn2"));
     assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
-    assert_eq!(rig.recv(json!({"action": 1, "msgSerial": 0})), ["done 2 ok"]);
+    assert_eq!(host.recv(json!({"action": 1, "msgSerial": 0})), ["done 2 ok"]);
 }
 
 /// Clauses: RTN16, RTN16d, RTN16f, RTN16g, RTN16g1, RTN16i, RTN16j, RTN16k, RTN16l.
 #[test]
 fn rtn16_a_connection_outlives_its_process() {
-    let mut rig = Rig::connected("conn1");
+    let mut host = Host::connected("conn1");
     let name = "ch ü \"{}\" 漢";
-    rig.attach(name);
-    rig.input(Input::enter(OpId(1), name, None));
-    let key = rig.client.connection().recovery_key().expect("a key");
+    host.join(name);
+    host.input(Input::enter(OpId(1), name, None));
+    let key = host.client.connection().recovery_key().expect("a key");
 
-    let mut options = options();
+    let mut options = me();
     options.recover = Some(key);
-    let mut fresh = Rig::with(options.clone());
+    let mut fresh = Host::new(options.clone());
     assert_eq!(
         fresh.input(Input::Connect),
         ["connection connecting", "open 1 clientId=me recover=conn1-key"]
@@ -420,22 +425,22 @@ fn rtn16_a_connection_outlives_its_process() {
     assert_eq!(fresh.client.connection().id().map(|id| id.as_str()), Some("conn1"));
     assert_eq!(fresh.client.connection().key().map(|key| key.as_str()), Some("new"));
     // RTN16i: channels are there, and for the application to attach.
-    assert_eq!(fresh.channel_state(name), "initialized");
+    assert_eq!(fresh.channel_state(name).name(), "initialized");
     let lines = fresh.input(Input::attach(OpId(1), name));
     assert!(lines[1].contains("\"channelSerial\":\"s0\""), "{lines:?}");
     fresh.recv(json!({"action": 11, "channel": name, "flags": 4}));
     let lines = fresh.input(Input::enter(OpId(2), name, None));
     assert!(lines[0].contains("\"msgSerial\":1"), "{lines:?}");
     // RTN16k: never again.
-    assert_eq!(fresh.drop_transport()[2], "open 2 clientId=me resume=new");
+    assert_eq!(fresh.lose()[2], "open 2 clientId=me resume=new");
 
     // RTN16l
-    let mut refused = Rig::with(options);
+    let mut refused = Host::new(options);
     refused.input(Input::Connect);
     let mut frame = connected("conn9");
     frame["error"] = json!({"code": 80018, "statusCode": 400, "message": "no"});
     assert_eq!(refused.recv(frame), ["connection connected 80018"]);
-    refused.attach(name);
+    refused.join(name);
     let lines = refused.input(Input::enter(OpId(2), name, None));
     assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
 }
@@ -443,12 +448,12 @@ fn rtn16_a_connection_outlives_its_process() {
 /// Clauses: RTN11d, RTN16k.
 #[test]
 fn rtn16k_a_recovery_that_was_closed_before_it_succeeded_is_given_up() {
-    let mut rig = Rig::connected("conn1");
-    rig.attach("ch");
-    rig.input(Input::enter(OpId(1), "ch", None));
-    let mut options = options();
-    options.recover = rig.client.connection().recovery_key();
-    let mut fresh = Rig::with(options);
+    let mut host = Host::connected("conn1");
+    host.join("ch");
+    host.input(Input::enter(OpId(1), "ch", None));
+    let mut options = me();
+    options.recover = host.client.connection().recovery_key();
+    let mut fresh = Host::new(options);
     assert!(fresh.input(Input::Connect)[1].contains("recover=conn1-key"));
     fresh.input(Input::Close);
     // Message serials begin anew, which no server takes for new ones on the old connection.
@@ -458,11 +463,11 @@ fn rtn16k_a_recovery_that_was_closed_before_it_succeeded_is_given_up() {
 
 #[test]
 fn rtn16f1_a_malformed_recovery_key_is_told_and_forgotten() {
-    let mut options = options();
+    let mut options = me();
     options.recover = Some("{".into());
-    let mut rig = Rig::with(options);
+    let mut host = Host::new(options);
     assert_eq!(
-        rig.input(Input::Connect),
+        host.input(Input::Connect),
         ["warning RecoveryKeyMalformed", "connection connecting", "open 1 clientId=me"]
     );
 }
@@ -470,47 +475,47 @@ fn rtn16f1_a_malformed_recovery_key_is_told_and_forgotten() {
 /// Clauses: RTN20, RTN20a, RTN20b, RTN20c.
 #[test]
 fn rtn20_the_network_goes_and_comes() {
-    let mut rig = Rig::connected("conn1");
+    let mut host = Host::connected("conn1");
     assert_eq!(
-        rig.input(Input::NetworkLost),
+        host.input(Input::NetworkLost),
         ["close 1", "connection disconnected 80003 retry in 15000"]
     );
     assert_eq!(
-        rig.input(Input::NetworkAvailable),
+        host.input(Input::NetworkAvailable),
         ["connection connecting", "open 2 clientId=me resume=conn1-key"]
     );
     assert_eq!(
-        rig.input(Input::NetworkAvailable),
+        host.input(Input::NetworkAvailable),
         ["close 2", "open 3 clientId=me resume=conn1-key"]
     );
     assert_eq!(
-        rig.input(Input::NetworkLost),
+        host.input(Input::NetworkLost),
         ["close 3", "connection disconnected 80003 retry in 20000"]
     );
-    assert_eq!(rig.input(Input::NetworkLost), Vec::<String>::new());
+    assert_eq!(host.input(Input::NetworkLost), Vec::<String>::new());
 }
 
 /// Clauses: RTN23, RTN23a, CD2h.
 #[test]
 fn rtn23_what_is_heard_counts_and_what_is_said_does_not() {
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
     let mut frame = connected("conn1");
     frame["connectionDetails"]["maxIdleInterval"] = 5_000.into();
-    rig.recv(frame.clone());
-    rig.pass(14_000);
-    rig.input(Input::activity(rig.transport));
-    rig.pass(14_000);
-    rig.recv(json!({"action": 99}));
-    rig.pass(14_000);
-    rig.input(Input::attach(OpId(1), "ch"));
-    assert_eq!(rig.pass(999), Vec::<String>::new());
-    assert_eq!(rig.pass(1)[0], "close 1");
+    host.recv(frame.clone());
+    host.advance(14_000);
+    host.input(Input::activity(host.transport()));
+    host.advance(14_000);
+    host.recv(json!({"action": 99}));
+    host.advance(14_000);
+    host.input(Input::attach(OpId(1), "ch"));
+    assert_eq!(host.advance(999), Vec::<String>::new());
+    assert_eq!(host.advance(1)[0], "close 1");
 
     frame["connectionDetails"]["maxIdleInterval"] = 0.into();
-    rig.recv(frame);
-    rig.pass(1_000_000);
-    assert_eq!(rig.state(), "connected");
+    host.recv(frame);
+    host.advance(1_000_000);
+    assert_eq!(host.state().name(), "connected");
 }
 
 /// Clauses: RSA4a, RSA4a1, RSA4a2, RTN15h1.
@@ -518,151 +523,153 @@ fn rtn23_what_is_heard_counts_and_what_is_said_does_not() {
 fn rsa4a1_a_token_without_a_successor_is_told_from_the_start() {
     let mut options = with_token();
     options.token_renewable = false;
-    let mut rig = Rig::with(options);
-    let lines = rig.input(Input::Connect);
+    let mut host = Host::new(options);
+    let lines = host.input(Input::Connect);
     assert_eq!(lines[0], "warning TokenNotRenewable");
-    rig.recv(connected("conn1"));
-    let lines = rig.recv(json!({"action": 6, "error": token_error()}));
+    host.recv(connected("conn1"));
+    let lines = host.recv(json!({"action": 6, "error": token_error()}));
     assert_eq!(lines, ["close 1", "connection failed 40171 by 40142"]);
 }
 
 /// Clauses: RSA4b, RTN14b, RTN15c5, RTN15h2.
 #[test]
 fn rsa4b_a_refused_token_is_renewed_once() {
-    let mut rig = Rig::with(with_token());
-    rig.input(Input::Connect);
+    let mut host = Host::new(with_token());
+    host.input(Input::Connect);
     let refusal = json!({"action": 9, "error": token_error()});
-    assert_eq!(rig.recv(refusal.clone()), ["close 1", "token required"]);
-    assert_eq!(rig.input(Input::Token(Ok("new".into()))), ["open 2 clientId=me accessToken=new"]);
-    assert_eq!(rig.recv(refusal), ["close 2", "connection disconnected 40142 retry in 15000"]);
+    assert_eq!(host.recv(refusal.clone()), ["close 1", "token required"]);
+    assert_eq!(host.input(Input::Token(Ok("new".into()))), ["open 2 clientId=me accessToken=new"]);
+    assert_eq!(host.recv(refusal), ["close 2", "connection disconnected 40142 retry in 15000"]);
 }
 
 /// Clauses: RSA4c, RSA4c1, RSA4c2, RSA4c3, RSA4d, RSA4d1.
 #[test]
 fn rsa4c_no_token_is_to_be_had() {
     let cause = |status| ErrorInfo::new(12345, status, "no token today");
-    let reason = |rig: &Rig| {
-        let error = rig.client.connection().error_reason().expect("a reason");
+    let reason = |host: &Host| {
+        let error = host.client.connection().error_reason().expect("a reason");
         (error.code, error.status_code, error.cause.as_ref().map(|cause| cause.code))
     };
     // While connecting, the attempt has failed.
-    let mut rig = Rig::with(with_token());
-    rig.input(Input::Connect);
-    rig.recv(json!({"action": 9, "error": token_error()}));
-    let lines = rig.input(Input::Token(Err(cause(500))));
+    let mut host = Host::new(with_token());
+    host.input(Input::Connect);
+    host.recv(json!({"action": 9, "error": token_error()}));
+    let lines = host.input(Input::Token(Err(cause(500))));
     assert_eq!(lines, ["connection disconnected 80019 by 12345 retry in 15000"]);
-    assert_eq!(reason(&rig), (80019, 401, Some(12345)));
+    assert_eq!(reason(&host), (80019, 401, Some(12345)));
     // It takes too long.
-    assert_eq!(rig.pass(15_000), ["connection connecting", "token required"]);
-    assert_eq!(rig.pass(10_000), ["connection disconnected 80019 by 80014 retry in 20000"]);
+    assert_eq!(host.advance(15_000), ["connection connecting", "token required"]);
+    assert_eq!(host.advance(10_000), ["connection disconnected 80019 by 80014 retry in 20000"]);
     // While connected, the connection stays.
-    let mut rig = Rig::with(with_token());
-    rig.connect_as("conn1");
-    assert_eq!(rig.recv(json!({"action": 17})), ["token required"]);
-    let lines = rig.input(Input::Token(Err(cause(500))));
+    let mut host = Host::new(with_token());
+    host.connect("conn1");
+    assert_eq!(host.recv(json!({"action": 17})), ["token required"]);
+    let lines = host.input(Input::Token(Err(cause(500))));
     assert_eq!(only(&lines, "warning TokenNotRenewed").len(), 1);
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(host.state().name(), "connected");
     // A refusal for good ends it.
-    rig.recv(json!({"action": 17}));
+    host.recv(json!({"action": 17}));
     assert_eq!(
-        rig.input(Input::Token(Err(cause(403)))),
+        host.input(Input::Token(Err(cause(403)))),
         ["close 1", "connection failed 80019 by 12345"]
     );
-    assert_eq!(reason(&rig), (80019, 403, Some(12345)));
+    assert_eq!(reason(&host), (80019, 403, Some(12345)));
 }
 
 #[test]
 fn rsa4d_a_token_that_nobody_asked_for_is_a_mistake_of_the_host() {
-    let mut rig = Rig::connected("conn1");
-    assert_eq!(rig.input(Input::Token(Ok("t".into()))), ["misuse no token was requested"]);
+    let mut host = Host::connected("conn1");
+    host.misuses = true;
+    assert_eq!(host.input(Input::Token(Ok("t".into()))), ["misuse no token was requested"]);
 }
 
 /// Clauses: RTC8, RTC8a, RTC8a1, RTC8a2, RTC8a3, RTC8b, RTC8b1, RTC8c, AD1, AD2.
 #[test]
 fn rtc8_new_credentials_in_every_state() {
     let authorize = |op| Input::authorize(OpId(op), "new");
-    let mut rig = Rig::new();
+    let mut host = Host::new(me());
     assert_eq!(
-        rig.input(authorize(1)),
+        host.input(authorize(1)),
         ["connection connecting", "open 1 clientId=me accessToken=new"]
     );
-    assert_eq!(rig.input(authorize(2)), ["close 1", "open 2 clientId=me accessToken=new"]);
-    assert_eq!(rig.recv(connected("conn1")), ["connection connected", "done 1 ok", "done 2 ok"]);
-    assert_eq!(rig.input(authorize(3)), ["send AUTH {\"auth\":{\"accessToken\":\"new\"}}"]);
-    assert_eq!(rig.recv(connected("conn1")), ["connection connected update", "done 3 ok"]);
-    rig.input(authorize(4));
+    assert_eq!(host.input(authorize(2)), ["close 1", "open 2 clientId=me accessToken=new"]);
+    assert_eq!(host.recv(connected("conn1")), ["connection connected", "done 1 ok", "done 2 ok"]);
+    assert_eq!(host.input(authorize(3)), ["send AUTH {\"auth\":{\"accessToken\":\"new\"}}"]);
+    assert_eq!(host.recv(connected("conn1")), ["connection connected update", "done 3 ok"]);
+    host.input(authorize(4));
     assert_eq!(
-        rig.recv(json!({"action": 9, "error": {"code": 40102, "statusCode": 401}})),
+        host.recv(json!({"action": 9, "error": {"code": 40102, "statusCode": 401}})),
         ["close 2", "done 4 error 40102", "connection failed 40102"]
     );
-    rig.input(authorize(5));
-    assert_eq!(rig.state(), "connecting");
-    rig.recv(connected("conn2"));
-    rig.input(Input::Close);
-    let lines = rig.input(authorize(6));
+    host.input(authorize(5));
+    assert_eq!(host.state().name(), "connecting");
+    host.recv(connected("conn2"));
+    host.input(Input::Close);
+    let lines = host.input(authorize(6));
     assert_eq!(lines, ["close 3", "connection connecting", "open 4 clientId=me accessToken=new"]);
-    assert_eq!(rig.recv(connected("conn3")), ["connection connected", "done 6 ok"]);
+    assert_eq!(host.recv(connected("conn3")), ["connection connected", "done 6 ok"]);
 }
 
 /// Clauses: RSA7a, RSA7b3, RSA7b4, RSA12, RSA12a, RSA12b, RSA15a, RSA15b, RSA15c, RTC4a, CD2a.
 #[test]
 fn rsa12_who_the_client_is() {
     let identity = |options: ClientOptions, told: serde_json::Value| {
-        let mut rig = Rig::with(options);
-        rig.input(Input::Connect);
+        let mut host = Host::new(options);
+        host.input(Input::Connect);
         let mut frame = connected("conn1");
         frame["connectionDetails"]["clientId"] = told;
-        rig.recv(frame);
-        (rig.state(), rig.client.connection().client_id().map(|id| id.to_string()))
+        host.recv(frame);
+        (host.state().name(), host.client.connection().client_id().map(|id| id.to_string()))
     };
-    let mut unnamed = options();
+    let mut unnamed = me();
     unnamed.client_id = None;
     let some = |id: &str| Some(id.to_owned());
     assert_eq!(identity(unnamed.clone(), json!(null)), ("connected", None));
     assert_eq!(identity(unnamed.clone(), json!("*")), ("connected", some("*")));
     assert_eq!(identity(unnamed, json!("told")), ("connected", some("told")));
-    assert_eq!(identity(options(), json!("me")), ("connected", some("me")));
+    assert_eq!(identity(me(), json!("me")), ("connected", some("me")));
     // RSA15b: a wildcard allows any client id, the one of the options too.
-    assert_eq!(identity(options(), json!("*")), ("connected", some("me")));
-    assert_eq!(identity(options(), json!("other")).0, "failed");
+    assert_eq!(identity(me(), json!("*")), ("connected", some("me")));
+    assert_eq!(identity(me(), json!("other")).0, "failed");
 }
 
 #[test]
 fn rtn7e_the_end_of_a_connection_ends_what_waits() {
     for end in [json!({"action": 9, "error": {"code": 40400, "statusCode": 404}}), json!(null)] {
-        let mut rig = Rig::attached();
-        rig.input(Input::enter(OpId(1), "ch", None));
+        let mut host = Host::attached();
+        host.input(Input::enter(OpId(1), "ch", None));
         if end.is_null() {
-            rig.drop_transport();
-            rig.pass(120_000);
-            assert_eq!(rig.state(), "suspended");
+            host.lose();
+            host.advance(120_000);
+            assert_eq!(host.state().name(), "suspended");
         } else {
-            rig.recv(end);
+            host.recv(end);
         }
-        assert_eq!(rig.client.pending_operations(), 0);
+        assert_eq!(host.client.pending_operations(), 0);
     }
 }
 
 #[test]
 fn rsf1_what_is_not_known_is_ignored() {
-    let mut rig = Rig::attached();
+    let mut host = Host::attached();
     for action in [3, 5, 18, 22, 4_000_000_000u32] {
         assert_eq!(
-            only(&rig.recv(json!({"action": action, "futureField": {"a": 1}})), ""),
+            only(&host.recv(json!({"action": action, "futureField": {"a": 1}})), ""),
             Vec::<String>::new(),
         );
     }
-    rig.recv(presence(14, 2, &["alice@c1:0"]));
-    rig.recv(presence(14, 9, &["alice@c1:1"]));
-    assert_eq!(rig.members("ch"), ["alice@c1"]);
-    assert_eq!((rig.state(), rig.channel_state("ch")), ("connected", "attached"));
+    host.recv(presence(14, 2, &["alice@c1:0"]));
+    host.recv(presence(14, 9, &["alice@c1:1"]));
+    assert_eq!(host.present("ch"), ["alice@c1"]);
+    assert_eq!((host.state().name(), host.channel_state("ch").name()), ("connected", "attached"));
 }
 
 #[test]
 fn frames_of_a_transport_that_was_never_asked_for_are_a_mistake_of_the_host() {
-    let mut rig = Rig::connected("conn1");
+    let mut host = Host::connected("conn1");
     let frame = crate::text::decode(&json!({"action": 8}));
-    let lines = rig.input(Input::received(TransportId(99), frame));
+    host.misuses = true;
+    let lines = host.input(Input::received(TransportId(99), frame));
     assert_eq!(lines, ["misuse transport 99 was never requested"]);
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(host.state().name(), "connected");
 }

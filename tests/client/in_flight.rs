@@ -1,6 +1,8 @@
 //! Presence that was sent and has no answer yet, when the connection is lost, replaced or ended.
 
-use crate::rig::{Rig, connected, item, only, options};
+use crate::host::{Host, me};
+use crate::json_frames::{connected, item};
+use crate::lines::only;
 use presence_proto::OpId;
 use presence_proto::client::{Input, PresenceChange};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Update};
@@ -20,36 +22,36 @@ fn attached(channel: &str) -> Json {
 }
 
 /// The client has entered these members, and the server has told of them.
-fn entered(rig: &mut Rig, channel: &str, client_ids: &[&str]) {
+fn entered(host: &mut Host, channel: &str, client_ids: &[&str]) {
     let items: Vec<Json> = client_ids.iter().map(|id| item(2, &format!("{id}@conn1:0"))).collect();
-    rig.recv(json!({"action": 14, "channel": channel, "presence": items}));
-    assert_eq!(rig.own(channel), client_ids);
+    host.recv(json!({"action": 14, "channel": channel, "presence": items}));
+    assert_eq!(host.own(channel), client_ids);
 }
 
 /// A client that speaks for anybody.
-fn wildcard() -> Rig {
-    let mut options = options();
+fn wildcard() -> Host {
+    let mut options = me();
     options.client_id = None;
-    let mut rig = Rig::with(options);
-    rig.input(Input::Connect);
+    let mut host = Host::new(options);
+    host.input(Input::Connect);
     let mut frame = connected("conn1");
     frame["connectionDetails"]["clientId"] = "*".into();
-    rig.recv(frame);
-    rig.attach("ch");
-    rig
+    host.recv(frame);
+    host.join("ch");
+    host
 }
 
 /// The connection is lost, and there is another or the same; the channel is attached again.
 /// The presence messages that are sent then, each item as `action client`.
-fn reconnect(rig: &mut Rig, id: &str, channel: &str) -> Vec<String> {
-    rig.drop_transport();
+fn reconnect(host: &mut Host, id: &str, channel: &str) -> Vec<String> {
+    host.lose();
     let mut frame = connected(id);
-    if rig.client.options().client_id.is_none() {
+    if host.client.options().client_id.is_none() {
         frame["connectionDetails"]["clientId"] = "*".into();
     }
-    let lines = rig.recv(frame);
+    let lines = host.recv(frame);
     assert_eq!(only(&lines, "send PRESENCE"), Vec::<String>::new(), "RTL3d2");
-    sent(&rig.recv(attached(channel)))
+    sent(&host.recv(attached(channel)))
 }
 
 fn sent(lines: &[String]) -> Vec<String> {
@@ -76,11 +78,11 @@ fn sent(lines: &[String]) -> Vec<String> {
 fn rtp17i_who_was_leaving_when_the_connection_was_lost_does_not_come_back() {
     // Resumed: the ACK was lost, or the LEAVE.
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.input(change(1, "ch", Leave));
-        assert_eq!(reconnect(&mut rig, id, "ch"), ["leave itself"], "{id}");
-        assert_eq!(rig.recv(json!({"action": 1, "msgSerial": 0})), ["done 1 ok"]);
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.input(change(1, "ch", Leave));
+        assert_eq!(reconnect(&mut host, id, "ch"), ["leave itself"], "{id}");
+        assert_eq!(host.recv(json!({"action": 1, "msgSerial": 0})), ["done 1 ok"]);
     }
 }
 
@@ -88,16 +90,16 @@ fn rtp17i_who_was_leaving_when_the_connection_was_lost_does_not_come_back() {
 #[test]
 fn rtp17i_who_was_leaving_does_not_come_back_however_often_the_connection_is_lost() {
     for ids in [["conn1", "conn2"], ["conn2", "conn2"], ["conn2", "conn3"], ["conn1", "conn1"]] {
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.input(change(1, "ch", Leave));
-        rig.drop_transport();
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.input(change(1, "ch", Leave));
+        host.lose();
         // Lost again before the channel is attached.
-        rig.recv(connected(ids[0]));
-        assert_eq!(reconnect(&mut rig, ids[1], "ch"), ["leave itself"], "{ids:?}");
+        host.recv(connected(ids[0]));
+        assert_eq!(reconnect(&mut host, ids[1], "ch"), ["leave itself"], "{ids:?}");
         // And after.
-        assert_eq!(reconnect(&mut rig, ids[1], "ch"), ["leave itself"], "{ids:?}");
-        assert_eq!(reconnect(&mut rig, "conn4", "ch"), ["leave itself"], "{ids:?}");
+        assert_eq!(reconnect(&mut host, ids[1], "ch"), ["leave itself"], "{ids:?}");
+        assert_eq!(reconnect(&mut host, "conn4", "ch"), ["leave itself"], "{ids:?}");
     }
 }
 
@@ -105,10 +107,10 @@ fn rtp17i_who_was_leaving_does_not_come_back_however_often_the_connection_is_los
 #[test]
 fn rtp17i_one_of_several_leaves_and_the_others_come_back() {
     for id in ["conn1", "conn2"] {
-        let mut rig = wildcard();
-        entered(&mut rig, "ch", &["alice", "bob", "carol"]);
-        rig.input(change_of(1, Leave, "bob"));
-        let mut sent = reconnect(&mut rig, id, "ch");
+        let mut host = wildcard();
+        entered(&mut host, "ch", &["alice", "bob", "carol"]);
+        host.input(change_of(1, Leave, "bob"));
+        let mut sent = reconnect(&mut host, id, "ch");
         sent.sort();
         assert_eq!(sent, ["enter alice", "enter carol", "leave bob"], "{id}");
     }
@@ -118,18 +120,18 @@ fn rtp17i_one_of_several_leaves_and_the_others_come_back() {
 #[test]
 fn rtp17i_leaves_in_flight_count_on_their_own_channels() {
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::connected("conn1");
+        let mut host = Host::connected("conn1");
         for channel in ["a", "b", "c"] {
-            rig.attach(channel);
-            entered(&mut rig, channel, &["me"]);
+            host.join(channel);
+            entered(&mut host, channel, &["me"]);
         }
-        rig.input(change(1, "a", Leave));
-        rig.input(change(2, "b", Leave));
-        rig.drop_transport();
-        rig.recv(connected(id));
-        assert_eq!(sent(&rig.recv(attached("c"))), ["enter me"], "{id}");
-        assert_eq!(sent(&rig.recv(attached("b"))), ["leave itself"], "{id}");
-        assert_eq!(sent(&rig.recv(attached("a"))), ["leave itself"], "{id}");
+        host.input(change(1, "a", Leave));
+        host.input(change(2, "b", Leave));
+        host.lose();
+        host.recv(connected(id));
+        assert_eq!(sent(&host.recv(attached("c"))), ["enter me"], "{id}");
+        assert_eq!(sent(&host.recv(attached("b"))), ["leave itself"], "{id}");
+        assert_eq!(sent(&host.recv(attached("a"))), ["leave itself"], "{id}");
     }
 }
 
@@ -139,16 +141,16 @@ fn rtp17i_leaves_in_flight_count_on_their_own_channels() {
 #[test]
 fn rtn19a_what_was_in_flight_is_sent_again_in_its_order() {
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.input(change(1, "ch", Enter));
-        rig.input(change(2, "ch", Leave));
-        assert_eq!(reconnect(&mut rig, id, "ch"), ["enter itself", "leave itself"], "{id}");
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.input(change(1, "ch", Leave));
-        rig.input(change(2, "ch", Enter));
-        assert_eq!(reconnect(&mut rig, id, "ch"), ["leave itself", "enter itself"], "{id}");
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.input(change(1, "ch", Enter));
+        host.input(change(2, "ch", Leave));
+        assert_eq!(reconnect(&mut host, id, "ch"), ["enter itself", "leave itself"], "{id}");
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.input(change(1, "ch", Leave));
+        host.input(change(2, "ch", Enter));
+        assert_eq!(reconnect(&mut host, id, "ch"), ["leave itself", "enter itself"], "{id}");
     }
 }
 
@@ -160,11 +162,11 @@ fn rtn19a_what_was_in_flight_is_sent_again_in_its_order() {
 fn rtp17i_an_update_in_flight_has_the_last_word() {
     for action in [Enter, Update] {
         let name = if action == Enter { "enter itself" } else { "update itself" };
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.input(change(1, "ch", action));
-        let mut other = rig.clone();
-        assert_eq!(reconnect(&mut rig, "conn1", "ch"), [name]);
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.input(change(1, "ch", action));
+        let mut other = host.clone();
+        assert_eq!(reconnect(&mut host, "conn1", "ch"), [name]);
         assert_eq!(reconnect(&mut other, "conn2", "ch"), ["enter me", name]);
     }
 }
@@ -175,27 +177,27 @@ fn rtp17i_an_update_in_flight_has_the_last_word() {
 #[test]
 fn rtp5b_a_leave_that_was_queued_comes_after_the_reentry() {
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::attached();
-        entered(&mut rig, "ch", &["me"]);
-        rig.drop_transport();
-        rig.input(change(1, "ch", Leave));
-        rig.recv(connected(id));
-        assert_eq!(sent(&rig.recv(attached("ch"))), ["enter me", "leave itself"], "{id}");
+        let mut host = Host::attached();
+        entered(&mut host, "ch", &["me"]);
+        host.lose();
+        host.input(change(1, "ch", Leave));
+        host.recv(connected(id));
+        assert_eq!(sent(&host.recv(attached("ch"))), ["enter me", "leave itself"], "{id}");
     }
 }
 
 /// Clauses: RTP17i.
 #[test]
 fn rtp17i_who_is_leaving_is_not_entered_again_when_its_channel_is() {
-    let mut rig = Rig::attached();
-    entered(&mut rig, "ch", &["me"]);
-    rig.input(change(1, "ch", Leave));
-    assert_eq!(sent(&rig.recv(attached("ch"))), Vec::<String>::new(), "RTL12");
-    rig.recv(json!({"action": 13, "channel": "ch"}));
-    assert_eq!(sent(&rig.recv(attached("ch"))), Vec::<String>::new(), "RTL13a");
+    let mut host = Host::attached();
+    entered(&mut host, "ch", &["me"]);
+    host.input(change(1, "ch", Leave));
+    assert_eq!(sent(&host.recv(attached("ch"))), Vec::<String>::new(), "RTL12");
+    host.recv(json!({"action": 13, "channel": "ch"}));
+    assert_eq!(sent(&host.recv(attached("ch"))), Vec::<String>::new(), "RTL13a");
     // The leave is refused: the member stays, and is entered again from then on.
-    rig.recv(json!({"action": 2, "msgSerial": 0}));
-    assert_eq!(sent(&rig.recv(attached("ch"))), ["enter me"]);
+    host.recv(json!({"action": 2, "msgSerial": 0}));
+    assert_eq!(sent(&host.recv(attached("ch"))), ["enter me"]);
 }
 
 /// A leave that has failed is no leave.
@@ -203,39 +205,39 @@ fn rtp17i_who_is_leaving_is_not_entered_again_when_its_channel_is() {
 /// Clauses: RTP17i, RTN7e, RTL11.
 #[test]
 fn rtp17i_after_a_leave_that_failed_the_member_is_entered_again() {
-    let mut rig = Rig::attached();
-    entered(&mut rig, "ch", &["me"]);
-    rig.input(change(1, "ch", Leave));
-    rig.drop_transport();
-    assert_eq!(only(&rig.pass(120_000), "done"), ["done 1 error 80002"]);
-    rig.input(Input::Connect);
-    rig.recv(connected("conn2"));
-    assert_eq!(sent(&rig.recv(attached("ch"))), ["enter me"]);
+    let mut host = Host::attached();
+    entered(&mut host, "ch", &["me"]);
+    host.input(change(1, "ch", Leave));
+    host.lose();
+    assert_eq!(only(&host.advance(120_000), "done"), ["done 1 error 80002"]);
+    host.input(Input::Connect);
+    host.recv(connected("conn2"));
+    assert_eq!(sent(&host.recv(attached("ch"))), ["enter me"]);
 
-    let mut rig = Rig::attached();
-    entered(&mut rig, "ch", &["me"]);
-    rig.input(change(1, "ch", Leave));
-    rig.drop_transport();
-    rig.recv(connected("conn2"));
-    let lines = rig.recv(json!({"action": 13, "channel": "ch"}));
+    let mut host = Host::attached();
+    entered(&mut host, "ch", &["me"]);
+    host.input(change(1, "ch", Leave));
+    host.lose();
+    host.recv(connected("conn2"));
+    let lines = host.recv(json!({"action": 13, "channel": "ch"}));
     assert_eq!(lines, ["channel ch suspended 90001", "done 1 error 90001"]);
-    rig.input(Input::attach(OpId(2), "ch"));
-    assert_eq!(sent(&rig.recv(attached("ch"))), ["enter me"]);
+    host.input(Input::attach(OpId(2), "ch"));
+    assert_eq!(sent(&host.recv(attached("ch"))), ["enter me"]);
 }
 
 // ---- Re-entries (RTP17e)
 
 /// Re-entries of `me` are in flight on two channels.
-fn reentering(rig: &mut Rig) {
+fn reentering(host: &mut Host) {
     for channel in ["a", "b"] {
-        rig.subscribe(channel);
-        rig.attach(channel);
-        entered(rig, channel, &["me"]);
+        host.watch(channel);
+        host.join(channel);
+        entered(host, channel, &["me"]);
     }
-    rig.drop_transport();
-    rig.recv(connected("conn1"));
+    host.lose();
+    host.recv(connected("conn1"));
     for channel in ["a", "b"] {
-        assert_eq!(sent(&rig.recv(attached(channel))), ["enter me"]);
+        assert_eq!(sent(&host.recv(attached(channel))), ["enter me"]);
     }
 }
 
@@ -250,12 +252,12 @@ fn told(lines: &[String]) -> Vec<String> {
 /// Clauses: RTP17e, RTN7e.
 #[test]
 fn rtp17e_a_reentry_that_the_end_of_the_connection_leaves_without_an_answer_is_told() {
-    let ended = |end: fn(&mut Rig) -> Vec<String>| {
-        let mut rig = Rig::connected("conn1");
-        reentering(&mut rig);
-        let lines = told(&end(&mut rig));
+    let ended = |end: fn(&mut Host) -> Vec<String>| {
+        let mut host = Host::connected("conn1");
+        reentering(&mut host);
+        let lines = told(&end(&mut host));
         // Once.
-        assert_eq!(only(&rig.pass(1_000_000), "channel a update"), Vec::<String>::new());
+        assert_eq!(only(&host.advance(1_000_000), "channel a update"), Vec::<String>::new());
         lines
     };
     let expected = |state: &str, code: u32| {
@@ -267,22 +269,22 @@ fn rtp17e_a_reentry_that_the_end_of_the_connection_leaves_without_an_answer_is_t
         }
         lines
     };
-    let suspended = ended(|rig| {
-        rig.drop_transport();
-        rig.pass(120_000)
+    let suspended = ended(|host| {
+        host.lose();
+        host.advance(120_000)
     });
     assert_eq!(suspended, expected("suspended", 80002));
     let failed =
-        ended(|rig| rig.recv(json!({"action": 9, "error": {"code": 40400, "statusCode": 404}})));
+        ended(|host| host.recv(json!({"action": 9, "error": {"code": 40400, "statusCode": 404}})));
     assert_eq!(failed, expected("failed", 40400));
-    let closed = ended(|rig| {
-        rig.input(Input::Close);
-        rig.recv(json!({"action": 8}))
+    let closed = ended(|host| {
+        host.input(Input::Close);
+        host.recv(json!({"action": 8}))
     });
     assert_eq!(closed, expected("detached", 80017));
-    let left_behind = ended(|rig| {
-        rig.input(Input::Close);
-        rig.input(Input::Connect)
+    let left_behind = ended(|host| {
+        host.input(Input::Close);
+        host.input(Input::Connect)
     });
     assert_eq!(left_behind[..6], expected("detached", 80017));
 }
@@ -290,12 +292,12 @@ fn rtp17e_a_reentry_that_the_end_of_the_connection_leaves_without_an_answer_is_t
 /// Clauses: RTP17e, RTN7d.
 #[test]
 fn rtp17e_without_queueing_a_reentry_in_flight_fails_with_the_connection() {
-    let mut options = options();
+    let mut options = me();
     options.queue_messages = false;
-    let mut rig = Rig::with(options);
-    rig.connect_as("conn1");
-    reentering(&mut rig);
-    let lines = rig.drop_transport();
+    let mut host = Host::new(options);
+    host.connect("conn1");
+    reentering(&mut host);
+    let lines = host.lose();
     assert_eq!(
         only(&lines, "channel"),
         ["channel a update resumed 91004 by 80003", "channel b update resumed 91004 by 80003"]
@@ -306,30 +308,30 @@ fn rtp17e_without_queueing_a_reentry_in_flight_fails_with_the_connection() {
 #[test]
 fn rtp17e_a_reentry_in_flight_is_made_anew_or_told_to_have_failed() {
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::connected("conn1");
-        reentering(&mut rig);
+        let mut host = Host::connected("conn1");
+        reentering(&mut host);
         // This one is made anew: nobody needs to know.
         // That one is not, since its channel is on the way out.
-        rig.input(Input::detach(OpId(1), "b"));
-        rig.drop_transport();
-        let lines = rig.recv(connected(id));
+        host.input(Input::detach(OpId(1), "b"));
+        host.lose();
+        let lines = host.recv(connected(id));
         assert_eq!(only(&lines, "channel b"), ["channel b update resumed 91004 by 80003"], "{id}");
         assert_eq!(only(&lines, "channel a"), ["channel a attaching"], "{id}");
-        assert_eq!(sent(&rig.recv(attached("a"))), ["enter me"], "{id}");
-        assert_eq!(only(&rig.recv(attached("b")), "send PRESENCE"), Vec::<String>::new(), "{id}");
+        assert_eq!(sent(&host.recv(attached("a"))), ["enter me"], "{id}");
+        assert_eq!(only(&host.recv(attached("b")), "send PRESENCE"), Vec::<String>::new(), "{id}");
     }
 }
 
 /// Clauses: RTP17e, RTL11a.
 #[test]
 fn rtl11a_a_reentry_is_answered_though_its_channel_was_detached() {
-    let mut rig = Rig::connected("conn1");
-    reentering(&mut rig);
-    rig.input(Input::detach(OpId(1), "b"));
-    let lines = rig.recv(json!({"action": 13, "channel": "b"}));
+    let mut host = Host::connected("conn1");
+    reentering(&mut host);
+    host.input(Input::detach(OpId(1), "b"));
+    let lines = host.recv(json!({"action": 13, "channel": "b"}));
     assert_eq!(lines, ["channel b detached", "done 1 ok"]);
     let error = json!({"code": 40160, "statusCode": 401});
-    let lines = rig.recv(json!({"action": 2, "msgSerial": 0, "count": 2, "error": error}));
+    let lines = host.recv(json!({"action": 2, "msgSerial": 0, "count": 2, "error": error}));
     assert_eq!(
         only(&lines, "channel"),
         ["channel a update resumed 91004 by 40160", "channel b update resumed 91004 by 40160"]
@@ -339,17 +341,17 @@ fn rtl11a_a_reentry_is_answered_though_its_channel_was_detached() {
 /// Clauses: RTP17e.
 #[test]
 fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
-    let mut limited = options();
+    let mut limited = me();
     limited.limits.in_flight = 2;
     limited.client_id = None;
-    let mut rig = Rig::with(limited);
-    rig.input(Input::Connect);
+    let mut host = Host::new(limited);
+    host.input(Input::Connect);
     let mut frame = connected("conn1");
     frame["connectionDetails"]["clientId"] = "*".into();
-    rig.recv(frame);
-    rig.attach("ch");
-    entered(&mut rig, "ch", &["alice", "bob", "carol", "dave"]);
-    let lines = rig.recv(attached("ch"));
+    host.recv(frame);
+    host.join("ch");
+    entered(&mut host, "ch", &["alice", "bob", "carol", "dave"]);
+    let lines = host.recv(attached("ch"));
     assert_eq!(sent(&lines), ["enter alice", "enter bob"]);
     assert_eq!(
         only(&lines, "channel ch update"),
@@ -361,10 +363,10 @@ fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
     );
     assert_eq!(lines.iter().filter(|line| line.contains("LimitReached")).count(), 1);
     // A member that is spoken for needs no room, and is not told of.
-    rig.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
-    rig.input(change_of(1, Leave, "carol"));
-    rig.input(change_of(2, Leave, "dave"));
-    let lines = rig.recv(attached("ch"));
+    host.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
+    host.input(change_of(1, Leave, "carol"));
+    host.input(change_of(2, Leave, "dave"));
+    let lines = host.recv(attached("ch"));
     assert_eq!(only(&lines, "channel ch update resumed").len(), 2, "alice and bob: {lines:?}");
 }
 
@@ -372,12 +374,12 @@ fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
 #[test]
 fn rtl16a_options_in_flight_are_answered_by_the_attach_of_the_next_connection() {
     for id in ["conn1", "conn2"] {
-        let mut rig = Rig::attached();
+        let mut host = Host::attached();
         let mut options = presence_proto::client::ChannelOptions::default();
         options.modes = Some(Modes::PRESENCE);
-        rig.input(Input::set_options(OpId(1), "ch", options));
-        rig.drop_transport();
-        rig.recv(connected(id));
-        assert_eq!(only(&rig.recv(attached("ch")), "done"), ["done 1 ok"], "{id}");
+        host.input(Input::set_options(OpId(1), "ch", options));
+        host.lose();
+        host.recv(connected(id));
+        assert_eq!(only(&host.recv(attached("ch")), "done"), ["done 1 ok"], "{id}");
     }
 }

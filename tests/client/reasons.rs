@@ -1,7 +1,9 @@
 //! Every event that the application did not ask for says why, even if the server did not (RTL2d,
 //! RTN4f, TA3, TH3).
 
-use crate::rig::{Rig, connected};
+use crate::driven::Driven;
+use crate::host::{Host, me};
+use crate::json_frames::connected;
 use presence_proto::Now;
 use presence_proto::OpId;
 use presence_proto::client::{ChannelState, ConnectionState, Input, Outbox, Output, output};
@@ -9,19 +11,19 @@ use presence_proto::wire::ErrorInfo;
 use serde_json::{Value as Json, json};
 
 /// Something that happens to a client whose channel is in some state. Frames have no error.
-type Happening = (&'static str, fn(&mut Rig) -> Vec<Input>);
+type Happening = (&'static str, fn(&mut Host) -> Vec<Input>);
 
 const HAPPENINGS: &[Happening] = &[
-    ("ATTACHED", |rig| frame(rig, json!({"action": 11, "channel": "ch"}))),
-    ("DETACHED", |rig| frame(rig, json!({"action": 13, "channel": "ch"}))),
-    ("ERROR for the channel", |rig| frame(rig, json!({"action": 9, "channel": "ch"}))),
-    ("ERROR", |rig| frame(rig, json!({"action": 9}))),
-    ("DISCONNECTED", |rig| frame(rig, json!({"action": 6}))),
-    ("CLOSED", |rig| frame(rig, json!({"action": 8}))),
-    ("CONNECTED again", |rig| frame(rig, connected("conn1"))),
-    ("CONNECTED as another", |rig| frame(rig, connected("conn2"))),
-    ("the transport is lost", |rig| vec![Input::closed(rig.transport, None)]),
-    ("the transport fails", |rig| vec![Input::open_failed(rig.transport, None)]),
+    ("ATTACHED", |host| frame(host, json!({"action": 11, "channel": "ch"}))),
+    ("DETACHED", |host| frame(host, json!({"action": 13, "channel": "ch"}))),
+    ("ERROR for the channel", |host| frame(host, json!({"action": 9, "channel": "ch"}))),
+    ("ERROR", |host| frame(host, json!({"action": 9}))),
+    ("DISCONNECTED", |host| frame(host, json!({"action": 6}))),
+    ("CLOSED", |host| frame(host, json!({"action": 8}))),
+    ("CONNECTED again", |host| frame(host, connected("conn1"))),
+    ("CONNECTED as another", |host| frame(host, connected("conn2"))),
+    ("the transport is lost", |host| vec![Input::closed(host.transport(), None)]),
+    ("the transport fails", |host| vec![Input::open_failed(host.transport(), None)]),
     ("the network is lost", |_| vec![Input::NetworkLost]),
     ("the network is back", |_| vec![Input::NetworkAvailable]),
     ("the application attaches", |_| vec![Input::attach(OpId(1), "ch")]),
@@ -64,80 +66,80 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("time passes", &["channel attaching", "connection closed after an attempt"]),
 ];
 
-fn frame(rig: &Rig, frame: Json) -> Vec<Input> {
-    vec![Input::received(rig.transport, crate::text::decode(&frame))]
+fn frame(host: &Host, frame: Json) -> Vec<Input> {
+    vec![Input::received(host.transport(), crate::text::decode(&frame))]
 }
 
-fn channel_in(state: ChannelState) -> Rig {
-    let mut rig = Rig::connected("conn1");
+fn channel_in(state: ChannelState) -> Host {
+    let mut host = Host::connected("conn1");
     let attach = || Input::attach(OpId(100), "ch");
     let detached = json!({"action": 13, "channel": "ch"});
     match state {
-        ChannelState::Initialized => rig.subscribe("ch"),
-        ChannelState::Attaching => drop(rig.input(attach())),
-        ChannelState::Attached => rig.attach("ch"),
+        ChannelState::Initialized => host.watch("ch"),
+        ChannelState::Attaching => drop(host.input(attach())),
+        ChannelState::Attached => host.join("ch"),
         ChannelState::Detaching => {
-            rig.attach("ch");
-            rig.input(Input::detach(OpId(100), "ch"));
+            host.join("ch");
+            host.input(Input::detach(OpId(100), "ch"));
         }
         ChannelState::Detached => {
-            rig.attach("ch");
-            rig.input(Input::detach(OpId(100), "ch"));
-            rig.recv(detached);
+            host.join("ch");
+            host.input(Input::detach(OpId(100), "ch"));
+            host.recv(detached);
         }
         ChannelState::Suspended => {
-            rig.input(attach());
-            rig.recv(detached);
+            host.input(attach());
+            host.recv(detached);
         }
         ChannelState::Failed => {
-            rig.input(attach());
-            rig.recv(json!({"action": 9, "channel": "ch"}));
+            host.input(attach());
+            host.recv(json!({"action": 9, "channel": "ch"}));
         }
     }
-    assert_eq!(rig.channel_state("ch"), state.name());
-    rig
+    assert_eq!(host.channel_state("ch").name(), state.name());
+    host
 }
 
-fn connection_in(state: ConnectionState, mut rig: Rig) -> Rig {
+fn connection_in(state: ConnectionState, mut host: Host) -> Host {
     match state {
-        ConnectionState::Initialized => rig = Rig::new(),
-        ConnectionState::Connecting => drop(rig.drop_transport()),
+        ConnectionState::Initialized => host = Host::new(me()),
+        ConnectionState::Connecting => drop(host.lose()),
         ConnectionState::Connected => {}
         ConnectionState::Disconnected => {
-            rig.drop_transport();
-            rig.refuse();
+            host.lose();
+            host.refuse();
         }
         ConnectionState::Suspended => {
-            rig.drop_transport();
-            rig.refuse();
-            while rig.state() != "suspended" {
-                rig.pass(1_000);
+            host.lose();
+            host.refuse();
+            while host.state().name() != "suspended" {
+                host.advance(1_000);
             }
         }
-        ConnectionState::Closing => drop(rig.input(Input::Close)),
+        ConnectionState::Closing => drop(host.input(Input::Close)),
         ConnectionState::Closed => {
-            rig.input(Input::Close);
-            rig.recv(json!({"action": 8}));
+            host.input(Input::Close);
+            host.recv(json!({"action": 8}));
         }
-        ConnectionState::Failed => drop(rig.recv(json!({"action": 9}))),
+        ConnectionState::Failed => drop(host.recv(json!({"action": 9}))),
     }
-    assert_eq!(rig.state(), state.name());
-    rig
+    assert_eq!(host.state().name(), state.name());
+    host
 }
 
 /// The events, each with its reason.
-fn events(rig: &mut Rig, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<ErrorInfo>)> {
+fn events(host: &mut Host, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<ErrorInfo>)> {
     let mut out = Outbox::new();
     if what == "time passes" {
         // Until the next deadline.
-        rig.time = rig.next().unwrap_or(rig.time);
+        host.time = host.next_deadline().unwrap_or(host.time);
     }
     for input in inputs {
-        rig.client.handle(Now::from_millis(rig.time), input, &mut out);
+        host.client.handle(Now::from_millis(host.time), input, &mut out);
     }
     let mut events = Vec::new();
     for output in out.drain() {
-        let line = crate::rig::line(&output);
+        let line = crate::lines::output_line(&output);
         match output {
             Output::Connection(change) => {
                 let update = if line.contains("update") { " update" } else { "" };
@@ -160,13 +162,13 @@ fn events(rig: &mut Rig, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<
     events
 }
 
-fn check(rig: &Rig, situation: &str) -> usize {
+fn check(host: &Host, situation: &str) -> usize {
     let mut seen = 0;
     for &(what, happens) in HAPPENINGS {
-        let mut rig = rig.clone();
+        let mut host = host.clone();
         let attempt = what != "the application closes" && situation.ends_with("an attempt");
-        let inputs = happens(&mut rig);
-        for (mut event, reason) in events(&mut rig, what, inputs) {
+        let inputs = happens(&mut host);
+        for (mut event, reason) in events(&mut host, what, inputs) {
             seen += 1;
             if attempt && event == "connection closed" {
                 event.push_str(" after an attempt");
@@ -191,35 +193,35 @@ fn rtl2d_every_event_that_nobody_asked_for_has_a_reason() {
     let mut seen = 0;
     for &channel in ChannelState::ALL {
         for &connection in ConnectionState::ALL {
-            let rig = connection_in(connection, channel_in(channel));
-            seen += check(&rig, &format!("{channel} and {connection}"));
+            let host = connection_in(connection, channel_in(channel));
+            seen += check(&host, &format!("{channel} and {connection}"));
         }
     }
     assert!(seen > 300, "{seen}");
     // Closed before the attempt has succeeded.
-    let mut rig = Rig::new();
-    rig.input(Input::Connect);
-    rig.input(Input::Close);
-    assert!(check(&rig, "closing an attempt") > 0);
+    let mut host = Host::new(me());
+    host.input(Input::Connect);
+    host.input(Input::Close);
+    assert!(check(&host, "closing an attempt") > 0);
 }
 
 /// Clauses: RTL13a, RTL13b, RTL14, RTN15j.
 #[test]
 fn rtl13a_the_reasons_that_the_client_finds_itself() {
     let detached = json!({"action": 13, "channel": "ch"});
-    let mut rig = channel_in(ChannelState::Attached);
-    assert_eq!(rig.recv(detached.clone())[0], "channel ch attaching 90001");
-    let view = rig.client.channel("ch").expect("a channel");
+    let mut host = channel_in(ChannelState::Attached);
+    assert_eq!(host.recv(detached.clone())[0], "channel ch attaching 90001");
+    let view = host.client.channel("ch").expect("a channel");
     assert_eq!(view.error_reason().map(|error| error.code), Some(90001));
     // The attach clears it.
-    rig.recv(json!({"action": 11, "channel": "ch"}));
-    assert_eq!(rig.client.channel("ch").expect("a channel").error_reason(), None);
-    let mut rig = channel_in(ChannelState::Suspended);
-    assert_eq!(rig.recv(detached.clone())[0], "channel ch attaching 90001");
-    let mut rig = channel_in(ChannelState::Attaching);
-    assert_eq!(rig.recv(detached)[0], "channel ch suspended 90001");
-    let mut rig = channel_in(ChannelState::Attached);
-    let lines = rig.recv(json!({"action": 9}));
+    host.recv(json!({"action": 11, "channel": "ch"}));
+    assert_eq!(host.client.channel("ch").expect("a channel").error_reason(), None);
+    let mut host = channel_in(ChannelState::Suspended);
+    assert_eq!(host.recv(detached.clone())[0], "channel ch attaching 90001");
+    let mut host = channel_in(ChannelState::Attaching);
+    assert_eq!(host.recv(detached)[0], "channel ch suspended 90001");
+    let mut host = channel_in(ChannelState::Attached);
+    let lines = host.recv(json!({"action": 9}));
     assert_eq!(lines, ["close 1", "channel ch failed 80000", "connection failed 80000"]);
 }
 
@@ -235,12 +237,12 @@ fn rtl2d_the_error_of_a_frame_is_the_reason_of_what_it_brings_about() {
         frame
     };
     // RTL5k
-    let mut rig = channel_in(ChannelState::Detached);
-    assert_eq!(rig.recv(with_error(11, true))[0], "channel ch detaching 12345");
+    let mut host = channel_in(ChannelState::Detached);
+    assert_eq!(host.recv(with_error(11, true))[0], "channel ch detaching 12345");
     // RTN12: CLOSED, DISCONNECTED or ERROR as the answer to CLOSE.
     for action in [6, 8, 9] {
-        let mut rig = connection_in(ConnectionState::Closing, Rig::connected("conn1"));
-        let lines = rig.recv(with_error(action, false));
+        let mut host = connection_in(ConnectionState::Closing, Host::connected("conn1"));
+        let lines = host.recv(with_error(action, false));
         assert_eq!(lines.last().map(String::as_str), Some("connection closed 12345"), "{action}");
     }
 }

@@ -5,7 +5,9 @@
 //! `Output::TokenRequired`, answered by `Input::Token`. The first token is given with the options,
 //! so a token is first asked for when the server has refused that one.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::OpId;
 use presence_proto::client::{
     ChannelState, ClientOptions, ConnectionEvent, ConnectionState, Input, Warning,
@@ -36,16 +38,16 @@ fn wants_token() -> Host {
     host.input(Input::Connect);
     host.open();
     host.recv_last(ProtocolMessage::error(token_error()));
-    assert_eq!((host.state(), host.tokens_wanted), (ConnectionState::Connecting, 1));
+    assert_eq!((host.state(), host.tokens_requested()), (ConnectionState::Connecting, 1));
     host.forget();
     host
 }
 
 /// A connected host whose server wants new credentials.
 fn asked_by_the_server() -> Host {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     host.recv(ProtocolMessage::new(Action::Auth));
-    assert_eq!(host.tokens_wanted, 1);
+    assert_eq!(host.tokens_requested(), 1);
     host
 }
 
@@ -93,7 +95,7 @@ fn rtn22a_a_client_that_is_let_go_for_its_token_gets_another() {
 // UTS: realtime/unit/RTC8a3/authorize-completes-after-response-0
 #[test]
 fn rtc8a_new_credentials_are_sent_and_the_answer_waited_for() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     assert_eq!(sent_token(&mut host), "token-2");
     host.advance(5_000);
@@ -106,7 +108,7 @@ fn rtc8a_new_credentials_are_sent_and_the_answer_waited_for() {
 // UTS: realtime/unit/RTC8a1/successful-reauth-update-event-0
 #[test]
 fn rtc8a1_accepted_credentials_are_an_update() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     host.recv(connected("conn-2", "key-2"));
     host.ok(op);
@@ -118,7 +120,7 @@ fn rtc8a1_accepted_credentials_are_an_update() {
 // UTS: realtime/unit/RTC8a1/capability-downgrade-channel-failed-1
 #[test]
 fn rtc8a1_a_channel_that_is_no_longer_allowed_fails() {
-    let mut host = Host::connected(renewable());
+    let mut host = Host::answered(renewable());
     host.attach(CH);
     host.forget();
     let op = authorize(&mut host);
@@ -134,7 +136,7 @@ fn rtc8a1_a_channel_that_is_no_longer_allowed_fails() {
 // UTS: realtime/unit/RTC8a2/failed-reauth-connection-failed-0
 #[test]
 fn rtc8a2_refused_credentials_are_the_end() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     host.recv_last(ProtocolMessage::error(ErrorInfo::new(40012, 400, "incompatible client id")));
     assert_eq!(host.err(op).code, 40012);
@@ -149,7 +151,7 @@ fn authorized_while_connecting() -> (Host, OpId) {
     host.input(Input::Connect);
     host.open();
     let op = authorize(&mut host);
-    assert_eq!((host.closed, host.transports.len()), (1, 2));
+    assert_eq!((host.closed(), host.transports()), (1, 2));
     assert_eq!(host.param("accessToken"), Some("token-2"));
     (host, op)
 }
@@ -180,14 +182,14 @@ fn rtc8b1_new_credentials_fail_with_the_attempt() {
 #[test]
 fn rtc8c_new_credentials_without_a_connection_connect() {
     let initialized = Host::new(renewable());
-    let mut disconnected = Host::silent(renewable());
+    let mut disconnected = Host::unanswered(renewable());
     disconnected.lose();
     disconnected.refuse();
-    let mut suspended = Host::silent(renewable());
+    let mut suspended = Host::unanswered(renewable());
     suspended.suspend();
-    let mut failed = Host::silent(renewable());
+    let mut failed = Host::unanswered(renewable());
     failed.recv_last(ProtocolMessage::error(ErrorInfo::new(40101, 401, "invalid credentials")));
-    let mut closed = Host::connected(renewable());
+    let mut closed = Host::answered(renewable());
     closed.input(Input::Close);
     let states = [
         ConnectionState::Initialized,
@@ -212,9 +214,9 @@ fn rtc8c_new_credentials_without_a_connection_connect() {
 #[test]
 fn rtn2e_the_token_comes_before_the_transport() {
     let mut host = wants_token();
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Connecting, 1));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Connecting, 1));
     host.input(Input::Token(Ok("token-2".into())));
-    assert_eq!((host.transports.len(), host.param("accessToken")), (2, Some("token-2")));
+    assert_eq!((host.transports(), host.param("accessToken")), (2, Some("token-2")));
     assert_eq!(host.param("key"), None);
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
@@ -223,11 +225,11 @@ fn rtn2e_the_token_comes_before_the_transport() {
 // UTS: realtime/unit/RTN2e/reuse-valid-token-3
 #[test]
 fn rtn2e_a_token_is_used_again() {
-    let mut host = Host::connected(renewable());
+    let mut host = Host::answered(renewable());
     host.input(Input::Close);
     assert_eq!(host.state(), ConnectionState::Closed);
     host.input(Input::Connect);
-    assert_eq!((host.tokens_wanted, host.param("accessToken")), (0, Some("token-1")));
+    assert_eq!((host.tokens_requested(), host.param("accessToken")), (0, Some("token-1")));
     host.accept("conn-2", "key-2");
     assert_eq!(host.state(), ConnectionState::Connected);
 }
@@ -239,7 +241,7 @@ fn rtn2e_a_token_is_used_again() {
 fn rsa4c2_without_a_token_the_attempt_fails() {
     let mut host = wants_token();
     host.input(Input::Token(Err(unavailable())));
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Disconnected, 1));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Disconnected, 1));
     let reason = host.error_reason().unwrap();
     assert_eq!((reason.code, reason.status_code), (80019, 401));
     assert_eq!(reason.cause.as_deref(), Some(&unavailable()));
@@ -252,7 +254,7 @@ fn rsa4c2_without_a_token_the_attempt_fails() {
 fn rsa4c2_a_token_that_does_not_come_fails_the_attempt() {
     let mut host = wants_token();
     host.advance(10_000);
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Disconnected, 1));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Disconnected, 1));
     let reason = host.error_reason().unwrap();
     assert_eq!((reason.code, reason.status_code), (80019, 401));
 }
@@ -267,7 +269,7 @@ fn rsa4c3_without_a_new_token_the_connection_stays() {
     host.input(Input::Token(Err(unavailable())));
     assert_eq!(host.state(), ConnectionState::Connected);
     assert_eq!((host.connection_path(), host.error_reason()), (vec![], None));
-    match host.warnings.as_slice() {
+    match host.outputs.warnings.as_slice() {
         [Warning::TokenNotRenewed(error)] => {
             assert_eq!((error.code, error.status_code), (80019, 401));
             assert_eq!(error.cause.as_deref(), Some(&unavailable()));
@@ -283,9 +285,9 @@ fn rsa4c3_without_a_new_token_the_connection_stays() {
 #[test]
 fn rsa4d_a_token_that_is_forbidden_is_the_end() {
     for mut host in [wants_token(), asked_by_the_server()] {
-        let transports = host.transports.len();
+        let transports = host.transports();
         host.input(Input::Token(Err(forbidden())));
-        assert_eq!((host.state(), host.transports.len()), (ConnectionState::Failed, transports));
+        assert_eq!((host.state(), host.transports()), (ConnectionState::Failed, transports));
         let reason = host.error_reason().unwrap();
         assert_eq!((reason.code, reason.status_code), (80019, 403));
         assert_eq!(reason.cause.as_deref(), Some(&forbidden()));

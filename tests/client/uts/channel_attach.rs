@@ -1,6 +1,8 @@
 //! Attaching: `channels/channel_attach.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{ChannelOptions, ChannelState, ClientOptions, ConnectionState, Input};
 use presence_proto::wire::{Action, ErrorInfo, Flags, Modes, ProtocolMessage};
@@ -20,7 +22,7 @@ fn set_modes(host: &mut Host, modes: Modes) -> presence_proto::OpId {
 // UTS: realtime/unit/RTL4a/already-attached-noop-0
 #[test]
 fn rtl4a_attach_when_attached_does_nothing() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let op = host.attach(CH);
     host.ok(op);
     assert_eq!(host.sent().len(), 1);
@@ -33,7 +35,7 @@ fn rtl4a_attach_when_attached_does_nothing() {
 // UTS: realtime/unit/RTL4h/attach-while-attaching-0
 #[test]
 fn rtl4h_attach_when_attaching_waits_for_the_same_answer() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let first = host.attach(CH);
     let second = host.attach(CH);
     assert!(host.is_pending(first) && host.is_pending(second));
@@ -47,7 +49,7 @@ fn rtl4h_attach_when_attaching_waits_for_the_same_answer() {
 // UTS: realtime/unit/RTL4h/attach-while-detaching-1
 #[test]
 fn rtl4h_attach_when_detaching_waits_and_then_attaches() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.answers.detach = false;
     host.attach(CH);
     let detach = host.detach(CH);
@@ -64,7 +66,7 @@ fn rtl4h_attach_when_detaching_waits_and_then_attaches() {
 // UTS: realtime/unit/RTL4g/attach-from-failed-0
 #[test]
 fn rtl4g_a_failed_channel_can_be_attached() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     host.recv(channel_error(CH, refused()));
     host.err(op);
@@ -80,7 +82,7 @@ fn rtl4g_a_failed_channel_can_be_attached() {
 // UTS: realtime/unit/RTL4c/clears-error-reason-0
 #[test]
 fn rtl4c_attaching_clears_the_error_reason_of_a_suspension() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host.suspend();
     assert_eq!(host.channel_state(CH), ChannelState::Suspended);
@@ -94,7 +96,7 @@ fn rtl4c_attaching_clears_the_error_reason_of_a_suspension() {
 // UTS: realtime/unit/RTL4b/fails-connection-closed-0
 #[test]
 fn rtl4b_attach_fails_when_the_connection_is_closed() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.input(Input::Close);
     assert_eq!(host.state(), ConnectionState::Closed);
     let op = host.attach(CH);
@@ -105,7 +107,7 @@ fn rtl4b_attach_fails_when_the_connection_is_closed() {
 // UTS: realtime/unit/RTL4b/fails-connection-failed-1
 #[test]
 fn rtl4b_attach_fails_when_the_connection_has_failed() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.recv_last(ProtocolMessage::error(ErrorInfo::new(80000, 400, "fatal")));
     assert_eq!(host.state(), ConnectionState::Failed);
     let op = host.attach(CH);
@@ -153,7 +155,7 @@ fn rtl4i_attach_goes_out_once_connected() {
 // UTS: realtime/unit/RTL4c/sends-attach-message-1
 #[test]
 fn rtl4c_attach_sends_attach_and_is_attaching_until_answered() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     assert_eq!(host.channel_state(CH), ChannelState::Attaching);
     let frame = host.sent_one();
@@ -166,7 +168,7 @@ fn rtl4c_attach_sends_attach_and_is_attaching_until_answered() {
 // UTS: realtime/unit/RTL4c1/includes-channel-serial-0
 #[test]
 fn rtl4c1_a_further_attach_carries_the_channel_serial() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     assert_eq!(host.sent_one().channel_serial, None);
     let mut frame = attached(CH, Flags::empty());
@@ -179,7 +181,7 @@ fn rtl4c1_a_further_attach_carries_the_channel_serial() {
 // UTS: realtime/unit/RTL4f/timeout-to-suspended-0
 #[test]
 fn rtl4f_an_attach_without_answer_suspends_the_channel() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     let op = host.attach(CH);
     host.advance(99);
     assert_eq!(host.channel_state(CH), ChannelState::Attaching);
@@ -191,7 +193,7 @@ fn rtl4f_an_attach_without_answer_suspends_the_channel() {
 // UTS: realtime/unit/RTL4k/includes-channel-params-0
 #[test]
 fn rtl4k_attach_carries_the_params() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let mut options = ChannelOptions::default();
     options.params = vec![("rewind".into(), "1".into()), ("delta".into(), "vcdiff".into())];
     host.op(|op| Input::set_options(op, CH, options));
@@ -204,7 +206,7 @@ fn rtl4k_attach_carries_the_params() {
 // UTS: realtime/unit/RTL4l/modes-encoded-as-flags-0
 #[test]
 fn rtl4l_attach_carries_the_modes_as_flags() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     set_modes(&mut host, Modes::PUBLISH | Modes::SUBSCRIBE);
     host.attach(CH);
     assert_eq!(host.sent_one().flags().bits(), 131_072 | 262_144);
@@ -213,7 +215,7 @@ fn rtl4l_attach_carries_the_modes_as_flags() {
 // UTS: realtime/unit/RTL4m/modes-from-attached-0
 #[test]
 fn rtl4m_the_modes_granted_come_from_attached() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::from_bits_retain(393_216)));
     assert_eq!(host.modes(CH), Some(Modes::PUBLISH | Modes::SUBSCRIBE));
@@ -223,7 +225,7 @@ fn rtl4m_the_modes_granted_come_from_attached() {
 // UTS: realtime/unit/RTL4j/attach-resume-flag-0
 #[test]
 fn tr3f_the_flag_attach_resume_is_never_sent() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     set_modes(&mut host, Modes::SUBSCRIBE);
     host.reconnect("conn-1", "key-2");

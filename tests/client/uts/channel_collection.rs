@@ -1,6 +1,8 @@
 //! Channels and their options: `channels/channel_options.md`, `channels/channels_collection.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::{ChannelOptions, ChannelState, Input};
 use presence_proto::wire::{Action, Flags, Modes};
 
@@ -62,7 +64,7 @@ fn rtl16_options_can_be_replaced() {
 // UTS: realtime/unit/RTL16a/triggers-reattach-0
 #[test]
 fn rtl16a_new_params_of_an_attached_channel_are_asked_for() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
     host.forget();
@@ -103,7 +105,7 @@ fn rts2_the_channels_can_be_listed() {
 // UTS: realtime/unit/RTS3a/get-returns-existing-channel-1
 #[test]
 fn rts3a_one_name_is_one_channel() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     make(&mut host, CH);
     assert_eq!(host.client.channels().count(), 1);
@@ -132,7 +134,7 @@ fn rts4a_releasing_an_unknown_channel_does_nothing() {
 // UTS: realtime/unit/RTS4a/release-detaches-attached-2
 #[test]
 fn rts4a_a_released_channel_is_detached_first() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.answers.detach = false;
     host.attach(CH);
     host.forget();
@@ -148,7 +150,7 @@ fn rts4a_a_released_channel_is_detached_first() {
 // UTS: realtime/unit/RTS3a/get-after-release-new-3
 #[test]
 fn rts4a_a_released_name_starts_anew() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let op = set_options(&mut host, CH, rewind());
     host.ok(op);
     host.attach(CH);

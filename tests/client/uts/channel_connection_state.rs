@@ -1,6 +1,8 @@
 //! What the connection's state does to channels: `channels/channel_connection_state.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::{ChannelState, ConnectionState, Input};
 use presence_proto::wire::{Action, ErrorInfo, Flags, ProtocolMessage};
 
@@ -10,7 +12,7 @@ fn fatal() -> ProtocolMessage {
 
 /// A host whose channel `a` is attached and whose channel `b` is attaching, with its operation.
 fn two_channels() -> (Host, presence_proto::OpId) {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach("a");
     host.answers.attach = None;
     let op = host.attach("b");
@@ -22,7 +24,7 @@ fn two_channels() -> (Host, presence_proto::OpId) {
 
 /// A host whose channel `a` is initialized and whose channel `b` is detached.
 fn idle_channels() -> Host {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let options = presence_proto::client::ChannelOptions::default();
     host.op(|op| Input::set_options(op, "a", options));
     host.attach("b");
@@ -45,7 +47,7 @@ fn step(host: &mut Host, channel: &str) -> (ChannelState, ChannelState) {
 #[test]
 fn rtl3e_channels_stay_as_they_are_while_disconnected() {
     let (mut host, op) = two_channels();
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.lose();
     assert_eq!(host.state(), ConnectionState::Disconnected);
     assert_eq!(host.channel_state("a"), ChannelState::Attached);
@@ -111,7 +113,7 @@ fn rtl3c_channels_are_suspended_when_the_connection_is() {
 // UTS: realtime/unit/RTL3d/reattach-attached-with-serial-0
 #[test]
 fn rtl3d_an_attached_channel_is_attached_again_with_its_serial() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     let mut frame = attached(CH, Flags::empty());
     frame.channel_serial = Some("serial-1".into());
@@ -128,7 +130,7 @@ fn rtl3d_an_attached_channel_is_attached_again_with_its_serial() {
 // UTS: realtime/unit/RTL3d/reattach-suspended-channels-1
 #[test]
 fn rtl3d_a_suspended_channel_is_attached_again() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host.suspend();
     assert_eq!(host.channel_state(CH), ChannelState::Suspended);

@@ -1,6 +1,8 @@
 //! Detaching: `channels/channel_detach.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{ChannelEvent, ChannelState, ClientOptions, ConnectionState, Input};
 use presence_proto::wire::{Action, Flags};
@@ -13,7 +15,7 @@ fn quick() -> ClientOptions {
 
 /// An attached host whose far end does not answer DETACH.
 fn attached_host(options: ClientOptions) -> Host {
-    let mut host = Host::connected(options);
+    let mut host = Host::answered(options);
     host.answers.detach = false;
     host.attach(CH);
     host.forget();
@@ -23,7 +25,7 @@ fn attached_host(options: ClientOptions) -> Host {
 // UTS: realtime/unit/RTL5a/detach-initialized-noop-0
 #[test]
 fn rtl5a_detach_when_initialized_does_nothing() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let op = host.detach(CH);
     host.ok(op);
     assert_eq!(host.channel_state(CH), ChannelState::Initialized);
@@ -60,7 +62,7 @@ fn rtl5i_detach_when_detaching_waits_for_the_same_answer() {
 // UTS: realtime/unit/RTL5i/detach-while-attaching-1
 #[test]
 fn rtl5i_detach_when_attaching_waits_and_then_detaches() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.answers.detach = true;
     let attach = host.attach(CH);
     let detach = host.detach(CH);
@@ -75,7 +77,7 @@ fn rtl5i_detach_when_attaching_waits_and_then_detaches() {
 // UTS: realtime/unit/RTL5b/detach-failed-errors-0
 #[test]
 fn rtl5b_detach_of_a_failed_channel_fails() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(channel_error(CH, refused()));
     assert_eq!(host.channel_state(CH), ChannelState::Failed);
@@ -87,7 +89,7 @@ fn rtl5b_detach_of_a_failed_channel_fails() {
 // UTS: realtime/unit/RTL5j/detach-suspended-to-detached-0
 #[test]
 fn rtl5j_a_suspended_channel_is_detached_at_once() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     host.attach(CH);
     host.advance(100);
     assert_eq!(host.channel_state(CH), ChannelState::Suspended);
@@ -118,7 +120,7 @@ fn rtl5l_an_attaching_channel_is_detached_at_once_while_connecting() {
 #[test]
 fn rtl5l_an_attached_channel_is_detached_at_once_while_disconnected() {
     let mut host = attached_host(options());
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.lose();
     assert_eq!(host.state(), ConnectionState::Disconnected);
     let op = host.detach(CH);

@@ -1,7 +1,9 @@
 //! Errors and detachment by the server: `channels/channel_error.md`,
 //! `channels/channel_server_initiated_detach.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{ChannelState, ClientOptions, ConnectionState};
 use presence_proto::wire::{Action, ErrorInfo, Flags};
@@ -19,7 +21,7 @@ fn gone(code: u32) -> ErrorInfo {
 
 /// A host that has attached and whose far end does not answer further ATTACHs.
 fn attached_host(options: ClientOptions) -> Host {
-    let mut host = Host::silent(options);
+    let mut host = Host::unanswered(options);
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
     assert_eq!(host.channel_state(CH), ChannelState::Attached);
@@ -46,7 +48,7 @@ fn rtl14_an_error_fails_an_attached_channel() {
 // UTS: realtime/unit/RTL14/attaching-to-failed-1
 #[test]
 fn rtl14_an_error_fails_an_attaching_channel_and_the_attach() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     host.recv(channel_error(CH, refused()));
     assert_eq!(host.err(op).code, 40160);
@@ -70,7 +72,7 @@ fn rtl14_an_error_fails_a_detaching_channel_and_the_detach() {
 // UTS: realtime/unit/RTL14/other-channels-unaffected-3
 #[test]
 fn rtl14_an_error_leaves_other_channels_alone() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach("a");
     host.attach("b");
     host.recv(channel_error("a", refused()));
@@ -99,7 +101,7 @@ fn rtl14_an_error_ends_the_retries() {
 // UTS: realtime/unit/RTL13a/attached-reattach-triggered-0
 #[test]
 fn rtl13a_detached_while_attached_is_answered_by_attach() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host.forget();
     host.recv(detached(CH, Some(gone(90198))));
@@ -153,7 +155,7 @@ fn rtl13b_a_failed_reattach_suspends_and_is_retried() {
 // UTS: realtime/unit/RTL13b/attaching-detached-to-suspended-1
 #[test]
 fn rtl13b_detached_while_attaching_suspends() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     let op = host.attach(CH);
     host.forget();
     host.recv(detached(CH, Some(gone(90198))));
@@ -198,7 +200,7 @@ fn rtl13c_there_is_no_retry_while_not_connected() {
     host.recv(detached(CH, Some(gone(90198))));
     host.advance(150);
     assert_eq!(host.channel_state(CH), ChannelState::Suspended);
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.lose();
     host.forget();
     host.advance(5_000);

@@ -2,7 +2,9 @@
 //! `channels/channel_attributes.md`, `channels/channel_properties.md`,
 //! `channels/channel_state_events.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{ChannelEvent, ChannelState};
 use presence_proto::wire::{Action, ErrorInfo, Flags, ProtocolMessage};
@@ -17,7 +19,7 @@ fn attached_with(serial: &str, flags: Flags) -> ProtocolMessage {
 fn attached_host() -> Host {
     let mut options = options();
     options.realtime_request_timeout = Duration::from_millis(100);
-    let mut host = Host::silent(options);
+    let mut host = Host::unanswered(options);
     host.attach(CH);
     host.recv(attached_with("serial-1", Flags::empty()));
     host.forget();
@@ -65,7 +67,7 @@ fn rtl12_a_further_attached_without_error_has_no_reason() {
 // UTS: realtime/unit/RTL23/name-attribute-0
 #[test]
 fn rtl23_a_channel_has_its_name() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     for name in ["my-channel", "namespace:channel-name"] {
         host.attach(name);
         assert_eq!(host.client.channel(name).unwrap().name(), name);
@@ -85,7 +87,7 @@ fn rtl24_the_error_reason_is_that_of_an_error() {
 // UTS: realtime/unit/RTL24/error-reason-attach-failure-1
 #[test]
 fn rtl24_the_error_reason_is_that_of_a_refused_attach() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     host.recv(detached(CH, Some(refused())));
     host.err(op);
@@ -95,7 +97,7 @@ fn rtl24_the_error_reason_is_that_of_a_refused_attach() {
 // UTS: realtime/unit/RTL4c/error-cleared-on-attach-0
 #[test]
 fn rtl4c_attaching_clears_the_error_reason_of_a_refusal() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(detached(CH, Some(failure(50000))));
     assert_eq!(host.channel_error(CH).unwrap().code, 50000);
@@ -123,7 +125,7 @@ fn rtl4c_a_cleared_error_reason_stays_clear_when_detached() {
 // UTS: realtime/unit/RTL15c/attach-serial-from-attached-0
 #[test]
 fn rtl15c_the_attach_serial_is_that_of_each_attach() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     assert_eq!(host.attach_serial(CH), None);
     host.attach(CH);
     host.recv(attached_with("serial-1", Flags::empty()));
@@ -155,7 +157,7 @@ fn rtl15c_a_further_attached_that_is_resumed_keeps_the_attach_serial() {
 // UTS: realtime/unit/RTL15b/channel-serial-from-attached-0
 #[test]
 fn rtl15b_the_channel_serial_comes_from_attached() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     assert_eq!(host.channel_serial(CH), None);
     host.recv(attached_with("serial-1", Flags::empty()));
@@ -233,7 +235,7 @@ fn rtl15b2_the_channel_serial_is_cleared_when_failed() {
 // UTS: realtime/unit/RTL2b/channel-state-attribute-0
 #[test]
 fn rtl2b_a_channel_has_a_state() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     assert_eq!(host.client.channel(CH).unwrap().state(), ChannelState::Attaching);
 }
@@ -241,7 +243,7 @@ fn rtl2b_a_channel_has_a_state() {
 // UTS: realtime/unit/RTL2b/initial-state-initialized-1
 #[test]
 fn rtl2b_a_new_channel_is_initialized() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let options = presence_proto::client::ChannelOptions::default();
     host.op(|op| presence_proto::client::Input::set_options(op, CH, options));
     assert_eq!(host.client.channel(CH).unwrap().state(), ChannelState::Initialized);
@@ -250,7 +252,7 @@ fn rtl2b_a_new_channel_is_initialized() {
 // UTS: realtime/unit/RTL2a/state-change-events-emitted-0
 #[test]
 fn rtl2a_every_change_of_state_is_told() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     let events = host.channel_events(CH);
     assert_eq!(
@@ -265,7 +267,7 @@ fn rtl2a_every_change_of_state_is_told() {
 // UTS: realtime/unit/RTL2d/state-change-object-structure-0
 #[test]
 fn rtl2d_a_change_names_both_states_and_the_event() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     let events = host.channel_events(CH);
     assert_eq!(events.len(), 1);
@@ -278,7 +280,7 @@ fn rtl2d_a_change_names_both_states_and_the_event() {
 // UTS: realtime/unit/RTL2d/state-change-error-reason-1
 #[test]
 fn rtl2d_a_change_names_its_reason() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(channel_error(CH, refused()));
     let last = host.channel_events(CH).pop().unwrap();
@@ -302,7 +304,7 @@ fn rtl2g_a_change_of_condition_is_an_update() {
 // UTS: realtime/unit/RTL2g/no-duplicate-state-events-1
 #[test]
 fn rtl2g_a_state_is_not_told_twice() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
     assert_eq!(host.channel_path(CH), ["attaching", "attached", "update"]);
@@ -310,7 +312,7 @@ fn rtl2g_a_state_is_not_told_twice() {
 
 /// The change to ATTACHED by an ATTACHED with these flags.
 fn change_with(flags: Flags) -> presence_proto::client::ChannelStateChange {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(attached(CH, flags));
     let last = host.channel_events(CH).pop().unwrap();
@@ -340,7 +342,7 @@ fn rtl2f_continuity_is_told() {
 // UTS: realtime/unit/RTL24/error-reason-populated-0
 #[test]
 fn rtl24_the_error_reason_is_that_of_a_failed_attach() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     host.recv(channel_error(CH, refused()));
     host.err(op);
@@ -351,7 +353,7 @@ fn rtl24_the_error_reason_is_that_of_a_failed_attach() {
 // UTS: realtime/unit/RTL4c/error-reason-cleared-attach-0
 #[test]
 fn rtl4c_attaching_clears_the_error_reason_of_a_failure() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(channel_error(CH, refused()));
     assert!(host.channel_error(CH).is_some());

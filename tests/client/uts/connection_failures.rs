@@ -2,7 +2,9 @@
 //! `connection/connection_failures_test.md`, `connection/connection_open_failures_test.md`,
 //! `connection/fallback_hosts_test.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{
     ChannelState, Client, ClientOptions, ConnectionState, Input, Outbox, Output,
@@ -34,7 +36,7 @@ fn renew(host: &mut Host, token: &str) {
 /// The delays before the first retries of a client that never gets through.
 fn retry_delays(options: ClientOptions, count: usize) -> Vec<u64> {
     let mut host = Host::new(options);
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.input(Input::Connect);
     for _ in 0..200 {
         host.advance(500);
@@ -101,7 +103,7 @@ fn rtb1_retry_delays_of_a_connection() {
 fn rtb1_retry_delays_of_a_channel() {
     let mut options = ClientOptions::default();
     options.channel_retry_timeout = Duration::from_secs(3);
-    let mut host = Host::silent(options);
+    let mut host = Host::unanswered(options);
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
     host.recv(detached(CH, Some(internal_error())));
@@ -121,24 +123,24 @@ fn rtb1_retry_delays_of_a_channel() {
 // UTS: realtime/unit/RTN15h1/token-error-no-renew-0
 #[test]
 fn rtn15h1_a_token_error_without_another_token_is_the_end() {
-    let mut host = Host::silent(not_renewable());
+    let mut host = Host::unanswered(not_renewable());
     host.recv_last(disconnected(token_error()));
     assert_eq!(host.state(), ConnectionState::Failed);
     let reason = host.error_reason().unwrap();
     assert_eq!((reason.code, reason.status_code), (40171, 401));
     assert_eq!(reason.cause.as_deref(), Some(&token_error()));
     host.advance(600_000);
-    assert_eq!(host.transports.len(), 1);
+    assert_eq!(host.transports(), 1);
 }
 
 // UTS: realtime/unit/RTN15h2/token-error-renew-success-0
 #[test]
 fn rtn15h2_a_token_error_is_answered_with_a_new_token() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     assert_eq!(host.param("accessToken"), Some("token-1"));
     host.recv_last(disconnected(token_error()));
     assert_eq!(host.state(), ConnectionState::Connecting);
-    assert_eq!((host.tokens_wanted, host.transports.len()), (1, 1));
+    assert_eq!((host.tokens_requested(), host.transports()), (1, 1));
     renew(&mut host, "token-2");
     assert_eq!((host.param("accessToken"), host.param("resume")), (Some("token-2"), Some("key-1")));
     host.accept("conn-1", "key-2");
@@ -150,22 +152,22 @@ fn rtn15h2_a_token_error_is_answered_with_a_new_token() {
 // UTS: realtime/unit/RTN15h2/token-error-renew-fails-1
 #[test]
 fn rtn15h2_without_a_new_token_the_client_is_disconnected() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     host.recv_last(disconnected(token_error()));
     host.forget();
     host.input(Input::Token(Err(ErrorInfo::new(40101, 401, "invalid credentials"))));
     assert_eq!(host.state(), ConnectionState::Disconnected);
     assert!(host.error_reason().is_some());
-    assert_eq!(host.transports.len(), 1);
+    assert_eq!(host.transports(), 1);
 }
 
 // UTS: realtime/unit/RTN15h3/non-token-error-resume-0
 #[test]
 fn rtn15h3_disconnected_for_another_reason_is_answered_by_a_resume() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.recv_last(disconnected(ErrorInfo::new(80003, 503, "unavailable")));
     assert_eq!(host.state(), ConnectionState::Connecting);
-    assert_eq!((host.transports.len(), host.param("resume")), (2, Some("key-1")));
+    assert_eq!((host.transports(), host.param("resume")), (2, Some("key-1")));
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
     assert_eq!(host.connection_id().as_deref(), Some("conn-1"));
@@ -175,7 +177,7 @@ fn rtn15h3_disconnected_for_another_reason_is_answered_by_a_resume() {
 #[test]
 fn rtn15j_an_error_of_the_connection_is_the_end() {
     for channel in [None, Some("".into())] {
-        let mut host = Host::silent(options());
+        let mut host = Host::unanswered(options());
         let mut frame = ProtocolMessage::error(internal_error());
         frame.channel = channel;
         host.recv_last(frame);
@@ -187,19 +189,19 @@ fn rtn15j_an_error_of_the_connection_is_the_end() {
 // UTS: realtime/unit/RTN15a/unexpected-transport-disconnect-0
 #[test]
 fn rtn15a_a_lost_transport_is_replaced_at_once() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.lose();
     host.accept("conn-1", "key-1");
     assert_eq!(host.connection_path(), ["disconnected", "connecting", "connected"]);
     assert_eq!(host.connection_id().as_deref(), Some("conn-1"));
-    assert_eq!((host.transports.len(), host.clock()), (2, 0));
+    assert_eq!((host.transports(), host.time), (2, 0));
 }
 
 // UTS: realtime/unit/RTN15b/successful-resume-0
 // UTS: realtime/unit/RTN15e/connection-key-updated-0
 #[test]
 fn rtn15c6_a_resume_keeps_the_id_and_brings_a_key() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.lose();
     assert_eq!(host.param("resume"), Some("key-1"));
     host.accept("conn-1", "key-2");
@@ -212,7 +214,7 @@ fn rtn15c6_a_resume_keeps_the_id_and_brings_a_key() {
 // UTS: realtime/unit/RTN15c7/failed-resume-new-id-0
 #[test]
 fn rtn15c7_a_failed_resume_is_a_new_connection_with_a_reason() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.lose();
     host.open();
     let error = ErrorInfo::new(80008, 400, "unable to recover connection");
@@ -239,7 +241,7 @@ fn rtn14h_a_suspended_client_still_tries_to_resume() {
     host.recv(connected_with("conn-1", details));
     host.forget();
     host.suspend();
-    assert_eq!(host.clock(), 5_000, "the server says how long");
+    assert_eq!(host.time, 5_000, "the server says how long");
     host.advance(2_000);
     assert_eq!(host.param("resume"), Some("key-1"));
     host.accept("conn-2", "key-2");
@@ -252,28 +254,28 @@ fn rtn14h_a_suspended_client_still_tries_to_resume() {
 // UTS: realtime/unit/RTN15c5/token-error-during-resume-0
 #[test]
 fn rtn15c5_a_token_error_of_a_resume_is_answered_with_a_new_token() {
-    let mut host = Host::silent(renewable());
+    let mut host = Host::unanswered(renewable());
     host.lose();
     host.open();
     host.recv_last(ProtocolMessage::error(token_error()));
-    assert_eq!(host.tokens_wanted, 1);
+    assert_eq!(host.tokens_requested(), 1);
     renew(&mut host, "token-2");
     host.accept("conn-2", "key-2");
     assert_eq!(host.state(), ConnectionState::Connected);
-    assert_eq!(host.transports.len(), 3);
+    assert_eq!(host.transports(), 3);
 }
 
 // UTS: realtime/unit/RTN15c4/fatal-error-during-resume-0
 #[test]
 fn rtn15c4_another_error_of_a_resume_is_the_end() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.lose();
     host.open();
     host.recv_last(ProtocolMessage::error(internal_error()));
     assert_eq!(host.state(), ConnectionState::Failed);
     assert_eq!(host.error_reason(), Some(internal_error()));
     host.advance(600_000);
-    assert_eq!(host.transports.len(), 2);
+    assert_eq!(host.transports(), 2);
 }
 
 // UTS: realtime/unit/RTN14a/invalid-key-failed-0
@@ -299,12 +301,12 @@ fn rtn14b_a_token_error_of_an_attempt_is_answered_with_a_new_token() {
     host.input(Input::Connect);
     host.open();
     host.recv_last(ProtocolMessage::error(token_error()));
-    assert_eq!((host.tokens_wanted, host.state()), (1, ConnectionState::Connecting));
+    assert_eq!((host.tokens_requested(), host.state()), (1, ConnectionState::Connecting));
     renew(&mut host, "token-2");
     assert_eq!(host.param("accessToken"), Some("token-2"));
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
-    assert_eq!(host.transports.len(), 2);
+    assert_eq!(host.transports(), 2);
 }
 
 // UTS: realtime/unit/RTN14b/token-renewal-fails-1
@@ -316,7 +318,7 @@ fn rtn14b_without_a_new_token_the_client_is_disconnected() {
     host.recv_last(ProtocolMessage::error(token_error()));
     host.input(Input::Token(Err(ErrorInfo::new(40171, 401, "unable to renew"))));
     assert_eq!(host.state(), ConnectionState::Disconnected);
-    assert_eq!(host.tokens_wanted, 1);
+    assert_eq!(host.tokens_requested(), 1);
     assert!(host.error_reason().is_some());
 }
 
@@ -336,7 +338,7 @@ fn rsa4a2_a_token_error_of_an_attempt_without_another_token_is_the_end() {
         let last = host.connection_events().pop().unwrap();
         assert_eq!(last.reason.unwrap().code, 40171);
         host.advance(600_000);
-        assert_eq!(host.transports.len(), 1);
+        assert_eq!(host.transports(), 1);
     }
 }
 
@@ -369,7 +371,7 @@ fn rtn14d_a_failed_attempt_is_retried() {
     host.advance(1_000);
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
-    assert_eq!(host.transports.len(), 2);
+    assert_eq!(host.transports(), 2);
 }
 
 // UTS: realtime/unit/RTN14e/disconnected-to-suspended-0
@@ -379,7 +381,7 @@ fn rtn14e_a_client_that_never_gets_through_is_suspended() {
     options.disconnected_retry_timeout = Duration::from_secs(1);
     options.connection_state_ttl = Duration::from_secs(5);
     let mut host = Host::new(options);
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.input(Input::Connect);
     host.advance(4_999);
     assert_eq!(host.state(), ConnectionState::Disconnected);
@@ -396,13 +398,13 @@ fn rtn14f_a_suspended_client_tries_for_ever() {
     let mut host = Host::new(options);
     host.input(Input::Connect);
     host.suspend();
-    host.network = Network::Refuses;
+    host.unreachable = true;
     host.forget();
-    let attempts = host.transports.len();
+    let attempts = host.transports();
     host.advance(100_000);
-    assert_eq!(host.transports.len(), attempts + 100);
+    assert_eq!(host.transports(), attempts + 100);
     assert_eq!(host.connection_path(), ["connecting", "suspended"].repeat(100));
-    host.network = Network::Waits;
+    host.unreachable = false;
     host.advance(1_000);
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
@@ -412,7 +414,7 @@ fn rtn14f_a_suspended_client_tries_for_ever() {
 // UTS: realtime/unit/RTN17f1/disconnected-5xx-fallback-0
 #[test]
 fn rtn17f1_the_status_code_of_disconnected_is_told() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.recv_last(disconnected(ErrorInfo::new(50003, 503, "unavailable")));
     let change = host.connection_events().remove(0);
     assert_eq!(change.current, ConnectionState::Disconnected);

@@ -3,7 +3,9 @@
 //! `connection/forwards_compatibility_test.md`, `connection/network_change_test.md`,
 //! `connection/update_events_test.md`, `client/realtime_client.md`, `client/realtime_timeouts.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::client::{
     ChannelState, ClientOptions, ConnectionEvent, ConnectionState, Input,
@@ -25,7 +27,7 @@ fn failed(code: u32) -> Host {
 }
 
 fn closed() -> Host {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.input(Input::Close);
     assert_eq!(host.state(), ConnectionState::Closed);
     host
@@ -39,9 +41,9 @@ fn closed() -> Host {
 #[test]
 fn rtn11_the_client_connects_when_told_to() {
     let mut host = Host::new(options());
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Initialized, 0));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Initialized, 0));
     host.input(Input::Connect);
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Connecting, 1));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Connecting, 1));
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
     assert_eq!(host.connection_id().as_deref(), Some("conn-1"));
@@ -53,13 +55,13 @@ fn rtn11_the_client_connects_when_told_to() {
 fn rtn3_the_client_does_nothing_until_told_to_connect() {
     let mut host = Host::new(options());
     host.advance(600_000);
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Initialized, 0));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Initialized, 0));
 }
 
 // UTS: realtime/unit/RTC16/close-method-0
 #[test]
 fn rtn12a_close_is_sent_and_confirmed() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.input(Input::Close);
     assert_eq!(host.state(), ConnectionState::Closing);
     assert_eq!(host.sent_one().action, Action::Close);
@@ -103,7 +105,7 @@ fn rtn8b_each_client_has_its_own_id_and_key() {
 // UTS: realtime/unit/RTN8c/id-key-null-after-failed-1
 #[test]
 fn rtn8d_id_and_key_are_gone_once_closed_or_failed() {
-    let mut failed_later = Host::silent(options());
+    let mut failed_later = Host::unanswered(options());
     failed_later.recv_last(ProtocolMessage::error(fatal(80000)));
     for host in [closed(), failed(80000), failed_later] {
         assert_eq!((host.connection_id(), host.connection_key()), (None, None));
@@ -114,7 +116,7 @@ fn rtn8d_id_and_key_are_gone_once_closed_or_failed() {
 // UTS: realtime/unit/RTN8c/id-key-null-after-suspended-2
 #[test]
 fn rtn8d_id_and_key_are_kept_while_suspended() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.suspend();
     assert_eq!(host.connection_id().as_deref(), Some("conn-1"));
     assert_eq!(host.connection_key().as_deref(), Some("key-1"));
@@ -162,7 +164,7 @@ fn rtn25_a_suspended_connection_has_an_error_reason() {
 // UTS: realtime/unit/RSF1/message-unrecognised-attrs-0
 #[test]
 fn rsf1_unknown_fields_are_passed_over() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     let text = r#"{"action": 15, "channel": "room", "unknownField1": "some", "unknownField2": 42,
         "unknownNested": {"key": "value"}, "unknownArray": [1, 2, 3],
@@ -183,7 +185,7 @@ fn rsf1_unknown_fields_are_passed_over() {
 // UTS: realtime/unit/RTF1/unknown-action-handled-1
 #[test]
 fn rtf1_unknown_actions_are_passed_over() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let text = br#"{"action": 254, "channel": "room", "unknownPayload": "data"}"#;
     host.recv(ProtocolMessage::decode(Format::Json, text).unwrap());
     host.recv(ProtocolMessage::new(Action::Heartbeat));
@@ -196,16 +198,16 @@ fn rtf1_unknown_actions_are_passed_over() {
 // UTS: realtime/unit/RTN20a/network-loss-connected-disconnects-0
 #[test]
 fn rtn20a_a_connected_client_is_disconnected_when_the_network_goes() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.input(Input::NetworkLost);
     let change = host.connection_events().remove(0);
     assert_eq!(change.current, ConnectionState::Disconnected);
     assert!(change.reason.is_some());
     assert!(!host.is_open());
-    host.advance_until_asked();
+    host.advance_until_opening();
     host.accept("conn-1", "key-2");
     assert_eq!(host.connection_path(), ["connecting", "connected"]);
-    assert_eq!(host.transports.len(), 2);
+    assert_eq!(host.transports(), 2);
 }
 
 // UTS: realtime/unit/RTN20a/network-loss-connecting-disconnects-1
@@ -215,8 +217,8 @@ fn rtn20a_a_connecting_client_is_disconnected_when_the_network_goes() {
     host.input(Input::Connect);
     host.input(Input::NetworkLost);
     assert_eq!(host.state(), ConnectionState::Disconnected);
-    assert!(!host.is_asked());
-    host.advance_until_asked();
+    assert!(!host.is_opening());
+    host.advance_until_opening();
     host.accept("conn-1", "key-1");
     assert_eq!(host.connection_path(), ["connecting", "disconnected", "connecting", "connected"]);
 }
@@ -224,11 +226,11 @@ fn rtn20a_a_connecting_client_is_disconnected_when_the_network_goes() {
 // UTS: realtime/unit/RTN20b/network-available-disconnected-connects-0
 #[test]
 fn rtn20b_a_disconnected_or_suspended_client_tries_at_once_when_the_network_is_back() {
-    let mut disconnected = Host::silent(options());
+    let mut disconnected = Host::unanswered(options());
     disconnected.lose();
     disconnected.refuse();
     assert_eq!(disconnected.state(), ConnectionState::Disconnected);
-    let mut suspended = Host::silent(options());
+    let mut suspended = Host::unanswered(options());
     suspended.suspend();
     for mut host in [disconnected, suspended] {
         host.input(Input::NetworkAvailable);
@@ -244,7 +246,7 @@ fn rtn20c_a_connecting_client_starts_again_when_the_network_is_back() {
     let mut host = Host::new(options());
     host.input(Input::Connect);
     host.input(Input::NetworkAvailable);
-    assert_eq!((host.closed, host.transports.len()), (1, 2));
+    assert_eq!((host.closed(), host.transports()), (1, 2));
     host.accept("conn-1", "key-1");
     assert_eq!(host.state(), ConnectionState::Connected);
 }
@@ -252,7 +254,7 @@ fn rtn20c_a_connecting_client_starts_again_when_the_network_is_back() {
 // UTS: realtime/unit/RTN24/connected-emits-update-0
 #[test]
 fn rtn24_connected_while_connected_is_an_update() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.recv(connected("conn-1", "key-1"));
     let events = host.connection_events();
     assert_eq!(events.len(), 1);
@@ -268,7 +270,7 @@ fn rtn24_connected_while_connected_is_an_update() {
 // UTS: realtime/unit/RTN24/update-event-with-error-1
 #[test]
 fn rtn24_an_update_names_its_reason() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.recv(connected("conn-1", "key-1").with_error(token_error()));
     let events = host.connection_events();
     assert_eq!(events.len(), 1);
@@ -309,7 +311,7 @@ fn rtn24_an_update_overrides_the_details() {
 // UTS: realtime/unit/RTN24/no-duplicate-connected-event-3
 #[test]
 fn rtn24_each_further_connected_is_one_update() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     for _ in 0..3 {
         host.recv(connected("conn-1", "key-1"));
     }
@@ -351,7 +353,7 @@ fn rtc1c_a_recovery_key_is_used_for_the_first_connection_only() {
     assert_eq!(host.param("recover"), Some("old-key"));
     host.accept("conn-1", "key-1");
     host.lose();
-    assert_eq!((host.transports.len(), host.param("recover")), (2, None));
+    assert_eq!((host.transports(), host.param("recover")), (2, None));
     options.recover = Some("not a recovery key".into());
     assert_eq!(asking(options).param("recover"), None);
 }
@@ -369,7 +371,7 @@ fn rtc1f_further_parameters_are_added_and_override() {
     for (name, value) in [("custom", "value"), ("number", "123"), ("v", "3"), ("heartbeats", "no")]
     {
         assert_eq!(host.param(name), Some(value));
-        assert_eq!(host.transports[0].iter().filter(|(key, _)| key == name).count(), 1);
+        assert_eq!(host.outputs.transports[0].iter().filter(|(key, _)| key == name).count(), 1);
     }
 }
 
@@ -383,7 +385,7 @@ fn quick() -> ClientOptions {
 // UTS: realtime/unit/RTC7/attach-request-timeout-0
 #[test]
 fn rtc7_the_request_timeout_holds_for_attach() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     let op = host.attach(CH);
     host.advance(500);
     host.err(op);
@@ -393,7 +395,7 @@ fn rtc7_the_request_timeout_holds_for_attach() {
 // UTS: realtime/unit/RTC7/detach-request-timeout-1
 #[test]
 fn rtc7_the_request_timeout_holds_for_detach() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
     let op = host.detach(CH);
@@ -406,15 +408,15 @@ fn rtc7_the_request_timeout_holds_for_detach() {
 // UTS: realtime/unit/RTC7/disconnected-retry-timeout-2
 #[test]
 fn rtc7_the_retry_timeout_holds_for_a_lost_connection() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     host.lose();
     host.refuse();
-    assert_eq!((host.state(), host.transports.len()), (ConnectionState::Disconnected, 2));
+    assert_eq!((host.state(), host.transports()), (ConnectionState::Disconnected, 2));
     // RTB1a: 2 s × 4/3.
     host.advance(2_665);
-    assert_eq!(host.transports.len(), 2);
+    assert_eq!(host.transports(), 2);
     host.advance(2);
-    assert_eq!(host.transports.len(), 3);
+    assert_eq!(host.transports(), 3);
 }
 
 // Those of HTTP are the host's.

@@ -1,6 +1,8 @@
 //! Signs of life: `connection/connection_ping_test.md`, `connection/heartbeat_test.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use core::time::Duration;
 use presence_proto::OpId;
 use presence_proto::client::{ClientOptions, ConnectionState, Input, Outcome};
@@ -36,7 +38,7 @@ fn fatal() -> ProtocolMessage {
 // UTS: realtime/unit/RTN13a/ping-heartbeat-roundtrip-0
 #[test]
 fn rtn13a_a_ping_tells_the_round_trip_time() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = ping(&mut host);
     let id = sent_id(&mut host);
     host.advance(123);
@@ -48,7 +50,7 @@ fn rtn13a_a_ping_tells_the_round_trip_time() {
 // UTS: realtime/unit/RTN13e/no-id-heartbeat-ignored-1
 #[test]
 fn rtn13e_only_a_heartbeat_with_its_id_answers_a_ping() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = ping(&mut host);
     let id = sent_id(&mut host);
     assert!(!id.is_empty());
@@ -62,7 +64,7 @@ fn rtn13e_only_a_heartbeat_with_its_id_answers_a_ping() {
 // UTS: realtime/unit/RTN13e/concurrent-pings-unique-ids-2
 #[test]
 fn rtn13e_pings_are_answered_one_by_one() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let first = ping(&mut host);
     let second = ping(&mut host);
     let ids: Vec<_> = host.sent().into_iter().filter_map(|frame| frame.id).collect();
@@ -78,7 +80,7 @@ fn rtn13e_pings_are_answered_one_by_one() {
 // UTS: realtime/unit/RTN13c/ping-timeout-0
 #[test]
 fn rtn13c_a_ping_without_answer_fails() {
-    let mut host = Host::silent(quick());
+    let mut host = Host::unanswered(quick());
     let op = ping(&mut host);
     host.advance(1_999);
     assert!(host.is_pending(op));
@@ -94,13 +96,13 @@ fn rtn13c_a_ping_without_answer_fails() {
 #[test]
 fn rtn13b_a_ping_without_a_connection_to_come_fails() {
     let initialized = Host::new(options());
-    let mut suspended = Host::silent(options());
+    let mut suspended = Host::unanswered(options());
     suspended.suspend();
-    let mut closing = Host::silent(options());
+    let mut closing = Host::unanswered(options());
     closing.input(Input::Close);
-    let mut closed = Host::connected(options());
+    let mut closed = Host::answered(options());
     closed.input(Input::Close);
-    let mut failed = Host::silent(options());
+    let mut failed = Host::unanswered(options());
     failed.recv_last(fatal());
     let states = [
         ConnectionState::Initialized,
@@ -136,12 +138,12 @@ fn rtn13d_a_ping_while_connecting_waits() {
 // UTS: realtime/unit/RTN13d/ping-deferred-disconnected-1
 #[test]
 fn rtn13d_a_ping_while_disconnected_waits() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.lose();
     host.refuse();
     assert_eq!(host.state(), ConnectionState::Disconnected);
     let op = ping(&mut host);
-    host.advance_until_asked();
+    host.advance_until_opening();
     assert!(host.is_pending(op));
     host.accept("conn-2", "key-2");
     let id = sent_id(&mut host);
@@ -212,11 +214,11 @@ fn accept(host: &mut Host, id: &str, key: &str) {
 /// Nothing comes for three seconds: the client gives the transport up and resumes.
 fn falls_silent(host: &mut Host) {
     host.forget();
-    let (attempts, closed) = (host.transports.len(), host.closed);
+    let (attempts, closed) = (host.transports(), host.closed());
     host.advance(2_999);
-    assert_eq!((host.state(), host.closed), (ConnectionState::Connected, closed));
+    assert_eq!((host.state(), host.closed()), (ConnectionState::Connected, closed));
     host.advance(1);
-    assert_eq!((host.transports.len(), host.closed), (attempts + 1, closed + 1));
+    assert_eq!((host.transports(), host.closed()), (attempts + 1, closed + 1));
     accept(host, "conn-2", "key-2");
     assert_eq!(host.connection_path(), ["disconnected", "connecting", "connected"]);
     assert_eq!(host.connection_id().as_deref(), Some("conn-2"));
@@ -292,7 +294,7 @@ fn rtn23b_a_ping_of_the_transport_is_a_sign_of_life() {
     let mut host = promised(true);
     for _ in 0..7 {
         host.advance(2_500);
-        host.ping_frame();
+        host.input(Input::activity(host.transport()));
         assert_eq!(host.state(), ConnectionState::Connected);
     }
     falls_silent(&mut host);

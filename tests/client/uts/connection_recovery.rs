@@ -1,6 +1,8 @@
 //! Recovery in another process: `connection/connection_recovery_test.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::{ChannelState, ClientOptions, ConnectionState, Input, Warning};
 use presence_proto::wire::{Action, ErrorInfo, Flags, ProtocolMessage, Value};
 
@@ -22,7 +24,7 @@ fn attach_with_serial(host: &mut Host, channel: &str, serial: &str) {
 // UTS: realtime/unit/RTN16g/recovery-key-structure-0
 #[test]
 fn rtn16g_a_recovery_key_names_key_serial_and_channels() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     attach_with_serial(&mut host, "channel-alpha", "serial-a");
     attach_with_serial(&mut host, ODD_NAME, "serial-b");
     let key = Value::parse_json(&host.recovery_key().unwrap()).unwrap();
@@ -39,18 +41,18 @@ fn rtn16g_a_recovery_key_names_key_serial_and_channels() {
 fn rtn16g2_there_is_no_recovery_key_without_a_connection() {
     let mut host = Host::new(options());
     assert_eq!(host.recovery_key(), None);
-    host.connect();
+    host.connect("conn-1");
     assert!(host.recovery_key().is_some());
     host.input(Input::Close);
     assert_eq!((host.state(), host.recovery_key()), (ConnectionState::Closing, None));
     host.recv(ProtocolMessage::new(Action::Closed));
     assert_eq!((host.state(), host.recovery_key()), (ConnectionState::Closed, None));
 
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.recv_last(ProtocolMessage::error(ErrorInfo::new(50000, 500, "fatal")));
     assert_eq!((host.state(), host.recovery_key()), (ConnectionState::Failed, None));
 
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     host.suspend();
     assert!(host.recovery_key().is_some());
 }
@@ -101,7 +103,10 @@ fn rtn16f1_a_malformed_recovery_key_is_told_and_passed_over() {
     assert_eq!(host.state(), ConnectionState::Connected);
     assert_eq!(host.connection_id().as_deref(), Some("fresh"));
     assert_eq!(host.connection_key().as_deref(), Some("fresh-key"));
-    assert_eq!((host.transports.len(), host.warnings), (1, vec![Warning::RecoveryKeyMalformed]));
+    assert_eq!(
+        (host.transports(), host.outputs.warnings),
+        (1, vec![Warning::RecoveryKeyMalformed])
+    );
 }
 
 // UTS: realtime/unit/RTN16j/recover-channel-serials-0

@@ -3,17 +3,18 @@
 //!
 //! Messages pass through: what the one application sends, the other gets, frame by frame.
 
-use super::harness::*;
-use super::world::World;
+use crate::driven::*;
+use crate::host::*;
+use crate::linked::Linked;
 use core::time::Duration;
 use presence_proto::client::{ClientOptions, ConnectionState, Input};
-use presence_proto::server::{Capability, Identity};
+use presence_proto::server::{Identity, ServerOptions};
 use presence_proto::wire::{Action, Data, Format, Map, Message, ProtocolMessage, Value};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn worlds() -> [World; 2] {
-    [Format::Json, Format::MessagePack].map(World::new)
+fn worlds() -> [Linked; 2] {
+    [Format::Json, Format::MessagePack].map(|format| Linked::new(format, ServerOptions::default()))
 }
 
 fn renewable() -> ClientOptions {
@@ -31,25 +32,25 @@ fn named(name: &str, data: impl Into<Data>) -> Message {
 }
 
 /// Two clients that are attached.
-fn two(world: &mut World) -> [usize; 2] {
+fn two(world: &mut Linked) -> [usize; 2] {
     ["client-a", "client-b"].map(|name| {
         let peer = world.connected(options_of(name));
-        let op = world.act(peer, |host| host.attach(CH));
-        world.host(peer).ok(op);
+        let op = world.peer(peer).attach(CH);
+        world.peer(peer).ok(op);
         peer
     })
 }
 
-fn publish(world: &mut World, peer: usize, message: Message) {
+fn publish(world: &mut Linked, peer: usize, message: Message) {
     let mut frame = ProtocolMessage::on_channel(Action::Message, CH);
     frame.messages = vec![message];
-    let op = world.act(peer, |host| host.op(|op| Input::send(op, Box::new(frame))));
-    world.host(peer).ok(op);
+    let op = world.peer(peer).op(|op| Input::send(op, Box::new(frame)));
+    world.peer(peer).ok(op);
 }
 
 /// The messages that came since the last time, each with what it lacked and its frame had.
-fn received(world: &mut World, peer: usize) -> Vec<Message> {
-    let frames = world.host(peer).frames();
+fn received(world: &mut Linked, peer: usize) -> Vec<Message> {
+    let frames = world.peer(peer).frames();
     frames
         .into_iter()
         .flat_map(|mut frame| {
@@ -60,7 +61,7 @@ fn received(world: &mut World, peer: usize) -> Vec<Message> {
 }
 
 /// What becomes of a message on its way to another client.
-fn passed_on(world: &mut World, message: Message) -> Message {
+fn passed_on(world: &mut Linked, message: Message) -> Message {
     let [publisher, subscriber] = two(world);
     publish(world, publisher, message);
     let mut messages = received(world, subscriber);
@@ -111,8 +112,8 @@ fn rtl6f_a_message_has_the_connection_id_of_its_publisher() {
         let [publisher, subscriber] = two(&mut world);
         publish(&mut world, publisher, named("event", "data"));
         let message = received(&mut world, subscriber).remove(0);
-        assert_eq!(message.connection_id, world.host(publisher).connection_id());
-        assert_ne!(message.connection_id, world.host(subscriber).connection_id());
+        assert_eq!(message.connection_id, world.peer(publisher).connection_id());
+        assert_ne!(message.connection_id, world.peer(subscriber).connection_id());
     }
 }
 
@@ -167,11 +168,11 @@ fn rtl7_messages_go_both_ways() {
 fn rtc8a_new_credentials_keep_the_connection() {
     for mut world in worlds() {
         let peer = world.connected(renewable());
-        let id = world.host(peer).connection_id();
-        world.host(peer).forget();
+        let id = world.peer(peer).connection_id();
+        world.peer(peer).forget();
         let authorize = |op| Input::authorize(op, "token-2");
-        let op = world.act(peer, |host| host.op(authorize));
-        let host = world.host(peer);
+        let op = world.peer(peer).op(authorize);
+        let mut host = world.peer(peer);
         host.ok(op);
         assert_eq!((host.connection_path(), host.connection_id()), (vec!["update"], id));
     }
@@ -183,10 +184,10 @@ fn rtc8a_new_credentials_keep_the_connection() {
 fn rtc8c_credentials_connect_a_client_that_was_not() {
     for mut world in worlds() {
         let peer = world.add(options());
-        assert_eq!(world.host(peer).state(), ConnectionState::Initialized);
+        assert_eq!(world.peer(peer).state(), ConnectionState::Initialized);
         let authorize = |op| Input::authorize(op, "token-1");
-        let op = world.act(peer, |host| host.op(authorize));
-        let host = world.host(peer);
+        let op = world.peer(peer).op(authorize);
+        let host = world.peer(peer);
         host.ok(op);
         assert_eq!(host.state(), ConnectionState::Connected);
         assert_eq!((host.param("accessToken"), host.error_reason()), (Some("token-1"), None));
@@ -199,10 +200,10 @@ fn rtc8c_credentials_connect_a_client_that_was_not() {
 fn rsa7_a_client_id_that_the_token_grants_is_accepted() {
     for mut world in worlds() {
         for identity in [Identity::Client("me".into()), Identity::Any] {
-            let peer = world.add_with(options_of("me"), identity, Capability::all());
-            world.input(peer, Input::Connect);
-            assert_eq!(world.host(peer).state(), ConnectionState::Connected);
-            let client_id = world.host(peer).client.connection().client_id().cloned();
+            let peer = world.add_as(identity, options_of("me"));
+            world.peer(peer).pass_in(Input::Connect);
+            assert_eq!(world.peer(peer).state(), ConnectionState::Connected);
+            let client_id = world.peer(peer).client().connection().client_id().cloned();
             assert_eq!(client_id.as_deref(), Some("me"));
         }
     }
@@ -214,10 +215,10 @@ fn rsa7_a_client_id_that_the_token_grants_is_accepted() {
 fn rsa7_a_client_id_that_the_token_does_not_grant_is_refused() {
     for mut world in worlds() {
         let identity = Identity::Client("somebody else".into());
-        let peer = world.add_with(options_of("me"), identity, Capability::all());
-        world.input(peer, Input::Connect);
-        assert_eq!(world.host(peer).state(), ConnectionState::Failed);
-        assert!(matches!(world.host(peer).error_reason().unwrap().code, 40012 | 40101 | 40102));
+        let peer = world.add_as(identity, options_of("me"));
+        world.peer(peer).pass_in(Input::Connect);
+        assert_eq!(world.peer(peer).state(), ConnectionState::Failed);
+        assert!(matches!(world.peer(peer).error_reason().unwrap().code, 40012 | 40101 | 40102));
     }
 }
 
@@ -228,22 +229,22 @@ fn rsa4b_a_token_that_expires_is_renewed() {
     for (mut world, in_time) in worlds().into_iter().chain(worlds()).zip([true, true, false, false])
     {
         let peer = world.add(renewable());
-        world.set_expiry(peer, 60 * SECOND);
-        world.input(peer, Input::Connect);
-        let id = world.host(peer).connection_id();
-        world.host(peer).forget();
+        world.world.set_token_expiry(peer, 60 * SECOND);
+        world.peer(peer).pass_in(Input::Connect);
+        let id = world.peer(peer).connection_id();
+        world.peer(peer).forget();
         if in_time {
             world.advance(59 * SECOND);
         } else {
             world.advance(61 * SECOND);
         }
-        assert!(world.host(peer).tokens_wanted >= 1);
-        world.input(peer, Input::Token(Ok("token-2".into())));
-        let host = world.host(peer);
+        assert!(world.peer(peer).tokens_requested() >= 1);
+        world.peer(peer).pass_in(Input::Token(Ok("token-2".into())));
+        let mut host = world.peer(peer);
         let path: &[_] =
             if in_time { &["update"] } else { &["disconnected", "connecting", "connected"] };
         assert_eq!((host.connection_path(), host.connection_id()), (path.to_vec(), id));
         world.advance(600 * SECOND);
-        assert_eq!(world.host(peer).state(), ConnectionState::Connected);
+        assert_eq!(world.peer(peer).state(), ConnectionState::Connected);
     }
 }

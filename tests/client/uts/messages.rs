@@ -3,7 +3,9 @@
 //!
 //! Where the published cases publish, the application sends a frame of its own.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::OpId;
 use presence_proto::client::{ChannelState, ClientOptions, ConnectionState, Input};
 use presence_proto::wire::PresenceAction::Enter;
@@ -36,7 +38,7 @@ fn names_and(serials: &[(&str, i64)]) -> Vec<(String, i64)> {
 
 /// An attached host whose far end acknowledges nothing.
 fn attached_host(options: ClientOptions) -> Host {
-    let mut host = Host::connected(options);
+    let mut host = Host::answered(options);
     host.answers.ack = false;
     host.attach(CH);
     host.forget();
@@ -68,7 +70,7 @@ fn rtl6i3_fields_that_are_not_there_are_left_out() {
 // UTS: realtime/unit/RTL6c5/no-implicit-attach-0
 #[test]
 fn rtl6c1_a_connected_client_sends_at_once_and_does_not_attach() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     publish(&mut host, "initialized");
     assert_eq!(host.channel_state(CH), ChannelState::Initialized);
     assert_eq!(host.sent_one().action, Action::Message);
@@ -109,7 +111,7 @@ fn rtl6c2_messages_wait_while_disconnected() {
     let op = publish(&mut host, "later");
     assert_eq!(host.sent(), []);
     host.answers.ack = true;
-    host.advance_until_asked();
+    host.advance_until_opening();
     host.accept("conn-1", "key-2");
     assert_eq!(published(&mut host), names_and(&[("later", 0)]));
     host.ok(op);
@@ -120,11 +122,11 @@ fn rtl6c2_messages_wait_while_disconnected() {
 // UTS: realtime/unit/RTL6c4/fails-conn-failed-2
 #[test]
 fn rtl6c4_messages_without_a_connection_to_come_fail() {
-    let mut suspended = Host::silent(options());
+    let mut suspended = Host::unanswered(options());
     suspended.suspend();
-    let mut closed = Host::connected(options());
+    let mut closed = Host::answered(options());
     closed.input(Input::Close);
-    let mut failed = Host::silent(options());
+    let mut failed = Host::unanswered(options());
     failed.recv_last(ProtocolMessage::error(ErrorInfo::new(80000, 400, "fatal")));
     let states = [ConnectionState::Suspended, ConnectionState::Closed, ConnectionState::Failed];
     for (mut host, state) in [suspended, closed, failed].into_iter().zip(states) {
@@ -142,7 +144,7 @@ fn rtl6c4_messages_of_a_suspended_or_failed_channel_fail() {
         (detached(CH, Some(refused())), ChannelState::Suspended),
         (channel_error(CH, refused()), ChannelState::Failed),
     ] {
-        let mut host = Host::silent(options());
+        let mut host = Host::unanswered(options());
         host.attach(CH);
         host.recv(frame);
         assert_eq!(host.channel_state(CH), state);
@@ -278,7 +280,7 @@ fn rtn19a2_after_a_failed_resume_messages_are_sent_again_with_new_serials() {
 // UTS: realtime/unit/RTN19b/attach-resent-on-reconnect-0
 #[test]
 fn rtn19b_attach_is_sent_again_on_a_new_transport() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let op = host.attach(CH);
     assert_eq!(host.sent_one().action, Action::Attach);
     host.reconnect("conn-1", "key-2");
@@ -305,7 +307,7 @@ fn rtn19b_detach_is_sent_again_on_a_new_transport() {
 // UTS: realtime/unit/RTL17/no-delivery-when-not-attached-0
 #[test]
 fn rtl17_messages_reach_the_application_only_while_attached() {
-    let mut host = Host::silent(options());
+    let mut host = Host::unanswered(options());
     let message = || ProtocolMessage::on_channel(Action::Message, CH);
     host.recv(message());
     host.attach(CH);

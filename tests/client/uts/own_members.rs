@@ -1,7 +1,9 @@
 //! The connection's own members and their automatic re-entry: `presence/local_presence_map.md`,
 //! `presence/realtime_presence_reentry.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::ConnectionState;
 use presence_proto::wire::PresenceAction::{self, Enter, Leave, Present, Update};
 use presence_proto::wire::{Action, Flags, ProtocolMessage};
@@ -174,7 +176,7 @@ fn rtp17_a_leave_of_somebody_else_changes_nothing() {
 
 /// A host that is `my-client`, attached and entered with `hello`.
 fn entered() -> Host {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     host.answers.echo = true;
     host.attach(CH);
     let op = host.enter("hello");
@@ -260,7 +262,7 @@ fn rtp17e_a_failed_reentry_is_told_as_an_update_with_91004() {
 // UTS: realtime/unit/RTP17a/server-publishes-without-subscribe-0
 #[test]
 fn rtp17a_own_members_are_heard_of_without_the_mode_presence_subscribe() {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     host.answers.attach = Some(Flags::PRESENCE);
     host.answers.echo = true;
     host.attach(CH);

@@ -1,13 +1,15 @@
 //! What channel states do to presence: `presence/realtime_presence_channel_state.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::{ChannelState, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave};
 use presence_proto::wire::{Action, Flags, ProtocolMessage};
 
 /// An attached host that knows alice and bob.
 fn two_members() -> Host {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
     host.recv(sync("seq1:", vec![present("alice", "c1:0:0"), present("bob", "c2:0:0")]));
@@ -19,7 +21,7 @@ fn two_members() -> Host {
 
 /// A host whose channel is attaching, with an enter and an update that wait.
 fn waiting() -> (Host, [presence_proto::OpId; 2]) {
-    let mut host = Host::silent(options_of("my-client"));
+    let mut host = Host::unanswered(options_of("my-client"));
     host.attach(CH);
     assert_eq!(host.channel_state(CH), ChannelState::Attaching);
     let enter = host.enter("queued");
@@ -31,7 +33,7 @@ fn waiting() -> (Host, [presence_proto::OpId; 2]) {
 // UTS: realtime/unit/RTP1/has-presence-triggers-sync-0
 #[test]
 fn rtp1_has_presence_means_that_a_sync_follows() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
     let op = host.get();
@@ -44,7 +46,7 @@ fn rtp1_has_presence_means_that_a_sync_follows() {
 // UTS: realtime/unit/RTP1/no-has-presence-empty-1
 #[test]
 fn rtp1_without_has_presence_the_set_is_in_sync_and_empty() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     let op = host.get();
     assert_eq!(host.members(op), []);
@@ -112,7 +114,7 @@ fn rtp5f_members_stay_known_while_suspended() {
 // UTS: realtime/unit/RTP13/sync-complete-attribute-0
 #[test]
 fn rtp13_sync_complete_tells_whether_the_first_sync_has_ended() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
     assert!(!host.is_sync_complete(CH));
@@ -167,7 +169,7 @@ fn rtl11_presence_fails_when_the_channel_becomes_failed() {
 // UTS: realtime/unit/RTL11a/ack-nack-unaffected-by-state-0
 #[test]
 fn rtl11a_an_acknowledgement_counts_whatever_the_channel_state() {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     host.answers.ack = false;
     host.attach(CH);
     host.forget();

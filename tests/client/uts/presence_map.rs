@@ -1,6 +1,6 @@
 //! The presence map and its sync: `presence/presence_map.md`, `presence/presence_sync.md`.
 
-use super::harness::{item, made_up, text};
+use crate::frames::{item, made_up, text};
 use presence_proto::members::MemberSet;
 use presence_proto::wire::PresenceAction::{self, Enter, Leave, Present, Update};
 use presence_proto::wire::PresenceMessage;
@@ -277,7 +277,7 @@ fn rtp19_members_not_in_the_sync_leave() {
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
     let leaves = map.end_sync();
-    assert_eq!(super::harness::names(&leaves), ["bob"]);
+    assert_eq!(crate::frames::names(&leaves), ["bob"]);
     assert_eq!(map.present(), ["alice"]);
     assert_eq!(map.stored("bob", "c2"), None);
 }
@@ -301,7 +301,7 @@ fn rtp19_members_heard_of_in_pages_or_events_stay() {
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
     map.apply_data(Update, "bob", "c2:1:0", 200, "new-data");
-    assert_eq!(super::harness::names(&map.end_sync()), ["carol"]);
+    assert_eq!(crate::frames::names(&map.end_sync()), ["carol"]);
     assert_eq!(map.present(), ["alice", "bob"]);
     assert_eq!(map.data("bob", "c2").as_deref(), Some("new-data"));
 }
@@ -326,7 +326,7 @@ fn rtp18c_a_sync_may_be_one_message() {
     let mut map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0")]);
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
-    assert_eq!(super::harness::names(&map.end_sync()), ["bob"]);
+    assert_eq!(crate::frames::names(&map.end_sync()), ["bob"]);
     assert_eq!(map.present(), ["alice"]);
     assert!(!map.0.is_syncing());
 }

@@ -1,7 +1,9 @@
 //! Getting members and hearing of them: `presence/realtime_presence_get.md`,
 //! `presence/realtime_presence_subscribe.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::SubscriptionId;
 use presence_proto::client::{ChannelOptions, ChannelState, GetParams, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Present, Update};
@@ -9,14 +11,14 @@ use presence_proto::wire::{Flags, PresenceMessage, ProtocolMessage};
 
 /// An attached host to whom a sync is promised.
 fn promised() -> Host {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
     host
 }
 
 fn attached_host() -> Host {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host
 }
@@ -91,7 +93,7 @@ fn rtp11c3_get_of_one_connection() {
 // UTS: realtime/unit/RTP11b/get-implicitly-attaches-0
 #[test]
 fn rtp11e_get_attaches_an_initialized_channel() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     assert_eq!(host.channel_state(CH), ChannelState::Initialized);
     assert_eq!(host.members_now(), []);
     assert_eq!(host.channel_state(CH), ChannelState::Attached);
@@ -131,7 +133,7 @@ fn life_of_alice() -> Vec<PresenceMessage> {
 // UTS: realtime/unit/RTP6a/subscribe-all-presence-events-0
 #[test]
 fn rtp6a_a_subscriber_gets_every_event() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.subscribe(1, &[]);
     for item in life_of_alice() {
         host.recv(event(item));
@@ -165,7 +167,7 @@ fn rtp6b_a_subscriber_may_ask_for_several_actions() {
 // UTS: realtime/unit/RTP6d/subscribe-implicitly-attaches-0
 #[test]
 fn rtp6d_subscribing_attaches_the_channel() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let op = host.subscribe(1, &[]);
     host.ok(op);
     assert_eq!(host.channel_state(CH), ChannelState::Attached);
@@ -175,7 +177,7 @@ fn rtp6d_subscribing_attaches_the_channel() {
 // UTS: realtime/unit/RTP6e/subscribe-no-attach-option-0
 #[test]
 fn rtp6e_subscribing_does_not_attach_if_the_options_say_so() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     let mut options = ChannelOptions::default();
     options.attach_on_subscribe = false;
     host.op(|op| Input::set_options(op, CH, options));

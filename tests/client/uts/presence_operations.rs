@@ -1,13 +1,15 @@
 //! Entering, updating, leaving: `presence/realtime_presence_enter.md`.
 
-use super::harness::*;
+use crate::driven::*;
+use crate::frames::*;
+use crate::host::*;
 use presence_proto::client::{ChannelState, ConnectionState, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Present, Update};
 use presence_proto::wire::{Action, Flags, ProtocolMessage};
 
 /// A host that is `my-client` and attached.
 fn attached_host() -> Host {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     host.attach(CH);
     host.forget();
     host
@@ -52,7 +54,7 @@ fn rtp8e_enter_carries_data() {
 // UTS: realtime/unit/RTP8d/enter-implicitly-attaches-0
 #[test]
 fn rtp8d_enter_attaches_an_initialized_channel() {
-    let mut host = Host::connected(options_of("my-client"));
+    let mut host = Host::answered(options_of("my-client"));
     assert_eq!(host.channel_state(CH), ChannelState::Initialized);
     let op = host.enter("hello");
     host.ok(op);
@@ -71,7 +73,7 @@ fn rtp8g_enter_on_a_detached_or_failed_channel_fails_at_once() {
     host.err(op);
     assert_eq!(host.sent(), []);
 
-    let mut host = Host::silent(options_of("my-client"));
+    let mut host = Host::unanswered(options_of("my-client"));
     let attach = host.attach(CH);
     host.recv(channel_error(CH, refused()));
     host.err(attach);
@@ -85,7 +87,7 @@ fn rtp8g_enter_on_a_detached_or_failed_channel_fails_at_once() {
 // UTS: realtime/unit/RTP8j/enter-null-clientid-errors-0
 #[test]
 fn rtp8j_enter_without_a_client_id_fails() {
-    let mut host = Host::connected(options());
+    let mut host = Host::answered(options());
     host.attach(CH);
     host.forget();
     let op = host.enter("hello");
@@ -214,7 +216,7 @@ fn rtp16a_presence_of_an_attached_channel_goes_out_at_once() {
 // UTS: realtime/unit/RTP16b/presence-queued-when-attaching-0
 #[test]
 fn rtp16b_presence_of_an_attaching_channel_waits() {
-    let mut host = Host::silent(options_of("my-client"));
+    let mut host = Host::unanswered(options_of("my-client"));
     host.answers.ack = true;
     host.attach(CH);
     let op = host.enter("hello");
@@ -229,13 +231,13 @@ fn rtp16b_presence_of_an_attaching_channel_waits() {
 #[test]
 fn rtp16c_presence_of_a_channel_in_another_state_fails() {
     for action in [Enter, Update, Leave] {
-        let mut host = Host::connected(options_of("my-client"));
+        let mut host = Host::answered(options_of("my-client"));
         host.attach(CH);
         host.detach(CH);
         let op = host.change(action, None, None);
         host.err(op);
 
-        let mut host = Host::silent(options_of("my-client"));
+        let mut host = Host::unanswered(options_of("my-client"));
         host.attach(CH);
         host.recv(detached(CH, Some(refused())));
         assert_eq!(host.channel_state(CH), ChannelState::Suspended);
@@ -304,7 +306,7 @@ fn rtp4_many_members_seen_from_another_connection() {
     let items = host.sent_items();
     assert_eq!(items.len(), MANY as usize);
 
-    let mut observer = Host::connected(options());
+    let mut observer = Host::answered(options());
     observer.answers.attach = Some(Flags::HAS_PRESENCE);
     observer.attach(CH);
     observer.subscribe(1, &[Enter]);
