@@ -2,15 +2,12 @@
 
 use crate::driven::Driven;
 use crate::host::{Host, me};
-use crate::json_frames::{connected, presence};
+use crate::json_frames::{connected, presence, sync};
 use crate::lines::only;
-use presence_proto::OpId;
-use presence_proto::client::{
-    ChannelEvent, ChannelOptions, ChannelState, ChannelStateChange, GetParams, Input, Outbox,
-    Output, output,
-};
+use crate::text::decode;
+use presence_proto::client::{ChannelEvent, ChannelOptions, ChannelState, GetParams, Input};
 use presence_proto::wire::{ErrorInfo, Modes};
-use presence_proto::{Now, SubscriptionId};
+use presence_proto::{OpId, SubscriptionId};
 use serde_json::json;
 
 fn detached(code: u32) -> serde_json::Value {
@@ -65,22 +62,12 @@ fn in_state(state: ChannelState) -> Host {
 fn rtl2_what_a_channel_event_tells() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
-    let mut out = Outbox::new();
-    let frame = crate::text::decode(&json!({
+    host.forget();
+    host.recv(json!({
         "action": 11, "channel": "ch", "flags": 6,
         "error": {"code": 91000, "statusCode": 400, "message": "careful"},
     }));
-    let transport = host.transport();
-    host.client.handle(Now::from_millis(0), Input::received(transport, frame), &mut out);
-    let changes: Vec<ChannelStateChange> = out
-        .into_iter()
-        .filter_map(|output| match output {
-            Output::Channel(output::Channel { channel, change, .. }) if channel == "ch" => {
-                Some(change)
-            }
-            _ => None,
-        })
-        .collect();
+    let changes = host.channel_events("ch");
     let [change] = &changes[..] else { panic!("{changes:?}") };
     assert_eq!(change.previous, ChannelState::Attaching);
     assert_eq!(change.current, ChannelState::Attached);
@@ -345,7 +332,7 @@ fn rtl4k1_what_was_asked_for_and_what_was_granted() {
     let mut frame = presence(14, 2, &["a@c1:0"]);
     frame["channelSerial"] = "s3".into();
     host.recv(frame);
-    host.recv(crate::json_frames::sync("q1:", &[]));
+    host.recv(sync("q1:", &[]));
     let view = host.client.channel("ch").expect("a channel");
     assert_eq!(view.channel_serial().map(|s| s.as_str()), Some("s3"));
     assert_eq!(view.attach_serial().map(|s| s.as_str()), Some("s2"));
@@ -415,7 +402,7 @@ fn rtl5k_attached_while_detaching_or_detached_is_answered_with_detach() {
 #[test]
 fn rtl6c_frames_of_the_application() {
     let message = json!({"action": 15, "channel": "ch", "messages": [{"data": "x"}]});
-    let send = |op| Input::send(OpId(op), Box::new(crate::text::decode(&message)));
+    let send = |op| Input::send(OpId(op), Box::new(decode(&message)));
     for state in [ChannelState::Initialized, ChannelState::Attaching, ChannelState::Detached] {
         let lines = in_state(state).input(send(1));
         assert!(lines[0].starts_with("send MESSAGE"), "{state}");
@@ -431,7 +418,7 @@ fn rtl6c_frames_of_the_application() {
     unqueued.queue_messages = false;
     assert_eq!(Host::new(unqueued).input(send(1)), ["done 1 error 80003"]);
     // What is the client's own business is not for the application to send.
-    let frame = Box::new(crate::text::decode(&json!({"action": 7})));
+    let frame = Box::new(decode(&json!({"action": 7})));
     assert_eq!(host.input(Input::send(OpId(2), frame)), ["done 2 error 40000"]);
 }
 
@@ -482,15 +469,6 @@ fn rtn11d_a_new_beginning_leaves_nothing_of_what_the_server_told() {
     assert_eq!(host.advance(1)[0], "channel ch attaching", "the first delay");
     host.recv(json!({"action": 11, "channel": "ch"}));
     assert_eq!(host.recv(presence(14, 2, &["bob@c1:1"])).len(), 1, "subscribed as before");
-}
-
-/// Clauses: RTL13, RTL13a, RTL13b, RTL13c.
-#[test]
-fn rtl13c_a_channel_does_not_retry_without_a_connection() {
-    let mut host = in_state(ChannelState::Suspended);
-    host.lose();
-    host.refuse();
-    assert_eq!(only(&host.advance(19_000), "channel"), Vec::<String>::new());
 }
 
 /// Clauses: RTL16, RTL16a, TB4.

@@ -4,9 +4,9 @@
 use crate::driven::Driven;
 use crate::host::{Host, me};
 use crate::json_frames::connected;
-use presence_proto::Now;
+use crate::text::decode;
 use presence_proto::OpId;
-use presence_proto::client::{ChannelState, ConnectionState, Input, Outbox, Output, output};
+use presence_proto::client::{ChannelEvent, ChannelState, ConnectionEvent, ConnectionState, Input};
 use presence_proto::wire::ErrorInfo;
 use serde_json::{Value as Json, json};
 
@@ -67,7 +67,7 @@ const PLAIN: &[(&str, &[&str])] = &[
 ];
 
 fn frame(host: &Host, frame: Json) -> Vec<Input> {
-    vec![Input::received(host.transport(), crate::text::decode(&frame))]
+    vec![Input::received(host.transport(), decode(&frame))]
 }
 
 fn channel_in(state: ChannelState) -> Host {
@@ -129,37 +129,26 @@ fn connection_in(state: ConnectionState, mut host: Host) -> Host {
 
 /// The events, each with its reason.
 fn events(host: &mut Host, what: &str, inputs: Vec<Input>) -> Vec<(String, Option<ErrorInfo>)> {
-    let mut out = Outbox::new();
+    host.forget();
+    host.misuses = true;
     if what == "time passes" {
-        // Until the next deadline.
         host.time = host.next_deadline().unwrap_or(host.time);
     }
-    for input in inputs {
-        host.client.handle(Now::from_millis(host.time), input, &mut out);
-    }
-    let mut events = Vec::new();
-    for output in out.drain() {
-        let line = crate::lines::output_line(&output);
-        match output {
-            Output::Connection(change) => {
-                let update = if line.contains("update") { " update" } else { "" };
-                let name = format!("connection {}{update}", change.current.name());
-                events.push((name, change.reason));
-            }
-            Output::Channel(output::Channel { change, .. }) => {
-                let update = if line.contains("update") { " update" } else { "" };
-                let mut name = format!("channel {}{update}", change.current.name());
-                if change.current == ChannelState::Detached
-                    && change.previous == ChannelState::Detaching
-                {
-                    name.push_str(" after detaching");
-                }
-                events.push((name, change.reason));
-            }
-            _ => {}
-        }
-    }
-    events
+    inputs.into_iter().for_each(|input| drop(host.input(input)));
+    let connection = host.connection_events().into_iter().map(|change| {
+        let update = if change.event == ConnectionEvent::Update { " update" } else { "" };
+        (format!("connection {}{update}", change.current.name()), change.reason)
+    });
+    let channel = host.channel_events("ch").into_iter().map(|change| {
+        let states = (change.previous, change.current);
+        let more = match change.event {
+            ChannelEvent::Update => " update",
+            _ if states == (ChannelState::Detaching, ChannelState::Detached) => " after detaching",
+            _ => "",
+        };
+        (format!("channel {}{more}", change.current.name()), change.reason)
+    });
+    connection.chain(channel).collect()
 }
 
 fn check(host: &Host, situation: &str) -> usize {

@@ -3,6 +3,7 @@
 
 use crate::host::{Host, me};
 use crate::json_frames::{connected, presence, sync};
+use crate::text::decode;
 use presence_proto::OpId;
 use presence_proto::client::{Input, PresenceChange};
 use presence_proto::wire::PresenceAction;
@@ -243,7 +244,7 @@ fn messages_pass_through() {
     let message = json!({
         "action": 15, "channel": "ch", "messages": [{"name": "greeting", "data": "hi"}],
     });
-    host.input(Input::send(OpId(1), Box::new(crate::text::decode(&message))));
+    host.input(Input::send(OpId(1), Box::new(decode(&message))));
     host.input(enter(2, "here"));
     host.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
     host.recv(json!({
