@@ -1,7 +1,8 @@
 //! Whoever reads more slowly than a sync is sent: it gets every member once, and knows in the end
 //! who is there, whatever happens meanwhile.
 
-use crate::rig::{CHANNEL, Came, Rig};
+use crate::host::{CHANNEL, Host};
+use crate::outputs::Outputs;
 use crate::text::decode;
 use core::time::Duration;
 use presence_proto::client::{self, Client, ClientOptions};
@@ -25,27 +26,27 @@ fn pages_of_ten() -> ServerOptions {
 /// A server with members that do not listen, all of one connection, and a client that has just
 /// sent ATTACH.
 struct Story {
-    server: Rig,
+    server: Host,
     crowd: u64,
     serial: i64,
     reader: u64,
     client: Client,
     /// What the client was sent.
-    came: Came,
+    outputs: Outputs,
     /// Whether the server has more to do at once.
     busy: bool,
 }
 
 impl Story {
     fn new(config: ServerOptions) -> Self {
-        let mut server = Rig::with(config);
+        let mut server = Host::with(config);
         let crowd = server.open("*");
         // The mode PRESENCE alone.
         server.recv(crowd, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16}));
         let reader = server.open("reader");
         let client = Client::new(ClientOptions::default(), 1);
-        let came = Came::default();
-        let mut story = Self { server, crowd, serial: 0, reader, client, came, busy: false };
+        let outputs = Outputs::default();
+        let mut story = Self { server, crowd, serial: 0, reader, client, outputs, busy: false };
         story.client_input(client::Input::Connect);
         story.client_input(client::Input::opened(TransportId(1)));
         let connected = json!({
@@ -62,12 +63,12 @@ impl Story {
 
     /// One call of the server, of which the client hears.
     fn call(&mut self, input: Input) {
-        let came = self.server.call(input);
-        self.busy = self.server.next().is_some_and(|at| at <= self.server.time);
-        for frame in came.to(self.reader) {
+        let outputs = self.server.call(input);
+        self.busy = self.server.next_deadline().is_some_and(|at| at <= self.server.time);
+        for frame in outputs.frames(self.reader) {
             self.client_input(client::Input::received(TransportId(1), frame.clone()));
         }
-        self.came.add(came);
+        self.outputs.extend(outputs);
     }
 
     fn client_input(&mut self, input: client::Input) {
@@ -129,7 +130,7 @@ impl Story {
             let serial = frame.channel_serial.as_deref().unwrap_or_default();
             serial.split(':').next().unwrap_or_default().to_owned()
         };
-        self.came.of(self.reader, Action::Sync).iter().map(serial).collect()
+        self.outputs.frames_of(self.reader, Action::Sync).iter().map(serial).collect()
     }
 }
 
@@ -147,7 +148,7 @@ fn rtp18_a_sync_goes_on_where_it_waited() {
     }
     story.settle();
     assert_eq!(story.sequences().len(), 1);
-    assert_eq!(story.came.synced(story.reader).len(), MEMBERS);
+    assert_eq!(story.outputs.synced(story.reader).len(), MEMBERS);
     assert_eq!(story.server.server.counters().resyncs, 0);
     story.same();
 }
@@ -178,7 +179,7 @@ fn rtp18_what_was_missed_within_a_sync_is_told_and_the_sync_goes_on() {
     story.settle();
     assert_eq!(story.sequences().len(), 1);
     assert_eq!(story.server.server.counters().resyncs, 0);
-    let told = story.came.told(story.reader);
+    let told = story.outputs.events_of(story.reader);
     assert_eq!(told.iter().filter(|told| told.contains("short")).count(), 0, "{told:?}");
     // Of each member the last word of a round.
     assert_eq!(told.iter().filter(|told| told.contains("m1=second")).count(), 0, "{told:?}");
@@ -190,13 +191,13 @@ fn rtp18_what_was_missed_within_a_sync_is_told_and_the_sync_goes_on() {
 fn rtp18_a_large_set_is_not_synced_for_a_few_events() {
     let mut story = Story::new(pages_of_ten());
     story.settle();
-    let before = story.came.synced(story.reader).len();
+    let before = story.outputs.synced(story.reader).len();
     story.congested();
     story.says(&[item(4, "m1", "second"), item(3, "m2", "bye")]);
     story.writable();
     story.settle();
-    assert_eq!(story.came.synced(story.reader).len(), before);
-    assert_eq!(story.came.told(story.reader), ["update m1=second", "leave m2=bye"]);
+    assert_eq!(story.outputs.synced(story.reader).len(), before);
+    assert_eq!(story.outputs.events_of(story.reader), ["update m1=second", "leave m2=bye"]);
     story.same();
     // More than a page's bytes: a sync is less.
     story.congested();
@@ -206,7 +207,7 @@ fn rtp18_a_large_set_is_not_synced_for_a_few_events() {
     }
     story.writable();
     story.settle();
-    assert_eq!(story.came.synced(story.reader).len(), before + MEMBERS - 1);
+    assert_eq!(story.outputs.synced(story.reader).len(), before + MEMBERS - 1);
     assert_eq!(story.server.server.counters().resyncs, 1);
     story.same();
 }

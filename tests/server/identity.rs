@@ -1,7 +1,7 @@
 //! Nobody enters, changes or takes out another's member, whatever field of whatever frame it uses
 //! for that.
 
-use crate::rig::{CHANNEL, Rig, may, request};
+use crate::host::{CHANNEL, Host, capability, request};
 use presence_proto::SmolStr;
 use presence_proto::server::{ConnectRequest, Identity, Operations};
 use presence_proto::wire::{
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Victim and attacker. The victim, `alice`, is present; the attacker is another connection.
 struct Attempt {
-    rig: Rig,
+    host: Host,
     alice: u64,
     mallory: u64,
     /// Watches.
@@ -26,27 +26,27 @@ const ATTACKERS: [&str; 4] = ["mallory", "", "*", "alice"];
 
 impl Attempt {
     fn new(attacker: &str) -> Self {
-        let mut rig = Rig::new();
-        let bob = rig.join("bob");
-        let alice = rig.join("alice");
-        rig.enter(alice, 0, "mine");
-        let mallory = rig.join(attacker);
-        let alices_connection = SmolStr::from(rig.id(alice));
+        let mut host = Host::new();
+        let bob = host.join("bob");
+        let alice = host.join("alice");
+        host.enter(alice, 0, "mine");
+        let mallory = host.join(attacker);
+        let alices_connection = SmolStr::from(host.id(alice));
         let alices_id = format!("{alices_connection}:0:0").into();
-        Self { rig, alice, mallory, bob, alices_connection, alices_id }
+        Self { host, alice, mallory, bob, alices_connection, alices_id }
     }
 
     /// The victim's member is as it was, and was all the time.
     fn is_unharmed(&mut self, what: &str) {
-        let members = self.rig.members();
+        let members = self.host.members();
         let alices: Vec<&String> =
             members.iter().filter(|member| *member == "alice=mine").collect();
         assert_eq!(alices.len(), 1, "{what}: {members:?}");
         // No event of hers but the first, by the way: what she still can do, works.
         let mine = |event: &&String| event.contains("alice=mine") && !event.starts_with("enter");
-        assert_eq!(self.rig.history().iter().find(mine), None, "{what}");
-        let came = self.rig.update(self.alice, 1, "still");
-        assert_eq!(came.told(self.bob), ["update alice=still"], "{what}");
+        assert_eq!(self.host.history().iter().find(mine), None, "{what}");
+        let outputs = self.host.update(self.alice, 1, "still");
+        assert_eq!(outputs.events_of(self.bob), ["update alice=still"], "{what}");
     }
 }
 
@@ -118,17 +118,17 @@ fn no_field_of_presence_reaches_anothers_member() {
                         let what = format!(
                             "{attacker:?} {action:?} item {in_item} frame {in_frame} {batched}"
                         );
-                        let came = attempt.rig.frame(attempt.mallory, frame);
-                        let answers = came.of(attempt.mallory, Action::Ack).len()
-                            + came.of(attempt.mallory, Action::Nack).len();
+                        let outputs = attempt.host.recv_frame(attempt.mallory, frame);
+                        let answers = outputs.frames_of(attempt.mallory, Action::Ack).len()
+                            + outputs.frames_of(attempt.mallory, Action::Nack).len();
                         assert_eq!(answers, 1, "{what}");
                         let named = in_item & 2 != 0 || in_frame & 1 != 0;
                         if named {
-                            assert_eq!(came.codes(attempt.mallory).len(), 1, "{what}");
+                            assert_eq!(outputs.error_codes(attempt.mallory).len(), 1, "{what}");
                         }
                         // What was told is of the attacker's own connection alone.
-                        let own = SmolStr::from(attempt.rig.id(attempt.mallory));
-                        for item in came.items(attempt.bob) {
+                        let own = SmolStr::from(attempt.host.id(attempt.mallory));
+                        for item in outputs.items(attempt.bob) {
                             assert_eq!(item.connection_id.as_ref(), Some(&own), "{what}");
                             assert!(item.id.unwrap().starts_with(own.as_str()), "{what}");
                             let may_be = match attacker {
@@ -149,7 +149,7 @@ fn no_field_of_presence_reaches_anothers_member() {
 
 #[test]
 fn the_codes_of_those_who_speak_for_others() {
-    let other = |rig: &Rig, alice| rig.id(alice).to_owned();
+    let other = |host: &Host, alice| host.id(alice).to_owned();
     for (attacker, item, code) in [
         ("mallory", json!({"action": 2, "clientId": "alice"}), 40012),
         ("mallory", json!({"action": 3, "clientId": "alice"}), 40012),
@@ -169,11 +169,11 @@ fn the_codes_of_those_who_speak_for_others() {
         let mut attempt = Attempt::new(attacker);
         let mut item = item.clone();
         if item["connectionId"] == "ALICES" {
-            item["connectionId"] = other(&attempt.rig, attempt.alice).into();
+            item["connectionId"] = other(&attempt.host, attempt.alice).into();
         }
-        let came = attempt.rig.presence(attempt.mallory, 0, item.clone());
-        assert_eq!(came.codes(attempt.mallory), [code], "{attacker:?} {item}");
-        assert_eq!(came.told(attempt.bob), [""; 0], "{attacker:?} {item}");
+        let outputs = attempt.host.presence(attempt.mallory, 0, item.clone());
+        assert_eq!(outputs.error_codes(attempt.mallory), [code], "{attacker:?} {item}");
+        assert_eq!(outputs.events_of(attempt.bob), [""; 0], "{attacker:?} {item}");
         attempt.is_unharmed(&item.to_string());
     }
 }
@@ -210,9 +210,9 @@ fn no_other_frame_reaches_anothers_member() {
                     params.map(|name| (name.into(), attempt.alices_connection.clone())).into(),
                 );
                 let what = format!("{attacker:?} {action:?} {in_frame}");
-                let came = attempt.rig.frame(attempt.mallory, frame);
-                assert_eq!(came.told(attempt.bob), [""; 0], "{what}");
-                assert_eq!(came.to(attempt.alice).len(), 0, "{what}");
+                let outputs = attempt.host.recv_frame(attempt.mallory, frame);
+                assert_eq!(outputs.events_of(attempt.bob), [""; 0], "{what}");
+                assert_eq!(outputs.frames(attempt.alice).len(), 0, "{what}");
                 attempt.is_unharmed(&what);
             }
         }
@@ -225,8 +225,8 @@ fn anothers_channel_is_not_detached_nor_its_connection_closed() {
         let mut attempt = Attempt::new("mallory");
         let mut frame = frame(&attempt, action, 7);
         frame.connection_id = Some(attempt.alices_connection.clone());
-        let came = attempt.rig.frame(attempt.mallory, frame);
-        assert!(!came.closed.contains(&attempt.alice), "{action:?}");
+        let outputs = attempt.host.recv_frame(attempt.mallory, frame);
+        assert!(!outputs.closed.contains(&attempt.alice), "{action:?}");
         attempt.is_unharmed(&format!("{action:?}"));
     }
 }
@@ -248,78 +248,78 @@ fn a_message_is_published_under_no_other_name_or_connection() {
         }
         let frame = json!({"action": 15, "channel": CHANNEL, "msgSerial": 0,
             "messages": [{"data": "fine"}, message]});
-        let came = attempt.rig.recv(attempt.mallory, frame);
-        assert_eq!(came.codes(attempt.mallory), [code], "{attacker:?} {message}");
-        assert_eq!(came.of(attempt.bob, Action::Message).len(), 0);
+        let outputs = attempt.host.recv(attempt.mallory, frame);
+        assert_eq!(outputs.error_codes(attempt.mallory), [code], "{attacker:?} {message}");
+        assert_eq!(outputs.frames_of(attempt.bob, Action::Message).len(), 0);
     }
     // What passes has the publisher's name and connection, whatever it left out.
     let mut attempt = Attempt::new("mallory");
-    let came = attempt.rig.recv(
+    let outputs = attempt.host.recv(
         attempt.mallory,
         json!({"action": 15, "channel": CHANNEL, "msgSerial": 0, "id": "alice:0",
             "messages": [{"data": "fine"}]}),
     );
-    let frame = came.one(attempt.bob, Action::Message);
-    let own = attempt.rig.id(attempt.mallory);
+    let frame = outputs.frame_of(attempt.bob, Action::Message);
+    let own = attempt.host.id(attempt.mallory);
     assert_eq!(frame.connection_id.as_deref(), Some(own));
     assert_eq!(frame.id.as_deref(), Some(format!("{own}:0").as_str()));
     assert_eq!(frame.messages[0].client_id.as_deref(), Some("mallory"));
-    assert_eq!(frame.timestamp.map(|time| time.as_millis()), Some(attempt.rig.wall()));
+    assert_eq!(frame.timestamp.map(|time| time.as_millis()), Some(attempt.host.wall()));
 }
 
 #[test]
 fn rtp15c_two_connections_of_one_client_id_are_two_members() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let (one, two) = (rig.join("alice"), rig.join("alice"));
-    rig.enter(one, 0, "1");
-    rig.enter(two, 0, "2");
-    assert_eq!(rig.members(), ["alice=1", "alice=2"]);
-    let came = rig.leave(two, 1);
-    assert_eq!(came.told(bob), ["leave alice=2"]);
-    assert_eq!(rig.members(), ["alice=1"]);
-    rig.end();
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let (one, two) = (host.join("alice"), host.join("alice"));
+    host.enter(one, 0, "1");
+    host.enter(two, 0, "2");
+    assert_eq!(host.members(), ["alice=1", "alice=2"]);
+    let outputs = host.leave(two, 1);
+    assert_eq!(outputs.events_of(bob), ["leave alice=2"]);
+    assert_eq!(host.members(), ["alice=1"]);
+    host.end();
 }
 
 #[test]
 fn a_wildcard_enters_for_many_and_each_is_its_own_connections() {
-    let mut rig = Rig::new();
-    let (one, two) = (rig.join("*"), rig.join("*"));
+    let mut host = Host::new();
+    let (one, two) = (host.join("*"), host.join("*"));
     for (transport, serial) in [(one, 0), (two, 0)] {
-        rig.presence(transport, serial, json!({"action": 2, "clientId": "x"}));
-        rig.presence(transport, serial + 1, json!({"action": 2, "clientId": "y"}));
+        host.presence(transport, serial, json!({"action": 2, "clientId": "x"}));
+        host.presence(transport, serial + 1, json!({"action": 2, "clientId": "y"}));
     }
-    assert_eq!(rig.members().len(), 4);
-    let came = rig.presence(one, 2, json!({"action": 3, "clientId": "x"}));
-    assert_eq!(came.told(two), ["leave x"]);
-    assert_eq!(came.items(two)[0].connection_id.as_deref(), Some(rig.id(one)));
-    assert_eq!(rig.members(), ["x", "y", "y"]);
-    rig.end();
+    assert_eq!(host.members().len(), 4);
+    let outputs = host.presence(one, 2, json!({"action": 3, "clientId": "x"}));
+    assert_eq!(outputs.events_of(two), ["leave x"]);
+    assert_eq!(outputs.items(two)[0].connection_id.as_deref(), Some(host.id(one)));
+    assert_eq!(host.members(), ["x", "y", "y"]);
+    host.end();
 }
 
 #[test]
 fn names_that_stand_for_none_and_any_are_taken_for_that() {
     for (name, identity) in [("", Identity::Client("".into())), ("*", Identity::Client("*".into()))]
     {
-        let mut rig = Rig::new();
+        let mut host = Host::new();
         let request = ConnectRequest::new(identity, request(name).capability);
-        let (transport, came) = rig.open_for(request);
-        let connected = came.one(transport, Action::Connected);
+        let (transport, outputs) = host.open_for(request);
+        let connected = outputs.frame_of(transport, Action::Connected);
         let details = connected.connection_details.as_deref().unwrap();
         assert_eq!(details.client_id.as_deref().unwrap_or(""), name);
-        rig.attach(transport, CHANNEL);
-        let came = rig.enter(transport, 0, "");
-        assert_eq!(came.codes(transport), [91000]);
+        host.attach(transport, CHANNEL);
+        let outputs = host.enter(transport, 0, "");
+        assert_eq!(outputs.error_codes(transport), [91000]);
     }
 }
 
 #[test]
 fn an_id_that_a_connection_cannot_have_made_is_replaced() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
-    rig.enter(bob, 0, "");
-    let (own, other) = (rig.id(alice).to_owned(), rig.id(bob).to_owned());
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
+    host.enter(bob, 0, "");
+    let (own, other) = (host.id(alice).to_owned(), host.id(bob).to_owned());
     let long = format!("{own}:{}1:0", "0".repeat(100_000));
     for (serial, (id, kept)) in [
         (format!("{other}:0:0"), None),
@@ -338,11 +338,11 @@ fn an_id_that_a_connection_cannot_have_made_is_replaced() {
     .enumerate()
     {
         let serial = 2 * serial as i64 + 10;
-        let came = rig.presence(alice, serial, json!({"action": 2, "id": id}));
+        let outputs = host.presence(alice, serial, json!({"action": 2, "id": id}));
         let expected = kept.unwrap_or_else(|| format!("{own}:{serial}:0"));
-        let told: Vec<_> = came.items(bob).into_iter().filter_map(|item| item.id).collect();
+        let told: Vec<_> = outputs.items(bob).into_iter().filter_map(|item| item.id).collect();
         assert_eq!(told, [expected], "{}", &id[..id.len().min(40)]);
-        rig.leave(alice, serial + 1);
+        host.leave(alice, serial + 1);
     }
 }
 
@@ -357,23 +357,23 @@ fn rights_are_the_capabilities_however_much_is_asked_for() {
         (none, false, false),
     ] {
         for flags in [0u64, u64::from(u32::MAX), 15 << 16] {
-            let mut rig = Rig::new();
-            let alice = rig.join("alice");
+            let mut host = Host::new();
+            let alice = host.join("alice");
             let mut request = request("mallory");
-            request.capability = Arc::new(may(allowed));
-            let (mallory, _) = rig.open_for(request);
+            request.capability = Arc::new(capability(allowed));
+            let (mallory, _) = host.open_for(request);
             let attach = json!({"action": 10, "channel": CHANNEL, "flags": flags,
                 "params": {"modes": "presence,publish,subscribe,presence_subscribe"}});
-            let came = rig.recv(mallory, attach);
+            let outputs = host.recv(mallory, attach);
             if allowed == none {
-                assert_eq!(came.codes(mallory), [40160]);
+                assert_eq!(outputs.error_codes(mallory), [40160]);
             }
-            let came = rig.enter(mallory, 0, "");
-            assert_eq!(came.of(mallory, Action::Ack).len() == 1, enters, "{allowed:?}");
-            let came = rig.enter(alice, 0, "here");
-            assert_eq!(!came.told(mallory).is_empty(), hears, "{allowed:?}");
-            let sync = rig.recv(mallory, json!({"action": 16, "channel": CHANNEL}));
-            assert_eq!(sync.of(mallory, Action::Sync).is_empty(), !hears, "{allowed:?}");
+            let outputs = host.enter(mallory, 0, "");
+            assert_eq!(outputs.frames_of(mallory, Action::Ack).len() == 1, enters, "{allowed:?}");
+            let outputs = host.enter(alice, 0, "here");
+            assert_eq!(!outputs.events_of(mallory).is_empty(), hears, "{allowed:?}");
+            let sync = host.recv(mallory, json!({"action": 16, "channel": CHANNEL}));
+            assert_eq!(sync.frames_of(mallory, Action::Sync).is_empty(), !hears, "{allowed:?}");
         }
     }
 }

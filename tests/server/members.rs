@@ -1,6 +1,7 @@
 //! Members: who is told of what, by which frames.
 
-use crate::rig::{CHANNEL, Came, Rig, may, request};
+use crate::host::{CHANNEL, Host, capability, request};
+use crate::outputs::Outputs;
 use core::time::Duration;
 use presence_proto::TransportId;
 use presence_proto::server::{
@@ -15,243 +16,243 @@ const PRESENCE: u32 = 1 << 16;
 const SUBSCRIBE: u32 = 1 << 18;
 const PRESENCE_SUBSCRIBE: u32 = 1 << 19;
 
-fn attach_with(rig: &mut Rig, transport: u64, flags: u32) -> Came {
-    rig.recv(transport, json!({"action": 10, "channel": CHANNEL, "flags": flags}))
+fn attach_with(host: &mut Host, transport: u64, flags: u32) -> Outputs {
+    host.recv(transport, json!({"action": 10, "channel": CHANNEL, "flags": flags}))
 }
 
 #[test]
 fn a_life_of_a_member_as_others_are_told_of_it() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
     let mut told = Vec::new();
     let mut ids = Vec::new();
-    for came in [
-        rig.enter(alice, 0, "1"),
-        rig.enter(alice, 1, "2"),
-        rig.update(alice, 2, "3"),
+    for outputs in [
+        host.enter(alice, 0, "1"),
+        host.enter(alice, 1, "2"),
+        host.update(alice, 2, "3"),
         // RTP8e: without data of its own it carries the last.
-        rig.leave(alice, 3),
+        host.leave(alice, 3),
         // RTP10d: who is not there can leave; nobody hears of it.
-        rig.leave(alice, 4),
-        rig.update(alice, 5, "6"),
+        host.leave(alice, 4),
+        host.update(alice, 5, "6"),
     ] {
-        assert_eq!(came.of(alice, Action::Ack).len(), 1);
-        assert_eq!(came.told(alice), came.told(bob));
-        told.extend(came.told(bob));
-        ids.extend(came.items(bob).into_iter().filter_map(|item| item.id));
+        assert_eq!(outputs.frames_of(alice, Action::Ack).len(), 1);
+        assert_eq!(outputs.events_of(alice), outputs.events_of(bob));
+        told.extend(outputs.events_of(bob));
+        ids.extend(outputs.items(bob).into_iter().filter_map(|item| item.id));
     }
     assert_eq!(
         told,
         ["enter alice=1", "enter alice=2", "update alice=3", "leave alice=3", "update alice=6"]
     );
-    let connection = rig.id(alice);
+    let connection = host.id(alice);
     let expected = [0, 1, 2, 3, 5].map(|serial| format!("{connection}:{serial}:0"));
     assert_eq!(ids, expected);
-    assert_eq!(rig.history(), told);
-    rig.end();
+    assert_eq!(host.history(), told);
+    host.end();
 }
 
 #[test]
 fn a_change_is_one_broadcast_with_the_members_own_connection_among_its_readers() {
-    let mut rig = Rig::new();
-    let transports: Vec<u64> = (0..20).map(|n| rig.join(&format!("c{n}"))).collect();
-    let came = rig.enter(transports[0], 0, "");
-    assert_eq!(came.frames, 2, "the event, and the acknowledgement");
+    let mut host = Host::new();
+    let transports: Vec<u64> = (0..20).map(|n| host.join(&format!("c{n}"))).collect();
+    let outputs = host.enter(transports[0], 0, "");
+    assert_eq!(outputs.frame_count, 2, "the event, and the acknowledgement");
     for transport in transports {
-        assert_eq!(came.told(transport), ["enter c0="]);
+        assert_eq!(outputs.events_of(transport), ["enter c0="]);
     }
 }
 
 #[test]
 fn items_of_one_frame_are_applied_together_and_get_ids_by_their_place() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let server = rig.join("*");
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let server = host.join("*");
     let items: Vec<_> =
         ["x", "y", "x"].iter().map(|who| json!({"action": 2, "clientId": who})).collect();
-    let came = rig
+    let outputs = host
         .recv(server, json!({"action": 14, "channel": CHANNEL, "msgSerial": 4, "presence": items}));
-    assert_eq!(came.told(bob), ["enter x", "enter y", "enter x"]);
-    let ids: Vec<_> = came.items(bob).into_iter().filter_map(|item| item.id).collect();
-    let connection = rig.id(server);
+    assert_eq!(outputs.events_of(bob), ["enter x", "enter y", "enter x"]);
+    let ids: Vec<_> = outputs.items(bob).into_iter().filter_map(|item| item.id).collect();
+    let connection = host.id(server);
     assert_eq!(ids, [0, 1, 2].map(|index| format!("{connection}:4:{index}")));
-    assert_eq!(rig.members(), ["x", "y"]);
+    assert_eq!(host.members(), ["x", "y"]);
     // One bad item, and nothing of the frame counts.
     let items = json!([{"action": 3, "clientId": "x"}, {"action": 1, "clientId": "y"}]);
-    let came = rig
+    let outputs = host
         .recv(server, json!({"action": 14, "channel": CHANNEL, "msgSerial": 5, "presence": items}));
-    assert_eq!(came.codes(server), [40003]);
-    assert_eq!(rig.members(), ["x", "y"]);
-    rig.end();
+    assert_eq!(outputs.error_codes(server), [40003]);
+    assert_eq!(host.members(), ["x", "y"]);
+    host.end();
 }
 
 #[test]
 fn a_frame_holds_two_hundred_events_at_most() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let server = rig.join("*");
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let server = host.join("*");
     let items: Vec<_> =
         (0..450).map(|n| json!({"action": 2, "clientId": format!("m{n}")})).collect();
-    let came = rig
+    let outputs = host
         .recv(server, json!({"action": 14, "channel": CHANNEL, "msgSerial": 0, "presence": items}));
-    let sizes = |came: &Came| -> Vec<usize> {
-        came.of(bob, Action::Presence).iter().map(|frame| frame.presence.len()).collect()
+    let sizes = |outputs: &Outputs| -> Vec<usize> {
+        outputs.frames_of(bob, Action::Presence).iter().map(|frame| frame.presence.len()).collect()
     };
-    assert_eq!(sizes(&came), [200, 200, 50]);
-    let ids: Vec<_> = came.items(bob).into_iter().filter_map(|item| item.id).collect();
-    let connection = rig.id(server).to_owned();
+    assert_eq!(sizes(&outputs), [200, 200, 50]);
+    let ids: Vec<_> = outputs.items(bob).into_iter().filter_map(|item| item.id).collect();
+    let connection = host.id(server).to_owned();
     let expected: Vec<String> = (0..450).map(|n| format!("{connection}:0:{n}")).collect();
     assert_eq!(ids, expected);
-    let came = rig.recv(server, json!({"action": 7}));
-    assert_eq!(sizes(&came), [200, 200, 50]);
-    assert!(came.told(bob).iter().all(|event| event.starts_with("leave")));
-    rig.end();
+    let outputs = host.recv(server, json!({"action": 7}));
+    assert_eq!(sizes(&outputs), [200, 200, 50]);
+    assert!(outputs.events_of(bob).iter().all(|event| event.starts_with("leave")));
+    host.end();
 }
 
 #[test]
 fn rtl5_a_detach_takes_the_connections_members_out_of_that_channel_at_once() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
-    rig.attach(alice, "other");
-    rig.enter(alice, 0, "here");
-    rig.recv(
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
+    host.attach(alice, "other");
+    host.enter(alice, 0, "here");
+    host.recv(
         alice,
         json!({"action": 14, "channel": "other", "msgSerial": 1,
         "presence": [{"action": 2}]}),
     );
-    let came = rig.recv(alice, json!({"action": 12, "channel": CHANNEL}));
-    assert_eq!(came.of(alice, Action::Detached).len(), 1);
-    assert_eq!(came.told(bob), ["leave alice=here"]);
-    assert_eq!(came.causes(), [LeaveCause::Detached]);
-    assert_eq!(rig.members_of("other"), ["alice"]);
-    rig.end();
+    let outputs = host.recv(alice, json!({"action": 12, "channel": CHANNEL}));
+    assert_eq!(outputs.frames_of(alice, Action::Detached).len(), 1);
+    assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
+    assert_eq!(outputs.leave_causes(), [LeaveCause::Detached]);
+    assert_eq!(host.members_of("other"), ["alice"]);
+    host.end();
 }
 
 #[test]
 fn rtn12_a_close_takes_all_members_out_at_once() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
-    rig.enter(alice, 0, "here");
-    let came = rig.recv(alice, json!({"action": 7}));
-    assert_eq!(came.of(alice, Action::Closed).len(), 1);
-    assert_eq!(came.closed, [alice]);
-    assert_eq!(came.told(bob), ["leave alice=here"]);
-    assert_eq!(came.causes(), [LeaveCause::Closed]);
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
+    host.enter(alice, 0, "here");
+    let outputs = host.recv(alice, json!({"action": 7}));
+    assert_eq!(outputs.frames_of(alice, Action::Closed).len(), 1);
+    assert_eq!(outputs.closed, [alice]);
+    assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
+    assert_eq!(outputs.leave_causes(), [LeaveCause::Closed]);
     // The connection is gone for good.
-    let (again, came) = rig.resume("alice", alice);
-    assert_eq!(came.codes(again), [80008]);
-    rig.end();
+    let (again, outputs) = host.resume("alice", alice);
+    assert_eq!(outputs.error_codes(again), [80008]);
+    host.end();
 }
 
 #[test]
 fn who_gives_up_presence_is_told_of_its_leave_once() {
     for stays_subscribed in [true, false] {
-        let mut rig = Rig::new();
-        let bob = rig.join("bob");
-        let alice = rig.join("alice");
-        rig.enter(alice, 0, "here");
+        let mut host = Host::new();
+        let bob = host.join("bob");
+        let alice = host.join("alice");
+        host.enter(alice, 0, "here");
         let flags = SUBSCRIBE | if stays_subscribed { PRESENCE_SUBSCRIBE } else { 0 };
-        let came = attach_with(&mut rig, alice, flags);
-        assert_eq!(came.told(alice), ["leave alice=here"], "{flags:#x}");
-        assert_eq!(came.told(bob), ["leave alice=here"]);
-        assert_eq!(came.causes(), [LeaveCause::RightLost]);
-        rig.end();
+        let outputs = attach_with(&mut host, alice, flags);
+        assert_eq!(outputs.events_of(alice), ["leave alice=here"], "{flags:#x}");
+        assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
+        assert_eq!(outputs.leave_causes(), [LeaveCause::RightLost]);
+        host.end();
     }
 }
 
 #[test]
 fn rtp17a_who_does_not_subscribe_is_told_of_its_leave_when_it_gives_up_presence() {
     for congested in [false, true] {
-        let mut rig = Rig::new();
-        let alice = rig.open("alice");
-        attach_with(&mut rig, alice, PRESENCE | SUBSCRIBE);
-        rig.enter(alice, 0, "here");
+        let mut host = Host::new();
+        let alice = host.open("alice");
+        attach_with(&mut host, alice, PRESENCE | SUBSCRIBE);
+        host.enter(alice, 0, "here");
         if congested {
-            rig.congested(alice);
+            host.congested(alice);
         }
-        let mut came = attach_with(&mut rig, alice, SUBSCRIBE);
-        came.sent.extend(rig.writable(alice).sent);
-        assert_eq!(came.told(alice), ["leave alice=here"], "congested: {congested}");
+        let mut outputs = attach_with(&mut host, alice, SUBSCRIBE);
+        outputs.sent.extend(host.writable(alice).sent);
+        assert_eq!(outputs.events_of(alice), ["leave alice=here"], "congested: {congested}");
     }
 }
 
 #[test]
 fn rtp17a_a_connection_hears_of_its_own_members_without_a_mode_for_it_and_without_echo() {
-    let mut rig = Rig::new();
+    let mut host = Host::new();
     let mut request = request("alice");
     request.echo = false;
-    let (alice, _) = rig.open_for(request);
-    attach_with(&mut rig, alice, PRESENCE);
-    let bob = rig.join("bob");
-    let mut came = rig.enter(alice, 0, "1");
-    for next in [rig.update(alice, 1, "2"), rig.leave(alice, 2)] {
-        came.sent.extend(next.sent);
+    let (alice, _) = host.open_for(request);
+    attach_with(&mut host, alice, PRESENCE);
+    let bob = host.join("bob");
+    let mut outputs = host.enter(alice, 0, "1");
+    for next in [host.update(alice, 1, "2"), host.leave(alice, 2)] {
+        outputs.sent.extend(next.sent);
     }
-    assert_eq!(came.told(alice), ["enter alice=1", "update alice=2", "leave alice=2"]);
-    assert_eq!(came.told(bob), came.told(alice));
-    assert_eq!(rig.enter(bob, 0, "").told(alice), [""; 0]);
-    rig.end();
+    assert_eq!(outputs.events_of(alice), ["enter alice=1", "update alice=2", "leave alice=2"]);
+    assert_eq!(outputs.events_of(bob), outputs.events_of(alice));
+    assert_eq!(host.enter(bob, 0, "").events_of(alice), [""; 0]);
+    host.end();
 }
 
 #[test]
 fn rtl2f_what_was_held_back_is_not_covered_by_the_serial_of_an_own_member() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.open("alice");
-    attach_with(&mut rig, alice, PRESENCE | SUBSCRIBE);
-    rig.congested(alice);
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.open("alice");
+    attach_with(&mut host, alice, PRESENCE | SUBSCRIBE);
+    host.congested(alice);
     let message = json!({"action": 15, "channel": CHANNEL, "msgSerial": 0,
         "messages": [{"name": "n", "data": "missed"}]});
-    assert_eq!(rig.recv(bob, message).of(alice, Action::Message).len(), 0);
-    let came = rig.enter(alice, 0, "here");
-    assert_eq!(came.told(alice), ["enter alice=here"]);
-    assert_eq!(came.one(alice, Action::Presence).channel_serial, None);
+    assert_eq!(host.recv(bob, message).frames_of(alice, Action::Message).len(), 0);
+    let outputs = host.enter(alice, 0, "here");
+    assert_eq!(outputs.events_of(alice), ["enter alice=here"]);
+    assert_eq!(outputs.frame_of(alice, Action::Presence).channel_serial, None);
     // Whatever serial it comes back with: the message was never sent.
-    rig.lose(alice);
-    let (again, _) = rig.resume("alice", alice);
-    let came = rig.attach_again(again, CHANNEL, "ffffffffffffffff");
-    let attached = came.one(again, Action::Attached);
+    host.lose(alice);
+    let (again, _) = host.resume("alice", alice);
+    let outputs = host.attach_again(again, CHANNEL, "ffffffffffffffff");
+    let attached = outputs.frame_of(again, Action::Attached);
     assert!(!attached.flags().contains(Flags::RESUMED));
-    assert_eq!(came.codes(again), [90003]);
-    rig.end();
+    assert_eq!(outputs.error_codes(again), [90003]);
+    host.end();
 }
 
 #[test]
 fn rtl2f_who_missed_nothing_is_resumed() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
     let message = json!({"action": 15, "channel": CHANNEL, "msgSerial": 0,
         "messages": [{"data": "1"}]});
-    let came = rig.recv(bob, message);
-    let serial = came.one(alice, Action::Message).channel_serial.clone().unwrap();
-    rig.lose(alice);
-    let (again, _) = rig.resume("alice", alice);
-    let came = rig.attach_again(again, CHANNEL, &serial);
-    assert!(came.one(again, Action::Attached).flags().contains(Flags::RESUMED));
+    let outputs = host.recv(bob, message);
+    let serial = outputs.frame_of(alice, Action::Message).channel_serial.clone().unwrap();
+    host.lose(alice);
+    let (again, _) = host.resume("alice", alice);
+    let outputs = host.attach_again(again, CHANNEL, &serial);
+    assert!(outputs.frame_of(again, Action::Attached).flags().contains(Flags::RESUMED));
     // One that was lost on the way shows by the serial; one that came meanwhile by the server.
-    rig.lose(again);
-    let (again, _) = rig.resume("alice", again);
-    let came = rig.attach_again(again, CHANNEL, "0000000000000001");
-    assert!(!came.one(again, Action::Attached).flags().contains(Flags::RESUMED));
-    rig.end();
+    host.lose(again);
+    let (again, _) = host.resume("alice", again);
+    let outputs = host.attach_again(again, CHANNEL, "0000000000000001");
+    assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::RESUMED));
+    host.end();
 }
 
 #[test]
 fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
-    let mut rig = Rig::new();
-    let alice = rig.join("alice");
-    rig.congested(alice);
-    rig.enter(alice, 0, "1");
-    rig.update(alice, 1, "2");
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    host.congested(alice);
+    host.enter(alice, 0, "1");
+    host.update(alice, 1, "2");
     let message = json!({"action": 15, "channel": CHANNEL, "msgSerial": 2,
         "messages": [{"data": "1"}]});
-    let came = rig.recv(alice, message);
-    let acks: Vec<_> = came
-        .of(alice, Action::Ack)
+    let outputs = host.recv(alice, message);
+    let acks: Vec<_> = outputs
+        .frames_of(alice, Action::Ack)
         .iter()
         .map(|ack| (ack.msg_serial.unwrap_or(0), ack.count.unwrap_or(1)))
         .collect();
@@ -261,43 +262,43 @@ fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
 
 #[test]
 fn rtp18_a_congested_subscriber_is_synced_and_not_told_one_by_one() {
-    let mut rig = Rig::new();
-    let bob = rig.join("bob");
-    let alice = rig.join("alice");
-    let carol = rig.join("carol");
-    rig.enter(carol, 0, "stays");
-    rig.congested(bob);
-    let mut came = Came::default();
+    let mut host = Host::new();
+    let bob = host.join("bob");
+    let alice = host.join("alice");
+    let carol = host.join("carol");
+    host.enter(carol, 0, "stays");
+    host.congested(bob);
+    let mut outputs = Outputs::default();
     for serial in 0..100 {
-        came.sent.extend(rig.update(alice, serial, &serial.to_string()).sent);
+        outputs.sent.extend(host.update(alice, serial, &serial.to_string()).sent);
     }
-    came.sent.extend(rig.leave(carol, 1).sent);
-    assert_eq!(came.to(bob).len(), 0);
-    let came = rig.writable(bob);
-    assert_eq!(came.synced(bob), ["alice=99"]);
-    assert_eq!(rig.server.counters().resyncs, 1);
+    outputs.sent.extend(host.leave(carol, 1).sent);
+    assert_eq!(outputs.frames(bob).len(), 0);
+    let outputs = host.writable(bob);
+    assert_eq!(outputs.synced(bob), ["alice=99"]);
+    assert_eq!(host.server.counters().resyncs, 1);
     // An empty set is told too, or the client would keep who has left.
-    rig.congested(bob);
-    rig.leave(alice, 100);
-    let came = rig.writable(bob);
-    assert_eq!(came.of(bob, Action::Sync).len(), 1);
-    assert_eq!(came.synced(bob), [""; 0]);
+    host.congested(bob);
+    host.leave(alice, 100);
+    let outputs = host.writable(bob);
+    assert_eq!(outputs.frames_of(bob, Action::Sync).len(), 1);
+    assert_eq!(outputs.synced(bob), [""; 0]);
     // Who missed nothing is not synced.
-    rig.congested(bob);
-    assert_eq!(rig.writable(bob).to(bob).len(), 0);
-    rig.end();
+    host.congested(bob);
+    assert_eq!(host.writable(bob).frames(bob).len(), 0);
+    host.end();
 }
 
 #[test]
 fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
-    let mut rig = Rig::new();
-    let alice = rig.join("alice");
-    rig.enter(alice, 0, "here");
-    let bob = rig.join("bob");
-    let came = rig.recv(bob, json!({"action": 16, "channel": CHANNEL, "channelSerial": "x:y"}));
-    assert_eq!(came.synced(bob), ["alice=here"]);
-    let came = rig.recv(bob, json!({"action": 16, "channel": "unknown"}));
-    assert_eq!(came.to(bob).len(), 0);
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    host.enter(alice, 0, "here");
+    let bob = host.join("bob");
+    let outputs = host.recv(bob, json!({"action": 16, "channel": CHANNEL, "channelSerial": "x:y"}));
+    assert_eq!(outputs.synced(bob), ["alice=here"]);
+    let outputs = host.recv(bob, json!({"action": 16, "channel": "unknown"}));
+    assert_eq!(outputs.frames(bob).len(), 0);
 }
 
 #[test]
@@ -305,19 +306,19 @@ fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 1;
     config.sync_pages_per_call = 1;
-    let mut rig = Rig::with(config);
-    let server = rig.join("*");
+    let mut host = Host::with(config);
+    let server = host.join("*");
     for serial in 0..10 {
-        rig.presence(server, serial, json!({"action": 2, "clientId": format!("m{serial}")}));
+        host.presence(server, serial, json!({"action": 2, "clientId": format!("m{serial}")}));
     }
-    let bob = rig.join("bob");
+    let bob = host.join("bob");
     let ask = crate::text::decode(&json!({"action": 16, "channel": CHANNEL}));
-    let mut came = Came::default();
+    let mut outputs = Outputs::default();
     for _ in 0..10 {
         let frame = ask.clone();
-        came.sent.extend(rig.call(Input::received(TransportId(bob), frame)).sent);
+        outputs.sent.extend(host.call(Input::received(TransportId(bob), frame)).sent);
     }
-    let pages = came.of(bob, Action::Sync);
+    let pages = outputs.frames_of(bob, Action::Sync);
     let (_, last) = pages[9].channel_serial.as_deref().unwrap().split_once(':').unwrap();
     assert_eq!((pages.len(), last), (10, ""));
 }
@@ -327,16 +328,16 @@ fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 10;
     config.sync_page_bytes = 2_000;
-    let mut rig = Rig::with(config);
-    let server = rig.join("*");
+    let mut host = Host::with(config);
+    let server = host.join("*");
     for serial in 0..25 {
         let data = if serial < 5 { "x".repeat(1_000) } else { String::new() };
         let item = json!({"action": 2, "clientId": format!("m{serial:02}"), "data": data});
-        rig.presence(server, serial, item);
+        host.presence(server, serial, item);
     }
-    let bob = rig.open("bob");
-    let came = rig.attach(bob, CHANNEL);
-    let pages = came.of(bob, Action::Sync);
+    let bob = host.open("bob");
+    let outputs = host.attach(bob, CHANNEL);
+    let pages = outputs.frames_of(bob, Action::Sync);
     let sizes: Vec<usize> = pages.iter().map(|frame| frame.presence.len()).collect();
     assert_eq!(sizes, [1, 1, 1, 1, 8, 10, 3]);
     let cursors: Vec<(String, bool)> = pages
@@ -353,29 +354,29 @@ fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
     assert!(pages.iter().flat_map(|frame| &frame.presence).all(|item| {
         item.action == PresenceAction::Present && item.id.is_some() && item.timestamp.is_some()
     }));
-    rig.end();
+    host.end();
 }
 
 #[test]
 fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
-    let mut rig = Rig::new();
-    let alice = rig.join("alice");
-    let bob = rig.join("bob");
-    rig.enter(alice, 0, "1");
-    rig.enter(bob, 0, "1");
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    let bob = host.join("bob");
+    host.enter(alice, 0, "1");
+    host.enter(bob, 0, "1");
     let kick = |client: Option<&str>, connection: Option<&str>| {
         Input::kick(CHANNEL, client.map(Into::into), connection.map(Into::into))
     };
-    let other = rig.id(bob).to_owned();
-    assert_eq!(rig.input(kick(Some("alice"), Some(&other))).causes(), []);
-    let came = rig.input(kick(Some("alice"), None));
-    assert_eq!(came.causes(), [LeaveCause::Kicked]);
-    assert_eq!(came.told(alice), ["leave alice=1"]);
-    assert_eq!(rig.members(), ["bob=1"]);
-    assert_eq!(rig.enter(alice, 1, "2").told(bob), ["enter alice=2"]);
-    assert_eq!(rig.input(kick(None, None)).causes().len(), 2);
-    assert_eq!(rig.input(kick(None, None)).causes().len(), 0);
-    rig.end();
+    let other = host.id(bob).to_owned();
+    assert_eq!(host.input(kick(Some("alice"), Some(&other))).leave_causes(), []);
+    let outputs = host.input(kick(Some("alice"), None));
+    assert_eq!(outputs.leave_causes(), [LeaveCause::Kicked]);
+    assert_eq!(outputs.events_of(alice), ["leave alice=1"]);
+    assert_eq!(host.members(), ["bob=1"]);
+    assert_eq!(host.enter(alice, 1, "2").events_of(bob), ["enter alice=2"]);
+    assert_eq!(host.input(kick(None, None)).leave_causes().len(), 2);
+    assert_eq!(host.input(kick(None, None)).leave_causes().len(), 0);
+    host.end();
 }
 
 #[test]
@@ -390,32 +391,32 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
         if on(4) {
             config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
         }
-        let mut rig = Rig::with(config);
-        let bob = rig.join("bob");
+        let mut host = Host::with(config);
+        let bob = host.join("bob");
         // Who has no mode for it hears of its own members alone (RTP17a).
-        let alice = rig.open("alice");
-        attach_with(&mut rig, alice, PRESENCE);
-        rig.enter(alice, 0, "x");
-        let carol = rig.join("carol");
-        rig.enter(carol, 0, "x");
-        rig.pass_alive(1_000, &[bob, alice]);
-        rig.lose(carol);
-        let mut came = rig.pass_alive(16_000, &[bob, alice]);
-        assert_eq!(rig.server.counters().grace_leaves, 1);
-        came.add(rig.input(Input::kick(CHANNEL, Some("alice".into()), None)));
-        came.add(rig.pass_alive(1_000, &[bob, alice]));
-        assert_eq!(came.told(bob), ["leave carol=x", "leave alice=x"], "{number}");
-        assert_eq!(came.told(alice), ["leave alice=x"], "{number}");
+        let alice = host.open("alice");
+        attach_with(&mut host, alice, PRESENCE);
+        host.enter(alice, 0, "x");
+        let carol = host.join("carol");
+        host.enter(carol, 0, "x");
+        host.advance_alive(1_000, &[bob, alice]);
+        host.lose(carol);
+        let mut outputs = host.advance_alive(16_000, &[bob, alice]);
+        assert_eq!(host.server.counters().grace_leaves, 1);
+        outputs.extend(host.input(Input::kick(CHANNEL, Some("alice".into()), None)));
+        outputs.extend(host.advance_alive(1_000, &[bob, alice]));
+        assert_eq!(outputs.events_of(bob), ["leave carol=x", "leave alice=x"], "{number}");
+        assert_eq!(outputs.events_of(alice), ["leave alice=x"], "{number}");
 
-        let told = came.items(bob);
-        let own = came.items(alice);
-        let events = came.events.iter().filter_map(|event| match event {
+        let told = outputs.items(bob);
+        let own = outputs.items(alice);
+        let events = outputs.events.iter().filter_map(|event| match event {
             ServerEvent::MemberLeft(output::MemberLeft { message, .. }) => Some(message.clone()),
             _ => None,
         });
         let mut query = HistoryQuery::default();
         query.direction = Direction::Forwards;
-        let history = rig.server.history(CHANNEL, &query).expect("a page").items;
+        let history = host.server.history(CHANNEL, &query).expect("a page").items;
         let history = history.into_iter().map(|(_, message)| message);
         let copies: Vec<_> = events
             .chain(history)
@@ -437,26 +438,26 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
 
 #[test]
 fn a_channel_is_told_to_be_occupied_and_vacant() {
-    let mut rig = Rig::new();
-    let alice = rig.join("alice");
-    let bob = rig.join("bob");
+    let mut host = Host::new();
+    let alice = host.join("alice");
+    let bob = host.join("bob");
     let mut turns = Vec::new();
-    for came in [
-        rig.enter(alice, 0, ""),
-        rig.enter(bob, 0, ""),
-        rig.leave(alice, 1),
-        rig.leave(bob, 1),
-        rig.enter(bob, 2, ""),
-        rig.recv(bob, json!({"action": 7})),
+    for outputs in [
+        host.enter(alice, 0, ""),
+        host.enter(bob, 0, ""),
+        host.leave(alice, 1),
+        host.leave(bob, 1),
+        host.enter(bob, 2, ""),
+        host.recv(bob, json!({"action": 7})),
     ] {
-        turns.extend(came.events.iter().filter_map(|event| match event {
+        turns.extend(outputs.events.iter().filter_map(|event| match event {
             ServerEvent::ChannelOccupied(_) => Some("occupied"),
             ServerEvent::ChannelVacant(_) => Some("vacant"),
             _ => None,
         }));
     }
     assert_eq!(turns, ["occupied", "vacant", "occupied", "vacant"]);
-    rig.end();
+    host.end();
 }
 
 #[test]
@@ -486,26 +487,26 @@ fn who_attaches_again_hears_what_the_channel_had_gathered() {
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(1))];
     // Attached again by the client, or given other modes by the host.
     for by_host in [false, true] {
-        let mut rig = Rig::with(config.clone());
-        let bob = rig.join("bob");
-        let alice = rig.join("alice");
-        rig.enter(alice, 0, "here");
-        rig.pass(1_000);
-        rig.leave(alice, 1);
-        let came = if by_host {
+        let mut host = Host::with(config.clone());
+        let bob = host.join("bob");
+        let alice = host.join("alice");
+        host.enter(alice, 0, "here");
+        host.advance(1_000);
+        host.leave(alice, 1);
+        let outputs = if by_host {
             let allowed = Operations::SUBSCRIBE | Operations::PUBLISH;
-            rig.input(Input::authorized(
+            host.input(Input::authorized(
                 TransportId(bob),
                 presence_proto::server::Identity::Client("bob".into()),
-                std::sync::Arc::new(may(allowed)),
+                std::sync::Arc::new(capability(allowed)),
                 None,
             ))
         } else {
-            rig.attach(bob, CHANNEL)
+            host.attach(bob, CHANNEL)
         };
         // The set is empty now: neither flag nor sync would ever say so.
-        assert!(came.of(bob, Action::Sync).is_empty());
-        assert_eq!(came.told(bob), ["leave alice=here"]);
+        assert!(outputs.frames_of(bob, Action::Sync).is_empty());
+        assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
     }
 }
 
@@ -522,30 +523,30 @@ proptest! {
         if let Some(window) = window {
             config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(window))];
         }
-        let mut rig = Rig::with(config);
-        let mut open: Vec<u64> = (0..6).map(|_| rig.join("*")).collect();
+        let mut host = Host::with(config);
+        let mut open: Vec<u64> = (0..6).map(|_| host.join("*")).collect();
         for (serial, (what, who, member)) in (0..).zip(steps) {
             let transport = open[who];
             let item = |action: u8| json!({"action": action, "clientId": format!("m{member}"),
                 "data": serial.to_string()});
             match what {
-                0..=2 => drop(rig.presence(transport, serial, item(2))),
-                3 => drop(rig.presence(transport, serial, item(4))),
-                4 => drop(rig.presence(transport, serial, item(3))),
-                5 => drop(rig.recv(transport, json!({"action": 12, "channel": CHANNEL}))),
-                6 => drop(rig.attach(transport, CHANNEL)),
+                0..=2 => drop(host.presence(transport, serial, item(2))),
+                3 => drop(host.presence(transport, serial, item(4))),
+                4 => drop(host.presence(transport, serial, item(3))),
+                5 => drop(host.recv(transport, json!({"action": 12, "channel": CHANNEL}))),
+                6 => drop(host.attach(transport, CHANNEL)),
                 7 => {
-                    rig.lose(transport);
-                    let (again, _) = rig.resume("*", transport);
+                    host.lose(transport);
+                    let (again, _) = host.resume("*", transport);
                     open[who] = again;
                     if member > 0 {
-                        rig.attach_again(again, CHANNEL, "0000000000000000");
+                        host.attach_again(again, CHANNEL, "0000000000000000");
                     }
                 }
-                8 => drop(rig.pass_alive(10_000, &open)),
-                _ => drop(rig.input(Input::kick(CHANNEL, Some(format!("m{member}").into()), None))),
+                8 => drop(host.advance_alive(10_000, &open)),
+                _ => drop(host.input(Input::kick(CHANNEL, Some(format!("m{member}").into()), None))),
             }
         }
-        rig.end();
+        host.end();
     }
 }

@@ -1,6 +1,6 @@
 //! Pages of syncs.
 
-use crate::rig::{CHANNEL, Rig, request};
+use crate::host::{CHANNEL, Host, request};
 use presence_proto::TransportId;
 use presence_proto::server::{Input, ServerOptions};
 use presence_proto::wire::{Action, Format, ProtocolMessage};
@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 
 /// Members with what members can have: ids of the usual form, data of every kind, text that has to
 /// be escaped, encodings that pass through, extras.
-fn a_full_channel(members: usize) -> Rig {
+fn a_full_channel(members: usize) -> Host {
     let mut config = ServerOptions::default();
     config.sync_page_members = 7;
-    let mut rig = Rig::with(config);
-    let many = rig.join("*");
+    let mut host = Host::with(config);
+    let many = host.join("*");
     for n in 0..members {
         let client_id = format!("me {n} \"\u{e9}\"");
         let mut item = match n % 5 {
@@ -28,30 +28,30 @@ fn a_full_channel(members: usize) -> Rig {
             item["extras"] = json!({"headers": {"n": n}, "list": [1, null, "two"]});
         }
         let serial = [n as i64, 1_000_000_007 * n as i64][n % 2].max(n as i64);
-        let came = rig.presence(many, serial, item);
-        assert_eq!(came.codes(many), [0; 0]);
+        let outputs = host.presence(many, serial, item);
+        assert_eq!(outputs.error_codes(many), [0; 0]);
     }
-    rig
+    host
 }
 
 #[test]
 fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
     for members in [0, 1, 6, 7, 8, 40] {
-        let rig = a_full_channel(members);
-        let mut other = rig.clone();
+        let host = a_full_channel(members);
+        let mut other = host.clone();
         let newcomer = other.open_for(request("you")).0;
-        let came = other.attach(newcomer, CHANNEL);
+        let outputs = other.attach(newcomer, CHANNEL);
         let frames: Vec<ProtocolMessage> =
-            came.of(newcomer, Action::Sync).into_iter().cloned().collect();
+            outputs.frames_of(newcomer, Action::Sync).into_iter().cloned().collect();
         assert_eq!(frames.len(), members.div_ceil(7), "{members}");
         assert_eq!(frames.iter().map(|frame| frame.presence.len()).sum::<usize>(), members);
 
         // The host encodes them when it comes to it. By then everybody may have left.
-        let mut rig = rig;
-        let newcomer = rig.open_for(request("you")).0;
-        let pages = rig.attach(newcomer, CHANNEL).pages;
-        rig.input(Input::kick(CHANNEL, None, None));
-        assert!(rig.members().is_empty());
+        let mut host = host;
+        let newcomer = host.open_for(request("you")).0;
+        let pages = host.attach(newcomer, CHANNEL).pages;
+        host.input(Input::kick(CHANNEL, None, None));
+        assert!(host.members().is_empty());
         assert_eq!(pages.len(), frames.len());
         for (mut frame, expected) in pages.into_iter().zip(&frames) {
             assert_eq!(frame.head().presence.len(), 0);
@@ -69,14 +69,14 @@ fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
 
 #[test]
 fn rtp17a_pages_of_own_members_are_presence() {
-    let mut rig = a_full_channel(0);
-    let me = rig.open_for(request("me")).0;
+    let mut host = a_full_channel(0);
+    let me = host.open_for(request("me")).0;
     // The mode PRESENCE alone.
     let attach = json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16});
-    rig.recv(me, attach.clone());
-    rig.enter(me, 0, "here");
-    let came = rig.recv(me, attach);
-    let pages = came.of(me, Action::Presence);
+    host.recv(me, attach.clone());
+    host.enter(me, 0, "here");
+    let outputs = host.recv(me, attach);
+    let pages = outputs.frames_of(me, Action::Presence);
     assert_eq!(pages.iter().map(|page| page.presence.len()).collect::<Vec<_>>(), [1]);
 }
 
@@ -90,38 +90,40 @@ fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
         let mut config = ServerOptions::default();
         config.sync_page_members = 10;
         config.sync_pages_per_call = 1;
-        let mut rig = Rig::with(config);
-        let me = rig.open("*");
+        let mut host = Host::with(config);
+        let me = host.open("*");
         // The mode PRESENCE alone.
         let attach = json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16});
-        rig.recv(me, attach.clone());
+        host.recv(me, attach.clone());
         let presence = |serial: usize, items: Vec<serde_json::Value>| {
             let frame = json!({
                 "action": 14, "channel": CHANNEL, "msgSerial": serial, "presence": items,
             });
             Input::received(TransportId(me), crate::text::decode(&frame))
         };
-        rig.input(presence(0, (0..100).map(|n| item(2, n)).collect()));
+        host.input(presence(0, (0..100).map(|n| item(2, n)).collect()));
 
         // The first page comes with ATTACHED.
         let attach = Input::received(TransportId(me), crate::text::decode(&attach));
-        let mut came = rig.call(attach);
-        assert_eq!(came.items(me).len(), 10);
+        let mut outputs = host.call(attach);
+        assert_eq!(outputs.items(me).len(), 10);
         // What happens does not bring a page along: the sync waits for it.
-        rig.call(Input::congested(TransportId(me)));
-        let told = rig.call(presence(1, leaving.iter().map(|n| item(3, *n)).collect()));
+        host.call(Input::congested(TransportId(me)));
+        let told = host.call(presence(1, leaving.iter().map(|n| item(3, *n)).collect()));
         assert_eq!(told.items(me).len(), leaving.len());
-        let told = rig.call(presence(2, vec![item(2, 100)]));
+        let told = host.call(presence(2, vec![item(2, 100)]));
         assert_eq!(told.items(me).len(), 1);
-        came.add(rig.writable(me));
+        outputs.extend(host.writable(me));
 
-        let items = came.items(me);
+        let items = outputs.items(me);
         let told: BTreeSet<String> =
             items.iter().map(|item| item.client_id.clone().unwrap_or_default().into()).collect();
         let wanted = (0..100).filter(|n| *n >= 90 || !leaving.contains(n)).map(client_id);
         assert_eq!(told, wanted.collect(), "{leaving:?}");
         assert_eq!(told.len(), items.len(), "none is told twice: {leaving:?}");
-        assert!(came.of(me, Action::Presence).iter().all(|frame| !frame.presence.is_empty()));
-        rig.end();
+        assert!(
+            outputs.frames_of(me, Action::Presence).iter().all(|frame| !frame.presence.is_empty())
+        );
+        host.end();
     }
 }

@@ -1,6 +1,7 @@
 //! Pages that are read while others come and go (RSP3, RSP4): what stays is on exactly one of them.
 
-use crate::rig::{CHANNEL, Rig, event};
+use crate::host::{CHANNEL, Host};
+use crate::outputs::event;
 use core::time::Duration;
 use presence_proto::server::{
     Direction, HistoryOptions, HistoryQuery, PresenceQuery, ServerOptions,
@@ -36,30 +37,30 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
 
 /// A channel with members of one client id, each on a connection of its own.
 struct Room {
-    rig: Rig,
+    host: Host,
     present: Vec<u64>,
 }
 
 impl Room {
     fn with(members: usize, config: ServerOptions) -> Self {
-        let mut room = Self { rig: Rig::with(config), present: Vec::new() };
+        let mut room = Self { host: Host::with(config), present: Vec::new() };
         (0..members).for_each(|_| room.comes());
         room
     }
 
     fn comes(&mut self) {
-        let transport = self.rig.join("same");
-        self.rig.enter(transport, 0, "");
+        let transport = self.host.join("same");
+        self.host.enter(transport, 0, "");
         self.present.push(transport);
     }
 
     fn leaves(&mut self, transport: u64) {
-        self.rig.leave(transport, 1);
+        self.host.leave(transport, 1);
         self.present.retain(|other| *other != transport);
     }
 
     fn ids(&self) -> BTreeSet<SmolStr> {
-        let ids = self.present.iter().map(|transport| self.rig.id(*transport).into());
+        let ids = self.present.iter().map(|transport| self.host.id(*transport).into());
         ids.collect()
     }
 
@@ -75,7 +76,7 @@ impl Room {
             Meanwhile::LeavesBehind(which) => {
                 let on_page = |transport: &&u64| {
                     page.get(which % page.len().max(1))
-                        .is_some_and(|id| id == self.rig.id(**transport))
+                        .is_some_and(|id| id == self.host.id(**transport))
                 };
                 if let Some(&transport) = self.present.iter().find(on_page) {
                     self.leaves(transport);
@@ -83,7 +84,7 @@ impl Room {
             }
             Meanwhile::Passes(millis) => {
                 let all = self.present.clone();
-                self.rig.pass_alive(millis, &all);
+                self.host.advance_alive(millis, &all);
             }
         }
     }
@@ -95,12 +96,12 @@ fn rsp3a2_members_that_stay_are_on_one_page_though_the_one_before_them_leaves() 
     let mut query = PresenceQuery::default();
     query.client_id = Some("same".into());
     query.limit = 1;
-    let first = room.rig.server.presence(CHANNEL, &query).expect("a page");
+    let first = room.host.server.presence(CHANNEL, &query).expect("a page");
     room.leaves(1);
     let mut rest = BTreeSet::new();
     query.after = first.next;
     while query.after.is_some() {
-        let page = room.rig.server.presence(CHANNEL, &query).expect("a page");
+        let page = room.host.server.presence(CHANNEL, &query).expect("a page");
         rest.extend(page.items.into_iter().filter_map(|member| member.connection_id));
         query.after = page.next;
     }
@@ -125,7 +126,7 @@ proptest! {
         let mut told = Vec::new();
         let mut between = between.into_iter();
         loop {
-            let page = room.rig.server.presence(CHANNEL, &query).expect("a page");
+            let page = room.host.server.presence(CHANNEL, &query).expect("a page");
             prop_assert!(page.items.len() <= limit);
             let ids: Vec<SmolStr> =
                 page.items.into_iter().filter_map(|member| member.connection_id).collect();
@@ -163,17 +164,17 @@ proptest! {
         let mut query = HistoryQuery::default();
         query.direction = if forwards { Direction::Forwards } else { Direction::Backwards };
         query.limit = limit;
-        let all = |rig: &Rig| {
+        let all = |host: &Host| {
             let mut query = HistoryQuery::default();
             query.limit = 1_000;
-            let page = rig.server.history(CHANNEL, &query).expect("a page");
+            let page = host.server.history(CHANNEL, &query).expect("a page");
             page.items.into_iter().map(|(position, _)| position).collect::<BTreeSet<_>>()
         };
-        let mut stayed = all(&room.rig);
+        let mut stayed = all(&room.host);
         let mut told = Vec::new();
         let mut between = between.into_iter();
         loop {
-            let page = room.rig.server.history(CHANNEL, &query).expect("a page");
+            let page = room.host.server.history(CHANNEL, &query).expect("a page");
             prop_assert!(page.items.len() <= limit);
             told.extend(page.items.iter().map(|(position, _)| *position));
             query.after = page.next;
@@ -181,7 +182,7 @@ proptest! {
                 break;
             }
             room.happens(between.next().unwrap_or(Meanwhile::Nothing), &[]);
-            let kept = all(&room.rig);
+            let kept = all(&room.host);
             stayed.retain(|position| kept.contains(position));
         }
         let in_order = |pair: &[_]| if forwards { pair[0] < pair[1] } else { pair[0] > pair[1] };
@@ -195,16 +196,16 @@ proptest! {
 /// The items of one frame stand at one serial; a page may end between them.
 #[test]
 fn rsp4_a_page_ends_between_the_items_of_a_frame() {
-    let mut rig = Rig::new();
-    let many = rig.join("*");
+    let mut host = Host::new();
+    let many = host.join("*");
     let items: Vec<_> = (0..5).map(|n| json!({"action": 2, "clientId": format!("c{n}")})).collect();
-    rig.recv(many, json!({"action": 14, "channel": CHANNEL, "msgSerial": 0, "presence": items}));
-    assert!(rig.server.connection_id(TransportId(many)).is_some());
+    host.recv(many, json!({"action": 14, "channel": CHANNEL, "msgSerial": 0, "presence": items}));
+    assert!(host.server.connection_id(TransportId(many)).is_some());
     let mut query = HistoryQuery::default();
     query.limit = 2;
     let mut told = Vec::new();
     loop {
-        let page = rig.server.history(CHANNEL, &query).expect("a page");
+        let page = host.server.history(CHANNEL, &query).expect("a page");
         told.extend(page.items.iter().map(|(_, message)| event(message)));
         query.after = page.next;
         if query.after.is_none() {
