@@ -120,7 +120,7 @@
 //! // call again on the next input, or with Input::Tick after wake.delay(now)
 //! ```
 //!
-//! The name after each rule is its test, in `tests/contract.rs`.
+//! The name after each rule is its test, in `tests/library/contract.rs`.
 //!
 //! 1. **Total.** Every sequence of inputs is legal. `handle` returns no `Result` and never panics.
 //!    An error of the peer becomes a protocol answer. An error of the host becomes

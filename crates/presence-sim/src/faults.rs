@@ -282,7 +282,7 @@ impl World {
     }
 
     /// The link that a client uses, or is opening.
-    fn newest_link(&self, client: usize) -> Option<u64> {
+    pub(crate) fn newest_link(&self, client: usize) -> Option<u64> {
         let mut links = self.links.iter().rev();
         links
             .find(|(_, link)| link.client == client && link.client_end != End::Closed)

@@ -19,6 +19,16 @@ impl World {
         assert!(number < self.clients.len(), "there is no client {number}");
         ClientHandle { world: self, number }
     }
+
+    /// The client half of a client.
+    ///
+    /// # Panics
+    ///
+    /// If there is no client of this number.
+    #[must_use]
+    pub fn client_core(&self, number: usize) -> &Client {
+        &self.clients[number].core
+    }
 }
 
 /// A client of a [`World`], to use it as its application does.
@@ -187,7 +197,8 @@ impl ClientHandle<'_> {
         &self.world.clients[self.number]
     }
 
-    fn op(&mut self, input: impl FnOnce(OpId) -> Input) -> OpId {
+    /// Any operation, under the next number.
+    pub fn op(&mut self, input: impl FnOnce(OpId) -> Input) -> OpId {
         let op = self.world.clients[self.number].application.next_op();
         self.input(input(op));
         op

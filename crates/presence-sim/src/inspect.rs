@@ -1,7 +1,7 @@
 //! What a checker needs to know of a [`World`] beyond what an application sees.
 
+use crate::World;
 use crate::trace::Trace;
-use crate::{Call, World};
 use core::fmt;
 use presence_proto::client::{Client, ClientOptions};
 use presence_proto::server::{Identity, ServerOptions};
@@ -61,17 +61,6 @@ impl World {
         if self.due().is_none_or(|due| due >= at) {
             self.now = self.now.max(at);
         }
-    }
-
-    /// From here on the calls of all halves are recorded, until [`take_calls`](Self::take_calls)
-    /// takes them.
-    pub fn record_calls(&mut self) {
-        self.calls.get_or_insert_default();
-    }
-
-    /// Takes the recorded calls, oldest first. The recording goes on.
-    pub fn take_calls(&mut self) -> Vec<Call> {
-        self.calls.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Adds a line to the trace.

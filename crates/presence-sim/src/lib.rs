@@ -106,10 +106,12 @@
 
 mod application;
 mod faults;
+mod frames;
 mod handle;
 mod inspect;
 mod network;
 mod record;
+mod rules;
 mod script;
 mod trace;
 mod world;

@@ -3,6 +3,7 @@
 use crate::application::{Application, tell};
 use crate::network::{End, Lane, Latency, Link, Packet};
 use crate::record::{Call, Half};
+use crate::rules::{Direction, Rule, arriving};
 use crate::trace::{Frame, Trace};
 use core::fmt;
 use core::time::Duration;
@@ -37,6 +38,7 @@ pub struct World {
     pub(crate) calls: Option<Vec<Call>>,
     pub(crate) wrong: Option<String>,
     pub(crate) queue_limit: usize,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// A client, its host and its application.
@@ -45,6 +47,10 @@ pub(crate) struct Peer {
     pub(crate) name: SmolStr,
     pub(crate) identity: Identity,
     pub(crate) capability: Arc<Capability>,
+    /// When the token of its next transport expires.
+    token_expires: Option<UnixMillis>,
+    /// Whether its host leaves `TokenRequired` to the application.
+    asks_for_tokens: bool,
     pub(crate) options: ClientOptions,
     pub(crate) core: Client,
     pub(crate) wake: Wake,
@@ -131,6 +137,7 @@ impl World {
             calls: None,
             wrong: None,
             queue_limit: 16,
+            rules: Vec::new(),
         }
     }
 
@@ -148,6 +155,8 @@ impl World {
             name: name.into(),
             identity,
             capability: Arc::new(Capability::all()),
+            token_expires: None,
+            asks_for_tokens: false,
             options,
             wake: core.next_wake(),
             core,
@@ -162,6 +171,41 @@ impl World {
             application: Application::default(),
         });
         number
+    }
+
+    /// What the server's host allows a client, from its next transport or token on. Initially
+    /// everything.
+    pub fn set_capability(&mut self, client: usize, capability: Capability) {
+        if let Some(peer) = self.clients.get_mut(client) {
+            peer.capability = Arc::new(capability);
+        }
+    }
+
+    /// The token of a client's next transport expires in `time`. Others do not expire.
+    pub fn set_token_expiry(&mut self, client: usize, time: Duration) {
+        let wall = self.server_now().wall.as_millis();
+        let expires = wall.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        if let Some(peer) = self.clients.get_mut(client) {
+            peer.token_expires = Some(UnixMillis::from_millis(expires));
+        }
+    }
+
+    /// Leaves the tokens of a client to the caller: `TokenRequired` is among its
+    /// [`events`](super::ClientHandle::events). Otherwise its host answers at once.
+    pub fn ask_for_tokens(&mut self, client: usize) {
+        if let Some(peer) = self.clients.get_mut(client) {
+            peer.asks_for_tokens = true;
+        }
+    }
+
+    /// Keeps every call from here on, for [`take_calls`](Self::take_calls).
+    pub fn record_calls(&mut self) {
+        self.calls.get_or_insert_default();
+    }
+
+    /// Takes out the calls since the last time: the inputs of each half, and its outputs.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        self.calls.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// How many clients there are.
@@ -453,7 +497,7 @@ impl World {
         let transport = TransportId(number);
         let Some(link) = self.links.get_mut(&number) else { return };
         let Some(packet) = link.up.take() else { return };
-        let Some(peer) = self.clients.get(link.client) else { return };
+        let Some(peer) = self.clients.get_mut(link.client) else { return };
         let (client, name) = (link.client, peer.name.clone());
         if link.server_end == End::Closed {
             return;
@@ -465,8 +509,10 @@ impl World {
                 self.trace.line(self.now, format_args!("{name} > server open"));
                 let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 let (identity, capability) = (peer.identity.clone(), peer.capability.clone());
+                let expires = peer.token_expires.take();
                 match ConnectRequest::from_params(identity, capability, params) {
-                    Ok(request) => {
+                    Ok(mut request) => {
+                        request.token_expires = expires;
                         link.server_end = End::Open;
                         self.server_input(server::Input::opened(transport, request));
                     }
@@ -480,17 +526,12 @@ impl World {
                 }
             }
             Packet::Frame(frame) => {
-                self.trace.line(self.now, format_args!("{name} > server {}", Frame(&frame)));
-                self.server_input(server::Input::received(transport, *frame));
+                self.receive_up(number, *frame);
                 self.burn(number);
             }
             Packet::Bytes(format, bytes) => {
                 match ProtocolMessage::decode(format, &bytes) {
-                    Ok(frame) => {
-                        let shown = Frame(&frame);
-                        self.trace.line(self.now, format_args!("{name} > server {shown}"));
-                        self.server_input(server::Input::received(transport, frame));
-                    }
+                    Ok(frame) => self.receive_up(number, frame),
                     Err(error) => {
                         self.fail(format!("the server cannot read what {client} wrote: {error}"));
                     }
@@ -513,6 +554,15 @@ impl World {
             Packet::Ping => self.server_input(server::Input::activity(transport)),
             Packet::Accept | Packet::Refuse => {}
         }
+    }
+
+    /// A frame is there for the server.
+    fn receive_up(&mut self, number: u64, frame: ProtocolMessage) {
+        let Some(client) = self.links.get(&number).map(|link| link.client) else { return };
+        let Some(frame) = arriving(&mut self.rules, client, Direction::Up, frame) else { return };
+        let name = self.clients.get(client).map(|peer| peer.name.clone()).unwrap_or_default();
+        self.trace.line(self.now, format_args!("{name} > server {}", Frame(&frame)));
+        self.server_input(server::Input::received(TransportId(number), frame));
     }
 
     // The clients and their hosts.
@@ -557,7 +607,7 @@ impl World {
                     link.down = Lane::default();
                 }
             }
-            client::Output::TokenRequired => {
+            client::Output::TokenRequired if !self.asks_for_tokens(number) => {
                 let token = SmolStr::new_static("token");
                 self.client_input(number, client::Input::Token(Ok(token)));
             }
@@ -572,6 +622,10 @@ impl World {
                 peer.application.take_in(output);
             }
         }
+    }
+
+    fn asks_for_tokens(&self, number: usize) -> bool {
+        self.clients.get(number).is_some_and(|peer| peer.asks_for_tokens)
     }
 
     fn open_link(
@@ -652,10 +706,11 @@ impl World {
                 self.client_input(client, input);
             }
             Packet::Ping => {
-                let latency = self.clients.get(client).map_or(0, |peer| peer.latency.up);
-                link.up.send(now + latency, Packet::Ping);
-                let input = client::Input::activity(theirs);
-                self.client_input(client, input);
+                let Some(peer) = self.clients.get(client) else { return };
+                link.up.send(now + peer.latency.up, Packet::Ping);
+                if peer.options.observes_pings {
+                    self.client_input(client, client::Input::activity(theirs));
+                }
             }
             Packet::Open(_) | Packet::Garbage => {}
         }
@@ -665,6 +720,8 @@ impl World {
     /// than PRESENCE comes, provided that the client knows of the sync: it could not tell a page of
     /// a sync that it does not expect from what is newer.
     fn receive_down(&mut self, number: u64, frame: ProtocolMessage) {
+        let Some(client) = self.links.get(&number).map(|link| link.client) else { return };
+        let Some(frame) = arriving(&mut self.rules, client, Direction::Down, frame) else { return };
         let Some(link) = self.links.get_mut(&number) else { return };
         let Some(peer) = self.clients.get(link.client) else { return };
         let syncing =

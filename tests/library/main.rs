@@ -1,0 +1,9 @@
+//! Tests of the sources, and of properties of both halves and of member sets.
+
+mod clauses;
+mod contract;
+mod corpus;
+mod determinism;
+mod exhaustive;
+mod properties;
+mod structure;

@@ -1,0 +1,23 @@
+//! Tests of the server half.
+
+#[path = "../shared/text.rs"]
+mod text;
+
+mod budget;
+mod coalescing;
+mod congestion;
+mod connections;
+mod grace;
+mod history;
+mod host;
+mod identity;
+mod limits;
+mod log;
+mod members;
+mod mirror;
+mod occupancy;
+mod outputs;
+mod pages;
+mod paging;
+mod snapshots;
+mod storm;
