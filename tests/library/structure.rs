@@ -7,14 +7,22 @@ use std::path::{Path, PathBuf};
 /// A module, as the path of its file without the extension, below `src`.
 type Module = String;
 
-/// Parts of the library whose files may not import each other in circles.
-const PARTS: [&str; 5] = ["client", "members", "server", "sim", "wire"];
+/// Folders of sources, each with its parts: those whose files may not import each other in circles.
+const PARTS: [(&str, &str); 7] = [
+    ("src", "client"),
+    ("src", "members"),
+    ("src", "server"),
+    ("src", "wire"),
+    ("crates/presence-check/src", ""),
+    ("crates/presence-server/src", ""),
+    ("crates/presence-sim/src", ""),
+];
 
 #[test]
 fn no_module_imports_what_imports_it() {
-    for part in PARTS {
-        let imports = imports_in(part);
-        assert!(imports.len() > 3, "the modules of {part} are found");
+    for (root, part) in PARTS {
+        let imports = imports_in(&folder(root), part);
+        assert!(imports.len() > 3, "the modules of {root}/{part} are found");
         let mut left: BTreeSet<&Module> = imports.keys().collect();
         // A module that imports none of those left is in no circle.
         while let Some(free) = left.iter().copied().find(|module| {
@@ -26,14 +34,16 @@ fn no_module_imports_what_imports_it() {
     }
 }
 
-/// A number says nothing to who reads it, and two places that mean the same code would have to
-/// agree on it by themselves.
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A number means nothing to a reader, and nothing keeps two places with the same code together.
 #[test]
 fn error_codes_are_written_by_name() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    PARTS.iter().for_each(|part| list(&root.join(part), &mut files));
-    list(&root.with_file_name("examples"), &mut files);
+    PARTS.iter().for_each(|(root, part)| list(&folder(root).join(part), &mut files));
+    list(&folder("examples"), &mut files);
     let numbers = files.iter().filter(|file| {
         let text = without_tests(file).replace([' ', '\n'], "");
         let makes = ["ErrorInfo::new(", "Self::new(", "error("].map(|new| text.split(new).skip(1));
@@ -42,31 +52,31 @@ fn error_codes_are_written_by_name() {
     });
     assert_eq!(numbers.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 
-    let codes = fs::read_to_string(root.join("wire/codes.rs")).expect("the codes can be read");
+    let codes = fs::read_to_string(folder("src/wire/codes.rs")).expect("the codes can be read");
     let codes: Vec<u32> =
         codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
     assert!(codes.len() > 30, "the codes are found");
     assert!(codes.is_sorted_by(|a, b| a < b), "each code stands once and in its place: {codes:?}");
 }
 
-/// The modules of a part, each with those that it imports by their own paths. What a part's own
-/// `mod.rs` re-exports is not counted: it is the part's face to the rest.
-fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The modules of a part, each with those that it imports by their own paths. What a `mod.rs` or
+/// `lib.rs` re-exports is not counted: it is the face of its part.
+fn imports_in(root: &Path, part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut files = Vec::new();
     list(&root.join(part), &mut files);
+    let faces = ["mod", "lib", "main"];
     let modules: BTreeSet<Module> = files
         .iter()
-        .filter(|file| file.file_stem().is_some_and(|stem| stem != "mod"))
-        .map(|file| module_of(&root, file))
+        .filter(|file| file.file_stem().is_some_and(|stem| faces.iter().all(|face| stem != *face)))
+        .map(|file| module_of(root, file))
         .collect();
-    let imports = files.iter().filter(|file| modules.contains(&module_of(&root, file)));
+    let imports = files.iter().filter(|file| modules.contains(&module_of(root, file)));
     let imports = imports.map(|file| {
-        let module = module_of(&root, file);
+        let module = module_of(root, file);
         let text = without_tests(file);
         let parent = module.rsplit_once('/').map_or("", |(parent, _)| parent);
         let named = |path: &str| {
-            let path = path.replace("::", "/");
+            let path = path.trim_matches(':').replace("::", "/");
             let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned());
             let mut found =
                 [Some(path.clone()), above(&path), above(&path).and_then(|p| above(&p))]
@@ -75,10 +85,17 @@ fn imports_in(part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
             found.find(|path| modules.contains(path))
         };
         let words = text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
-        let grouped = text.split("super::{").skip(1).flat_map(|rest| {
-            let group = rest.split('}').next().unwrap_or_default();
-            group.split([',', '{']).filter_map(|path| named(&format!("{parent}::{}", path.trim())))
-        });
+        let grouped =
+            [("super::{", parent), ("crate::{", "")].into_iter().flat_map(|(start, above)| {
+                text.split(start).skip(1).flat_map(move |rest| {
+                    // Up to the end of the group; what is in a group within it counts by its head.
+                    let group = rest.split("};").next().unwrap_or_default();
+                    group
+                        .split([',', '{', '}'])
+                        .map(move |path| format!("{above}::{}", path.trim()))
+                })
+            });
+        let grouped = grouped.filter_map(|path| named(&path));
         let imported = words.filter_map(|word| {
             let word = word.trim_end_matches(':');
             if let Some(path) = word.strip_prefix("super::") {

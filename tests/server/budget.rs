@@ -516,3 +516,27 @@ proptest! {
         small.host.end();
     }
 }
+
+/// The leave events of an ATTACH without PRESENCE are replies to its connection. Here they are more
+/// than a congested connection may have, so they close the transport, and the frame is not done.
+#[test]
+fn a_frame_that_closes_its_transport_is_not_postponed() {
+    let mut options = with_budget(BUDGET);
+    options.limits.replies_while_congested = 3;
+    let mut host = Host::with(options);
+    let watcher = host.join("watcher");
+    let many = host.join("*");
+    enter(&mut host, many, 0);
+    host.congested(many);
+    let frame = json!({"action": 10, "channel": CHANNEL, "channelSerial": "0000000000000001",
+        "flags": 1 << 18});
+    let frame = decode(&frame);
+    let calls = calls(&mut host, Input::received(TransportId(many), frame));
+    assert_eq!(calls.iter().flat_map(|outputs| outputs.closed.clone()).collect::<Vec<_>>(), [many]);
+    assert_eq!(host.server.counters().internal_errors, 0);
+    // It can be resumed, and the frame sent again.
+    let (again, _) = host.resume("*", many);
+    host.attach(again, CHANNEL);
+    host.advance_alive(60_000, &[watcher, again]);
+    host.end();
+}

@@ -1,15 +1,12 @@
 //! The format of a response.
 
-use super::{
-    Problem,
-    query::{Pairs, last},
-};
+use super::query::{Pairs, last};
 use axum::{
     extract::Request,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use presence_proto::wire::{ErrorInfo, Format, PresenceMessage};
+use presence_proto::wire::{Format, PresenceMessage};
 use serde::Serialize;
 
 /// The format of a response.
@@ -61,9 +58,5 @@ impl Accept {
 
     fn bytes(self, bytes: Vec<u8>) -> Response {
         ([(header::CONTENT_TYPE, self.content_type())], bytes).into_response()
-    }
-
-    pub(crate) fn problem(self, error: ErrorInfo) -> Problem {
-        Problem { error, accept: self }
     }
 }

@@ -1,6 +1,6 @@
 //! Errors as the protocol says them over HTTP.
 
-use super::accept::Accept;
+use super::{accept::Accept, error::error};
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
@@ -20,9 +20,10 @@ pub(crate) struct Problem {
     pub(crate) accept: Accept,
 }
 
-/// An error with its codes.
-pub(crate) fn error(code: u32, status: u16, message: impl AsRef<str>) -> ErrorInfo {
-    ErrorInfo::new(code, status, message.as_ref())
+impl Accept {
+    pub(crate) fn problem(self, error: ErrorInfo) -> Problem {
+        Problem { error, accept: self }
+    }
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,6 @@
 //! The query string of a request.
 
-use super::problem::error;
+use super::error::error;
 use presence_proto::wire::{ErrorInfo, codes};
 use std::str::FromStr;
 
