@@ -99,25 +99,25 @@ pub enum Step {
     NetworkLost(u8),
     /// Its operating system says that there is a network.
     NetworkAvailable(u8),
-    /// [`World::cut`](super::World::cut).
+    /// [`World::cut`](presence_sim::World::cut).
     Cut(u8),
-    /// [`World::cut_after`](super::World::cut_after) so many frames.
+    /// [`World::cut_after`](presence_sim::World::cut_after) so many frames.
     CutAfter(u8, u8),
-    /// [`World::cut_unseen_by_server`](super::World::cut_unseen_by_server).
+    /// [`World::cut_unseen_by_server`](presence_sim::World::cut_unseen_by_server).
     CutUnseenByServer(u8),
-    /// [`World::cut_unseen_by_client`](super::World::cut_unseen_by_client).
+    /// [`World::cut_unseen_by_client`](presence_sim::World::cut_unseen_by_client).
     CutUnseenByClient(u8),
-    /// [`World::unplug`](super::World::unplug).
+    /// [`World::unplug`](presence_sim::World::unplug).
     Unplug(u8),
-    /// [`World::stall_up`](super::World::stall_up).
+    /// [`World::stall_up`](presence_sim::World::stall_up).
     StallUp(u8),
-    /// [`World::stall_down`](super::World::stall_down).
+    /// [`World::stall_down`](presence_sim::World::stall_down).
     StallDown(u8),
-    /// [`World::delay_pages`](super::World::delay_pages).
+    /// [`World::delay_pages`](presence_sim::World::delay_pages).
     DelayPages(u8),
-    /// [`World::flow`](super::World::flow).
+    /// [`World::flow`](presence_sim::World::flow).
     Flow(u8),
-    /// [`World::hiccup`](super::World::hiccup).
+    /// [`World::hiccup`](presence_sim::World::hiccup).
     Hiccup(u8),
     /// Its new transports cannot be opened.
     OutOfReach(u8),
@@ -129,14 +129,14 @@ pub enum Step {
     ServerClock(i32),
     /// The wall clock of its host steps by so many milliseconds.
     ClientClock(u8, i32),
-    /// [`World::drop_all_transports`](super::World::drop_all_transports).
+    /// [`World::drop_all_transports`](presence_sim::World::drop_all_transports).
     DropAll,
-    /// [`World::restart_server`](super::World::restart_server).
+    /// [`World::restart_server`](presence_sim::World::restart_server).
     RestartServer,
-    /// [`World::restart_client`](super::World::restart_client), with its recovery key or without.
+    /// [`World::restart_client`](presence_sim::World::restart_client), with its recovery key or without.
     RestartClient(u8, bool),
     /// The host takes members out of a channel, which is the first number: all of them (0), or
-    /// those of one client id ([`World::kick`](super::World::kick)).
+    /// those of one client id ([`World::kick`](presence_sim::World::kick)).
     Kick(u8, u8),
     /// Sends something that is no frame.
     Garbage(u8),

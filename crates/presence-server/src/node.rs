@@ -39,9 +39,9 @@ use tokio_util::sync::CancellationToken;
 /// let members = app.read(|server| server.occupancy("lobby").presence_members).await?;
 /// assert_eq!(members, 0);
 /// # serving.abort();
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// # })?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 #[derive(Clone)]
 pub struct Node(Arc<Shared>);

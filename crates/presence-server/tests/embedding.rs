@@ -1,5 +1,7 @@
 //! A program that embeds a node: its own authentication, its own store, and its own paths.
 
+#![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
+
 use axum::{Router, routing::get};
 use futures_util::{SinkExt, StreamExt};
 use presence_server::{

@@ -4,6 +4,7 @@ import * as Ably from 'ably';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { createInterface } from 'node:readline';
@@ -163,6 +164,18 @@ export async function shout({ send, next }, channel, count = 1000) {
   }
   await all;
   return data(count - 1);
+}
+
+/// Waits until the server has read all that was written to a socket: the system says so.
+export async function isRead(socket) {
+  const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
+  const [server, client] = [hex(socket.remotePort), hex(socket.localPort)];
+  const line = new RegExp(`:${server} [0-9A-F]+:${client} 01 [0-9A-F]+:([0-9A-F]+) `);
+  for (;;) {
+    const waiting = line.exec(readFileSync('/proc/net/tcp', 'utf8'))?.[1];
+    if (socket.writableLength === 0 && waiting && Number.parseInt(waiting, 16) === 0) return;
+    await new Promise(setImmediate);
+  }
 }
 
 /// The head of a request that opens a WebSocket.
