@@ -41,7 +41,7 @@ fn wildcard() -> Host {
 /// Clauses: RTP8, RTP8a, RTP8b, RTP8c, RTP9, RTP9a, RTP9b, RTP9c, RTP9d, RTP9e, RTP10, RTP10a, RTP10b,
 /// RTP10c, RTP10d, RTP10e, RTP16a.
 #[test]
-fn rtp8_rtp9_rtp10_one_message_without_a_client_id() {
+fn rtp8_rtp9_rtp10_own_operations_send_one_item_without_a_client_id() {
     for (action, number) in ACTIONS {
         let mut host = Host::attached();
         let lines = host.input(change(1, action, Some("d".into())));
@@ -61,7 +61,7 @@ fn rtp8_rtp9_rtp10_one_message_without_a_client_id() {
 
 /// Clauses: RTP8d, RTP8g, RTP15e, RTP16, RTP16b, RTP16c.
 #[test]
-fn rtp16_an_operation_is_sent_or_queued_or_fails() {
+fn rtp16_an_operation_is_sent_queued_or_fails_by_channel_state() {
     for (action, _) in ACTIONS {
         let mut host = Host::connected("conn1");
         assert_eq!(host.input(change(1, action, None))[0], "channel ch attaching");
@@ -84,7 +84,7 @@ fn rtp16_an_operation_is_sent_or_queued_or_fails() {
 
 /// Clauses: RTP8j, RTP8i, RTP14, RTP14a, RTP14b, RTP15, RTP15a, RTP15b, RTP15d, RTP15f.
 #[test]
-fn rtp14_rtp15_on_behalf_of_others() {
+fn rtp14_rtp15_operations_on_behalf_of_other_client_ids() {
     let mut host = wildcard();
     for (serial, (action, number)) in (0..).zip(ACTIONS) {
         let lines = host.input(change_of(serial, action, "alice"));
@@ -126,7 +126,7 @@ fn rtp4_two_hundred_and_fifty_members_of_one_connection() {
 
 /// Clauses: RTP8e, RTP14c, RSL4, RSL4a, RSL4c, RSL4c1, RSL4c2, RSL4c3, RSL4d, RSL4d1, RSL4d2, RSL4d3.
 #[test]
-fn rtp8e_data_is_encoded_as_it_is_with_messages() {
+fn rtp8e_data_is_encoded_as_in_messages() {
     let sent = |data: Data| {
         let mut host = Host::attached();
         let lines = host.input(change(1, PresenceAction::Enter, Some(data)));
@@ -151,7 +151,7 @@ fn rtp8e_data_is_encoded_as_it_is_with_messages() {
 
 /// Clauses: RSL6, RSL6a, RSL6a1, RSL6a2, RSL6a3, RSL6b, RSP5, RSL5, RSL5a, RSL5b, RSL5c, TP3e, TP3f.
 #[test]
-fn rsl6_data_is_decoded_as_far_as_it_can_be() {
+fn rsl6_data_is_decoded_as_far_as_possible() {
     let received = |data: &str, encoding: &str| {
         let mut host = Host::attached();
         let mut entry = item(2, "alice@c1:0");
@@ -177,7 +177,7 @@ fn rsl6_data_is_decoded_as_far_as_it_can_be() {
 }
 
 #[test]
-fn rtp17g_what_could_not_be_decoded_goes_back_as_it_came() {
+fn rtp17g_a_reentry_repeats_undecodable_data_unchanged() {
     let mut host = Host::attached();
     let mut entry = item(2, "me@conn1:0");
     entry["data"] = "AAEC".into();
@@ -193,7 +193,7 @@ fn rtp17g_what_could_not_be_decoded_goes_back_as_it_came() {
 
 /// Clauses: TO3l8, TO3l8f, TP5, TM6, TM6a, TM6b, TM6c, TM6d, TM6e, TM6f, CD2c, RTN21, CD1.
 #[test]
-fn tp5_what_is_too_large_is_not_sent() {
+fn tp5_a_message_above_the_maximum_size_is_not_sent() {
     let mut host = Host::attached();
     let large = |size: usize| Some(Data::from("x".repeat(size)));
     assert_eq!(host.input(change(1, PresenceAction::Enter, large(65_536))).len(), 1);
@@ -226,7 +226,7 @@ fn tp5_what_is_too_large_is_not_sent() {
 
 /// Clauses: RTP11, RTP11a, RTP11c, RTP11c1, RTP11c2, RTP11c3, RTP13.
 #[test]
-fn rtp11_who_is_there() {
+fn rtp11_get_filters_and_waits_for_the_sync() {
     let mut host = Host::connected("conn1");
     host.input(Input::attach(OpId(1), "ch"));
     host.recv(json!({"action": 11, "channel": "ch", "flags": 1}));
@@ -252,7 +252,7 @@ fn rtp11_who_is_there() {
 
 /// Clauses: RTP11f, RTP11f1, RTP11f2, TO3r, TO3r1, TO3r2.
 #[test]
-fn rtp11f_without_the_mode_the_members_are_not_known() {
+fn rtp11f_without_presence_subscribe_get_fails_or_warns() {
     let attached = json!({"action": 11, "channel": "ch", "flags": 65_536});
     let with_mode = json!({"action": 11, "channel": "ch", "flags": 65_536 + 524_288});
     for strict in [true, false] {
@@ -275,7 +275,7 @@ fn rtp11f_without_the_mode_the_members_are_not_known() {
 }
 
 #[test]
-fn rtp11d_a_waiting_get_does_not_hang() {
+fn rtp11d_a_waiting_get_ends_with_the_channel() {
     let waiting = || {
         let mut host = Host::connected("conn1");
         host.input(Input::attach(OpId(1), "ch"));
@@ -302,7 +302,7 @@ fn rtp11d_a_waiting_get_does_not_hang() {
 
 /// Clauses: RTP5, RTP5a, RTP5b, RTP5f.
 #[test]
-fn rtp5_the_members_of_a_channel_that_is_not_attached() {
+fn rtp5_members_are_dropped_when_failed_and_kept_while_suspended() {
     let there = || {
         let mut host = Host::attached();
         host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0", "me@conn1:0"]));
@@ -329,7 +329,7 @@ fn rtp5_the_members_of_a_channel_that_is_not_attached() {
 
 /// Clauses: RTP6, RTP6a, RTP6b, RTP6d, RTP6e, RTP7, RTP7a, RTP7b, RTP7c.
 #[test]
-fn rtp6_rtp7_subscriptions() {
+fn rtp6_rtp7_subscriptions_filter_by_action_and_end() {
     let subscribe = |op, number, actions: &[PresenceAction]| {
         Input::subscribe_to(OpId(op), "ch", SubscriptionId(number), actions.to_vec())
     };
@@ -397,7 +397,7 @@ fn rtp17_own_members_are_those_of_the_connection() {
 
 /// Clauses: RTP17b, RTP17h.
 #[test]
-fn rtp17h_own_members_are_compared_for_newness_on_one_connection_only() {
+fn rtp17h_newness_of_own_members_is_compared_within_one_connection() {
     let mut host = wildcard();
     host.recv(presence(14, 2, &["alice@conn1:5"]));
     host.recv(presence(14, 4, &["alice@conn1:3"]));
@@ -414,7 +414,7 @@ fn rtp17h_own_members_are_compared_for_newness_on_one_connection_only() {
 }
 
 #[test]
-fn rtp17i_rtp17g1_own_members_are_entered_again_in_their_order() {
+fn rtp17i_rtp17g1_own_members_are_entered_again_in_order() {
     let mut host = wildcard();
     host.recv(presence(14, 2, &["zoe@conn1:0", "alice@conn1:1"]));
     host.recv(presence(14, 4, &["zoe@conn1:2"]));
@@ -474,7 +474,7 @@ fn rtl3d2_presence_waits_for_its_channel_and_keeps_its_serial() {
 }
 
 #[test]
-fn rtn7d_without_queueing_what_is_in_flight_fails_with_the_connection() {
+fn rtn7d_without_queueing_operations_in_flight_fail_with_the_transport() {
     let mut options = me();
     options.queue_messages = false;
     let mut host = Host::new(options);
@@ -486,7 +486,7 @@ fn rtn7d_without_queueing_what_is_in_flight_fails_with_the_connection() {
 }
 
 #[test]
-fn rtn7_an_acknowledgement_that_skips_a_message_says_that_it_was_lost() {
+fn rtn7_a_message_that_an_acknowledgement_skips_has_failed() {
     let mut host = Host::attached();
     for op in 1..=4 {
         host.input(change(op, PresenceAction::Update, None));
@@ -502,7 +502,7 @@ fn rtn7_an_acknowledgement_that_skips_a_message_says_that_it_was_lost() {
 
 /// Clauses: RTP18, RTP18a, RTP18b, RTP18c, RTP19.
 #[test]
-fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
+fn rtp18_a_sync_begins_and_ends_by_its_serials() {
     let there = || {
         let mut host = Host::attached();
         host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0"]));
@@ -529,7 +529,7 @@ fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
 
 /// Clauses: RTP13, RTP5f.
 #[test]
-fn rtp13_the_members_are_known_until_the_channel_is_not_attached_any_more() {
+fn rtp13_sync_complete_holds_until_the_channel_leaves_attached() {
     let complete = |host: &Host| host.client.channel("ch").is_some_and(|ch| ch.sync_complete());
     let mut host = Host::attached();
     assert!(complete(&host));
@@ -545,7 +545,7 @@ fn rtp13_the_members_are_known_until_the_channel_is_not_attached_any_more() {
 
 /// Clauses: TP1, TP2, TP3, TP3a, TP3b, TP3c, TP3d, TP3g, TP3h, TP3i, TM2a, TM2c, TM2f.
 #[test]
-fn tp3_what_an_item_lacks_follows_from_its_frame() {
+fn tp3_an_item_inherits_missing_fields_from_its_frame() {
     let mut host = Host::attached();
     let lines = host.recv(json!({
         "action": 14, "channel": "ch", "id": "c1:7", "connectionId": "c1", "timestamp": 1234,
@@ -594,7 +594,7 @@ fn members_and_own_members_are_bounded() {
 }
 
 #[test]
-fn waiting_operations_go_out_together_as_far_as_a_message_may_be_large() {
+fn queued_operations_share_frames_up_to_the_maximum_size() {
     let mut host = Host::connected("conn1");
     for op in 0..3 {
         let data = Data::from("x".repeat(30_000));

@@ -178,7 +178,7 @@ fn check(host: &Host, situation: &str) -> usize {
 
 /// Clauses: RTL2d, RTN4f, TA3, TH3.
 #[test]
-fn rtl2d_every_event_that_nobody_asked_for_has_a_reason() {
+fn rtl2d_every_unrequested_event_has_a_reason() {
     let mut seen = 0;
     for &channel in ChannelState::ALL {
         for &connection in ConnectionState::ALL {
@@ -196,7 +196,7 @@ fn rtl2d_every_event_that_nobody_asked_for_has_a_reason() {
 
 /// Clauses: RTL13a, RTL13b, RTL14, RTN15j.
 #[test]
-fn rtl13a_the_reasons_that_the_client_finds_itself() {
+fn rtl13a_the_reasons_that_the_client_supplies() {
     let detached = json!({"action": 13, "channel": "ch"});
     let mut host = channel_in(ChannelState::Attached);
     assert_eq!(host.recv(detached.clone())[0], "channel ch attaching 90001");
@@ -216,7 +216,7 @@ fn rtl13a_the_reasons_that_the_client_finds_itself() {
 
 /// Clauses: RTL2d, RTL5k, RTN4f.
 #[test]
-fn rtl2d_the_error_of_a_frame_is_the_reason_of_what_it_brings_about() {
+fn rtl2d_the_error_of_a_frame_is_the_reason_of_its_events() {
     let error = json!({"code": 12345, "statusCode": 400, "message": "because"});
     let with_error = |action: u8, channel: bool| {
         let mut frame = json!({"action": action, "error": error});

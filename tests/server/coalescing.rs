@@ -21,7 +21,7 @@ fn item(action: u8, who: &str, data: &str) -> serde_json::Value {
 }
 
 #[test]
-fn events_wait_for_the_end_of_the_window_and_not_longer() {
+fn events_are_sent_at_the_end_of_the_window() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     let outputs = host.enter(alice, 0, "1");
@@ -43,7 +43,7 @@ fn events_wait_for_the_end_of_the_window_and_not_longer() {
 }
 
 #[test]
-fn of_each_member_the_last_is_told_and_those_that_came_and_went_are_not() {
+fn only_the_last_event_of_each_member_is_sent() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
     host.presence(server, 0, item(2, "there", "0"));
@@ -81,7 +81,7 @@ fn of_each_member_the_last_is_told_and_those_that_came_and_went_are_not() {
 }
 
 #[test]
-fn two_hundred_events_are_told_before_the_window_ends() {
+fn two_hundred_events_are_sent_before_the_window_ends() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
     let mut outputs = Outputs::default();
@@ -98,7 +98,7 @@ fn two_hundred_events_are_told_before_the_window_ends() {
 }
 
 #[test]
-fn members_that_come_and_go_take_no_room_for_ever() {
+fn members_that_enter_and_leave_do_not_accumulate() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
     let mut told = 0;
@@ -113,7 +113,7 @@ fn members_that_come_and_go_take_no_room_for_ever() {
 }
 
 #[test]
-fn a_newcomer_is_told_by_its_sync_and_not_twice() {
+fn a_new_subscriber_gets_coalesced_members_by_its_sync_only() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     host.enter(alice, 0, "1");
@@ -133,7 +133,7 @@ fn a_newcomer_is_told_by_its_sync_and_not_twice() {
 }
 
 #[test]
-fn leaves_by_the_grace_are_gathered_and_cancel_what_nobody_has_heard() {
+fn leaves_at_the_end_of_a_grace_period_cancel_unsent_enters() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(30))];
     let mut host = Host::with(config);
@@ -148,7 +148,7 @@ fn leaves_by_the_grace_are_gathered_and_cancel_what_nobody_has_heard() {
 }
 
 #[test]
-fn a_member_whose_connection_does_not_subscribe_hears_of_itself_at_once() {
+fn a_connection_that_does_not_subscribe_receives_its_own_events_at_once() {
     let (mut host, bob) = gathering();
     let alice = host.open("alice");
     host.recv(alice, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16}));
@@ -160,7 +160,7 @@ fn a_member_whose_connection_does_not_subscribe_hears_of_itself_at_once() {
 }
 
 #[test]
-fn who_was_congested_within_a_window_is_synced() {
+fn a_subscriber_congested_within_a_window_is_synced() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     host.enter(alice, 0, "1");
@@ -179,7 +179,7 @@ fn who_was_congested_within_a_window_is_synced() {
 }
 
 #[test]
-fn only_the_channels_of_the_rule_gather() {
+fn only_channels_of_the_rule_coalesce() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![
         CoalesceRule::new("slow:*", Duration::from_secs(1)),
@@ -204,7 +204,7 @@ fn only_the_channels_of_the_rule_gather() {
 }
 
 #[test]
-fn windows_that_end_together_are_told_within_the_budget() {
+fn windows_that_end_together_are_sent_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 3;
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(100))];

@@ -139,7 +139,7 @@ fn item(action: u8, who: &str, data: &str) -> Json {
 }
 
 #[test]
-fn rtp18_a_sync_goes_on_where_it_waited() {
+fn rtp18_a_sync_continues_after_backpressure() {
     let mut story = Story::new(pages_of_ten());
     for _ in 0..50 {
         story.congested();
@@ -154,7 +154,7 @@ fn rtp18_a_sync_goes_on_where_it_waited() {
 }
 
 #[test]
-fn rtp18_what_was_missed_within_a_sync_is_told_and_the_sync_goes_on() {
+fn rtp18_events_missed_during_a_sync_are_sent_and_the_sync_continues() {
     let mut story = Story::new(pages_of_ten());
     let mut round = 0;
     while !story.complete() {
@@ -188,7 +188,7 @@ fn rtp18_what_was_missed_within_a_sync_is_told_and_the_sync_goes_on() {
 }
 
 #[test]
-fn rtp18_a_large_set_is_not_synced_for_a_few_events() {
+fn rtp18_a_few_missed_events_do_not_start_a_sync() {
     let mut story = Story::new(pages_of_ten());
     story.settle();
     let before = story.outputs.synced(story.reader).len();
@@ -213,7 +213,7 @@ fn rtp18_a_large_set_is_not_synced_for_a_few_events() {
 }
 
 #[test]
-fn rtp18_every_sync_ends_though_nothing_is_remembered() {
+fn rtp18_every_sync_ends_without_a_history() {
     let mut config = pages_of_ten();
     config.history.events = 0;
     let mut story = Story::new(config);
@@ -257,7 +257,7 @@ proptest! {
 
     /// Whatever happens, in whatever order: once the client reads again, it knows who is there.
     #[test]
-    fn rtp18_in_the_end_a_slow_reader_knows_who_is_there(
+    fn rtp18_a_slow_reader_ends_with_the_members_of_the_server(
         page in 1..40usize,
         bytes in prop_oneof![Just(300usize), Just(64 * 1024)],
         events in prop_oneof![Just(0usize), Just(3), Just(5_000)],

@@ -50,7 +50,7 @@ fn updates(numbers: impl IntoIterator<Item = i64>) -> Vec<String> {
 }
 
 #[test]
-fn rsp4b_pages_go_both_ways_and_meet_the_bounds() {
+fn rsp4b_pages_go_both_ways_and_keep_the_bounds() {
     let (host, _) = ten(ServerOptions::default());
     for limit in [1, 2, 3, 9, 10, 11, 1_000] {
         let mut query = HistoryQuery::default();
@@ -86,7 +86,7 @@ fn the_default_is_a_hundred_events_newest_first() {
 }
 
 #[test]
-fn a_continuation_stays_good_while_events_come_and_go() {
+fn a_continuation_stays_valid_while_events_come_and_go() {
     let (mut host, alice) = ten(ServerOptions::default());
     let mut query = HistoryQuery::default();
     query.limit = 4;
@@ -106,7 +106,7 @@ fn a_continuation_stays_good_while_events_come_and_go() {
 }
 
 #[test]
-fn limits_of_a_page_are_refused_beyond_their_bounds() {
+fn page_limits_out_of_bounds_are_refused() {
     let (host, _) = ten(ServerOptions::default());
     for limit in [0, 1_001, usize::MAX] {
         let mut query = HistoryQuery::default();
@@ -124,7 +124,7 @@ fn limits_of_a_page_are_refused_beyond_their_bounds() {
 }
 
 #[test]
-fn rtl10b_until_attach_ends_where_the_attach_was() {
+fn rtl10b_until_attach_ends_at_the_attach() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.update(alice, 0, "0");
@@ -154,7 +154,7 @@ fn rtl10b_until_attach_ends_where_the_attach_was() {
 }
 
 #[test]
-fn rtl10b_what_happened_until_an_attach_may_be_forgotten() {
+fn rtl10b_events_before_an_attach_can_be_expired() {
     let mut config = ServerOptions::default();
     config.history.events = 3;
     let mut host = Host::with(config);
@@ -177,7 +177,7 @@ fn rtl10b_what_happened_until_an_attach_may_be_forgotten() {
 }
 
 #[test]
-fn events_are_remembered_for_two_minutes_to_the_millisecond() {
+fn events_are_kept_for_two_minutes_to_the_millisecond() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "");
@@ -197,7 +197,7 @@ fn events_are_remembered_for_two_minutes_to_the_millisecond() {
 }
 
 #[test]
-fn one_call_forgets_no_more_than_its_budget() {
+fn one_call_expires_no_more_events_than_its_budget() {
     let mut config = ServerOptions::default();
     config.budget = 10;
     let mut host = Host::with(config);
@@ -233,7 +233,7 @@ fn one_call_forgets_no_more_than_its_budget() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() {
+fn a_wall_clock_step_drops_no_events_and_keeps_their_order() {
     for step in [3_600_000, -3_600_000] {
         let mut host = Host::new();
         let alice = host.join("alice");
@@ -256,7 +256,7 @@ fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() 
 }
 
 #[test]
-fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
+fn the_history_of_a_channel_is_bounded_by_count_and_bytes() {
     let mut config = ServerOptions::default();
     config.history.events = 4;
     let (host, _) = ten(config.clone());
@@ -281,7 +281,7 @@ fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
 }
 
 #[test]
-fn what_is_remembered_of_all_channels_is_bounded() {
+fn the_history_of_all_channels_is_bounded() {
     let mut config = ServerOptions::default();
     config.history.total_bytes = 20_000;
     let mut host = Host::with(config);
@@ -308,7 +308,7 @@ fn what_is_remembered_of_all_channels_is_bounded() {
 }
 
 #[test]
-fn rsp4_a_history_has_enters_updates_and_leaves_as_they_were_told() {
+fn rsp4_a_history_has_enters_updates_and_leaves_as_sent() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let server = host.join("*");
@@ -389,7 +389,7 @@ fn rsp3_members_are_listed_in_pages_and_by_client_and_connection() {
 }
 
 #[test]
-fn rsp4b1_what_happens_after_the_wall_clock_was_set_ahead_and_back_is_found_by_its_time() {
+fn rsp4b1_events_after_wall_clock_steps_are_found_by_time() {
     const HOUR: i64 = 3_600_000;
     let mut host = Host::new();
     let alice = host.join("alice");

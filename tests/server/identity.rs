@@ -100,7 +100,7 @@ fn frame(attempt: &Attempt, action: Action, how: u8) -> ProtocolMessage {
 /// The whole table for PRESENCE: each attacker, action, way to name the victim in the item, way to
 /// name her in the frame, and place in a batch.
 #[test]
-fn no_field_of_presence_reaches_anothers_member() {
+fn no_field_of_presence_changes_a_member_of_another_connection() {
     let mut tried = 0;
     for attacker in ATTACKERS {
         for action in actions() {
@@ -148,7 +148,7 @@ fn no_field_of_presence_reaches_anothers_member() {
 }
 
 #[test]
-fn the_codes_of_those_who_speak_for_others() {
+fn the_error_codes_of_operations_for_other_client_ids() {
     let other = |host: &Host, alice| host.id(alice).to_owned();
     for (attacker, item, code) in [
         ("mallory", json!({"action": 2, "clientId": "alice"}), 40012),
@@ -180,7 +180,7 @@ fn the_codes_of_those_who_speak_for_others() {
 
 /// A frame of any action, with all there is in it: presence, messages, credentials, details.
 #[test]
-fn no_other_frame_reaches_anothers_member() {
+fn no_other_frame_changes_a_member_of_another_connection() {
     let actions = (0..=40).map(|number| crate::text::decode(&json!({"action": number})).action);
     for action in actions.filter(|action| *action != Action::Presence) {
         for attacker in ATTACKERS {
@@ -220,7 +220,7 @@ fn no_other_frame_reaches_anothers_member() {
 }
 
 #[test]
-fn anothers_channel_is_not_detached_nor_its_connection_closed() {
+fn no_frame_detaches_or_closes_another_connection() {
     for action in [Action::Detach, Action::Close, Action::Disconnect, Action::Auth] {
         let mut attempt = Attempt::new("mallory");
         let mut frame = frame(&attempt, action, 7);
@@ -298,7 +298,7 @@ fn a_wildcard_enters_for_many_and_each_is_its_own_connections() {
 }
 
 #[test]
-fn names_that_stand_for_none_and_any_are_taken_for_that() {
+fn reserved_client_ids_mean_none_and_any() {
     for (name, identity) in [("", Identity::Client("".into())), ("*", Identity::Client("*".into()))]
     {
         let mut host = Host::new();
@@ -314,7 +314,7 @@ fn names_that_stand_for_none_and_any_are_taken_for_that() {
 }
 
 #[test]
-fn an_id_that_a_connection_cannot_have_made_is_replaced() {
+fn an_id_that_is_not_of_the_connection_is_replaced() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -347,7 +347,7 @@ fn an_id_that_a_connection_cannot_have_made_is_replaced() {
 }
 
 #[test]
-fn rights_are_the_capabilities_however_much_is_asked_for() {
+fn granted_modes_never_exceed_the_capability() {
     let none = Operations::empty();
     for (allowed, enters, hears) in [
         (Operations::PRESENCE, true, false),

@@ -176,7 +176,7 @@ fn in_channels(mut host: Host) {
 }
 
 #[test]
-fn a_frame_that_is_sent_again_with_more_data_gets_no_more_room() {
+fn a_retried_frame_with_more_data_does_not_exceed_the_limit() {
     let mut host = limited(|limits| limits.member_bytes_per_channel = 100);
     let server = host.join("*");
     for serial in 1..5 {
@@ -193,7 +193,7 @@ fn a_frame_that_is_sent_again_with_more_data_gets_no_more_room() {
 }
 
 #[test]
-fn bytes_of_a_message_by_every_field_that_goes_to_others() {
+fn bytes_of_a_message_count_every_forwarded_field() {
     const MOST: usize = 1_000;
     let mut host = limited(|limits| limits.message_size = MOST);
     let bob = host.join("bob");
@@ -324,7 +324,7 @@ fn events_and_messages_of_a_channel() {
 }
 
 #[test]
-fn answers_that_a_congested_connection_asks_for() {
+fn replies_to_a_congested_connection() {
     let mut host = limited(|limits| limits.replies_while_congested = 5);
     let alice = host.join("alice");
     host.congested(alice);
@@ -347,7 +347,7 @@ fn answers_that_a_congested_connection_asks_for() {
 }
 
 #[test]
-fn what_a_congested_connection_costs_does_not_grow() {
+fn the_cost_of_a_congested_connection_does_not_grow() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let slow = host.join("slow");
@@ -406,7 +406,7 @@ fn syncs(outputs: &Outputs, transport: u64) -> usize {
 }
 
 #[test]
-fn syncs_that_an_attachment_asks_for() {
+fn syncs_requested_by_an_attachment() {
     let requests = [
         json!({"action": 16, "channel": CHANNEL}),
         // Attaching again asks for the members too (RTP1).
@@ -437,7 +437,7 @@ fn syncs_that_an_attachment_asks_for() {
 }
 
 #[test]
-fn syncs_that_a_connection_asks_for_by_attaching_anew() {
+fn syncs_requested_by_attaching_again() {
     let rate = Rate { per_second: 2, burst: 5 };
     let mut host = limited(|limits| limits.syncs_per_connection = rate);
     let alice = host.join("alice");
@@ -459,7 +459,7 @@ fn syncs_that_a_connection_asks_for_by_attaching_anew() {
 
 /// ATTACHED said that members follow (RTP1), and the client waits for them.
 #[test]
-fn a_sync_that_is_owed_is_told_though_all_have_left() {
+fn a_pending_sync_is_sent_when_all_members_have_left() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
@@ -474,7 +474,7 @@ fn a_sync_that_is_owed_is_told_though_all_have_left() {
 
 /// A client that may not hear of presence any more need not wait for the end of a sync.
 #[test]
-fn a_sync_that_is_owed_ends_with_the_right_to_it() {
+fn a_pending_sync_ends_with_the_right_to_it() {
     let (mut host, asks) = to_sync();
     let told: usize = (0..4).map(|_| syncs(&host.attach(asks, CHANNEL), asks)).sum();
     assert_eq!(told, 3, "the fourth is owed");
@@ -484,7 +484,7 @@ fn a_sync_that_is_owed_ends_with_the_right_to_it() {
 }
 
 #[test]
-fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
+fn a_pending_sync_ends_with_its_attachment() {
     for last in [json!({"action": 12, "channel": CHANNEL}), json!({"action": 7})] {
         let (mut host, asks) = to_sync();
         host.attach(asks, CHANNEL);
@@ -499,7 +499,7 @@ fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
 }
 
 #[test]
-fn rights_that_change_again_and_again_do_not_sync_each_time() {
+fn repeated_changes_of_rights_do_not_sync_each_time() {
     let (mut host, asks) = to_sync();
     host.attach(asks, CHANNEL);
     let mut told = 0;

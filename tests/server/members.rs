@@ -21,7 +21,7 @@ fn attach_with(host: &mut Host, transport: u64, flags: u32) -> Outputs {
 }
 
 #[test]
-fn a_life_of_a_member_as_others_are_told_of_it() {
+fn a_subscriber_receives_enter_update_and_leave() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -54,7 +54,7 @@ fn a_life_of_a_member_as_others_are_told_of_it() {
 }
 
 #[test]
-fn a_change_is_one_broadcast_with_the_members_own_connection_among_its_readers() {
+fn a_change_is_one_broadcast_that_includes_the_connection_of_the_member() {
     let mut host = Host::new();
     let transports: Vec<u64> = (0..20).map(|n| host.join(&format!("c{n}"))).collect();
     let outputs = host.enter(transports[0], 0, "");
@@ -111,7 +111,7 @@ fn a_frame_holds_two_hundred_events_at_most() {
 }
 
 #[test]
-fn rtl5_a_detach_takes_the_connections_members_out_of_that_channel_at_once() {
+fn rtl5_detach_removes_the_members_of_the_connection_from_that_channel_at_once() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -131,7 +131,7 @@ fn rtl5_a_detach_takes_the_connections_members_out_of_that_channel_at_once() {
 }
 
 #[test]
-fn rtn12_a_close_takes_all_members_out_at_once() {
+fn rtn12_close_removes_all_members_at_once() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -148,7 +148,7 @@ fn rtn12_a_close_takes_all_members_out_at_once() {
 }
 
 #[test]
-fn who_gives_up_presence_is_told_of_its_leave_once() {
+fn giving_up_the_mode_presence_sends_one_leave() {
     for stays_subscribed in [true, false] {
         let mut host = Host::new();
         let bob = host.join("bob");
@@ -164,7 +164,7 @@ fn who_gives_up_presence_is_told_of_its_leave_once() {
 }
 
 #[test]
-fn rtp17a_who_does_not_subscribe_is_told_of_its_leave_when_it_gives_up_presence() {
+fn rtp17a_giving_up_the_mode_presence_sends_the_leave_without_a_subscription() {
     for congested in [false, true] {
         let mut host = Host::new();
         let alice = host.open("alice");
@@ -180,7 +180,7 @@ fn rtp17a_who_does_not_subscribe_is_told_of_its_leave_when_it_gives_up_presence(
 }
 
 #[test]
-fn rtp17a_a_connection_hears_of_its_own_members_without_a_mode_for_it_and_without_echo() {
+fn rtp17a_a_connection_receives_its_own_members_without_the_mode_and_without_echo() {
     let mut host = Host::new();
     let mut request = request("alice");
     request.echo = false;
@@ -198,7 +198,7 @@ fn rtp17a_a_connection_hears_of_its_own_members_without_a_mode_for_it_and_withou
 }
 
 #[test]
-fn rtl2f_what_was_held_back_is_not_covered_by_the_serial_of_an_own_member() {
+fn rtl2f_the_serial_of_an_own_member_does_not_cover_coalesced_events() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.open("alice");
@@ -221,7 +221,7 @@ fn rtl2f_what_was_held_back_is_not_covered_by_the_serial_of_an_own_member() {
 }
 
 #[test]
-fn rtl2f_who_missed_nothing_is_resumed() {
+fn rtl2f_an_attach_that_missed_nothing_is_resumed() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -242,7 +242,7 @@ fn rtl2f_who_missed_nothing_is_resumed() {
 }
 
 #[test]
-fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
+fn rtn7a_combined_acknowledgements_are_sent_before_later_ones() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.congested(alice);
@@ -261,7 +261,7 @@ fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
 }
 
 #[test]
-fn rtp18_a_congested_subscriber_is_synced_and_not_told_one_by_one() {
+fn rtp18_a_congested_subscriber_gets_a_sync_in_place_of_events() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -290,7 +290,7 @@ fn rtp18_a_congested_subscriber_is_synced_and_not_told_one_by_one() {
 }
 
 #[test]
-fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
+fn rtp18_a_client_that_requests_a_sync_gets_one() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
@@ -302,7 +302,7 @@ fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
 }
 
 #[test]
-fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
+fn repeated_sync_requests_run_one_at_a_time() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 1;
     config.sync_pages_per_call = 1;
@@ -358,7 +358,7 @@ fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
 }
 
 #[test]
-fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
+fn a_kick_removes_the_named_members_and_they_may_enter_again() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let bob = host.join("bob");
@@ -380,7 +380,7 @@ fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
 }
 
 #[test]
-fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
+fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
     for number in 0..8 {
         let on = |bit: u32| number & bit != 0;
         let mut config = ServerOptions::default();
@@ -437,7 +437,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
 }
 
 #[test]
-fn a_channel_is_told_to_be_occupied_and_vacant() {
+fn a_channel_becomes_occupied_and_vacant() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let bob = host.join("bob");
@@ -482,7 +482,7 @@ fn events_can_be_switched_off() {
 }
 
 #[test]
-fn who_attaches_again_hears_what_the_channel_had_gathered() {
+fn attaching_again_delivers_coalesced_events() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(1))];
     // Attached again by the client, or given other modes by the host.

@@ -35,7 +35,7 @@ fn a_full_channel(members: usize) -> Host {
 }
 
 #[test]
-fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
+fn rtp18_a_page_has_the_members_at_the_time_of_its_call() {
     for members in [0, 1, 6, 7, 8, 40] {
         let host = a_full_channel(members);
         let mut other = host.clone();
@@ -83,7 +83,7 @@ fn rtp17a_pages_of_own_members_are_presence() {
 /// Members of one connection that leave or enter while it is told of its members, page by page:
 /// before the page that is next, where it starts, and behind that.
 #[test]
-fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
+fn rtp17a_each_own_member_is_sent_once_while_others_leave() {
     let client_id = |n: usize| format!("m{n}");
     let item = |action: u8, n: usize| json!({"action": action, "clientId": client_id(n)});
     for leaving in [vec![99], vec![90], vec![89], vec![0], vec![89, 88, 90], (0..90).collect()] {

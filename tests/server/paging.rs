@@ -91,7 +91,7 @@ impl Room {
 }
 
 #[test]
-fn rsp3a2_members_that_stay_are_on_one_page_though_the_one_before_them_leaves() {
+fn rsp3a2_members_that_stay_are_on_one_page_when_the_previous_one_leaves() {
     let mut room = Room::with(3, ServerOptions::default());
     let mut query = PresenceQuery::default();
     query.client_id = Some("same".into());

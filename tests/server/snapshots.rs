@@ -97,7 +97,7 @@ fn a_second_transport_takes_over() {
 }
 
 #[test]
-fn a_newcomer_is_synced_page_by_page() {
+fn a_new_subscriber_is_synced_page_by_page() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 2;
     let mut host = Host::logged(config);
@@ -112,7 +112,7 @@ fn a_newcomer_is_synced_page_by_page() {
 }
 
 #[test]
-fn a_slow_reader_is_synced_when_it_can_take_it() {
+fn a_slow_reader_is_synced_once_writable() {
     let (mut host, bob, alice) = room();
     host.congested(bob);
     host.update(alice, 1, "one");
@@ -123,7 +123,7 @@ fn a_slow_reader_is_synced_when_it_can_take_it() {
 }
 
 #[test]
-fn the_right_to_be_present_is_lost() {
+fn the_right_to_presence_is_lost() {
     let (mut host, _, alice) = room();
     host.recv(alice, json!({"action": 17, "auth": {"accessToken": "less"}}));
     host.authorized(alice, capability(Operations::SUBSCRIBE));
@@ -143,7 +143,7 @@ fn a_token_expires() {
 }
 
 #[test]
-fn a_window_in_which_events_are_gathered() {
+fn a_window_in_which_events_are_coalesced() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
     let mut host = Host::logged(config);
@@ -159,7 +159,7 @@ fn a_window_in_which_events_are_gathered() {
 }
 
 #[test]
-fn a_server_that_is_to_stop() {
+fn a_server_that_drains() {
     let (mut host, _, _) = room();
     host.join("carol");
     host.input(Input::drain(Duration::from_secs(3)));
@@ -170,7 +170,7 @@ fn a_server_that_is_to_stop() {
 }
 
 #[test]
-fn what_is_refused() {
+fn refused_requests() {
     let mut host = Host::logged(ServerOptions::default());
     let alice = host.open("alice");
     host.enter(alice, 0, "before the attach");

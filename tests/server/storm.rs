@@ -131,7 +131,7 @@ fn pings_are_spread_over_calls_by_the_budget() {
 }
 
 #[test]
-fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
+fn a_storm_that_reconnects_in_time_emits_no_events() {
     let mut host = Host::crowded();
     for number in 0..COUNT {
         host.call(START, Input::closed(TransportId(number)));
@@ -147,7 +147,7 @@ fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
 /// The end of the grace and that of the connection may fall together: the members leave within the
 /// budget all the same.
 #[test]
-fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
+fn a_connection_that_ends_with_its_grace_period_stays_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 2;
     let remain = config.connection_state_ttl;

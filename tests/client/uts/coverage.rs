@@ -83,7 +83,7 @@ fn each_id_stands_directly_above_a_test_that_names_a_clause() {
 }
 
 #[test]
-fn the_numbers_in_the_readme_are_right() {
+fn the_numbers_in_the_readme_are_correct() {
     let total = format!("{} cases, {} ported", published().len(), ported().len());
     assert!(README.contains(&total), "README.md should say: {total}");
 }

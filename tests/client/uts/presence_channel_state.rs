@@ -32,7 +32,7 @@ fn waiting() -> (Host, [presence_proto::OpId; 2]) {
 
 // UTS: realtime/unit/RTP1/has-presence-triggers-sync-0
 #[test]
-fn rtp1_has_presence_means_that_a_sync_follows() {
+fn rtp1_has_presence_announces_a_sync() {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
@@ -55,7 +55,7 @@ fn rtp1_without_has_presence_the_set_is_in_sync_and_empty() {
 
 // UTS: realtime/unit/RTP1/no-has-presence-clears-existing-2
 #[test]
-fn rtp19a_without_has_presence_everybody_leaves() {
+fn rtp19a_without_has_presence_all_members_leave() {
     let mut host = two_members();
     host.answers.attach = Some(Flags::empty());
     host.reconnect("conn-2", "key-2");
@@ -90,7 +90,7 @@ fn rtp5a_members_are_forgotten_on_failed_without_leaves() {
 
 // UTS: realtime/unit/RTP5b/attached-sends-queued-presence-0
 #[test]
-fn rtp5b_waiting_presence_goes_out_on_attached() {
+fn rtp5b_queued_presence_is_sent_on_attached() {
     let (mut host, [enter, update]) = waiting();
     host.answers.ack = true;
     host.recv(attached(CH, Flags::empty()));
@@ -113,7 +113,7 @@ fn rtp5f_members_stay_known_while_suspended() {
 
 // UTS: realtime/unit/RTP13/sync-complete-attribute-0
 #[test]
-fn rtp13_sync_complete_tells_whether_the_first_sync_has_ended() {
+fn rtp13_sync_complete_is_set_after_the_first_sync() {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
