@@ -1,5 +1,4 @@
-//! What is left of a connection, an attempt or a request when the next one begins: nothing that
-//! was about the one before.
+//! A new connection, attempt or request does not inherit state of the previous one.
 
 use crate::driven::Driven;
 use crate::host::{Host, me};

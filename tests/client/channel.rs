@@ -116,8 +116,7 @@ fn rts4_a_released_channel_is_detached_and_forgotten() {
     }
 }
 
-/// An attach that comes while the release is under way begins another life, in which nothing is
-/// left of the first.
+/// An attach during the release creates the channel again, without state of the first one.
 ///
 /// Clauses: RTS4, RTS3.
 #[test]
@@ -154,15 +153,15 @@ fn rts4_a_channel_attached_during_its_release_starts_from_scratch() {
     assert_eq!((view.error_reason(), view.sync_complete()), (None, false));
     assert_eq!((view.member_count(), view.own_member_count()), (0, 0));
     let lines = host.recv(json!({"action": 11, "channel": "ch"}));
-    assert_eq!(lines, ["channel ch attached", "done 4 ok"], "nobody is entered again");
-    // Nobody is subscribed any more.
+    assert_eq!(lines, ["channel ch attached", "done 4 ok"], "no re-entry");
+    // There are no subscriptions any more.
     assert_eq!(host.recv(presence(14, 2, &["bob@c1:1"])), Vec::<String>::new());
     let unsubscribe = |subscription| Input::unsubscribe("ch", Some(SubscriptionId(subscription)));
     host.misuses = true;
     assert_eq!(host.input(unsubscribe(0)), ["misuse there is no subscription 0 on channel ch"]);
 }
 
-/// A release that fails leaves the channel as it was.
+/// A failed release does not change the channel.
 ///
 /// Clauses: RTS4, RTL5f.
 #[test]
@@ -417,7 +416,7 @@ fn rtl6c_frames_of_the_application_are_sent_queued_or_refused() {
     let mut unqueued = me();
     unqueued.queue_messages = false;
     assert_eq!(Host::new(unqueued).input(send(1)), ["done 1 error 80003"]);
-    // What is the client's own business is not for the application to send.
+    // The application cannot send frames of the connection protocol.
     let frame = Box::new(decode(&json!({"action": 7})));
     assert_eq!(host.input(Input::send(OpId(2), frame)), ["done 2 error 40000"]);
 }
@@ -533,7 +532,7 @@ fn rtl11_operations_that_wait_for_an_attach_fail_with_it() {
         host.input(enter(1));
         assert_eq!(only(&host.recv(frame), "done"), [format!("done 1 error {code}")]);
     }
-    // What was sent waits for its acknowledgement, whatever becomes of the channel.
+    // A sent operation waits for its acknowledgement in every state of the channel.
     let mut host = in_state(ChannelState::Attached);
     host.input(enter(2));
     assert_eq!(only(&host.recv(channel_error()), "done"), Vec::<String>::new());

@@ -349,7 +349,7 @@ fn rtn15h_a_client_resumes_at_once_after_disconnected() {
             "open 2 clientId=me resume=conn1-key"
         ]
     );
-    // The server closes the old transport by and by, too.
+    // The server closes the old transport later.
     let transport = TransportId(1);
     assert_eq!(host.input(Input::closed(transport, None)), Vec::<String>::new());
 }
@@ -369,7 +369,7 @@ fn rtn15c_frames_in_flight_are_sent_again_with_the_right_serial() {
     let lines = host.recv(connected("conn1"));
     assert_eq!(lines, [first[0].clone(), "connection connected".into()]);
     host.lose();
-    // RTN15c7: it is another one, and serials begin anew.
+    // RTN15c7: another connection, and serials start from 0.
     let lines = host.recv(connected("conn2"));
     assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
     assert_eq!(host.recv(json!({"action": 1, "msgSerial": 0})), ["done 2 ok"]);
@@ -396,14 +396,14 @@ fn rtn16_a_connection_can_be_recovered_by_another_process() {
     fresh.recv(frame);
     assert_eq!(fresh.client.connection().id().map(|id| id.as_str()), Some("conn1"));
     assert_eq!(fresh.client.connection().key().map(|key| key.as_str()), Some("new"));
-    // RTN16i: channels are there, and for the application to attach.
+    // RTN16i: the channels exist, and the application attaches them.
     assert_eq!(fresh.channel_state(name).name(), "initialized");
     let lines = fresh.input(Input::attach(OpId(1), name));
     assert!(lines[1].contains("\"channelSerial\":\"s0\""), "{lines:?}");
     fresh.recv(json!({"action": 11, "channel": name, "flags": 4}));
     let lines = fresh.input(Input::enter(OpId(2), name, None));
     assert!(lines[0].contains("\"msgSerial\":1"), "{lines:?}");
-    // RTN16k: never again.
+    // RTN16k: only once.
     assert_eq!(fresh.lose()[2], "open 2 clientId=me resume=new");
 
     // RTN16l
@@ -428,7 +428,7 @@ fn rtn16k_a_recovery_closed_before_it_succeeds_is_abandoned() {
     let mut fresh = Host::new(options);
     assert!(fresh.input(Input::Connect)[1].contains("recover=conn1-key"));
     fresh.input(Input::Close);
-    // Message serials begin anew, which no server takes for new ones on the old connection.
+    // Message serials start from 0, which a server ignores on the old connection.
     let lines = fresh.input(Input::Connect);
     assert!(lines.iter().any(|line| line == "open 2 clientId=me"), "{lines:?}");
 }
@@ -574,11 +574,11 @@ fn rtc8_new_credentials_in_every_state() {
 /// Clauses: RSA7a, RSA7b3, RSA7b4, RSA12, RSA12a, RSA12b, RSA15a, RSA15b, RSA15c, RTC4a, CD2a.
 #[test]
 fn rsa12_the_client_id_of_the_connection() {
-    let identity = |options: ClientOptions, told: serde_json::Value| {
+    let identity = |options: ClientOptions, delivered: serde_json::Value| {
         let mut host = Host::new(options);
         host.input(Input::Connect);
         let mut frame = connected("conn1");
-        frame["connectionDetails"]["clientId"] = told;
+        frame["connectionDetails"]["clientId"] = delivered;
         host.recv(frame);
         (host.state().name(), host.client.connection().client_id().map(|id| id.to_string()))
     };
@@ -587,7 +587,7 @@ fn rsa12_the_client_id_of_the_connection() {
     let some = |id: &str| Some(id.to_owned());
     assert_eq!(identity(unnamed.clone(), json!(null)), ("connected", None));
     assert_eq!(identity(unnamed.clone(), json!("*")), ("connected", some("*")));
-    assert_eq!(identity(unnamed, json!("told")), ("connected", some("told")));
+    assert_eq!(identity(unnamed, json!("delivered")), ("connected", some("delivered")));
     assert_eq!(identity(me(), json!("me")), ("connected", some("me")));
     // RSA15b: a wildcard allows any client id, the one of the options too.
     assert_eq!(identity(me(), json!("*")), ("connected", some("me")));

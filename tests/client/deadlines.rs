@@ -1,5 +1,4 @@
-//! What a client waits for has its time. Which deadlines go on when the connection is lost, and
-//! which end with it.
+//! Deadlines of operations: which run on when the connection is lost, and which end with it.
 
 use crate::driven::Driven;
 use crate::host::{Host, me};
@@ -33,7 +32,7 @@ fn lose(host: &mut Host) {
     assert_eq!(host.state().name(), "disconnected");
 }
 
-/// What comes after so long without a connection, apart from attempts, which fail.
+/// The channel events and results while there is no connection. All attempts fail.
 fn pass_without_connection(host: &mut Host, millis: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for _ in 0..millis {
@@ -112,7 +111,7 @@ fn rtl11_operations_that_wait_for_an_attach_fail_when_it_times_out() {
             "done 2 error 90007",
             "done 3 error 90007",
             "done 4 error 90007",
-            // What was to come after the attach goes on from there (RTL5i, RTL5j).
+            // The detach after the attach continues (RTL5i, RTL5j).
             "channel ch detached",
             "done 5 ok",
         ]
@@ -167,7 +166,7 @@ fn rtl16a_the_timeout_of_new_options_runs_on_without_a_connection() {
     let mut host = Host::attached();
     host.input(with_modes(1));
     host.advance(3_000);
-    // A second request joins the first, which keeps its time.
+    // A second request joins the first, which keeps its timeout.
     host.input(with_modes(2));
     lose(&mut host);
     assert_eq!(pass_without_connection(&mut host, 6_999), NONE);
@@ -193,7 +192,7 @@ fn rtn13c_the_timeout_of_a_ping_runs_on_without_a_connection() {
     host.input(Input::ping(OpId(1)));
     host.advance(3_000);
     lose(&mut host);
-    // One that was not sent yet has its time from then on (RTN13d).
+    // The timeout of an unsent ping starts when it is sent (RTN13d).
     host.input(Input::ping(OpId(2)));
     assert_eq!(pass_without_connection(&mut host, 6_999), NONE);
     assert_eq!(pass_without_connection(&mut host, 1), ["done 1 error 80014"]);
@@ -210,7 +209,7 @@ fn rtc8b1_authorize_fails_when_the_connection_becomes_suspended() {
     let mut host = Host::connected("conn1");
     host.input(Input::authorize(OpId(1), "t"));
     lose(&mut host);
-    // There is no time limit but that of the connection: whichever CONNECTED comes next counts.
+    // The only timeout is that of the connection: the next CONNECTED completes it.
     assert_eq!(pass_without_connection(&mut host, 119_999), NONE);
     assert_eq!(pass_without_connection(&mut host, 1), ["done 1 error 80002"]);
 }
@@ -234,7 +233,7 @@ fn rtl13c_channels_do_not_retry_while_not_connected() {
     host.input(Input::Close);
     assert_eq!(host.advance(5_000), NONE, "while CLOSING");
     assert_eq!(host.state().name(), "closing");
-    // As it would be otherwise.
+    // In comparison: with a connection it retries.
     let mut host = suspended();
     assert_eq!(host.advance(1_000)[0], "channel ch attaching");
 }

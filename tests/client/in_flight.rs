@@ -1,4 +1,4 @@
-//! Presence that was sent and has no answer yet, when the connection is lost, replaced or ended.
+//! Presence in flight when the connection is lost, replaced or ended.
 
 use crate::host::{Host, me};
 use crate::json_frames::{connected, item};
@@ -21,14 +21,14 @@ fn attached(channel: &str) -> Json {
     json!({"action": 11, "channel": channel})
 }
 
-/// The client has entered these members, and the server has told of them.
+/// The client has entered these members, and has received their events.
 fn entered(host: &mut Host, channel: &str, client_ids: &[&str]) {
     let items: Vec<Json> = client_ids.iter().map(|id| item(2, &format!("{id}@conn1:0"))).collect();
     host.recv(json!({"action": 14, "channel": channel, "presence": items}));
     assert_eq!(host.own(channel), client_ids);
 }
 
-/// A client that speaks for anybody.
+/// A client that may act for any client id.
 fn wildcard() -> Host {
     let mut options = me();
     options.client_id = None;
@@ -41,8 +41,8 @@ fn wildcard() -> Host {
     host
 }
 
-/// The connection is lost, and there is another or the same; the channel is attached again.
-/// The presence messages that are sent then, each item as `action client`.
+/// The connection is lost and resumed or replaced, and the channel is attached again. Returns the
+/// presence items that are sent then, as `action client`.
 fn reconnect(host: &mut Host, id: &str, channel: &str) -> Vec<String> {
     host.lose();
     let mut frame = connected(id);
@@ -171,7 +171,7 @@ fn rtp17i_an_update_in_flight_is_sent_after_the_reentry() {
     }
 }
 
-/// Operations that were never sent: nobody has seen them, and they come after the re-entry.
+/// Operations that were not sent yet follow the re-entry.
 ///
 /// Clauses: RTP17i, RTP5b.
 #[test]
@@ -241,7 +241,7 @@ fn reentering(host: &mut Host) {
     }
 }
 
-fn told(lines: &[String]) -> Vec<String> {
+fn delivered(lines: &[String]) -> Vec<String> {
     lines
         .iter()
         .filter(|line| line.starts_with("channel") || line.contains("ReentryFailed"))
@@ -255,7 +255,7 @@ fn rtp17e_a_reentry_without_an_answer_is_reported_when_the_connection_ends() {
     let ended = |end: fn(&mut Host) -> Vec<String>| {
         let mut host = Host::connected("conn1");
         reentering(&mut host);
-        let lines = told(&end(&mut host));
+        let lines = delivered(&end(&mut host));
         // Once.
         assert_eq!(only(&host.advance(1_000_000), "channel a update"), Vec::<String>::new());
         lines
@@ -310,8 +310,7 @@ fn rtp17e_a_reentry_in_flight_is_repeated_or_reported_as_failed() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::connected("conn1");
         reentering(&mut host);
-        // This one is made anew: nobody needs to know.
-        // That one is not, since its channel is on the way out.
+        // That of `a` is repeated, without an event. That of `b` is not, since `b` is detaching.
         host.input(Input::detach(OpId(1), "b"));
         host.lose();
         let lines = host.recv(connected(id));
@@ -362,7 +361,7 @@ fn rtp17e_a_reentry_above_the_limit_is_reported() {
         ]
     );
     assert_eq!(lines.iter().filter(|line| line.contains("LimitReached")).count(), 1);
-    // A member that is spoken for needs no room, and is not told of.
+    // A member with an operation in flight needs no re-entry, and is not reported.
     host.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
     host.input(change_of(1, Leave, "carol"));
     host.input(change_of(2, Leave, "dave"));

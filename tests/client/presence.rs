@@ -24,7 +24,7 @@ fn get(op: u64) -> Input {
     Input::get(OpId(op), "ch")
 }
 
-/// A client that may speak for anyone, attached to `ch`.
+/// A client that may act for any client id, attached to `ch`.
 fn wildcard() -> Host {
     let mut options = me();
     options.client_id = None;
@@ -100,7 +100,7 @@ fn rtp14_rtp15_operations_on_behalf_of_other_client_ids() {
         let lines = host.input(change_of(9, PresenceAction::Enter, nobody));
         assert_eq!(lines, ["done 9 error 40012"]);
     }
-    // RTP15f: who is somebody can be nobody else; all else goes on.
+    // RTP15f: an identified client cannot act for others; the connection and the channel stay.
     let mut host = Host::attached();
     assert_eq!(host.input(change_of(1, PresenceAction::Enter, "alice")), ["done 1 error 40012"]);
     assert_eq!(host.input(change_of(2, PresenceAction::Enter, "me")).len(), 1);
@@ -168,7 +168,7 @@ fn rsl6_data_is_decoded_as_far_as_possible() {
     assert_eq!(received("{\"a\":1}", "json"), (Some(json.clone().into()), None, false));
     assert_eq!(received("eyJhIjoxfQ==", "json/utf-8/base64"), (Some(json.into()), None, false));
     assert_eq!(received("AAEC", "base64"), (Some(vec![0u8, 1, 2].into()), None, false));
-    // A cipher is opaque: what is under it goes on to the application as it is.
+    // Encrypted data is passed on unchanged.
     assert_eq!(
         received("AAEC", "utf-8/cipher+aes-128-cbc/base64"),
         (Some(vec![0u8, 1, 2].into()), Some("utf-8/cipher+aes-128-cbc".into()), true)
@@ -312,7 +312,7 @@ fn rtp5_members_are_dropped_when_failed_and_kept_while_suspended() {
     let lines = host.recv(json!({"action": 9, "channel": "ch", "error": {"code": 40160}}));
     assert_eq!(only(&lines, "presence"), Vec::<String>::new());
     assert_eq!((host.present("ch").len(), host.own("ch").len()), (0, 0));
-    // SUSPENDED: kept, and the next sync tells the differences.
+    // SUSPENDED: kept, and the next sync emits the differences.
     let mut host = there();
     let refused = json!({"action": 13, "channel": "ch", "error": {"code": 50000}});
     host.recv(refused.clone());
@@ -341,7 +341,7 @@ fn rtp6_rtp7_subscriptions_filter_by_action_and_end() {
         ["channel ch attached", "done 1 ok"]
     );
     assert_eq!(host.recv(presence(14, 2, &["alice@c1:0"])), Vec::<String>::new());
-    // A late subscriber is told who is there, and nobody else is.
+    // A late subscriber receives the present members; other subscribers do not.
     assert_eq!(
         host.input(subscribe(2, 2, &[])),
         ["presence ch for 2 present alice@c1 c1:0:0", "done 2 ok"]
@@ -377,13 +377,13 @@ fn rtp17_own_members_are_those_of_the_connection() {
     host.recv(presence(14, 2, &["alice@conn1:0", "bob@c2:0", "carol@conn1:1"]));
     assert_eq!(host.own("ch"), ["alice", "carol"]);
     assert_eq!(host.present("ch").len(), 3);
-    // A leave that the server made up is not the connection's word.
+    // A leave that the server synthesized does not remove an own member.
     let mut leave = item(3, "alice@conn1:0");
     leave["id"] = "server:1".into();
     leave["timestamp"] = 99.into();
     host.recv(json!({"action": 14, "channel": "ch", "presence": [leave]}));
     assert_eq!((host.own("ch").len(), host.present("ch").len()), (2, 2));
-    // Nor is one that only begins as the connection's id does.
+    // Nor does one of a connection whose id has the own id as its prefix.
     let mut leave = item(3, "carol@conn1:0");
     leave["id"] = "conn10:9:0".into();
     leave["timestamp"] = 99.into();
@@ -495,7 +495,7 @@ fn rtn7_a_message_that_an_acknowledgement_skips_has_failed() {
         host.recv(json!({"action": 1, "msgSerial": 1, "count": 2})),
         ["done 1 error 50001", "done 2 ok", "done 3 ok"]
     );
-    // What is settled is settled.
+    // A later NACK does not change the results.
     assert_eq!(host.recv(json!({"action": 2, "msgSerial": 0, "count": 3})), Vec::<String>::new());
     assert_eq!(host.recv(json!({"action": 2, "msgSerial": 3})), ["done 4 error 50001"]);
 }
@@ -508,16 +508,16 @@ fn rtp18_a_sync_begins_and_ends_by_its_serials() {
         host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0"]));
         host
     };
-    // Without a serial the frame is the whole.
+    // A frame without a serial is a whole sync.
     let mut host = there();
     assert_eq!(host.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
-    // An id may contain what it likes, and so may a cursor, but for the first colon.
+    // The first colon separates id and cursor; both may have any other characters.
     let mut host = there();
     assert_eq!(host.recv(sync("q-1/é:c:u:r", &["bob@c2:0"])), Vec::<String>::new());
     assert_eq!(host.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave alice@c1"]);
     // The same id after its end is another sync.
     assert_eq!(host.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave bob@c2"]);
-    // A sync that is superseded confirms nobody.
+    // A superseded sync confirms no members.
     let mut host = there();
     host.recv(sync("q1:x", &["alice@c1:0"]));
     assert_eq!(host.recv(sync("q2:", &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
@@ -608,7 +608,7 @@ fn queued_operations_share_frames_up_to_the_maximum_size() {
         host.recv(json!({"action": 1, "msgSerial": 0, "count": 2})),
         ["done 0 ok", "done 1 ok", "done 2 ok"]
     );
-    // Exactly as large as it may be, and by one byte too large.
+    // Exactly the maximum size, and one byte more.
     for (size, messages) in [(32_768, 1), (32_769, 2)] {
         let mut host = Host::connected("conn1");
         for (op, size) in [(1, 32_768), (2, size)] {

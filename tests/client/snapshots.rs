@@ -1,5 +1,5 @@
-//! Canonical conversations of a client as text, one line for each thing that goes in (`<`) or
-//! comes out (`>`). They double as documentation: see `tests/client/snapshots`.
+//! Canonical conversations of a client as text, one line for each input (`<`) and output
+//! (`>`). They double as documentation: see `tests/client/snapshots`.
 
 use crate::host::{Host, me};
 use crate::json_frames::{connected, presence, sync};

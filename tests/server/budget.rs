@@ -1,5 +1,5 @@
-//! No call takes out more members than the budget allows (rule 5 of the contract), whatever it is
-//! that takes them out; and apart from the time it makes no difference.
+//! No call removes more members than the budget allows (rule 5 of the contract), whatever the
+//! cause. The budget changes nothing but the time.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -22,7 +22,7 @@ fn with_budget(budget: usize) -> ServerOptions {
     config
 }
 
-/// A channel with somebody who watches it and one connection that has all members.
+/// A channel with a watcher and one connection that has all members.
 fn crowd() -> (Host, u64, u64) {
     let mut host = Host::with(with_budget(BUDGET));
     let watcher = host.join("watcher");
@@ -38,7 +38,7 @@ fn enter(host: &mut Host, many: u64, serial: i64) -> Outputs {
     host.recv(many, frame)
 }
 
-/// The calls that an input takes, itself and what is due at once after it.
+/// The calls of an input: itself, and the ticks that are due at once.
 fn calls(host: &mut Host, input: Input) -> Vec<Outputs> {
     let mut calls = vec![host.call(input)];
     while host.next_deadline().is_some_and(|at| at <= host.time) {
@@ -47,7 +47,7 @@ fn calls(host: &mut Host, input: Input) -> Vec<Outputs> {
     calls
 }
 
-/// All members leave for this reason, spread over calls, and are told to the watcher.
+/// All members leave for this cause, spread over calls, and the watcher receives the leaves.
 #[track_caller]
 fn all_leave(calls: &[Outputs], watcher: u64, cause: LeaveCause) {
     let left: Vec<usize> = calls.iter().map(|outputs| outputs.leave_causes().len()).collect();
@@ -187,7 +187,7 @@ fn a_kick_does_not_remove_members_that_enter_after_it() {
     let kick = Input::kick(CHANNEL, None, None);
     let first = host.call(kick);
     assert_eq!(first.leave_causes().len(), BUDGET);
-    // The kick is not over. Who enters now waits until it is.
+    // The kick is not finished. An enter waits until it is.
     let again = host.call(received(
         many,
         json!({"action": 14, "channel": CHANNEL, "msgSerial": 1,
@@ -332,12 +332,12 @@ fn waiting_frames_are_bounded() {
 
 // Apart from the time a small budget makes no difference.
 
-/// What one of two connections with many members does, or what is done to it.
+/// An event of one of two connections with many members.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Enter { who: usize, channel: usize, members: usize },
     Leave { who: usize, channel: usize },
-    Attach { who: usize, channel: usize, anew: bool },
+    Attach { who: usize, channel: usize, again: bool },
     Detach { who: usize, channel: usize },
     Close { who: usize },
     Lose { who: usize },
@@ -354,7 +354,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((who, channel), members)| Step::Enter { who, channel, members }),
         1 => place.clone().prop_map(|(who, channel)| Step::Leave { who, channel }),
         3 => (place.clone(), any::<bool>())
-            .prop_map(|((who, channel), anew)| Step::Attach { who, channel, anew }),
+            .prop_map(|((who, channel), again)| Step::Attach { who, channel, again }),
         1 => place.prop_map(|(who, channel)| Step::Detach { who, channel }),
         1 => who.clone().prop_map(|who| Step::Close { who }),
         2 => who.clone().prop_map(|who| Step::Lose { who }),
@@ -371,7 +371,7 @@ struct Play {
     transports: [Option<u64>; 2],
     last: [Option<u64>; 2],
     serials: [i64; 2],
-    /// What happened, in order: events, and answers to each connection.
+    /// Events and replies to each connection, in order.
     story: Vec<String>,
 }
 
@@ -415,9 +415,9 @@ impl Play {
             Step::Leave { who, channel } => {
                 self.presence(who, name(channel), json!([{"action": 3, "clientId": "c0"}]))
             }
-            Step::Attach { who, channel, anew } => {
+            Step::Attach { who, channel, again } => {
                 let transport = self.transport(who);
-                if anew {
+                if again {
                     self.host.attach(transport, name(channel))
                 } else {
                     self.host.attach_again(transport, name(channel), "0000000000000000")

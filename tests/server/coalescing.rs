@@ -1,4 +1,4 @@
-//! Channels whose events are gathered for a while, and occupancy.
+//! Channels whose events are coalesced.
 
 use crate::host::{CHANNEL, Host};
 use crate::outputs::Outputs;
@@ -25,7 +25,7 @@ fn events_are_sent_at_the_end_of_the_window() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     let outputs = host.enter(alice, 0, "1");
-    // What is for the member and for the host is not delayed.
+    // Events for the member's own connection and for the host are not delayed.
     assert_eq!(outputs.frames_of(alice, Action::Ack).len(), 1);
     assert_eq!(outputs.events.len(), 2);
     assert_eq!(host.members(), ["alice=1"]);
@@ -101,14 +101,14 @@ fn two_hundred_events_are_sent_before_the_window_ends() {
 fn members_that_enter_and_leave_do_not_accumulate() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
-    let mut told = 0;
+    let mut delivered = 0;
     for serial in 0..2_000 {
         let who = format!("m{serial}");
-        told += host.presence(server, 2 * serial, item(2, &who, "")).events_of(bob).len();
-        told += host.presence(server, 2 * serial + 1, item(3, &who, "")).events_of(bob).len();
+        delivered += host.presence(server, 2 * serial, item(2, &who, "")).events_of(bob).len();
+        delivered += host.presence(server, 2 * serial + 1, item(3, &who, "")).events_of(bob).len();
     }
     // The window was closed early now and then, when only the last one was there.
-    assert!(told <= 2_000 / 800 + 1, "{told}");
+    assert!(delivered <= 2_000 / 800 + 1, "{delivered}");
     host.end();
 }
 
@@ -119,7 +119,7 @@ fn a_new_subscriber_gets_coalesced_members_by_its_sync_only() {
     host.enter(alice, 0, "1");
     let carol = host.open("carol");
     let outputs = host.attach(carol, CHANNEL);
-    // Those who were there hear of what was gathered, before the newcomer's view begins.
+    // Earlier subscribers receive the coalesced events before the sync of the new one.
     assert_eq!(outputs.events_of(bob), ["enter alice=1"]);
     assert_eq!(outputs.events_of(carol), [""; 0]);
     assert_eq!(outputs.synced(carol), ["alice=1"]);
@@ -188,7 +188,7 @@ fn only_channels_of_the_rule_coalesce() {
     ];
     let mut host = Host::with(config);
     let alice = host.open("alice");
-    for (serial, (channel, gathers)) in
+    for (serial, (channel, coalesces)) in
         [("slow:a", true), ("slow:not", true), ("off", false), ("fast", false)]
             .into_iter()
             .enumerate()
@@ -199,7 +199,7 @@ fn only_channels_of_the_rule_coalesce() {
             json!({"action": 14, "channel": channel,
             "msgSerial": serial, "presence": [{"action": 2}]}),
         );
-        assert_eq!(outputs.events_of(alice).is_empty(), gathers, "{channel}");
+        assert_eq!(outputs.events_of(alice).is_empty(), coalesces, "{channel}");
     }
 }
 
@@ -219,15 +219,15 @@ fn windows_that_end_together_are_sent_within_the_budget() {
         host.recv(alice, frame);
     }
     host.time = 100;
-    let mut told = 0;
+    let mut delivered = 0;
     for _ in 0..20 {
         let now = host.call(Input::Tick).events_of(bob).len();
         assert!(now <= 3, "{now} windows in one call");
-        told += now;
+        delivered += now;
         assert!(
-            told == 10 || host.next_deadline().is_some_and(|at| at <= 100),
+            delivered == 10 || host.next_deadline().is_some_and(|at| at <= 100),
             "the rest is due at once"
         );
     }
-    assert_eq!(told, 10);
+    assert_eq!(delivered, 10);
 }

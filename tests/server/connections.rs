@@ -1,4 +1,4 @@
-//! Connections: keys, resume and recover, rights, draining, and that nothing is left of them.
+//! Connections: keys, resume and recover, rights, drains, and that nothing is left of them.
 
 use crate::host::{CHANNEL, Host, WALL, capability, request};
 use crate::outputs::Outputs;
@@ -12,8 +12,7 @@ use presence_proto::{TransportId, UnixMillis};
 use serde_json::json;
 use std::sync::Arc;
 
-/// What a resume with a key comes to: the code that the client is told, or 0; and whether the
-/// connection is the same.
+/// A resume with a key: its error code, or 0, and whether the connection is the same.
 fn try_key(host: &mut Host, client_id: &str, key: &str, old: u64) -> (u32, bool) {
     let mut request = request(client_id);
     request.resume = Some(key.into());
@@ -184,7 +183,7 @@ fn rtn16_recover_takes_over_the_connection_like_resume() {
     request.recover = Some(host.key(alice).into());
     let (again, outputs) = host.open_for(request);
     assert_eq!((outputs.error_codes(again).len(), host.id(again)), (0, host.id(alice)));
-    // A recovered client knows the serial, and does not enter again (RTN16k, RTP17).
+    // A recovered client has the serial, and does not enter again (RTN16k, RTP17).
     host.attach_again(again, CHANNEL, "0000000000000000");
     let outputs = host.advance_alive(60_000, &[again, bob]);
     assert_eq!(outputs.events_of(bob), [""; 0]);
@@ -206,7 +205,7 @@ fn keys_and_tokens_do_not_appear_in_debug_output() {
     for said in [said, format!("{outputs:?}")] {
         assert!(!said.contains(proof), "{said}");
     }
-    // Nor do the bytes of the proof in what the server knows.
+    // Nor do the bytes of the proof in the state of the server.
     assert!(format!("{:?}", host.server).contains("Proof(…)"));
 }
 
@@ -248,7 +247,7 @@ fn rtc8a1_losing_a_capability_takes_effect_at_once() {
     let alice = host.join("alice");
     host.attach(alice, "other");
     host.enter(alice, 0, "here");
-    // Less: the member leaves, the modes that are left are told.
+    // Fewer rights: the member leaves, and ATTACHED has the remaining modes.
     let outputs = authorize(&mut host, alice, "alice", Operations::SUBSCRIBE);
     assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
     assert_eq!(outputs.events_of(alice), ["leave alice=here"], "once");
@@ -260,7 +259,7 @@ fn rtc8a1_losing_a_capability_takes_effect_at_once() {
     }
     assert_eq!(outputs.frames_of(alice, Action::Attached).len(), 2);
     assert_eq!(host.enter(alice, 1, "").error_codes(alice), [40160]);
-    // More again: what was asked for at first.
+    // More rights again: the modes first requested.
     let outputs = authorize(&mut host, alice, "alice", Operations::all());
     assert!(outputs.frames_of(alice, Action::Attached)[0].flags().contains(Flags::PRESENCE));
     assert_eq!(host.enter(alice, 2, "back").events_of(bob), ["enter alice=back"]);
@@ -418,7 +417,7 @@ fn mistakes_of_the_host_are_reported_and_change_nothing() {
     assert_eq!(outputs.others, [Output::Misuse(Misuse::TransportInUse(transport))]);
     assert_eq!(host.server.counters().misuse, 2);
     assert_eq!(host.members(), ["alice=here"]);
-    // What was under way when a transport was closed is no mistake.
+    // Input in flight when a transport was closed is no mistake.
     host.lose(alice);
     assert_eq!(host.lose(alice).others, []);
 }

@@ -20,7 +20,7 @@ fn room(config: ServerOptions, remain: Option<u64>) -> (Host, u64, u64) {
     (host, bob, alice)
 }
 
-/// Waits until `alice`, lost now, has left, and tells how long that took.
+/// Waits until `alice`, lost now, has left. Returns the time it took.
 fn time_until_leave(host: &mut Host, bob: u64) -> u64 {
     let lost = host.time;
     loop {
@@ -172,7 +172,7 @@ fn rtp17g_a_resume_within_the_grace_period_emits_no_events() {
 #[test]
 fn rtp2b2_a_reentry_after_the_grace_period_is_newer_than_every_event_of_its_member() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
-    // Alice never hears of her update, and enters again as she was before.
+    // Alice does not receive the ACK of her update, and enters again as before.
     host.update(alice, 1, "there");
     host.lose(alice);
     assert_eq!(host.advance_alive(15_000, &[bob]).events_of(bob), ["leave alice=there"]);
@@ -184,7 +184,7 @@ fn rtp2b2_a_reentry_after_the_grace_period_is_newer_than_every_event_of_its_memb
     assert_eq!(outputs.events_of(bob), ["enter alice=here"]);
     let id = outputs.items(bob)[0].id.clone();
     assert_eq!(id.as_deref(), Some(&*format!("{connection}:2:0")));
-    // She may not have heard of that either: the old id still says nothing new.
+    // She may have missed that event too: the old id is still no change.
     let outputs = host.presence(again, 3, old);
     assert_eq!((outputs.events_of(bob).len(), outputs.frames_of(again, Action::Ack).len()), (0, 1));
     assert_eq!(host.members(), ["alice=here"]);
@@ -198,7 +198,7 @@ fn rtp17g_a_reentry_keeps_its_id_if_that_was_the_last_one_sent() {
     let mut serial = 0;
     for updates in [false, false, true, false] {
         if updates {
-            // She never hears of it.
+            // She does not receive it.
             serial += 1;
             host.update(alice, serial, "there");
         }
@@ -256,7 +256,11 @@ fn an_ended_grace_period_counts_without_a_tick() {
     assert_eq!(host.members(), [""; 0]);
     let outputs = host.attach_again(again, CHANNEL, "0000000000000000");
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
-    assert_eq!(outputs.events_of(bob), [""; 0], "bob was told when the grace ended");
+    assert_eq!(
+        outputs.events_of(bob),
+        [""; 0],
+        "bob receives the leave when the grace period ends"
+    );
 }
 
 #[test]
@@ -342,18 +346,18 @@ fn rtp2b1_a_wall_clock_step_back_leaves_no_ghost_member() {
         host.lose(alice);
         let left = host.advance_alive(15_000, &[bob]).items(bob);
         let [leave] = left.as_slice() else { panic!("{left:?}") };
-        // Made up by the server, so its time decides at the client: it may not be earlier.
+        // A synthesized leave is compared by time at the client, so it may not be earlier.
         let connection = host.id(alice).to_owned();
         assert!(!leave.id.as_deref().unwrap().starts_with(&connection));
         assert!(leave.timestamp >= entered, "{leave:?}");
-        // And who enters again is newer than the leave.
+        // A new enter is newer than the leave.
         let (again, _) = host.resume("alice", alice);
         host.attach_again(again, CHANNEL, "0000000000000000");
         let id = format!("{connection}:1:0");
         let outputs = host.presence(again, 2, json!({"action": 2, "id": id}));
         assert_eq!(outputs.events_of(bob), ["enter alice"]);
         assert!(outputs.items(bob)[0].timestamp >= leave.timestamp);
-        // Only who enters again is: what follows says what the wall clock says.
+        // Later events have the time of the wall clock.
         let now = Some(UnixMillis::from_millis(host.wall()));
         assert_eq!(host.update(again, 3, "").items(bob)[0].timestamp, now);
         let carol = host.join("carol");
@@ -372,7 +376,7 @@ fn rtl5l_a_member_detached_while_disconnected_leaves_on_a_new_attach() {
     let outputs = host.attach(again, CHANNEL);
     assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
     assert_eq!(outputs.leave_causes(), [LeaveCause::Detached]);
-    // It is told of an empty set, and not of a member that it does not know.
+    // It gets an empty sync, and no leave of a member that it has never received.
     assert_eq!(outputs.events_of(again), [""; 0]);
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
     assert_eq!(host.members(), [""; 0]);
@@ -408,7 +412,7 @@ fn rtn19a_a_frame_sent_again_before_its_attach_is_applied_once() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     let (again, _) = host.resume("alice", alice);
-    // The client does not know that this one was accepted, nor that the next one was not.
+    // The client does not know that this one was accepted and the next one was not.
     let outputs = host.enter(again, 0, "here");
     assert_eq!((outputs.events_of(bob).len(), outputs.frames_of(again, Action::Ack).len()), (0, 1));
     let outputs = host.update(again, 1, "there");
@@ -439,10 +443,10 @@ fn a_displaced_transport_is_closed_and_no_member_leaves() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     let (again, outputs) = host.resume("alice", alice);
     assert_eq!(outputs.closed, [alice]);
-    assert_eq!(outputs.frames(alice).len(), 0, "its peer hears nothing");
+    assert_eq!(outputs.frames(alice).len(), 0, "its peer receives nothing");
     assert_eq!(outputs.events_of(bob), [""; 0]);
     assert_eq!(host.id(again), host.id(alice));
-    // What was still under way on it, and its end, are passed over.
+    // Frames in flight on it, and its end, are ignored.
     let mut late = host.leave(alice, 1);
     late.sent.extend(host.lose(alice).sent);
     assert_eq!((late.sent.len(), late.others.len()), (0, 0));
@@ -479,7 +483,7 @@ fn rtp17a_a_resumed_connection_that_does_not_subscribe_receives_its_own_members(
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
     assert_eq!(outputs.events_of(again), ["present z", "present y", "present x"]);
     assert_eq!(outputs.frames_of(again, Action::Sync).len(), 0);
-    // It hears nothing of others.
+    // It receives nothing of others.
     let carol = host.join("carol");
     assert_eq!(host.enter(carol, 0, "").events_of(again), [""; 0]);
     host.end();
@@ -510,8 +514,8 @@ fn rtp17a_many_own_members_are_sent_in_pages_under_backpressure() {
         .map(|frame| frame.presence.len())
         .collect();
     assert_eq!(pages, [10, 10, 10, 5]);
-    let mut told = outputs.events_of(again);
-    told.sort();
-    told.dedup();
-    assert_eq!(told.len(), 35);
+    let mut delivered = outputs.events_of(again);
+    delivered.sort();
+    delivered.dedup();
+    assert_eq!(delivered.len(), 35);
 }

@@ -1,5 +1,4 @@
-//! Nobody enters, changes or takes out another's member, whatever field of whatever frame it uses
-//! for that.
+//! No connection enters, changes or removes a member of another one, by any field of any frame.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use presence_proto::SmolStr;
@@ -42,7 +41,7 @@ impl Attempt {
         let alices: Vec<&String> =
             members.iter().filter(|member| *member == "alice=mine").collect();
         assert_eq!(alices.len(), 1, "{what}: {members:?}");
-        // No event of hers but the first, by the way: what she still can do, works.
+        // No further event of her member. Her own operations still work.
         let mine = |event: &&String| event.contains("alice=mine") && !event.starts_with("enter");
         assert_eq!(self.host.history().iter().find(mine), None, "{what}");
         let outputs = self.host.update(self.alice, 1, "still");
@@ -126,7 +125,7 @@ fn no_field_of_presence_changes_a_member_of_another_connection() {
                         if named {
                             assert_eq!(outputs.error_codes(attempt.mallory).len(), 1, "{what}");
                         }
-                        // What was told is of the attacker's own connection alone.
+                        // Every event is of the attacker's own connection.
                         let own = SmolStr::from(attempt.host.id(attempt.mallory));
                         for item in outputs.items(attempt.bob) {
                             assert_eq!(item.connection_id.as_ref(), Some(&own), "{what}");
@@ -252,7 +251,7 @@ fn a_message_is_published_under_no_other_name_or_connection() {
         assert_eq!(outputs.error_codes(attempt.mallory), [code], "{attacker:?} {message}");
         assert_eq!(outputs.frames_of(attempt.bob, Action::Message).len(), 0);
     }
-    // What passes has the publisher's name and connection, whatever it left out.
+    // A message has the client id and the connection id of its publisher.
     let mut attempt = Attempt::new("mallory");
     let outputs = attempt.host.recv(
         attempt.mallory,

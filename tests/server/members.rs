@@ -1,4 +1,4 @@
-//! Members: who is told of what, by which frames.
+//! Members: the recipients and the frames of each event.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -25,7 +25,7 @@ fn a_subscriber_receives_enter_update_and_leave() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     let mut ids = Vec::new();
     for outputs in [
         host.enter(alice, 0, "1"),
@@ -33,23 +33,23 @@ fn a_subscriber_receives_enter_update_and_leave() {
         host.update(alice, 2, "3"),
         // RTP8e: without data of its own it carries the last.
         host.leave(alice, 3),
-        // RTP10d: who is not there can leave; nobody hears of it.
+        // RTP10d: a leave of an absent member succeeds without an event.
         host.leave(alice, 4),
         host.update(alice, 5, "6"),
     ] {
         assert_eq!(outputs.frames_of(alice, Action::Ack).len(), 1);
         assert_eq!(outputs.events_of(alice), outputs.events_of(bob));
-        told.extend(outputs.events_of(bob));
+        delivered.extend(outputs.events_of(bob));
         ids.extend(outputs.items(bob).into_iter().filter_map(|item| item.id));
     }
     assert_eq!(
-        told,
+        delivered,
         ["enter alice=1", "enter alice=2", "update alice=3", "leave alice=3", "update alice=6"]
     );
     let connection = host.id(alice);
     let expected = [0, 1, 2, 3, 5].map(|serial| format!("{connection}:{serial}:0"));
     assert_eq!(ids, expected);
-    assert_eq!(host.history(), told);
+    assert_eq!(host.history(), delivered);
     host.end();
 }
 
@@ -233,7 +233,7 @@ fn rtl2f_an_attach_that_missed_nothing_is_resumed() {
     let (again, _) = host.resume("alice", alice);
     let outputs = host.attach_again(again, CHANNEL, &serial);
     assert!(outputs.frame_of(again, Action::Attached).flags().contains(Flags::RESUMED));
-    // One that was lost on the way shows by the serial; one that came meanwhile by the server.
+    // The serial shows a frame lost in flight, and the server one sent meanwhile.
     host.lose(again);
     let (again, _) = host.resume("alice", again);
     let outputs = host.attach_again(again, CHANNEL, "0000000000000001");
@@ -256,7 +256,7 @@ fn rtn7a_combined_acknowledgements_are_sent_before_later_ones() {
         .iter()
         .map(|ack| (ack.msg_serial.unwrap_or(0), ack.count.unwrap_or(1)))
         .collect();
-    // A client takes what an acknowledgement passes over for lost.
+    // For a client, a message that an acknowledgement skips is lost.
     assert_eq!(acks, [(0, 2), (2, 1)]);
 }
 
@@ -277,13 +277,13 @@ fn rtp18_a_congested_subscriber_gets_a_sync_in_place_of_events() {
     let outputs = host.writable(bob);
     assert_eq!(outputs.synced(bob), ["alice=99"]);
     assert_eq!(host.server.counters().resyncs, 1);
-    // An empty set is told too, or the client would keep who has left.
+    // An empty set is synced too, or the client would keep members that have left.
     host.congested(bob);
     host.leave(alice, 100);
     let outputs = host.writable(bob);
     assert_eq!(outputs.frames_of(bob, Action::Sync).len(), 1);
     assert_eq!(outputs.synced(bob), [""; 0]);
-    // Who missed nothing is not synced.
+    // A client that missed nothing is not synced.
     host.congested(bob);
     assert_eq!(host.writable(bob).frames(bob).len(), 0);
     host.end();
@@ -393,7 +393,7 @@ fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
         }
         let mut host = Host::with(config);
         let bob = host.join("bob");
-        // Who has no mode for it hears of its own members alone (RTP17a).
+        // Without the mode it receives its own members only (RTP17a).
         let alice = host.open("alice");
         attach_with(&mut host, alice, PRESENCE);
         host.enter(alice, 0, "x");
@@ -408,7 +408,7 @@ fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
         assert_eq!(outputs.events_of(bob), ["leave carol=x", "leave alice=x"], "{number}");
         assert_eq!(outputs.events_of(alice), ["leave alice=x"], "{number}");
 
-        let told = outputs.items(bob);
+        let delivered = outputs.items(bob);
         let own = outputs.items(alice);
         let events = outputs.events.iter().filter_map(|event| match event {
             ServerEvent::MemberLeft(output::MemberLeft { message, .. }) => Some(message.clone()),
@@ -424,7 +424,7 @@ fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
             .filter(|message| message.action == PresenceAction::Leave)
             .collect();
         assert_eq!(copies.len(), 1 + 2 * usize::from(on(1)) + 2 * usize::from(on(2)));
-        for leave in &told {
+        for leave in &delivered {
             let id = leave.id.as_deref().expect("an id");
             let connection_id = leave.connection_id.as_deref().expect("a connection id");
             assert!(!id.starts_with(connection_id), "{id}");
@@ -432,7 +432,7 @@ fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
                 assert_eq!(copy.id.as_deref(), Some(id), "{number}");
             }
         }
-        assert_ne!(told[0].id, told[1].id);
+        assert_ne!(delivered[0].id, delivered[1].id);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many use a channel, told to those who ask for it.
+//! Occupancy events for the clients that request them.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -19,7 +19,7 @@ fn watch_with(host: &mut Host, transport: u64, occupancy: &str) -> Outputs {
     host.recv(transport, json!({"action": 10, "channel": CHANNEL, "params": params}))
 }
 
-/// The occupancy events that a transport was told.
+/// The occupancy events to a transport.
 fn figures(outputs: &Outputs, transport: u64) -> Vec<Json> {
     let mut events = Vec::new();
     for frame in outputs.frames_of(transport, Action::Message) {
@@ -78,7 +78,7 @@ fn connections_are_counted_by_their_modes() {
     host.recv(1, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 17}));
     let occupancy = host.server.occupancy(CHANNEL);
     assert_eq!((occupancy.publishers, occupancy.presence_connections), (2, 0));
-    // Who is lost does not count, though it may come back.
+    // A lost connection does not count, although it can be resumed.
     host.lose(2);
     assert_eq!(host.server.occupancy(CHANNEL).connections, 3);
     host.end();
@@ -98,7 +98,7 @@ fn changes_to_and_from_zero_are_sent_at_once_and_others_every_five_seconds() {
     outputs.sent.extend(host.advance_alive(4_999, &[bob, server]).sent);
     assert_eq!(members(&outputs, bob), [0; 0]);
     assert_eq!(members(&host.advance_alive(1, &[bob, server]), bob), [3]);
-    // What is as it was is not told again.
+    // Unchanged figures are not sent again.
     host.presence(server, 3, item(2, "d"));
     host.presence(server, 4, item(3, "d"));
     assert_eq!(members(&host.advance_alive(60_000, &[bob, server]), bob), [0; 0]);
@@ -107,7 +107,7 @@ fn changes_to_and_from_zero_are_sent_at_once_and_others_every_five_seconds() {
     }
     let outputs = host.presence(server, 7, item(3, "c"));
     assert_eq!(members(&outputs, bob), [0]);
-    // The turn to zero has told all there was to tell.
+    // The event for zero had all changes.
     assert_eq!(members(&host.advance_alive(60_000, &[bob, server]), bob), [0; 0]);
     host.end();
 }

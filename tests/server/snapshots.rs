@@ -1,5 +1,5 @@
-//! Canonical conversations of a server as text, one line for each thing that goes in (`<`) or
-//! comes out (`>`), with the number of the transport. They double as documentation: see
+//! Canonical conversations of a server as text, one line for each input (`<`) and output
+//! (`>`), with the number of the transport. They double as documentation: see
 //! `tests/snapshots`.
 
 use crate::host::{CHANNEL, Host, capability};
@@ -23,9 +23,8 @@ fn room() -> (Host, u64, u64) {
     (host, bob, alice)
 }
 
-/// `alice` loses her transport, and resumes after so many milliseconds as SDKs do: she attaches
-/// with the serial that she knows, and enters again with the id that she had, if her connection is
-/// still the same.
+/// `alice` loses her transport and resumes after this time as SDKs do: she attaches with her
+/// channel serial, and enters again, with her previous id if the connection is the same.
 fn back_after(millis: u64) -> Host {
     let (mut host, bob, alice) = room();
     let connection = host.id(alice).to_owned();

@@ -3,7 +3,7 @@
 //!
 //! Getting a token is the host's task: what the published cases do with a callback is here
 //! `Output::TokenRequired`, answered by `Input::Token`. The first token is given with the options,
-//! so a token is first asked for when the server has refused that one.
+//! so a token is first requested when the server has refused that one.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -32,7 +32,7 @@ fn sent_token(host: &mut Host) -> String {
     frame.auth.unwrap().access_token.unwrap().to_string()
 }
 
-/// A host that needs a token to go on connecting, because the server has refused the first one.
+/// A host that needs a new token to connect, because the server has refused the first one.
 fn wants_token() -> Host {
     let mut host = Host::new(renewable());
     host.input(Input::Connect);
@@ -43,7 +43,7 @@ fn wants_token() -> Host {
     host
 }
 
-/// A connected host whose server wants new credentials.
+/// A connected host whose server has sent AUTH.
 fn asked_by_the_server() -> Host {
     let mut host = Host::unanswered(renewable());
     host.recv(ProtocolMessage::new(Action::Auth));
@@ -145,7 +145,7 @@ fn rtc8a2_a_refused_token_fails_the_connection() {
     assert_eq!(host.connection_path(), ["failed"]);
 }
 
-/// A host whose attempt to connect was interrupted by new credentials, with their operation.
+/// A host whose attempt to connect was interrupted by `authorize`, with its operation.
 fn authorized_while_connecting() -> (Host, OpId) {
     let mut host = Host::new(renewable());
     host.input(Input::Connect);
@@ -259,8 +259,8 @@ fn rsa4c2_a_token_that_does_not_arrive_in_time_fails_the_attempt() {
     assert_eq!((reason.code, reason.status_code), (80019, 401));
 }
 
-// Of the two cases one wants the error reason set and one, the newer, not. There is nothing wrong
-// with the connection, so it is a warning.
+// One case expects the error reason to be set and the newer one does not. The connection is intact,
+// so it is a warning.
 // UTS: realtime/unit/RSA4c3/callback-error-connected-stays-0
 // UTS: realtime/unit/RSA4c3/callback-error-stays-connected-0
 #[test]

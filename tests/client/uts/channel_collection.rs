@@ -60,7 +60,7 @@ fn rtl16_options_can_be_replaced() {
     assert_eq!(host.client.channel(CH).unwrap().options(), &options);
 }
 
-// The clause asks for ATTACH and for the operation to wait; a change of state it does not ask for.
+// The clause requires ATTACH and a pending operation, but no change of state.
 // UTS: realtime/unit/RTL16a/triggers-reattach-0
 #[test]
 fn rtl16a_new_params_of_an_attached_channel_send_attach() {

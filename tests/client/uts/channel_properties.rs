@@ -1,4 +1,4 @@
-//! What a channel tells of itself: `channels/channel_additional_attached.md`,
+//! Properties and events of a channel: `channels/channel_additional_attached.md`,
 //! `channels/channel_attributes.md`, `channels/channel_properties.md`,
 //! `channels/channel_state_events.md`.
 
@@ -15,7 +15,7 @@ fn attached_with(serial: &str, flags: Flags) -> ProtocolMessage {
     frame
 }
 
-/// A host that has attached with a channel serial, and whose far end says nothing by itself.
+/// A host that has attached with a channel serial. The far end answers nothing.
 fn attached_host() -> Host {
     let mut options = options();
     options.realtime_request_timeout = Duration::from_millis(100);

@@ -33,7 +33,7 @@ fn renew(host: &mut Host, token: &str) {
     host.input(Input::Token(Ok(token.into())));
 }
 
-/// The delays before the first retries of a client that never gets through.
+/// The delays before the first retries of a client that cannot connect.
 fn retry_delays(options: ClientOptions, count: usize) -> Vec<u64> {
     let mut host = Host::new(options);
     host.unreachable = true;
@@ -97,7 +97,7 @@ fn rtb1_retry_delays_of_a_connection() {
     assert_eq!(delays.len(), 5);
 }
 
-// A channel event does not tell the delay, so the ATTACHs do.
+// A channel event does not have the delay, so the times of the ATTACHs show it.
 // UTS: realtime/unit/RTB1/suspended-channel-retry-delay-1
 #[test]
 fn rtb1_retry_delays_of_a_channel() {
@@ -118,8 +118,8 @@ fn rtb1_retry_delays_of_a_channel() {
     assert_eq!(host.channel_state(CH), ChannelState::Attaching);
 }
 
-// The case wants the server's code, its counterpart with a real server that of RSA4a2: it is the
-// latter, and the former is the cause.
+// The case expects the code of the server, its integration case that of RSA4a2: the reason is the
+// latter, and its cause the former.
 // UTS: realtime/unit/RTN15h1/token-error-no-renew-0
 #[test]
 fn rtn15h1_a_token_error_without_renewal_fails_the_connection() {
@@ -225,7 +225,7 @@ fn rtn15c7_a_failed_resume_is_a_new_connection_with_a_reason() {
     assert_eq!(host.error_reason(), Some(error));
 }
 
-// RTN14h: the key is sent however long ago it was, where the older RTN15g gave it up.
+// RTN14h: the key is sent after any time, where the older RTN15g dropped it.
 // UTS: realtime/unit/RTN15g/state-cleared-after-ttl-0
 #[test]
 fn rtn14h_a_suspended_client_still_tries_to_resume() {
@@ -241,7 +241,7 @@ fn rtn14h_a_suspended_client_still_tries_to_resume() {
     host.recv(connected_with("conn-1", details));
     host.forget();
     host.suspend();
-    assert_eq!(host.time, 5_000, "the server says how long");
+    assert_eq!(host.time, 5_000, "the ttl of the server");
     host.advance(2_000);
     assert_eq!(host.param("resume"), Some("key-1"));
     host.accept("conn-2", "key-2");
@@ -410,7 +410,7 @@ fn rtn14f_a_suspended_client_retries_forever() {
     assert_eq!(host.state(), ConnectionState::Connected);
 }
 
-// Other hosts are the host's business; what it decides by must reach it.
+// The host chooses other hosts, and needs the status code for it.
 // UTS: realtime/unit/RTN17f1/disconnected-5xx-fallback-0
 #[test]
 fn rtn17f1_the_status_code_of_disconnected_is_reported() {

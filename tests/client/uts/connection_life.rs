@@ -1,4 +1,4 @@
-//! What a connection tells of itself: `connection/auto_connect_test.md`,
+//! Properties and events of a connection: `connection/auto_connect_test.md`,
 //! `connection/connection_id_key_test.md`, `connection/error_reason_test.md`,
 //! `connection/forwards_compatibility_test.md`, `connection/network_change_test.md`,
 //! `connection/update_events_test.md`, `client/realtime_client.md`, `client/realtime_timeouts.md`.
@@ -16,7 +16,7 @@ fn fatal(code: u32) -> ErrorInfo {
     ErrorInfo::new(code, 400, "it will not do")
 }
 
-/// A host whose first attempt the server refuses for good.
+/// A host whose first attempt ends in FAILED.
 fn failed(code: u32) -> Host {
     let mut host = Host::new(options());
     host.input(Input::Connect);
@@ -33,7 +33,7 @@ fn closed() -> Host {
     host
 }
 
-// Connecting by itself is for the host to do: it hands in `Input::Connect` when it wants to.
+// To connect automatically is the host's task: it passes in `Input::Connect`.
 // UTS: realtime/unit/RTN3/auto-connect-true-0
 // UTS: realtime/unit/RTN3/explicit-connect-after-false-2
 // UTS: realtime/unit/RTC1b/auto-connect-option-0
@@ -318,7 +318,7 @@ fn rtn24_each_further_connected_is_one_update() {
     assert_eq!(host.connection_path(), ["update"; 3]);
 }
 
-/// A client that has been told to connect, and the parameters that it asks for.
+/// A client that is connecting.
 fn asking(options: ClientOptions) -> Host {
     let mut host = Host::new(options);
     host.input(Input::Connect);
@@ -358,7 +358,7 @@ fn rtc1c_a_recovery_key_is_used_for_the_first_connection_only() {
     assert_eq!(asking(options).param("recover"), None);
 }
 
-// Parameters are text: the host writes numbers and booleans as it likes.
+// Parameters are text: the host formats numbers and booleans.
 // UTS: realtime/unit/RTC1f/transport-params-option-0
 #[test]
 fn rtc1f_transport_params_are_added_and_override() {
@@ -419,7 +419,7 @@ fn rtc7_the_retry_timeout_applies_to_a_lost_connection() {
     assert_eq!(host.transports(), 3);
 }
 
-// Those of HTTP are the host's.
+// The timeouts of HTTP are the host's.
 // UTS: realtime/unit/RTC7/default-timeouts-applied-3
 #[test]
 fn rtc7_the_default_timeouts() {

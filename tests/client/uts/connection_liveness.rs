@@ -1,4 +1,4 @@
-//! Signs of life: `connection/connection_ping_test.md`, `connection/heartbeat_test.md`.
+//! Pings and activity: `connection/connection_ping_test.md`, `connection/heartbeat_test.md`.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -191,8 +191,7 @@ fn rtn13c_the_time_of_a_waiting_ping_starts_when_it_is_sent() {
     host.err(op);
 }
 
-/// A connected host whose server promises to be heard every two seconds, and whose requests time
-/// out after one.
+/// A connected host with a `maxIdleInterval` of two seconds and a request timeout of one.
 fn promised(observes_pings: bool) -> Host {
     let mut options = options();
     options.observes_pings = observes_pings;
@@ -211,7 +210,7 @@ fn accept(host: &mut Host, id: &str, key: &str) {
     host.recv(connected_with(id, details));
 }
 
-/// Nothing comes for three seconds: the client gives the transport up and resumes.
+/// Nothing arrives for three seconds: the client abandons the transport and resumes.
 fn falls_silent(host: &mut Host) {
     host.forget();
     let (attempts, closed) = (host.transports(), host.closed());

@@ -1,7 +1,7 @@
 //! A client and the server half together: `integration/presence*`, `integration/channels`,
 //! `integration/connection_lifecycle_test.md` and `integration/proxy`.
 //!
-//! Each conversation is held in both encodings.
+//! Each test runs in both encodings.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -276,13 +276,13 @@ fn rtp17i_own_members_are_entered_again_after_a_loss() {
         assert_eq!(text(item), Some("hello"));
         assert_eq!(world.peer(member).channel_state(CH), ChannelState::Attached);
         world.advance(60 * SECOND);
-        assert_eq!(world.peer(observer).presence_events(), [], "nobody heard of it");
+        assert_eq!(world.peer(observer).presence_events(), [], "no event");
         let op = world.peer(observer).get();
         assert_eq!(names(&world.peer(observer).members(op)), ["client-a"]);
     }
 }
 
-// The client stops hearing of the server while the transport stays open.
+// HEARTBEATs of the server are lost while the transport stays open.
 // UTS: realtime/proxy/RTN23a/heartbeat-starvation-reconnect-0
 #[test]
 fn rtn23a_a_client_without_heartbeats_connects_again() {
@@ -395,7 +395,7 @@ fn rtn15j_an_error_of_the_connection_fails_all_channels() {
     }
 }
 
-// RTN14h: the client still tries to resume, and it is the server that has forgotten.
+// RTN14h: the client still tries to resume, but the server has dropped the connection.
 // UTS: realtime/proxy/RTN15g/ttl-expiry-clears-resume-0
 #[test]
 fn rtn14h_a_resume_after_the_connection_state_ttl_gives_another_id() {
@@ -419,7 +419,7 @@ fn rtn14h_a_resume_after_the_connection_state_ttl_gives_another_id() {
         assert_eq!(host.state(), ConnectionState::Connected);
         assert!(host.param("resume").is_some());
         assert_ne!(host.connection_id(), id);
-        assert!(host.error_reason().is_some(), "the server says why");
+        assert!(host.error_reason().is_some(), "the reason of the server");
     }
 }
 
@@ -702,7 +702,7 @@ fn rtn22_a_client_reauthorizes_while_connected() {
     }
 }
 
-/// CONNECTED of a real server can be told apart from the made-up ones.
+/// The server's CONNECTED differs from the injected ones of these tests.
 #[test]
 fn cd2_the_server_sends_connection_details() {
     for mut world in worlds() {

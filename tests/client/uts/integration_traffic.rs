@@ -1,7 +1,7 @@
 //! Messages and credentials between clients and the server half: `integration/auth*`,
 //! `integration/channels/channel_publish_test.md`, `integration/channels/channel_subscribe_test.md`.
 //!
-//! Messages pass through: what the one application sends, the other gets, frame by frame.
+//! Messages pass through, frame by frame.
 
 use crate::driven::*;
 use crate::host::*;
@@ -48,7 +48,7 @@ fn publish(world: &mut Linked, peer: usize, message: Message) {
     world.peer(peer).ok(op);
 }
 
-/// The messages that came since the last time, each with what it lacked and its frame had.
+/// The messages received since the last call, with the fields that they inherit from their frames.
 fn received(world: &mut Linked, peer: usize) -> Vec<Message> {
     let frames = world.peer(peer).frames();
     frames
@@ -60,7 +60,7 @@ fn received(world: &mut Linked, peer: usize) -> Vec<Message> {
         .collect()
 }
 
-/// What becomes of a message on its way to another client.
+/// A message as another client receives it.
 fn passed_on(world: &mut Linked, message: Message) -> Message {
     let [publisher, subscriber] = two(world);
     publish(world, publisher, message);
@@ -209,7 +209,7 @@ fn rsa7_a_client_id_of_the_token_is_accepted() {
     }
 }
 
-// Whose token it is only the server finds out, so it is the server that refuses.
+// Only the server knows the client id of the token, so the server refuses.
 // UTS: realtime/integration/RSA7/mismatched-clientid-fails-1
 #[test]
 fn rsa7_a_client_id_other_than_that_of_the_token_is_refused() {
@@ -222,7 +222,7 @@ fn rsa7_a_client_id_other_than_that_of_the_token_is_refused() {
     }
 }
 
-// A client that answers in time stays connected; one that does not is let go and connects again.
+// A client that renews in time stays connected; otherwise it is disconnected and connects again.
 // UTS: realtime/integration/RSA4b/token-renewal-on-expiry-0
 #[test]
 fn rsa4b_an_expiring_token_is_renewed() {

@@ -1,4 +1,4 @@
-//! Message serials, what waits, and what is sent again: `channels/channel_publish.md`,
+//! Message serials, queueing and resending: `channels/channel_publish.md`,
 //! `channels/message_field_population.md`.
 //!
 //! Where the published cases publish, the application sends a frame of its own.
@@ -22,7 +22,7 @@ fn publish(host: &mut Host, name: &str) -> OpId {
     host.op(|op| Input::send(op, Box::new(frame)))
 }
 
-/// Names and serials of the messages sent since the last time.
+/// Names and serials of the messages sent since the last call.
 fn published(host: &mut Host) -> Vec<(String, i64)> {
     host.sent_of(Action::Message)
         .iter()
@@ -323,8 +323,8 @@ fn rtl17_messages_reach_the_application_only_while_attached() {
     assert_eq!(host.frames(), []);
 }
 
-/// What subscribers are told of a PRESENCE frame with these fields and items.
-fn told(
+/// The events of a PRESENCE frame with these fields and items.
+fn events(
     id: Option<&str>,
     connection_id: Option<&str>,
     timestamp: Option<i64>,
@@ -345,7 +345,7 @@ fn bare(name: &str) -> PresenceMessage {
 }
 
 // The rules for messages are those for presence messages (TP3a, TP3d, TP3g); messages pass through
-// as they came.
+// unchanged.
 // UTS: realtime/unit/TM2a/id-from-protocol-message-0
 // UTS: realtime/unit/TM2c/connectionid-from-protocol-0
 // UTS: realtime/unit/TM2f/timestamp-from-protocol-0
@@ -353,7 +353,7 @@ fn bare(name: &str) -> PresenceMessage {
 #[test]
 fn tp3_missing_fields_of_an_item_come_from_the_frame() {
     let items = vec![bare("a"), bare("b"), bare("c")];
-    let events = told(Some("abc:5"), Some("abc"), Some(1_700), items);
+    let events = events(Some("abc:5"), Some("abc"), Some(1_700), items);
     assert_eq!(events.len(), 3);
     for (n, event) in events.iter().enumerate() {
         assert_eq!(event.id, Some(format!("abc:5:{n}").into()));
@@ -368,13 +368,13 @@ fn tp3_missing_fields_of_an_item_come_from_the_frame() {
 #[test]
 fn tp3_fields_of_an_item_are_kept() {
     let item = item(Enter, "a", "own:1:0", 1_600);
-    let events = told(Some("abc:5"), Some("abc"), Some(1_700), vec![item.clone()]);
+    let events = events(Some("abc:5"), Some("abc"), Some(1_700), vec![item.clone()]);
     assert_eq!(events, [item]);
 }
 
 // UTS: realtime/unit/TM2a/no-id-without-protocol-id-2
 #[test]
 fn tp3a_without_an_id_of_the_frame_an_item_has_none() {
-    let events = told(None, Some("abc"), Some(1_700), vec![bare("a")]);
+    let events = events(None, Some("abc"), Some(1_700), vec![bare("a")]);
     assert_eq!((events.len(), &events[0].id), (1, &None));
 }

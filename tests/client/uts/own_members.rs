@@ -153,7 +153,7 @@ fn rtp5a_own_members_are_forgotten_when_the_channel_is_detached() {
     assert_eq!(host.own_members(CH), []);
     host.forget();
     host.attach(CH);
-    assert_eq!(host.sent_items(), [], "nobody is entered again");
+    assert_eq!(host.sent_items(), [], "no re-entry");
 }
 
 // UTS: realtime/unit/RTP17/get-null-unknown-clientid-3

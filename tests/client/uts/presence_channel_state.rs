@@ -1,4 +1,4 @@
-//! What channel states do to presence: `presence/realtime_presence_channel_state.md`.
+//! The effect of channel states on presence: `presence/realtime_presence_channel_state.md`.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -7,7 +7,7 @@ use presence_proto::client::{ChannelState, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave};
 use presence_proto::wire::{Action, Flags, ProtocolMessage};
 
-/// An attached host that knows alice and bob.
+/// An attached host whose channel has alice and bob.
 fn two_members() -> Host {
     let mut host = Host::answered(options_of("my-client"));
     host.answers.attach = Some(Flags::HAS_PRESENCE);
@@ -19,7 +19,7 @@ fn two_members() -> Host {
     host
 }
 
-/// A host whose channel is attaching, with an enter and an update that wait.
+/// A host whose channel is attaching, with a queued enter and update.
 fn waiting() -> (Host, [presence_proto::OpId; 2]) {
     let mut host = Host::unanswered(options_of("my-client"));
     host.attach(CH);

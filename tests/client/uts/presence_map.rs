@@ -8,7 +8,7 @@ use presence_proto::{SmolStr, UnixMillis};
 
 const NOW: i64 = 5_000;
 
-/// A set, with what the cases ask of it.
+/// A set, with the operations of the cases.
 struct Map(MemberSet);
 
 impl Map {
@@ -51,7 +51,7 @@ impl Map {
         text(&self.stored(client_id, connection_id)?).map(String::from)
     }
 
-    /// The client ids of those present.
+    /// The client ids of the present members.
     fn present(&self) -> Vec<SmolStr> {
         let mut names: Vec<_> =
             self.0.iter().filter(|m| !m.is_absent()).map(|m| m.client_id().clone()).collect();
@@ -107,8 +107,8 @@ fn rtp2d2_present_is_stored_as_present() {
     assert_eq!(map.stored("client-1", "conn-1").unwrap().action, Present);
 }
 
-// The map borrows the message and says whether to pass it on, so it cannot change its action; that
-// subscribers see ENTER and UPDATE as they came is `rtp6a_a_subscriber_gets_every_event`.
+// The map borrows the message and returns whether it is an event, so it cannot change its action;
+// that subscribers see the original ENTER and UPDATE is `rtp6a_a_subscriber_gets_every_event`.
 // UTS: realtime/unit/RTP2d1/put-returns-original-action-0
 #[test]
 fn rtp2d1_each_newer_message_is_an_event() {
@@ -143,7 +143,7 @@ fn rtp2h2a_leave_during_a_sync_is_stored_as_absent() {
     assert_eq!(map.stored("client-1", "conn-1").unwrap().action, PresenceAction::Absent);
 }
 
-// Ruling: subscribers hear of that LEAVE, once, when the sync ends.
+// Ruling: subscribers receive that LEAVE once, when the sync ends.
 // UTS: realtime/unit/RTP2h2b/absent-deleted-on-endsync-0
 #[test]
 fn rtp2h2b_absent_members_are_removed_when_the_sync_ends() {
@@ -319,7 +319,7 @@ fn rtp18a_a_new_sync_discards_the_current_one() {
     assert_eq!(map.present(), ["alice", "bob"]);
 }
 
-// The frame without a serial is `rtp18c_a_sync_without_a_serial_is_complete_in_one_frame`.
+// The frame without a serial is in `rtp18_a_sync_begins_and_ends_by_its_serials`.
 // UTS: realtime/unit/RTP18c/single-message-sync-0
 #[test]
 fn rtp18c_a_sync_may_be_one_message() {
@@ -347,7 +347,7 @@ fn rtp19a_without_presence_all_members_leave_with_their_last_data() {
         leave.id = None;
         leave
     });
-    // An empty sync and the shorter way come to the same.
+    // An empty sync has the same result.
     let mut map = filled();
     map.0.start_sync();
     assert_eq!(map.end_sync(), expected);
@@ -359,7 +359,7 @@ fn rtp19a_without_presence_all_members_leave_with_their_last_data() {
     assert!(map.0.is_empty());
 }
 
-// Ruling: one LEAVE at the end, with what the leave itself said.
+// Ruling: one LEAVE at the end, with the contents of the received leave.
 // UTS: realtime/unit/RTP2h2a/leave-during-sync-absent-cleanup-0
 #[test]
 fn rtp2h2_a_leave_during_a_sync_is_one_event_at_its_end() {

@@ -1,4 +1,4 @@
-//! Getting members and hearing of them: `presence/realtime_presence_get.md`,
+//! Getting members and subscribing to them: `presence/realtime_presence_get.md`,
 //! `presence/realtime_presence_subscribe.md`.
 
 use crate::driven::*;
@@ -9,7 +9,7 @@ use presence_proto::client::{ChannelOptions, ChannelState, GetParams, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Present, Update};
 use presence_proto::wire::{Flags, PresenceMessage, ProtocolMessage};
 
-/// An attached host to whom a sync is promised.
+/// An attached host that waits for a sync.
 fn promised() -> Host {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
@@ -144,7 +144,7 @@ fn rtp6a_a_subscriber_gets_every_event() {
     assert_eq!(text(&events[1]), Some("updated"));
 }
 
-// One event comes out once for all subscriptions; the host knows which of them want it.
+// One output serves all subscriptions, and lists those that match.
 // UTS: realtime/unit/RTP6b/subscribe-filtered-by-action-0
 #[test]
 fn rtp6b_a_subscription_filters_by_action() {
@@ -215,7 +215,7 @@ fn rtp7a_unsubscribing_one_keeps_the_others() {
     assert_eq!(actions(&host.presence_events()), [Leave]);
 }
 
-// A subscription is replaced to want fewer actions.
+// A subscription is replaced by one with fewer actions.
 // UTS: realtime/unit/RTP7b/unsubscribe-for-specific-action-0
 #[test]
 fn rtp7b_a_subscription_can_drop_one_action() {
@@ -235,7 +235,7 @@ fn rtp6_a_late_subscriber_receives_each_present_member() {
     host.subscribe(2, &[Present]);
     let members = host.presence_events_for(2);
     assert_eq!((names(&members), actions(&members)), (vec!["alice", "bob"], vec![Present; 2]));
-    assert_eq!(host.presence_events(), [], "nobody else is notified again");
+    assert_eq!(host.presence_events(), [], "other subscriptions receive nothing");
 }
 
 // UTS: realtime/unit/RTP6/presence-events-update-map-0

@@ -246,8 +246,8 @@ fn rtp16c_presence_of_a_channel_in_another_state_fails() {
     }
 }
 
-// The published case has a wildcard client enter itself, which RTP8j forbids: here an identified
-// client enters itself, and what is done on behalf of the same id by name leaves it alone.
+// The published case has a wildcard client enter itself, which RTP8j forbids: here it enters `main`
+// by name, and operations for `other` leave that member unchanged.
 // UTS: realtime/unit/RTP15c/enterclient-no-side-effects-0
 #[test]
 fn rtp15c_an_operation_for_one_client_id_does_not_affect_others() {
@@ -310,7 +310,7 @@ fn rtp4_another_connection_receives_many_members() {
     observer.answers.attach = Some(Flags::HAS_PRESENCE);
     observer.attach(CH);
     observer.subscribe(1, &[Enter]);
-    let told = |n: usize, action| {
+    let delivered = |n: usize, action| {
         let mut item = items[n].clone();
         item.action = action;
         item.connection_id = Some("conn-A".into());
@@ -319,10 +319,10 @@ fn rtp4_another_connection_receives_many_members() {
         item
     };
     for n in 0..items.len() {
-        observer.recv(event(told(n, Enter)));
+        observer.recv(event(delivered(n, Enter)));
     }
     assert_eq!(observer.presence_events().len(), items.len());
-    observer.recv(sync("seq1:", (0..items.len()).map(|n| told(n, Present)).collect()));
+    observer.recv(sync("seq1:", (0..items.len()).map(|n| delivered(n, Present)).collect()));
     let op = observer.get();
     let found = observer.members(op);
     assert_eq!(found.len(), items.len());
