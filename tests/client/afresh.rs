@@ -1,5 +1,4 @@
-//! What is left of a connection, an attempt or a request when the next one begins: nothing that
-//! was about the one before.
+//! A new connection, attempt or request does not inherit state of the previous one.
 
 use crate::driven::Driven;
 use crate::host::{Host, me};
@@ -49,7 +48,7 @@ fn with_token() -> Host {
 
 /// Clauses: RTN11d, CD2f, CD2c.
 #[test]
-fn rtn11d_what_the_last_server_told_does_not_hold_for_the_next() {
+fn rtn11d_connection_details_do_not_outlive_a_closed_connection() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     let mut frame = with("conn1", "connectionStateTtl", 5_000);
@@ -64,7 +63,7 @@ fn rtn11d_what_the_last_server_told_does_not_hold_for_the_next() {
 
 /// Clauses: RTN11d, RTN14e.
 #[test]
-fn rtn11d_the_time_to_connect_begins_anew() {
+fn rtn11d_a_new_connect_has_the_full_time_until_suspended() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     host.input(Input::Close);
@@ -77,7 +76,7 @@ fn rtn11d_the_time_to_connect_begins_anew() {
 
 /// Clauses: RTN12d.
 #[test]
-fn rtn12d_a_close_without_a_connection_ends_every_wait() {
+fn rtn12d_close_without_a_connection_clears_every_deadline() {
     let mut host = Host::connected("conn1");
     host.lose();
     host.refuse();
@@ -87,7 +86,7 @@ fn rtn12d_a_close_without_a_connection_ends_every_wait() {
 
 /// Clauses: RTN12b, RTN23a.
 #[test]
-fn rtn12b_a_close_has_its_time_though_the_server_is_silent() {
+fn rtn12b_close_has_its_full_timeout_when_the_server_is_silent() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     host.recv(with("conn1", "maxIdleInterval", 1_000));
@@ -99,7 +98,7 @@ fn rtn12b_a_close_has_its_time_though_the_server_is_silent() {
 
 /// Clauses: RTN23a, CD2h.
 #[test]
-fn rtn23a_an_idle_interval_is_that_of_the_last_connected() {
+fn rtn23a_the_idle_interval_is_that_of_the_latest_connected() {
     // Of another connection, which promises nothing.
     let mut host = Host::new(me());
     host.input(Input::Connect);
@@ -121,7 +120,7 @@ fn rtn23a_an_idle_interval_is_that_of_the_last_connected() {
 
 /// Clauses: RTN14c, RTN14e, RTN14f.
 #[test]
-fn rtn14f_an_attempt_of_a_suspended_connection_has_its_full_time() {
+fn rtn14f_an_attempt_while_suspended_has_its_full_timeout() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     host.recv(with("conn1", "connectionStateTtl", 5_000));
@@ -139,7 +138,7 @@ fn rtn14f_an_attempt_of_a_suspended_connection_has_its_full_time() {
 
 /// Clauses: RTN14b, RTN15c5, RSA4b.
 #[test]
-fn rsa4b_a_token_is_renewed_once_between_one_connected_and_the_next() {
+fn rsa4b_a_token_is_renewed_once_between_two_connected() {
     let renewed = |host: &mut Host| {
         let lines = host.recv(token_error());
         assert_eq!(only(&lines, "token"), ["token required"]);
@@ -166,7 +165,7 @@ fn rsa4b_a_token_is_renewed_once_between_one_connected_and_the_next() {
 
 /// Clauses: RTL5k, RTL5f.
 #[test]
-fn rtl5f_a_detach_returns_to_where_it_began_itself() {
+fn rtl5f_a_failed_detach_returns_to_the_state_in_which_it_began() {
     let detach = |op| Input::detach(OpId(op), "ch");
     let detached = json!({"action": 13, "channel": "ch"});
     let mut host = Host::attached();

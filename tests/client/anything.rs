@@ -1,4 +1,4 @@
-//! Whatever comes in, in whatever order: the client does not panic, and what it says adds up.
+//! Arbitrary inputs in arbitrary order: the client does not panic, and its outputs are consistent.
 
 use core::time::Duration;
 use presence_proto::client::{
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const CHANNELS: [&str; 3] = ["a", "b", ""];
 
-/// One thing that happens. Transports are named by how far back they were asked for.
+/// One event. A transport is named by the number of transports requested since.
 #[derive(Clone, Debug)]
 enum Step {
     Input(Box<Input>),
@@ -186,7 +186,7 @@ fn change() -> impl Strategy<Value = PresenceChange> {
     )
 }
 
-/// What the application or the network does. The number of an operation is set when it happens.
+/// An input of the application or the network. The number of an operation is set on the call.
 fn input() -> impl Strategy<Value = Input> {
     let op = OpId(0);
     prop_oneof![
@@ -303,7 +303,7 @@ fn options() -> impl Strategy<Value = ClientOptions> {
         })
 }
 
-/// A client, and what its outputs add up to.
+/// A client, and the state that follows from its outputs.
 struct Checked {
     client: Client,
     out: Outbox,
@@ -443,7 +443,7 @@ impl Checked {
         }
     }
 
-    /// Looks at what came out.
+    /// Checks the outputs.
     fn look(&mut self) {
         let outputs: Vec<Output> = self.out.drain().collect();
         for output in outputs {
@@ -470,7 +470,7 @@ impl Checked {
                         }
                         ConnectionEvent::Update => assert_eq!(change.current, self.connection),
                     }
-                    // TA3: nobody asks for these.
+                    // TA3: these are unrequested.
                     assert!(
                         change.reason.is_some()
                             || !matches!(
@@ -561,22 +561,22 @@ impl Checked {
         }
     }
 
-    /// The events of a channel add up to its members, less those whose leave is told when the
-    /// sync ends.
+    /// The events of a channel add up to its members, except those whose leave is emitted at the
+    /// end of the sync.
     fn check_members(&self) {
         for (name, folded) in &self.folded {
             let Some(channel) = self.client.channel(name) else { continue };
             let state = self.channels.get(name).copied().unwrap_or_default();
             assert_eq!(channel.state(), state);
-            let mut told = folded.clone();
+            let mut delivered = folded.clone();
             for member in channel.members() {
                 let key = (member.client_id().clone(), member.connection_id().clone());
-                let mut event = told.remove(&key).expect("subscribers know of every member");
+                let mut event = delivered.remove(&key).expect("subscribers know of every member");
                 event.action = PresenceAction::Present;
                 assert_eq!(event, member.to_message(PresenceAction::Present));
             }
-            for (client_id, connection_id) in told.keys() {
-                assert!(channel.is_syncing(), "nobody told that {client_id} left");
+            for (client_id, connection_id) in delivered.keys() {
+                assert!(channel.is_syncing(), "no leave of {client_id}");
                 assert!(channel.member(client_id, connection_id).is_none());
                 assert!(channel.member_set().find(client_id, connection_id).is_some());
             }

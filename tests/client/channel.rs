@@ -59,7 +59,7 @@ fn in_state(state: ChannelState) -> Host {
 
 /// Clauses: RTL2, RTL2a, RTL2b, RTL2d, RTL2f, RTL2g, RTL2i, TH1, TH2, TH3, TH4, TH5, TH6, RTL23.
 #[test]
-fn rtl2_what_a_channel_event_tells() {
+fn rtl2_the_fields_of_a_channel_event() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
     host.forget();
@@ -81,7 +81,7 @@ fn rtl2_what_a_channel_event_tells() {
 
 /// Clauses: RTS1, RTS2, RTS3, RTS3a, RTS3b.
 #[test]
-fn rts3_a_channel_is_made_once_with_its_options() {
+fn rts3_a_channel_is_created_once_with_its_options() {
     let mut host = Host::connected("conn1");
     assert!(host.client.channel("ch").is_none());
     let mut options = ChannelOptions::default();
@@ -116,12 +116,11 @@ fn rts4_a_released_channel_is_detached_and_forgotten() {
     }
 }
 
-/// An attach that comes while the release is under way begins another life, in which nothing is
-/// left of the first.
+/// An attach during the release creates the channel again, without state of the first one.
 ///
 /// Clauses: RTS4, RTS3.
 #[test]
-fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
+fn rts4_a_channel_attached_during_its_release_starts_from_scratch() {
     let mut host = in_state(ChannelState::Initialized);
     let mut options = ChannelOptions::default();
     options.modes = Some(Modes::PRESENCE);
@@ -154,19 +153,19 @@ fn rts4_a_channel_that_is_attached_after_its_release_has_a_clean_slate() {
     assert_eq!((view.error_reason(), view.sync_complete()), (None, false));
     assert_eq!((view.member_count(), view.own_member_count()), (0, 0));
     let lines = host.recv(json!({"action": 11, "channel": "ch"}));
-    assert_eq!(lines, ["channel ch attached", "done 4 ok"], "nobody is entered again");
-    // Nobody is subscribed any more.
+    assert_eq!(lines, ["channel ch attached", "done 4 ok"], "no re-entry");
+    // There are no subscriptions any more.
     assert_eq!(host.recv(presence(14, 2, &["bob@c1:1"])), Vec::<String>::new());
     let unsubscribe = |subscription| Input::unsubscribe("ch", Some(SubscriptionId(subscription)));
     host.misuses = true;
     assert_eq!(host.input(unsubscribe(0)), ["misuse there is no subscription 0 on channel ch"]);
 }
 
-/// A release that fails leaves the channel as it was.
+/// A failed release does not change the channel.
 ///
 /// Clauses: RTS4, RTL5f.
 #[test]
-fn rts4_a_release_without_an_answer_fails_and_the_channel_stays() {
+fn rts4_a_release_without_an_answer_fails_and_keeps_the_channel() {
     let mut host = in_state(ChannelState::Attached);
     host.input(Input::release(OpId(1), "ch"));
     host.input(attach(2));
@@ -179,7 +178,7 @@ fn rts4_a_release_without_an_answer_fails_and_the_channel_stays() {
 
 /// Clauses: RTL3, RTL3a, RTL3b, RTL3c, RTL3e.
 #[test]
-fn rtl3_a_channel_follows_its_connection() {
+fn rtl3_a_channel_follows_the_state_of_its_connection() {
     use ChannelState as S;
     let after = |state: S, end: &str| {
         let mut host = in_state(state);
@@ -227,7 +226,7 @@ fn rtl3_a_channel_follows_its_connection() {
 
 /// Clauses: RTL3d, RTL3d1, RTN19b.
 #[test]
-fn rtl3d1_channels_follow_before_anybody_is_told_of_the_connection() {
+fn rtl3d1_channels_attach_again_before_the_connected_event() {
     for (state, first) in [
         (ChannelState::Attaching, "send ATTACH"),
         (ChannelState::Attached, "channel ch attaching"),
@@ -280,7 +279,7 @@ fn rtl4_attach_in_every_state() {
 
 /// Clauses: RTL4h, RTL5i.
 #[test]
-fn rtl4h_rtl5i_a_request_waits_for_the_one_before_it() {
+fn rtl4h_rtl5i_a_request_waits_for_the_previous_one() {
     let mut host = in_state(ChannelState::Initialized);
     host.input(attach(1));
     assert_eq!(host.input(attach(2)), Vec::<String>::new());
@@ -304,7 +303,7 @@ fn rtl4h_rtl5i_a_request_waits_for_the_one_before_it() {
 
 /// Clauses: RTL4k, RTL4k1, RTL4l, RTL4m, TB2c, TB2d, RTL4c1, CP1, CP2, CP2a, CP2b, RTL15, RTL15b, RTL15c.
 #[test]
-fn rtl4k1_what_was_asked_for_and_what_was_granted() {
+fn rtl4k1_requested_and_granted_modes_params_and_serials() {
     let mut host = Host::connected("conn1");
     let mut options = ChannelOptions::default();
     options.params = vec![("rewind".into(), "1".into()), ("x".into(), "y".into())];
@@ -339,7 +338,7 @@ fn rtl4k1_what_was_asked_for_and_what_was_granted() {
 }
 
 #[test]
-fn rtl4f_no_answer_to_attach_suspends_and_a_late_one_is_taken() {
+fn rtl4f_an_attach_times_out_and_a_late_attached_still_counts() {
     let mut host = in_state(ChannelState::Initialized);
     host.input(attach(1));
     assert_eq!(host.advance(9_999), Vec::<String>::new());
@@ -349,7 +348,7 @@ fn rtl4f_no_answer_to_attach_suspends_and_a_late_one_is_taken() {
 }
 
 #[test]
-fn an_attached_that_nobody_asked_for_is_ignored() {
+fn an_unrequested_attached_is_ignored() {
     for state in [ChannelState::Initialized, ChannelState::Suspended, ChannelState::Failed] {
         let mut host = in_state(state);
         let lines = host.recv(json!({"action": 11, "channel": "ch", "channelSerial": "x"}));
@@ -378,7 +377,7 @@ fn rtl5_detach_in_every_state() {
 }
 
 #[test]
-fn rtl5f_no_answer_to_detach_leaves_all_as_it_was() {
+fn rtl5f_a_detach_that_times_out_keeps_the_members() {
     let mut host = in_state(ChannelState::Attached);
     host.recv(presence(14, 2, &["alice@c1:0", "me@conn1:0"]));
     host.input(detach(1));
@@ -388,7 +387,7 @@ fn rtl5f_no_answer_to_detach_leaves_all_as_it_was() {
 }
 
 #[test]
-fn rtl5k_attached_while_detaching_or_detached_is_answered_with_detach() {
+fn rtl5k_attached_while_detaching_or_detached_sends_detach() {
     let attached = json!({"action": 11, "channel": "ch"});
     let mut host = in_state(ChannelState::Detaching);
     assert_eq!(host.recv(attached.clone()), ["send DETACH {\"channel\":\"ch\"}"]);
@@ -400,7 +399,7 @@ fn rtl5k_attached_while_detaching_or_detached_is_answered_with_detach() {
 
 /// Clauses: RTL6c, RTL6c1, RTL6c2, RTL6c4, RTL6i3.
 #[test]
-fn rtl6c_frames_of_the_application() {
+fn rtl6c_frames_of_the_application_are_sent_queued_or_refused() {
     let message = json!({"action": 15, "channel": "ch", "messages": [{"data": "x"}]});
     let send = |op| Input::send(OpId(op), Box::new(decode(&message)));
     for state in [ChannelState::Initialized, ChannelState::Attaching, ChannelState::Detached] {
@@ -417,14 +416,14 @@ fn rtl6c_frames_of_the_application() {
     let mut unqueued = me();
     unqueued.queue_messages = false;
     assert_eq!(Host::new(unqueued).input(send(1)), ["done 1 error 80003"]);
-    // What is the client's own business is not for the application to send.
+    // The application cannot send frames of the connection protocol.
     let frame = Box::new(decode(&json!({"action": 7})));
     assert_eq!(host.input(Input::send(OpId(2), frame)), ["done 2 error 40000"]);
 }
 
 /// Clauses: RTL1, RTL17.
 #[test]
-fn rtl17_other_traffic_reaches_the_application_while_attached() {
+fn rtl17_other_frames_reach_the_application_only_while_attached() {
     let message = json!({"action": 15, "channel": "ch", "messages": [{"data": "x"}]});
     for state in ChannelState::ALL {
         let lines = in_state(*state).recv(message.clone());
@@ -439,7 +438,7 @@ fn rtl17_other_traffic_reaches_the_application_while_attached() {
 
 /// Clauses: RTN11d, RTL15, RTL15c, RTL24.
 #[test]
-fn rtn11d_a_new_beginning_leaves_nothing_of_what_the_server_told() {
+fn rtn11d_a_new_connection_resets_channels_but_keeps_their_options() {
     let mut host = in_state(ChannelState::Initialized);
     let mut options = ChannelOptions::default();
     options.modes = Some(Modes::PRESENCE);
@@ -473,7 +472,7 @@ fn rtn11d_a_new_beginning_leaves_nothing_of_what_the_server_told() {
 
 /// Clauses: RTL16, RTL16a, TB4.
 #[test]
-fn rtl16a_new_options_are_asked_for_and_end_with_the_answer() {
+fn rtl16a_new_options_send_attach_and_end_with_the_answer() {
     let mut options = ChannelOptions::default();
     options.modes = Some(Modes::PRESENCE_SUBSCRIBE);
     let mut host = in_state(ChannelState::Attached);
@@ -496,7 +495,7 @@ fn rtl16a_new_options_are_asked_for_and_end_with_the_answer() {
 
 /// Clauses: RTL33, RTL33a, RTL33b, RTL33b1, RTL33c, RTP11e.
 #[test]
-fn rtl33_get_makes_sure_that_the_channel_is_active() {
+fn rtl33_get_ensures_that_the_channel_is_active() {
     let get = |op, wait| {
         let mut params = GetParams::default();
         params.wait_for_sync = wait;
@@ -526,14 +525,14 @@ fn rtl33_get_makes_sure_that_the_channel_is_active() {
 
 /// Clauses: RTL11, RTL11a.
 #[test]
-fn rtl11_what_waits_for_an_attach_fails_with_it() {
+fn rtl11_operations_that_wait_for_an_attach_fail_with_it() {
     let enter = |op| Input::enter(OpId(op), "ch", None);
     for (frame, code) in [(detached(50000), 50000), (channel_error(), 40160)] {
         let mut host = in_state(ChannelState::Initialized);
         host.input(enter(1));
         assert_eq!(only(&host.recv(frame), "done"), [format!("done 1 error {code}")]);
     }
-    // What was sent waits for its acknowledgement, whatever becomes of the channel.
+    // A sent operation waits for its acknowledgement in every state of the channel.
     let mut host = in_state(ChannelState::Attached);
     host.input(enter(2));
     assert_eq!(only(&host.recv(channel_error()), "done"), Vec::<String>::new());
@@ -541,7 +540,7 @@ fn rtl11_what_waits_for_an_attach_fails_with_it() {
 }
 
 #[test]
-fn rtl12_a_further_attached_is_told_unless_it_says_resumed() {
+fn rtl12_a_further_attached_is_an_update_unless_resumed() {
     let mut host = in_state(ChannelState::Attached);
     host.recv(presence(14, 2, &["alice@c1:0"]));
     assert_eq!(host.recv(json!({"action": 11, "channel": "ch", "flags": 4})), Vec::<String>::new());

@@ -79,7 +79,7 @@ fn rtc1f1_parameters_of_the_application_override_those_of_the_client() {
 /// Clauses: RTN27, RTN27a, RTN27b, RTN27c, RTN27d, RTN27e, RTN27f, RTN27g, RTN27h, RTN4, RTN4a, RTN4b,
 /// RTN4c, RTN4d, RTN3, TO3e, TA1, TA2, TA5.
 #[test]
-fn rtn27_every_state_is_told_when_it_is_entered() {
+fn rtn27_every_state_is_notified_when_it_is_entered() {
     let mut host = Host::new(me());
     // Nothing connects by itself.
     assert_eq!((host.state().name(), host.advance(1_000_000)), ("initialized", vec![]));
@@ -112,7 +112,7 @@ fn rtn27_every_state_is_told_when_it_is_entered() {
 
 /// Clauses: RTN4e, RTN4f, RTN25, TA3.
 #[test]
-fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
+fn rtn4f_the_reason_of_a_change_is_the_error_of_its_frame() {
     let mut host = Host::connected("conn1");
     let error = json!({"code": 80003, "statusCode": 400, "message": "going down"});
     host.forget();
@@ -127,7 +127,7 @@ fn rtn4f_a_change_has_the_error_of_its_frame_as_reason() {
 
 /// Clauses: RTN8, RTN8a, RTN8b, RTN8d, RTN9, RTN9a, RTN9b, RTN9d, RTN15e.
 #[test]
-fn rtn8d_rtn9d_id_and_key_are_there_while_there_is_something_to_resume() {
+fn rtn8d_rtn9d_id_and_key_are_kept_while_the_connection_can_be_resumed() {
     let ids = |host: &Host| {
         let connection = host.client.connection();
         let text = |part: Option<&presence_proto::SmolStr>| part.map(|part| part.to_string());
@@ -156,7 +156,7 @@ fn rtn8d_rtn9d_id_and_key_are_there_while_there_is_something_to_resume() {
 }
 
 #[test]
-fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
+fn rtn11b_connect_while_closing_abandons_the_old_transport() {
     let mut host = Host::attached();
     host.input(Input::Close);
     let old = host.transport();
@@ -177,7 +177,7 @@ fn rtn11b_connect_while_closing_leaves_the_old_transport_behind() {
 }
 
 #[test]
-fn rtn11d_a_new_beginning_after_the_end() {
+fn rtn11d_connect_after_closed_or_failed_resets_everything() {
     for end in [fatal(), json!({"action": 8})] {
         let mut host = Host::attached();
         host.recv(presence(14, 2, &["me@conn1:0"]));
@@ -246,7 +246,7 @@ fn rtn12f_close_while_connecting_waits_for_the_attempt() {
 }
 
 #[test]
-fn rtn12b_a_close_without_an_answer_ends_after_ten_seconds() {
+fn rtn12b_close_without_an_answer_ends_after_ten_seconds() {
     let mut host = Host::connected("conn1");
     host.input(Input::Close);
     assert_eq!(host.advance(9_999), Vec::<String>::new());
@@ -254,7 +254,7 @@ fn rtn12b_a_close_without_an_answer_ends_after_ten_seconds() {
 }
 
 #[test]
-fn rtn12c_a_close_ends_when_the_transport_does() {
+fn rtn12c_close_ends_when_the_transport_is_lost() {
     let mut host = Host::connected("conn1");
     host.input(Input::Close);
     assert_eq!(host.lose(), ["connection closed 80017 by 80003"]);
@@ -262,7 +262,7 @@ fn rtn12c_a_close_ends_when_the_transport_does() {
 
 /// Clauses: RTN13, RTN13b, RTN13d.
 #[test]
-fn rtn13_a_ping_waits_for_a_connection_or_fails_where_there_will_be_none() {
+fn rtn13_a_ping_waits_for_a_connection_or_fails_if_none_will_come() {
     let mut host = Host::new(me());
     assert_eq!(host.input(Input::ping(OpId(1))), ["done 1 error 80003"]);
     host.input(Input::Connect);
@@ -281,7 +281,7 @@ fn rtn13_a_ping_waits_for_a_connection_or_fails_where_there_will_be_none() {
 
 /// Clauses: RTN13d, RTN13e.
 #[test]
-fn rtn13e_a_ping_that_was_not_sent_has_no_answer() {
+fn rtn13e_a_heartbeat_does_not_answer_a_ping_that_was_not_sent() {
     // Two clients of one seed give their pings the same ids.
     let mut host = Host::connected("conn1");
     let lines = host.input(Input::ping(OpId(1)));
@@ -322,7 +322,7 @@ fn df1_the_defaults() {
 }
 
 #[test]
-fn cd2f_the_server_shortens_the_time_to_resume() {
+fn cd2f_the_server_can_shorten_the_connection_state_ttl() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     let mut frame = connected("conn1");
@@ -337,7 +337,7 @@ fn cd2f_the_server_shortens_the_time_to_resume() {
 
 /// Clauses: RTN15, RTN15a, RTN15b, RTN15b1, RTN15h, RTN15h3, RTN15h2i.
 #[test]
-fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
+fn rtn15h_a_client_resumes_at_once_after_disconnected() {
     let mut host = Host::connected("conn1");
     let lines = host.recv(json!({"action": 6, "error": {"code": 80003, "statusCode": 400}}));
     assert_eq!(
@@ -349,14 +349,14 @@ fn rtn15h_a_connection_that_is_let_go_is_resumed_at_once() {
             "open 2 clientId=me resume=conn1-key"
         ]
     );
-    // The server closes the old transport by and by, too.
+    // The server closes the old transport later.
     let transport = TransportId(1);
     assert_eq!(host.input(Input::closed(transport, None)), Vec::<String>::new());
 }
 
 /// Clauses: RTN15c, RTN15c6, RTN15c7, RTN19, RTN19a, RTN19a1, RTN19a2, RTN7, RTN7a, RTN7b.
 #[test]
-fn rtn15c_frames_in_flight_are_sent_again_under_the_right_serial() {
+fn rtn15c_frames_in_flight_are_sent_again_with_the_right_serial() {
     let message = json!({"action": 15, "channel": "other", "messages": [{"data": "x"}]});
     let send = |op| Input::send(OpId(op), Box::new(decode(&message)));
     let mut host = Host::connected("conn1");
@@ -369,7 +369,7 @@ fn rtn15c_frames_in_flight_are_sent_again_under_the_right_serial() {
     let lines = host.recv(connected("conn1"));
     assert_eq!(lines, [first[0].clone(), "connection connected".into()]);
     host.lose();
-    // RTN15c7: it is another one, and serials begin anew.
+    // RTN15c7: another connection, and serials start from 0.
     let lines = host.recv(connected("conn2"));
     assert!(lines[0].contains("\"msgSerial\":0"), "{lines:?}");
     assert_eq!(host.recv(json!({"action": 1, "msgSerial": 0})), ["done 2 ok"]);
@@ -377,7 +377,7 @@ fn rtn15c_frames_in_flight_are_sent_again_under_the_right_serial() {
 
 /// Clauses: RTN16, RTN16d, RTN16f, RTN16g, RTN16g1, RTN16i, RTN16j, RTN16k, RTN16l.
 #[test]
-fn rtn16_a_connection_outlives_its_process() {
+fn rtn16_a_connection_can_be_recovered_by_another_process() {
     let mut host = Host::connected("conn1");
     let name = "ch ü \"{}\" 漢";
     host.join(name);
@@ -396,14 +396,14 @@ fn rtn16_a_connection_outlives_its_process() {
     fresh.recv(frame);
     assert_eq!(fresh.client.connection().id().map(|id| id.as_str()), Some("conn1"));
     assert_eq!(fresh.client.connection().key().map(|key| key.as_str()), Some("new"));
-    // RTN16i: channels are there, and for the application to attach.
+    // RTN16i: the channels exist, and the application attaches them.
     assert_eq!(fresh.channel_state(name).name(), "initialized");
     let lines = fresh.input(Input::attach(OpId(1), name));
     assert!(lines[1].contains("\"channelSerial\":\"s0\""), "{lines:?}");
     fresh.recv(json!({"action": 11, "channel": name, "flags": 4}));
     let lines = fresh.input(Input::enter(OpId(2), name, None));
     assert!(lines[0].contains("\"msgSerial\":1"), "{lines:?}");
-    // RTN16k: never again.
+    // RTN16k: only once.
     assert_eq!(fresh.lose()[2], "open 2 clientId=me resume=new");
 
     // RTN16l
@@ -419,7 +419,7 @@ fn rtn16_a_connection_outlives_its_process() {
 
 /// Clauses: RTN11d, RTN16k.
 #[test]
-fn rtn16k_a_recovery_that_was_closed_before_it_succeeded_is_given_up() {
+fn rtn16k_a_recovery_closed_before_it_succeeds_is_abandoned() {
     let mut host = Host::connected("conn1");
     host.join("ch");
     host.input(Input::enter(OpId(1), "ch", None));
@@ -428,14 +428,14 @@ fn rtn16k_a_recovery_that_was_closed_before_it_succeeded_is_given_up() {
     let mut fresh = Host::new(options);
     assert!(fresh.input(Input::Connect)[1].contains("recover=conn1-key"));
     fresh.input(Input::Close);
-    // Message serials begin anew, which no server takes for new ones on the old connection.
+    // Message serials start from 0, which a server ignores on the old connection.
     let lines = fresh.input(Input::Connect);
     assert!(lines.iter().any(|line| line == "open 2 clientId=me"), "{lines:?}");
 }
 
 /// Clauses: RTN20, RTN20a, RTN20b, RTN20c.
 #[test]
-fn rtn20_the_network_goes_and_comes() {
+fn rtn20_the_network_is_lost_and_available_again() {
     let mut host = Host::connected("conn1");
     assert_eq!(
         host.input(Input::NetworkLost),
@@ -458,7 +458,7 @@ fn rtn20_the_network_goes_and_comes() {
 
 /// Clauses: RTN23, RTN23a, CD2h.
 #[test]
-fn rtn23_what_is_heard_counts_and_what_is_said_does_not() {
+fn rtn23_received_frames_count_as_activity_and_sent_ones_do_not() {
     let mut host = Host::new(me());
     host.input(Input::Connect);
     let mut frame = connected("conn1");
@@ -481,7 +481,7 @@ fn rtn23_what_is_heard_counts_and_what_is_said_does_not() {
 
 /// Clauses: RSA4a, RSA4a1, RSA4a2, RTN15h1.
 #[test]
-fn rsa4a1_a_token_without_a_successor_is_told_from_the_start() {
+fn rsa4a1_a_token_that_cannot_be_renewed_gives_a_warning() {
     let mut options = with_token();
     options.token_renewable = false;
     let mut host = Host::new(options);
@@ -505,7 +505,7 @@ fn rsa4b_a_refused_token_is_renewed_once() {
 
 /// Clauses: RSA4c, RSA4c1, RSA4c2, RSA4c3, RSA4d, RSA4d1.
 #[test]
-fn rsa4c_no_token_is_to_be_had() {
+fn rsa4c_the_host_cannot_provide_a_token() {
     let cause = |status| ErrorInfo::new(12345, status, "no token today");
     let reason = |host: &Host| {
         let error = host.client.connection().error_reason().expect("a reason");
@@ -538,7 +538,7 @@ fn rsa4c_no_token_is_to_be_had() {
 }
 
 #[test]
-fn rsa4d_a_token_that_nobody_asked_for_is_a_mistake_of_the_host() {
+fn rsa4d_an_unrequested_token_is_a_misuse() {
     let mut host = Host::connected("conn1");
     host.misuses = true;
     assert_eq!(host.input(Input::Token(Ok("t".into()))), ["misuse no token was requested"]);
@@ -573,12 +573,12 @@ fn rtc8_new_credentials_in_every_state() {
 
 /// Clauses: RSA7a, RSA7b3, RSA7b4, RSA12, RSA12a, RSA12b, RSA15a, RSA15b, RSA15c, RTC4a, CD2a.
 #[test]
-fn rsa12_who_the_client_is() {
-    let identity = |options: ClientOptions, told: serde_json::Value| {
+fn rsa12_the_client_id_of_the_connection() {
+    let identity = |options: ClientOptions, delivered: serde_json::Value| {
         let mut host = Host::new(options);
         host.input(Input::Connect);
         let mut frame = connected("conn1");
-        frame["connectionDetails"]["clientId"] = told;
+        frame["connectionDetails"]["clientId"] = delivered;
         host.recv(frame);
         (host.state().name(), host.client.connection().client_id().map(|id| id.to_string()))
     };
@@ -587,7 +587,7 @@ fn rsa12_who_the_client_is() {
     let some = |id: &str| Some(id.to_owned());
     assert_eq!(identity(unnamed.clone(), json!(null)), ("connected", None));
     assert_eq!(identity(unnamed.clone(), json!("*")), ("connected", some("*")));
-    assert_eq!(identity(unnamed, json!("told")), ("connected", some("told")));
+    assert_eq!(identity(unnamed, json!("delivered")), ("connected", some("delivered")));
     assert_eq!(identity(me(), json!("me")), ("connected", some("me")));
     // RSA15b: a wildcard allows any client id, the one of the options too.
     assert_eq!(identity(me(), json!("*")), ("connected", some("me")));
@@ -595,7 +595,7 @@ fn rsa12_who_the_client_is() {
 }
 
 #[test]
-fn rtn7e_the_end_of_a_connection_ends_what_waits() {
+fn rtn7e_pending_operations_end_with_the_connection() {
     for end in [json!({"action": 9, "error": {"code": 40400, "statusCode": 404}}), json!(null)] {
         let mut host = Host::attached();
         host.input(Input::enter(OpId(1), "ch", None));
@@ -611,7 +611,7 @@ fn rtn7e_the_end_of_a_connection_ends_what_waits() {
 }
 
 #[test]
-fn rsf1_what_is_not_known_is_ignored() {
+fn rsf1_unknown_actions_and_fields_are_ignored() {
     let mut host = Host::attached();
     for action in [3, 5, 18, 22, 4_000_000_000u32] {
         assert_eq!(
@@ -626,7 +626,7 @@ fn rsf1_what_is_not_known_is_ignored() {
 }
 
 #[test]
-fn frames_of_a_transport_that_was_never_asked_for_are_a_mistake_of_the_host() {
+fn frames_of_an_unrequested_transport_are_a_misuse() {
     let mut host = Host::connected("conn1");
     let frame = decode(&json!({"action": 8}));
     host.misuses = true;

@@ -1,5 +1,4 @@
-//! What a client waits for has its time. Which deadlines go on when the connection is lost, and
-//! which end with it.
+//! Deadlines of operations: which run on when the connection is lost, and which end with it.
 
 use crate::driven::Driven;
 use crate::host::{Host, me};
@@ -33,7 +32,7 @@ fn lose(host: &mut Host) {
     assert_eq!(host.state().name(), "disconnected");
 }
 
-/// What comes after so long without a connection, apart from attempts, which fail.
+/// The channel events and results while there is no connection. All attempts fail.
 fn pass_without_connection(host: &mut Host, millis: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for _ in 0..millis {
@@ -48,7 +47,7 @@ fn pass_without_connection(host: &mut Host, millis: u64) -> Vec<String> {
 
 /// Clauses: RTL4f, RTL3e, RTL3d.
 #[test]
-fn rtl4f_an_attach_has_its_time_though_the_connection_is_lost() {
+fn rtl4f_the_timeout_of_an_attach_runs_on_without_a_connection() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
     host.advance(3_000);
@@ -69,7 +68,7 @@ fn rtl4f_an_attach_has_its_time_though_the_connection_is_lost() {
 
 /// Clauses: RTL4f, RTN19b.
 #[test]
-fn rtl4f_an_attach_that_is_sent_again_has_no_more_time_than_the_first() {
+fn rtl4f_sending_attach_again_does_not_extend_its_timeout() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
     host.advance(9_000);
@@ -84,7 +83,7 @@ fn rtl4f_an_attach_that_is_sent_again_has_no_more_time_than_the_first() {
 
 /// Clauses: RTL4f.
 #[test]
-fn rtl4f_new_options_do_not_give_an_attach_more_time() {
+fn rtl4f_new_options_do_not_extend_the_timeout_of_an_attach() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
     host.advance(9_999);
@@ -95,7 +94,7 @@ fn rtl4f_new_options_do_not_give_an_attach_more_time() {
 
 /// Clauses: RTL4f, RTL11, RTL33b1.
 #[test]
-fn rtl11_what_waits_for_an_attach_is_told_when_its_time_is_over() {
+fn rtl11_operations_that_wait_for_an_attach_fail_when_it_times_out() {
     let mut host = Host::connected("conn1");
     host.input(Input::enter(OpId(1), "ch", None));
     host.input(Input::leave(OpId(2), "ch", None));
@@ -112,7 +111,7 @@ fn rtl11_what_waits_for_an_attach_is_told_when_its_time_is_over() {
             "done 2 error 90007",
             "done 3 error 90007",
             "done 4 error 90007",
-            // What was to come after the attach goes on from there (RTL5i, RTL5j).
+            // The detach after the attach continues (RTL5i, RTL5j).
             "channel ch detached",
             "done 5 ok",
         ]
@@ -122,7 +121,7 @@ fn rtl11_what_waits_for_an_attach_is_told_when_its_time_is_over() {
 
 /// Clauses: RTL5f, RTL3e, RTL3d.
 #[test]
-fn rtl5f_a_detach_has_its_time_though_the_connection_is_lost() {
+fn rtl5f_the_timeout_of_a_detach_runs_on_without_a_connection() {
     let mut host = Host::attached();
     host.input(detach(1));
     host.advance(3_000);
@@ -139,7 +138,7 @@ fn rtl5f_a_detach_has_its_time_though_the_connection_is_lost() {
 
 /// Clauses: RTL5f, RTN19b.
 #[test]
-fn rtl5f_a_detach_that_is_sent_again_has_no_more_time_than_the_first() {
+fn rtl5f_sending_detach_again_does_not_extend_its_timeout() {
     let mut host = Host::attached();
     host.input(detach(1));
     host.advance(9_000);
@@ -151,7 +150,7 @@ fn rtl5f_a_detach_that_is_sent_again_has_no_more_time_than_the_first() {
 
 /// Clauses: RTL5f, RTL5k.
 #[test]
-fn rtl5k_a_detach_that_answers_an_attached_has_its_time_though_the_connection_is_lost() {
+fn rtl5k_the_timeout_of_a_detach_after_attached_runs_on_without_a_connection() {
     let mut host = Host::attached();
     host.input(detach(1));
     host.recv(json!({"action": 13, "channel": "ch"}));
@@ -163,11 +162,11 @@ fn rtl5k_a_detach_that_answers_an_attached_has_its_time_though_the_connection_is
 
 /// Clauses: RTL16a.
 #[test]
-fn rtl16a_new_options_have_their_time_though_the_connection_is_lost() {
+fn rtl16a_the_timeout_of_new_options_runs_on_without_a_connection() {
     let mut host = Host::attached();
     host.input(with_modes(1));
     host.advance(3_000);
-    // A second request joins the first, which keeps its time.
+    // A second request joins the first, which keeps its timeout.
     host.input(with_modes(2));
     lose(&mut host);
     assert_eq!(pass_without_connection(&mut host, 6_999), NONE);
@@ -177,7 +176,7 @@ fn rtl16a_new_options_have_their_time_though_the_connection_is_lost() {
 
 /// Clauses: RTL16a, RTL5f.
 #[test]
-fn rtl16a_new_options_end_with_a_detach_that_has_no_answer() {
+fn rtl16a_new_options_fail_with_a_detach_that_times_out() {
     let mut host = Host::attached();
     host.input(with_modes(1));
     host.input(detach(2));
@@ -188,12 +187,12 @@ fn rtl16a_new_options_end_with_a_detach_that_has_no_answer() {
 
 /// Clauses: RTN13c.
 #[test]
-fn rtn13c_a_ping_has_its_time_though_the_connection_is_lost() {
+fn rtn13c_the_timeout_of_a_ping_runs_on_without_a_connection() {
     let mut host = Host::connected("conn1");
     host.input(Input::ping(OpId(1)));
     host.advance(3_000);
     lose(&mut host);
-    // One that was not sent yet has its time from then on (RTN13d).
+    // The timeout of an unsent ping starts when it is sent (RTN13d).
     host.input(Input::ping(OpId(2)));
     assert_eq!(pass_without_connection(&mut host, 6_999), NONE);
     assert_eq!(pass_without_connection(&mut host, 1), ["done 1 error 80014"]);
@@ -206,18 +205,18 @@ fn rtn13c_a_ping_has_its_time_though_the_connection_is_lost() {
 
 /// Clauses: RTN14c, RTN14e, RTC8b1.
 #[test]
-fn rtc8b1_new_credentials_are_refused_when_the_time_to_connect_is_over() {
+fn rtc8b1_authorize_fails_when_the_connection_becomes_suspended() {
     let mut host = Host::connected("conn1");
     host.input(Input::authorize(OpId(1), "t"));
     lose(&mut host);
-    // There is no time limit but that of the connection: whichever CONNECTED comes next counts.
+    // The only timeout is that of the connection: the next CONNECTED completes it.
     assert_eq!(pass_without_connection(&mut host, 119_999), NONE);
     assert_eq!(pass_without_connection(&mut host, 1), ["done 1 error 80002"]);
 }
 
 /// Clauses: RTL13c.
 #[test]
-fn rtl13c_a_retry_of_a_channel_ends_when_the_connection_is_not_connected_any_more() {
+fn rtl13c_channels_do_not_retry_while_not_connected() {
     let suspended = || {
         let mut host = Host::connected("conn1");
         host.input(attach(1));
@@ -234,14 +233,14 @@ fn rtl13c_a_retry_of_a_channel_ends_when_the_connection_is_not_connected_any_mor
     host.input(Input::Close);
     assert_eq!(host.advance(5_000), NONE, "while CLOSING");
     assert_eq!(host.state().name(), "closing");
-    // As it would be otherwise.
+    // In comparison: with a connection it retries.
     let mut host = suspended();
     assert_eq!(host.advance(1_000)[0], "channel ch attaching");
 }
 
 /// Clauses: RTL13b, RTL13c, RTB1.
 #[test]
-fn rtl13b_only_attempts_that_a_server_did_not_answer_count_for_the_delay() {
+fn rtl13b_only_attempts_while_connected_count_for_the_retry_delay() {
     let mut host = Host::connected("conn1");
     host.input(attach(1));
     lose(&mut host);

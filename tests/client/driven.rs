@@ -1,4 +1,4 @@
-//! What can be done with a client and what it has done, whatever is at its other end.
+//! Operations and outputs of a client, whatever is at the far end of its transport.
 
 use presence_proto::client::{
     ChannelState, ChannelStateChange, Client, ConnectionState, ConnectionStateChange, GetParams,
@@ -110,7 +110,7 @@ pub(crate) trait Driven {
         self.op(|op| Input::get(op, CH))
     }
 
-    /// The members known now, whether in sync or not.
+    /// The current members, in sync or not.
     fn members_now(&mut self) -> Vec<PresenceMessage> {
         let op = self.op(|op| get_now(op, CH));
         self.members(op)
@@ -120,7 +120,7 @@ pub(crate) trait Driven {
         self.op(|op| Input::subscribe_to(op, CH, SubscriptionId(number), actions.to_vec()))
     }
 
-    // Outputs. Each of these methods takes out what it returns.
+    // Outputs. Each of these methods removes the outputs that it returns.
 
     fn sent(&mut self) -> Vec<ProtocolMessage> {
         self.outputs_mut().take(|output| match output {
@@ -285,7 +285,7 @@ pub(crate) trait Driven {
         self.client().connection().recovery_key()
     }
 
-    /// The state of a channel; INITIALIZED if the client does not know it.
+    /// The state of a channel; INITIALIZED if it does not exist.
     fn channel_state(&self, channel: &str) -> ChannelState {
         self.client().channel(channel).map(|view| view.state()).unwrap_or_default()
     }

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 /// The wall clock when the monotonic clock reads zero.
 pub(crate) const EPOCH: i64 = 1_000_000;
 
-/// What the far end answers by itself.
+/// Automatic answers of the far end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     /// ATTACHED with these flags to ATTACH.
@@ -128,7 +128,7 @@ impl Host {
 
     // Inputs. Each of these methods returns the lines of the outputs.
 
-    /// One input, and what the far end answers.
+    /// One input, and the answers of the far end.
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
         let mut lines = Vec::new();
         let mut inputs = VecDeque::from([input]);

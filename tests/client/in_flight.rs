@@ -1,4 +1,4 @@
-//! Presence that was sent and has no answer yet, when the connection is lost, replaced or ended.
+//! Presence in flight when the connection is lost, replaced or ended.
 
 use crate::host::{Host, me};
 use crate::json_frames::{connected, item};
@@ -21,14 +21,14 @@ fn attached(channel: &str) -> Json {
     json!({"action": 11, "channel": channel})
 }
 
-/// The client has entered these members, and the server has told of them.
+/// The client has entered these members, and has received their events.
 fn entered(host: &mut Host, channel: &str, client_ids: &[&str]) {
     let items: Vec<Json> = client_ids.iter().map(|id| item(2, &format!("{id}@conn1:0"))).collect();
     host.recv(json!({"action": 14, "channel": channel, "presence": items}));
     assert_eq!(host.own(channel), client_ids);
 }
 
-/// A client that speaks for anybody.
+/// A client that may act for any client id.
 fn wildcard() -> Host {
     let mut options = me();
     options.client_id = None;
@@ -41,8 +41,8 @@ fn wildcard() -> Host {
     host
 }
 
-/// The connection is lost, and there is another or the same; the channel is attached again.
-/// The presence messages that are sent then, each item as `action client`.
+/// The connection is lost and resumed or replaced, and the channel is attached again. Returns the
+/// presence items that are sent then, as `action client`.
 fn reconnect(host: &mut Host, id: &str, channel: &str) -> Vec<String> {
     host.lose();
     let mut frame = connected(id);
@@ -75,7 +75,7 @@ fn sent(lines: &[String]) -> Vec<String> {
 
 /// Clauses: RTP17i, RTP10.
 #[test]
-fn rtp17i_who_was_leaving_when_the_connection_was_lost_does_not_come_back() {
+fn rtp17i_a_member_whose_leave_is_in_flight_is_not_entered_again() {
     // Resumed: the ACK was lost, or the LEAVE.
     for id in ["conn1", "conn2"] {
         let mut host = Host::attached();
@@ -88,7 +88,7 @@ fn rtp17i_who_was_leaving_when_the_connection_was_lost_does_not_come_back() {
 
 /// Clauses: RTP17i.
 #[test]
-fn rtp17i_who_was_leaving_does_not_come_back_however_often_the_connection_is_lost() {
+fn rtp17i_a_member_whose_leave_is_in_flight_is_not_entered_again_after_several_losses() {
     for ids in [["conn1", "conn2"], ["conn2", "conn2"], ["conn2", "conn3"], ["conn1", "conn1"]] {
         let mut host = Host::attached();
         entered(&mut host, "ch", &["me"]);
@@ -105,7 +105,7 @@ fn rtp17i_who_was_leaving_does_not_come_back_however_often_the_connection_is_los
 
 /// Clauses: RTP17i.
 #[test]
-fn rtp17i_one_of_several_leaves_and_the_others_come_back() {
+fn rtp17i_only_members_without_a_leave_in_flight_are_entered_again() {
     for id in ["conn1", "conn2"] {
         let mut host = wildcard();
         entered(&mut host, "ch", &["alice", "bob", "carol"]);
@@ -118,7 +118,7 @@ fn rtp17i_one_of_several_leaves_and_the_others_come_back() {
 
 /// Clauses: RTP17i.
 #[test]
-fn rtp17i_leaves_in_flight_count_on_their_own_channels() {
+fn rtp17i_a_leave_in_flight_concerns_only_its_channel() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::connected("conn1");
         for channel in ["a", "b", "c"] {
@@ -139,7 +139,7 @@ fn rtp17i_leaves_in_flight_count_on_their_own_channels() {
 ///
 /// Clauses: RTN19a, RTN19a2, RTP17i.
 #[test]
-fn rtn19a_what_was_in_flight_is_sent_again_in_its_order() {
+fn rtn19a_frames_in_flight_are_sent_again_in_order() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::attached();
         entered(&mut host, "ch", &["me"]);
@@ -159,7 +159,7 @@ fn rtn19a_what_was_in_flight_is_sent_again_in_its_order() {
 ///
 /// Clauses: RTP17i, RTP9.
 #[test]
-fn rtp17i_an_update_in_flight_has_the_last_word() {
+fn rtp17i_an_update_in_flight_is_sent_after_the_reentry() {
     for action in [Enter, Update] {
         let name = if action == Enter { "enter itself" } else { "update itself" };
         let mut host = Host::attached();
@@ -171,11 +171,11 @@ fn rtp17i_an_update_in_flight_has_the_last_word() {
     }
 }
 
-/// Operations that were never sent: nobody has seen them, and they come after the re-entry.
+/// Operations that were not sent yet follow the re-entry.
 ///
 /// Clauses: RTP17i, RTP5b.
 #[test]
-fn rtp5b_a_leave_that_was_queued_comes_after_the_reentry() {
+fn rtp5b_a_queued_leave_is_sent_after_the_reentry() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::attached();
         entered(&mut host, "ch", &["me"]);
@@ -188,7 +188,7 @@ fn rtp5b_a_leave_that_was_queued_comes_after_the_reentry() {
 
 /// Clauses: RTP17i.
 #[test]
-fn rtp17i_who_is_leaving_is_not_entered_again_when_its_channel_is() {
+fn rtp17i_a_leaving_member_is_not_entered_again_with_its_channel() {
     let mut host = Host::attached();
     entered(&mut host, "ch", &["me"]);
     host.input(change(1, "ch", Leave));
@@ -204,7 +204,7 @@ fn rtp17i_who_is_leaving_is_not_entered_again_when_its_channel_is() {
 ///
 /// Clauses: RTP17i, RTN7e, RTL11.
 #[test]
-fn rtp17i_after_a_leave_that_failed_the_member_is_entered_again() {
+fn rtp17i_after_a_failed_leave_the_member_is_entered_again() {
     let mut host = Host::attached();
     entered(&mut host, "ch", &["me"]);
     host.input(change(1, "ch", Leave));
@@ -241,7 +241,7 @@ fn reentering(host: &mut Host) {
     }
 }
 
-fn told(lines: &[String]) -> Vec<String> {
+fn delivered(lines: &[String]) -> Vec<String> {
     lines
         .iter()
         .filter(|line| line.starts_with("channel") || line.contains("ReentryFailed"))
@@ -251,11 +251,11 @@ fn told(lines: &[String]) -> Vec<String> {
 
 /// Clauses: RTP17e, RTN7e.
 #[test]
-fn rtp17e_a_reentry_that_the_end_of_the_connection_leaves_without_an_answer_is_told() {
+fn rtp17e_a_reentry_without_an_answer_is_reported_when_the_connection_ends() {
     let ended = |end: fn(&mut Host) -> Vec<String>| {
         let mut host = Host::connected("conn1");
         reentering(&mut host);
-        let lines = told(&end(&mut host));
+        let lines = delivered(&end(&mut host));
         // Once.
         assert_eq!(only(&host.advance(1_000_000), "channel a update"), Vec::<String>::new());
         lines
@@ -306,12 +306,11 @@ fn rtp17e_without_queueing_a_reentry_in_flight_fails_with_the_connection() {
 
 /// Clauses: RTP17e, RTN19a.
 #[test]
-fn rtp17e_a_reentry_in_flight_is_made_anew_or_told_to_have_failed() {
+fn rtp17e_a_reentry_in_flight_is_repeated_or_reported_as_failed() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::connected("conn1");
         reentering(&mut host);
-        // This one is made anew: nobody needs to know.
-        // That one is not, since its channel is on the way out.
+        // That of `a` is repeated, without an event. That of `b` is not, since `b` is detaching.
         host.input(Input::detach(OpId(1), "b"));
         host.lose();
         let lines = host.recv(connected(id));
@@ -324,7 +323,7 @@ fn rtp17e_a_reentry_in_flight_is_made_anew_or_told_to_have_failed() {
 
 /// Clauses: RTP17e, RTL11a.
 #[test]
-fn rtl11a_a_reentry_is_answered_though_its_channel_was_detached() {
+fn rtl11a_a_reentry_is_acknowledged_after_its_channel_was_detached() {
     let mut host = Host::connected("conn1");
     reentering(&mut host);
     host.input(Input::detach(OpId(1), "b"));
@@ -340,7 +339,7 @@ fn rtl11a_a_reentry_is_answered_though_its_channel_was_detached() {
 
 /// Clauses: RTP17e.
 #[test]
-fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
+fn rtp17e_a_reentry_above_the_limit_is_reported() {
     let mut limited = me();
     limited.limits.in_flight = 2;
     limited.client_id = None;
@@ -362,7 +361,7 @@ fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
         ]
     );
     assert_eq!(lines.iter().filter(|line| line.contains("LimitReached")).count(), 1);
-    // A member that is spoken for needs no room, and is not told of.
+    // A member with an operation in flight needs no re-entry, and is not reported.
     host.recv(json!({"action": 1, "msgSerial": 0, "count": 2}));
     host.input(change_of(1, Leave, "carol"));
     host.input(change_of(2, Leave, "dave"));
@@ -372,7 +371,7 @@ fn rtp17e_a_reentry_for_which_there_is_no_room_is_told() {
 
 /// Clauses: RTL16a, RTN19b.
 #[test]
-fn rtl16a_options_in_flight_are_answered_by_the_attach_of_the_next_connection() {
+fn rtl16a_options_in_flight_end_with_the_attach_of_the_next_connection() {
     for id in ["conn1", "conn2"] {
         let mut host = Host::attached();
         let mut options = presence_proto::client::ChannelOptions::default();

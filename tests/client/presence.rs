@@ -24,7 +24,7 @@ fn get(op: u64) -> Input {
     Input::get(OpId(op), "ch")
 }
 
-/// A client that may speak for anyone, attached to `ch`.
+/// A client that may act for any client id, attached to `ch`.
 fn wildcard() -> Host {
     let mut options = me();
     options.client_id = None;
@@ -41,7 +41,7 @@ fn wildcard() -> Host {
 /// Clauses: RTP8, RTP8a, RTP8b, RTP8c, RTP9, RTP9a, RTP9b, RTP9c, RTP9d, RTP9e, RTP10, RTP10a, RTP10b,
 /// RTP10c, RTP10d, RTP10e, RTP16a.
 #[test]
-fn rtp8_rtp9_rtp10_one_message_without_a_client_id() {
+fn rtp8_rtp9_rtp10_own_operations_send_one_item_without_a_client_id() {
     for (action, number) in ACTIONS {
         let mut host = Host::attached();
         let lines = host.input(change(1, action, Some("d".into())));
@@ -61,7 +61,7 @@ fn rtp8_rtp9_rtp10_one_message_without_a_client_id() {
 
 /// Clauses: RTP8d, RTP8g, RTP15e, RTP16, RTP16b, RTP16c.
 #[test]
-fn rtp16_an_operation_is_sent_or_queued_or_fails() {
+fn rtp16_an_operation_is_sent_queued_or_fails_by_channel_state() {
     for (action, _) in ACTIONS {
         let mut host = Host::connected("conn1");
         assert_eq!(host.input(change(1, action, None))[0], "channel ch attaching");
@@ -84,7 +84,7 @@ fn rtp16_an_operation_is_sent_or_queued_or_fails() {
 
 /// Clauses: RTP8j, RTP8i, RTP14, RTP14a, RTP14b, RTP15, RTP15a, RTP15b, RTP15d, RTP15f.
 #[test]
-fn rtp14_rtp15_on_behalf_of_others() {
+fn rtp14_rtp15_operations_on_behalf_of_other_client_ids() {
     let mut host = wildcard();
     for (serial, (action, number)) in (0..).zip(ACTIONS) {
         let lines = host.input(change_of(serial, action, "alice"));
@@ -100,7 +100,7 @@ fn rtp14_rtp15_on_behalf_of_others() {
         let lines = host.input(change_of(9, PresenceAction::Enter, nobody));
         assert_eq!(lines, ["done 9 error 40012"]);
     }
-    // RTP15f: who is somebody can be nobody else; all else goes on.
+    // RTP15f: an identified client cannot act for others; the connection and the channel stay.
     let mut host = Host::attached();
     assert_eq!(host.input(change_of(1, PresenceAction::Enter, "alice")), ["done 1 error 40012"]);
     assert_eq!(host.input(change_of(2, PresenceAction::Enter, "me")).len(), 1);
@@ -126,7 +126,7 @@ fn rtp4_two_hundred_and_fifty_members_of_one_connection() {
 
 /// Clauses: RTP8e, RTP14c, RSL4, RSL4a, RSL4c, RSL4c1, RSL4c2, RSL4c3, RSL4d, RSL4d1, RSL4d2, RSL4d3.
 #[test]
-fn rtp8e_data_is_encoded_as_it_is_with_messages() {
+fn rtp8e_data_is_encoded_as_in_messages() {
     let sent = |data: Data| {
         let mut host = Host::attached();
         let lines = host.input(change(1, PresenceAction::Enter, Some(data)));
@@ -151,7 +151,7 @@ fn rtp8e_data_is_encoded_as_it_is_with_messages() {
 
 /// Clauses: RSL6, RSL6a, RSL6a1, RSL6a2, RSL6a3, RSL6b, RSP5, RSL5, RSL5a, RSL5b, RSL5c, TP3e, TP3f.
 #[test]
-fn rsl6_data_is_decoded_as_far_as_it_can_be() {
+fn rsl6_data_is_decoded_as_far_as_possible() {
     let received = |data: &str, encoding: &str| {
         let mut host = Host::attached();
         let mut entry = item(2, "alice@c1:0");
@@ -168,7 +168,7 @@ fn rsl6_data_is_decoded_as_far_as_it_can_be() {
     assert_eq!(received("{\"a\":1}", "json"), (Some(json.clone().into()), None, false));
     assert_eq!(received("eyJhIjoxfQ==", "json/utf-8/base64"), (Some(json.into()), None, false));
     assert_eq!(received("AAEC", "base64"), (Some(vec![0u8, 1, 2].into()), None, false));
-    // A cipher is opaque: what is under it goes on to the application as it is.
+    // Encrypted data is passed on unchanged.
     assert_eq!(
         received("AAEC", "utf-8/cipher+aes-128-cbc/base64"),
         (Some(vec![0u8, 1, 2].into()), Some("utf-8/cipher+aes-128-cbc".into()), true)
@@ -177,7 +177,7 @@ fn rsl6_data_is_decoded_as_far_as_it_can_be() {
 }
 
 #[test]
-fn rtp17g_what_could_not_be_decoded_goes_back_as_it_came() {
+fn rtp17g_a_reentry_repeats_undecodable_data_unchanged() {
     let mut host = Host::attached();
     let mut entry = item(2, "me@conn1:0");
     entry["data"] = "AAEC".into();
@@ -193,7 +193,7 @@ fn rtp17g_what_could_not_be_decoded_goes_back_as_it_came() {
 
 /// Clauses: TO3l8, TO3l8f, TP5, TM6, TM6a, TM6b, TM6c, TM6d, TM6e, TM6f, CD2c, RTN21, CD1.
 #[test]
-fn tp5_what_is_too_large_is_not_sent() {
+fn tp5_a_message_above_the_maximum_size_is_not_sent() {
     let mut host = Host::attached();
     let large = |size: usize| Some(Data::from("x".repeat(size)));
     assert_eq!(host.input(change(1, PresenceAction::Enter, large(65_536))).len(), 1);
@@ -226,7 +226,7 @@ fn tp5_what_is_too_large_is_not_sent() {
 
 /// Clauses: RTP11, RTP11a, RTP11c, RTP11c1, RTP11c2, RTP11c3, RTP13.
 #[test]
-fn rtp11_who_is_there() {
+fn rtp11_get_filters_and_waits_for_the_sync() {
     let mut host = Host::connected("conn1");
     host.input(Input::attach(OpId(1), "ch"));
     host.recv(json!({"action": 11, "channel": "ch", "flags": 1}));
@@ -252,7 +252,7 @@ fn rtp11_who_is_there() {
 
 /// Clauses: RTP11f, RTP11f1, RTP11f2, TO3r, TO3r1, TO3r2.
 #[test]
-fn rtp11f_without_the_mode_the_members_are_not_known() {
+fn rtp11f_without_presence_subscribe_get_fails_or_warns() {
     let attached = json!({"action": 11, "channel": "ch", "flags": 65_536});
     let with_mode = json!({"action": 11, "channel": "ch", "flags": 65_536 + 524_288});
     for strict in [true, false] {
@@ -275,7 +275,7 @@ fn rtp11f_without_the_mode_the_members_are_not_known() {
 }
 
 #[test]
-fn rtp11d_a_waiting_get_does_not_hang() {
+fn rtp11d_a_waiting_get_ends_with_the_channel() {
     let waiting = || {
         let mut host = Host::connected("conn1");
         host.input(Input::attach(OpId(1), "ch"));
@@ -302,7 +302,7 @@ fn rtp11d_a_waiting_get_does_not_hang() {
 
 /// Clauses: RTP5, RTP5a, RTP5b, RTP5f.
 #[test]
-fn rtp5_the_members_of_a_channel_that_is_not_attached() {
+fn rtp5_members_are_dropped_when_failed_and_kept_while_suspended() {
     let there = || {
         let mut host = Host::attached();
         host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0", "me@conn1:0"]));
@@ -312,7 +312,7 @@ fn rtp5_the_members_of_a_channel_that_is_not_attached() {
     let lines = host.recv(json!({"action": 9, "channel": "ch", "error": {"code": 40160}}));
     assert_eq!(only(&lines, "presence"), Vec::<String>::new());
     assert_eq!((host.present("ch").len(), host.own("ch").len()), (0, 0));
-    // SUSPENDED: kept, and the next sync tells the differences.
+    // SUSPENDED: kept, and the next sync emits the differences.
     let mut host = there();
     let refused = json!({"action": 13, "channel": "ch", "error": {"code": 50000}});
     host.recv(refused.clone());
@@ -329,7 +329,7 @@ fn rtp5_the_members_of_a_channel_that_is_not_attached() {
 
 /// Clauses: RTP6, RTP6a, RTP6b, RTP6d, RTP6e, RTP7, RTP7a, RTP7b, RTP7c.
 #[test]
-fn rtp6_rtp7_subscriptions() {
+fn rtp6_rtp7_subscriptions_filter_by_action_and_end() {
     let subscribe = |op, number, actions: &[PresenceAction]| {
         Input::subscribe_to(OpId(op), "ch", SubscriptionId(number), actions.to_vec())
     };
@@ -341,7 +341,7 @@ fn rtp6_rtp7_subscriptions() {
         ["channel ch attached", "done 1 ok"]
     );
     assert_eq!(host.recv(presence(14, 2, &["alice@c1:0"])), Vec::<String>::new());
-    // A late subscriber is told who is there, and nobody else is.
+    // A late subscriber receives the present members; other subscribers do not.
     assert_eq!(
         host.input(subscribe(2, 2, &[])),
         ["presence ch for 2 present alice@c1 c1:0:0", "done 2 ok"]
@@ -377,13 +377,13 @@ fn rtp17_own_members_are_those_of_the_connection() {
     host.recv(presence(14, 2, &["alice@conn1:0", "bob@c2:0", "carol@conn1:1"]));
     assert_eq!(host.own("ch"), ["alice", "carol"]);
     assert_eq!(host.present("ch").len(), 3);
-    // A leave that the server made up is not the connection's word.
+    // A leave that the server synthesized does not remove an own member.
     let mut leave = item(3, "alice@conn1:0");
     leave["id"] = "server:1".into();
     leave["timestamp"] = 99.into();
     host.recv(json!({"action": 14, "channel": "ch", "presence": [leave]}));
     assert_eq!((host.own("ch").len(), host.present("ch").len()), (2, 2));
-    // Nor is one that only begins as the connection's id does.
+    // Nor does one of a connection whose id has the own id as its prefix.
     let mut leave = item(3, "carol@conn1:0");
     leave["id"] = "conn10:9:0".into();
     leave["timestamp"] = 99.into();
@@ -397,7 +397,7 @@ fn rtp17_own_members_are_those_of_the_connection() {
 
 /// Clauses: RTP17b, RTP17h.
 #[test]
-fn rtp17h_own_members_are_compared_for_newness_on_one_connection_only() {
+fn rtp17h_newness_of_own_members_is_compared_within_one_connection() {
     let mut host = wildcard();
     host.recv(presence(14, 2, &["alice@conn1:5"]));
     host.recv(presence(14, 4, &["alice@conn1:3"]));
@@ -414,7 +414,7 @@ fn rtp17h_own_members_are_compared_for_newness_on_one_connection_only() {
 }
 
 #[test]
-fn rtp17i_rtp17g1_own_members_are_entered_again_in_their_order() {
+fn rtp17i_rtp17g1_own_members_are_entered_again_in_order() {
     let mut host = wildcard();
     host.recv(presence(14, 2, &["zoe@conn1:0", "alice@conn1:1"]));
     host.recv(presence(14, 4, &["zoe@conn1:2"]));
@@ -474,7 +474,7 @@ fn rtl3d2_presence_waits_for_its_channel_and_keeps_its_serial() {
 }
 
 #[test]
-fn rtn7d_without_queueing_what_is_in_flight_fails_with_the_connection() {
+fn rtn7d_without_queueing_operations_in_flight_fail_with_the_transport() {
     let mut options = me();
     options.queue_messages = false;
     let mut host = Host::new(options);
@@ -486,7 +486,7 @@ fn rtn7d_without_queueing_what_is_in_flight_fails_with_the_connection() {
 }
 
 #[test]
-fn rtn7_an_acknowledgement_that_skips_a_message_says_that_it_was_lost() {
+fn rtn7_a_message_that_an_acknowledgement_skips_has_failed() {
     let mut host = Host::attached();
     for op in 1..=4 {
         host.input(change(op, PresenceAction::Update, None));
@@ -495,29 +495,29 @@ fn rtn7_an_acknowledgement_that_skips_a_message_says_that_it_was_lost() {
         host.recv(json!({"action": 1, "msgSerial": 1, "count": 2})),
         ["done 1 error 50001", "done 2 ok", "done 3 ok"]
     );
-    // What is settled is settled.
+    // A later NACK does not change the results.
     assert_eq!(host.recv(json!({"action": 2, "msgSerial": 0, "count": 3})), Vec::<String>::new());
     assert_eq!(host.recv(json!({"action": 2, "msgSerial": 3})), ["done 4 error 50001"]);
 }
 
 /// Clauses: RTP18, RTP18a, RTP18b, RTP18c, RTP19.
 #[test]
-fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
+fn rtp18_a_sync_begins_and_ends_by_its_serials() {
     let there = || {
         let mut host = Host::attached();
         host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0"]));
         host
     };
-    // Without a serial the frame is the whole.
+    // A frame without a serial is a whole sync.
     let mut host = there();
     assert_eq!(host.recv(presence(16, 1, &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
-    // An id may contain what it likes, and so may a cursor, but for the first colon.
+    // The first colon separates id and cursor; both may have any other characters.
     let mut host = there();
     assert_eq!(host.recv(sync("q-1/é:c:u:r", &["bob@c2:0"])), Vec::<String>::new());
     assert_eq!(host.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave alice@c1"]);
     // The same id after its end is another sync.
     assert_eq!(host.recv(sync("q-1/é:", &[])), ["presence ch for 0 leave bob@c2"]);
-    // A sync that is superseded confirms nobody.
+    // A superseded sync confirms no members.
     let mut host = there();
     host.recv(sync("q1:x", &["alice@c1:0"]));
     assert_eq!(host.recv(sync("q2:", &["bob@c2:0"])), ["presence ch for 0 leave alice@c1"]);
@@ -529,7 +529,7 @@ fn rtp18_the_ways_in_which_a_sync_begins_and_ends() {
 
 /// Clauses: RTP13, RTP5f.
 #[test]
-fn rtp13_the_members_are_known_until_the_channel_is_not_attached_any_more() {
+fn rtp13_sync_complete_holds_until_the_channel_leaves_attached() {
     let complete = |host: &Host| host.client.channel("ch").is_some_and(|ch| ch.sync_complete());
     let mut host = Host::attached();
     assert!(complete(&host));
@@ -545,7 +545,7 @@ fn rtp13_the_members_are_known_until_the_channel_is_not_attached_any_more() {
 
 /// Clauses: TP1, TP2, TP3, TP3a, TP3b, TP3c, TP3d, TP3g, TP3h, TP3i, TM2a, TM2c, TM2f.
 #[test]
-fn tp3_what_an_item_lacks_follows_from_its_frame() {
+fn tp3_an_item_inherits_missing_fields_from_its_frame() {
     let mut host = Host::attached();
     let lines = host.recv(json!({
         "action": 14, "channel": "ch", "id": "c1:7", "connectionId": "c1", "timestamp": 1234,
@@ -594,7 +594,7 @@ fn members_and_own_members_are_bounded() {
 }
 
 #[test]
-fn waiting_operations_go_out_together_as_far_as_a_message_may_be_large() {
+fn queued_operations_share_frames_up_to_the_maximum_size() {
     let mut host = Host::connected("conn1");
     for op in 0..3 {
         let data = Data::from("x".repeat(30_000));
@@ -608,7 +608,7 @@ fn waiting_operations_go_out_together_as_far_as_a_message_may_be_large() {
         host.recv(json!({"action": 1, "msgSerial": 0, "count": 2})),
         ["done 0 ok", "done 1 ok", "done 2 ok"]
     );
-    // Exactly as large as it may be, and by one byte too large.
+    // Exactly the maximum size, and one byte more.
     for (size, messages) in [(32_768, 1), (32_769, 2)] {
         let mut host = Host::connected("conn1");
         for (op, size) in [(1, 32_768), (2, size)] {

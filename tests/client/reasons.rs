@@ -1,5 +1,4 @@
-//! Every event that the application did not ask for says why, even if the server did not (RTL2d,
-//! RTN4f, TA3, TH3).
+//! Every unrequested event has a reason, even if the server gave none (RTL2d, RTN4f, TA3, TH3).
 
 use crate::driven::Driven;
 use crate::host::{Host, me};
@@ -10,7 +9,7 @@ use presence_proto::client::{ChannelEvent, ChannelState, ConnectionEvent, Connec
 use presence_proto::wire::ErrorInfo;
 use serde_json::{Value as Json, json};
 
-/// Something that happens to a client whose channel is in some state. Frames have no error.
+/// Inputs for a client whose channel is in some state. Frames have no error.
 type Happening = (&'static str, fn(&mut Host) -> Vec<Input>);
 
 const HAPPENINGS: &[Happening] = &[
@@ -33,8 +32,7 @@ const HAPPENINGS: &[Happening] = &[
     ("time passes", |_| vec![Input::Tick]),
 ];
 
-/// Where there is nothing to explain: what the application asked for, and what is as it should be.
-/// `*` is anything that happens.
+/// The events without a reason: requested ones, and the regular course. `*` is every happening.
 const PLAIN: &[(&str, &[&str])] = &[
     (
         "*",
@@ -45,7 +43,7 @@ const PLAIN: &[(&str, &[&str])] = &[
             "channel attached",
             // RTL12: the reason is that of the frame.
             "channel attached update",
-            // RTL5k: the client mends what it did not ask for.
+            // RTL5k: the client detaches a channel that it did not attach.
             "channel detaching",
         ],
     ),
@@ -54,15 +52,15 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("the application attaches", &["channel attaching"]),
     ("the application detaches", &["channel detached"]),
     ("the application closes", &["connection closing", "connection closed"]),
-    // RTN11d: a new beginning.
+    // RTN11d
     ("the application connects", &["channel initialized"]),
-    // RTL3d: there is a connection again, which has said why there was none.
+    // RTL3d: the earlier event of the connection had the reason.
     ("CONNECTED again", &["channel attaching"]),
     ("CONNECTED as another", &["channel attaching"]),
     // RTN12f: an attempt that was to be closed anyway.
     ("the transport is lost", &["connection closed after an attempt"]),
     ("the transport fails", &["connection closed after an attempt"]),
-    // RTL13b: the event before has said why.
+    // RTL13b: the previous event had the reason.
     ("time passes", &["channel attaching", "connection closed after an attempt"]),
 ];
 
@@ -178,7 +176,7 @@ fn check(host: &Host, situation: &str) -> usize {
 
 /// Clauses: RTL2d, RTN4f, TA3, TH3.
 #[test]
-fn rtl2d_every_event_that_nobody_asked_for_has_a_reason() {
+fn rtl2d_every_unrequested_event_has_a_reason() {
     let mut seen = 0;
     for &channel in ChannelState::ALL {
         for &connection in ConnectionState::ALL {
@@ -196,7 +194,7 @@ fn rtl2d_every_event_that_nobody_asked_for_has_a_reason() {
 
 /// Clauses: RTL13a, RTL13b, RTL14, RTN15j.
 #[test]
-fn rtl13a_the_reasons_that_the_client_finds_itself() {
+fn rtl13a_the_reasons_that_the_client_supplies() {
     let detached = json!({"action": 13, "channel": "ch"});
     let mut host = channel_in(ChannelState::Attached);
     assert_eq!(host.recv(detached.clone())[0], "channel ch attaching 90001");
@@ -216,7 +214,7 @@ fn rtl13a_the_reasons_that_the_client_finds_itself() {
 
 /// Clauses: RTL2d, RTL5k, RTN4f.
 #[test]
-fn rtl2d_the_error_of_a_frame_is_the_reason_of_what_it_brings_about() {
+fn rtl2d_the_error_of_a_frame_is_the_reason_of_its_events() {
     let error = json!({"code": 12345, "statusCode": 400, "message": "because"});
     let with_error = |action: u8, channel: bool| {
         let mut frame = json!({"action": action, "error": error});

@@ -1,5 +1,5 @@
-//! Canonical conversations of a client as text, one line for each thing that goes in (`<`) or
-//! comes out (`>`). They double as documentation: see `tests/client/snapshots`.
+//! Canonical conversations of a client as text, one line for each input (`<`) and output
+//! (`>`). They double as documentation: see `tests/client/snapshots`.
 
 use crate::host::{Host, me};
 use crate::json_frames::{connected, presence, sync};
@@ -67,7 +67,7 @@ fn a_sync_in_three_pages_and_a_get_that_waits_for_it() {
 }
 
 #[test]
-fn a_second_sync_removes_who_is_not_in_it() {
+fn a_second_sync_removes_absent_members() {
     let mut host = Host::attached();
     host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0", "carol@c3:0"]));
     host.time = 1_000;
@@ -174,7 +174,7 @@ fn a_reentry_that_the_server_refuses() {
 }
 
 #[test]
-fn one_connection_speaks_for_many() {
+fn one_connection_acts_for_many_client_ids() {
     let mut options = me();
     options.client_id = None;
     let mut host = Host::new(options);
@@ -200,7 +200,7 @@ fn one_connection_speaks_for_many() {
 }
 
 #[test]
-fn a_token_that_ends() {
+fn a_token_expires_and_is_renewed() {
     let mut options = me();
     options.token = Some("old".into());
     options.token_renewable = true;
@@ -218,7 +218,7 @@ fn a_token_that_ends() {
 }
 
 #[test]
-fn a_subscriber_that_comes_late() {
+fn a_late_subscriber() {
     let mut host = Host::attached();
     host.recv(presence(14, 2, &["alice@c1:0", "bob@c2:0"]));
     host.input(Input::subscribe(OpId(1), "ch", presence_proto::SubscriptionId(7)));
@@ -226,7 +226,7 @@ fn a_subscriber_that_comes_late() {
 }
 
 #[test]
-fn a_ping_and_one_without_an_answer() {
+fn a_ping_with_an_answer_and_one_without() {
     let mut host = Host::connected("conn1");
     let lines = host.input(Input::ping(OpId(1)));
     let id = lines[0].split('"').nth(3).expect("an id").to_owned();

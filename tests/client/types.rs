@@ -1,4 +1,4 @@
-//! The types that travel, field by field, as far as the clauses of the client name them.
+//! The types of the wire, field by field, as far as clauses of the client name them.
 
 use presence_proto::wire::{
     Action, ConnectionDetails, ErrorInfo, Flags, Format, Modes, PresenceMessage, ProtocolMessage,
@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 fn decode(frame: &Json) -> ProtocolMessage {
     let bytes = serde_json::to_vec(frame).expect("JSON");
     let json = ProtocolMessage::decode(Format::Json, &bytes).expect("a frame");
-    // MessagePack says the same.
+    // The same in MessagePack.
     let packed = json.encode(Format::MessagePack);
     assert_eq!(ProtocolMessage::decode(Format::MessagePack, &packed).as_ref(), Ok(&json));
     json

@@ -1,5 +1,5 @@
-//! No call takes out more members than the budget allows (rule 5 of the contract), whatever it is
-//! that takes them out; and apart from the time it makes no difference.
+//! No call removes more members than the budget allows (rule 5 of the contract), whatever the
+//! cause. The budget changes nothing but the time.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -22,7 +22,7 @@ fn with_budget(budget: usize) -> ServerOptions {
     config
 }
 
-/// A channel with somebody who watches it and one connection that has all members.
+/// A channel with a watcher and one connection that has all members.
 fn crowd() -> (Host, u64, u64) {
     let mut host = Host::with(with_budget(BUDGET));
     let watcher = host.join("watcher");
@@ -38,7 +38,7 @@ fn enter(host: &mut Host, many: u64, serial: i64) -> Outputs {
     host.recv(many, frame)
 }
 
-/// The calls that an input takes, itself and what is due at once after it.
+/// The calls of an input: itself, and the ticks that are due at once.
 fn calls(host: &mut Host, input: Input) -> Vec<Outputs> {
     let mut calls = vec![host.call(input)];
     while host.next_deadline().is_some_and(|at| at <= host.time) {
@@ -47,7 +47,7 @@ fn calls(host: &mut Host, input: Input) -> Vec<Outputs> {
     calls
 }
 
-/// All members leave for this reason, spread over calls, and are told to the watcher.
+/// All members leave for this cause, spread over calls, and the watcher receives the leaves.
 #[track_caller]
 fn all_leave(calls: &[Outputs], watcher: u64, cause: LeaveCause) {
     let left: Vec<usize> = calls.iter().map(|outputs| outputs.leave_causes().len()).collect();
@@ -72,7 +72,7 @@ fn received(transport: u64, frame: serde_json::Value) -> Input {
 }
 
 #[test]
-fn rtn12a_a_close_is_answered_when_its_members_have_left() {
+fn rtn12a_closed_is_sent_when_the_members_have_left() {
     let (mut host, watcher, many) = crowd();
     let calls = calls(&mut host, received(many, json!({"action": 7})));
     all_leave(&calls, watcher, LeaveCause::Closed);
@@ -82,7 +82,7 @@ fn rtn12a_a_close_is_answered_when_its_members_have_left() {
 }
 
 #[test]
-fn rtl5_a_detach_is_answered_when_its_members_have_left() {
+fn rtl5_detached_is_sent_when_the_members_have_left() {
     let (mut host, watcher, many) = crowd();
     let calls = calls(&mut host, received(many, json!({"action": 12, "channel": CHANNEL})));
     all_leave(&calls, watcher, LeaveCause::Detached);
@@ -91,7 +91,7 @@ fn rtl5_a_detach_is_answered_when_its_members_have_left() {
 }
 
 #[test]
-fn rtl5l_an_attach_anew_is_answered_when_its_members_have_left() {
+fn rtl5l_a_new_attach_is_answered_when_the_old_members_have_left() {
     let (mut host, watcher, many) = crowd();
     host.lose(many);
     let (again, _) = host.resume("*", many);
@@ -102,7 +102,7 @@ fn rtl5l_an_attach_anew_is_answered_when_its_members_have_left() {
 }
 
 #[test]
-fn an_attach_without_the_mode_is_answered_when_its_members_have_left() {
+fn an_attach_without_the_mode_presence_is_answered_when_the_members_have_left() {
     let (mut host, watcher, many) = crowd();
     let frame = json!({"action": 10, "channel": CHANNEL, "flags": 1 << 19});
     let calls = calls(&mut host, received(many, frame));
@@ -112,7 +112,7 @@ fn an_attach_without_the_mode_is_answered_when_its_members_have_left() {
 }
 
 #[test]
-fn rtl14_an_attach_that_is_refused_is_answered_when_its_members_have_left() {
+fn rtl14_a_refused_attach_is_answered_when_the_members_have_left() {
     let (mut host, watcher, many) = crowd();
     let params = json!({"x": "y".repeat(5_000)});
     let frame = json!({"action": 10, "channel": CHANNEL, "params": params});
@@ -123,7 +123,7 @@ fn rtl14_an_attach_that_is_refused_is_answered_when_its_members_have_left() {
 }
 
 #[test]
-fn rtc8a1_rights_that_are_lost_take_members_out_within_the_budget() {
+fn rtc8a1_losing_a_right_removes_members_within_the_budget() {
     for (left, action) in
         [(Operations::SUBSCRIBE, Action::Attached), (Operations::HISTORY, Action::Error)]
     {
@@ -139,7 +139,7 @@ fn rtc8a1_rights_that_are_lost_take_members_out_within_the_budget() {
 }
 
 #[test]
-fn rights_that_were_lost_take_members_out_within_the_budget_though_the_transport_goes_again() {
+fn losing_a_right_removes_members_within_the_budget_when_the_transport_is_lost_again() {
     let (mut host, watcher, many) = crowd();
     host.lose(many);
     let mut less = request("*");
@@ -153,7 +153,7 @@ fn rights_that_were_lost_take_members_out_within_the_budget_though_the_transport
 }
 
 #[test]
-fn a_kick_takes_members_out_within_the_budget() {
+fn a_kick_removes_members_within_the_budget() {
     let (host, watcher, many) = crowd();
     let connection_id: SmolStr = host.id(many).into();
     for connection_id in [None, Some(connection_id)] {
@@ -166,7 +166,7 @@ fn a_kick_takes_members_out_within_the_budget() {
 }
 
 #[test]
-fn a_kick_of_a_client_id_takes_its_connections_out_within_the_budget() {
+fn a_kick_of_a_client_id_removes_its_members_within_the_budget() {
     let mut host = Host::with(with_budget(BUDGET));
     let watcher = host.join("watcher");
     for _ in 0..MEMBERS {
@@ -182,12 +182,12 @@ fn a_kick_of_a_client_id_takes_its_connections_out_within_the_budget() {
 }
 
 #[test]
-fn a_kick_takes_out_nobody_who_enters_after_it() {
+fn a_kick_does_not_remove_members_that_enter_after_it() {
     let (mut host, watcher, many) = crowd();
     let kick = Input::kick(CHANNEL, None, None);
     let first = host.call(kick);
     assert_eq!(first.leave_causes().len(), BUDGET);
-    // The kick is not over. Who enters now waits until it is.
+    // The kick is not finished. An enter waits until it is.
     let again = host.call(received(
         many,
         json!({"action": 14, "channel": CHANNEL, "msgSerial": 1,
@@ -204,7 +204,7 @@ fn a_kick_takes_out_nobody_who_enters_after_it() {
 }
 
 #[test]
-fn a_grace_that_was_over_ends_within_the_budget_before_the_resume_counts() {
+fn an_ended_grace_period_removes_members_within_the_budget_before_a_resume() {
     let (mut host, watcher, many) = crowd();
     host.lose(many);
     host.time += 15_000;
@@ -222,7 +222,7 @@ fn a_grace_that_was_over_ends_within_the_budget_before_the_resume_counts() {
 }
 
 #[test]
-fn rtn15c7_a_connection_that_has_expired_ends_within_the_budget() {
+fn rtn15c7_an_expired_connection_ends_within_the_budget() {
     let (mut host, watcher, many) = crowd();
     host.lose(many);
     host.time += 120_000;
@@ -239,7 +239,7 @@ fn rtn15c7_a_connection_that_has_expired_ends_within_the_budget() {
 }
 
 #[test]
-fn rtn15c7_a_connection_that_is_closing_is_not_resumed() {
+fn rtn15c7_a_closing_connection_is_not_resumed() {
     let (mut host, watcher, many) = crowd();
     let key = host.key(many).to_owned();
     let mut all = vec![host.call(received(many, json!({"action": 7})))];
@@ -254,7 +254,7 @@ fn rtn15c7_a_connection_that_is_closing_is_not_resumed() {
 }
 
 #[test]
-fn members_of_a_request_that_was_begun_leave_though_the_transport_is_lost() {
+fn members_leave_when_the_transport_is_lost_during_a_request() {
     for (frame, cause) in [
         (json!({"action": 7}), LeaveCause::Closed),
         (json!({"action": 12, "channel": CHANNEL}), LeaveCause::Detached),
@@ -273,7 +273,7 @@ fn members_of_a_request_that_was_begun_leave_though_the_transport_is_lost() {
 }
 
 #[test]
-fn rtn12a_a_close_that_waits_counts_though_the_transport_is_lost() {
+fn rtn12a_a_waiting_close_takes_effect_when_the_transport_is_lost() {
     let (mut host, watcher, many) = crowd();
     host.attach(many, "other");
     host.recv(
@@ -290,7 +290,7 @@ fn rtn12a_a_close_that_waits_counts_though_the_transport_is_lost() {
 }
 
 #[test]
-fn frames_that_follow_wait_and_are_answered_in_order() {
+fn frames_after_a_waiting_request_are_answered_in_order() {
     let (mut host, watcher, many) = crowd();
     let mut all = vec![host.call(received(many, json!({"action": 12, "channel": CHANNEL})))];
     // Without this the attach would be answered before the detach, and undone by its answer.
@@ -313,7 +313,7 @@ fn frames_that_follow_wait_and_are_answered_in_order() {
 }
 
 #[test]
-fn frames_that_wait_are_bounded() {
+fn waiting_frames_are_bounded() {
     let mut config = with_budget(1);
     config.limits.waiting_frames = 3;
     let mut host = Host::with(config);
@@ -332,12 +332,12 @@ fn frames_that_wait_are_bounded() {
 
 // Apart from the time a small budget makes no difference.
 
-/// What one of two connections with many members does, or what is done to it.
+/// An event of one of two connections with many members.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Enter { who: usize, channel: usize, members: usize },
     Leave { who: usize, channel: usize },
-    Attach { who: usize, channel: usize, anew: bool },
+    Attach { who: usize, channel: usize, again: bool },
     Detach { who: usize, channel: usize },
     Close { who: usize },
     Lose { who: usize },
@@ -354,7 +354,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((who, channel), members)| Step::Enter { who, channel, members }),
         1 => place.clone().prop_map(|(who, channel)| Step::Leave { who, channel }),
         3 => (place.clone(), any::<bool>())
-            .prop_map(|((who, channel), anew)| Step::Attach { who, channel, anew }),
+            .prop_map(|((who, channel), again)| Step::Attach { who, channel, again }),
         1 => place.prop_map(|(who, channel)| Step::Detach { who, channel }),
         1 => who.clone().prop_map(|who| Step::Close { who }),
         2 => who.clone().prop_map(|who| Step::Lose { who }),
@@ -371,7 +371,7 @@ struct Play {
     transports: [Option<u64>; 2],
     last: [Option<u64>; 2],
     serials: [i64; 2],
-    /// What happened, in order: events, and answers to each connection.
+    /// Events and replies to each connection, in order.
     story: Vec<String>,
 }
 
@@ -415,9 +415,9 @@ impl Play {
             Step::Leave { who, channel } => {
                 self.presence(who, name(channel), json!([{"action": 3, "clientId": "c0"}]))
             }
-            Step::Attach { who, channel, anew } => {
+            Step::Attach { who, channel, again } => {
                 let transport = self.transport(who);
-                if anew {
+                if again {
                     self.host.attach(transport, name(channel))
                 } else {
                     self.host.attach_again(transport, name(channel), "0000000000000000")

@@ -1,4 +1,4 @@
-//! Channels whose events are gathered for a while, and occupancy.
+//! Channels whose events are coalesced.
 
 use crate::host::{CHANNEL, Host};
 use crate::outputs::Outputs;
@@ -21,11 +21,11 @@ fn item(action: u8, who: &str, data: &str) -> serde_json::Value {
 }
 
 #[test]
-fn events_wait_for_the_end_of_the_window_and_not_longer() {
+fn events_are_sent_at_the_end_of_the_window() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     let outputs = host.enter(alice, 0, "1");
-    // What is for the member and for the host is not delayed.
+    // Events for the member's own connection and for the host are not delayed.
     assert_eq!(outputs.frames_of(alice, Action::Ack).len(), 1);
     assert_eq!(outputs.events.len(), 2);
     assert_eq!(host.members(), ["alice=1"]);
@@ -43,7 +43,7 @@ fn events_wait_for_the_end_of_the_window_and_not_longer() {
 }
 
 #[test]
-fn of_each_member_the_last_is_told_and_those_that_came_and_went_are_not() {
+fn only_the_last_event_of_each_member_is_sent() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
     host.presence(server, 0, item(2, "there", "0"));
@@ -81,7 +81,7 @@ fn of_each_member_the_last_is_told_and_those_that_came_and_went_are_not() {
 }
 
 #[test]
-fn two_hundred_events_are_told_before_the_window_ends() {
+fn two_hundred_events_are_sent_before_the_window_ends() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
     let mut outputs = Outputs::default();
@@ -98,28 +98,28 @@ fn two_hundred_events_are_told_before_the_window_ends() {
 }
 
 #[test]
-fn members_that_come_and_go_take_no_room_for_ever() {
+fn members_that_enter_and_leave_do_not_accumulate() {
     let (mut host, bob) = gathering();
     let server = host.join("*");
-    let mut told = 0;
+    let mut delivered = 0;
     for serial in 0..2_000 {
         let who = format!("m{serial}");
-        told += host.presence(server, 2 * serial, item(2, &who, "")).events_of(bob).len();
-        told += host.presence(server, 2 * serial + 1, item(3, &who, "")).events_of(bob).len();
+        delivered += host.presence(server, 2 * serial, item(2, &who, "")).events_of(bob).len();
+        delivered += host.presence(server, 2 * serial + 1, item(3, &who, "")).events_of(bob).len();
     }
     // The window was closed early now and then, when only the last one was there.
-    assert!(told <= 2_000 / 800 + 1, "{told}");
+    assert!(delivered <= 2_000 / 800 + 1, "{delivered}");
     host.end();
 }
 
 #[test]
-fn a_newcomer_is_told_by_its_sync_and_not_twice() {
+fn a_new_subscriber_gets_coalesced_members_by_its_sync_only() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     host.enter(alice, 0, "1");
     let carol = host.open("carol");
     let outputs = host.attach(carol, CHANNEL);
-    // Those who were there hear of what was gathered, before the newcomer's view begins.
+    // Earlier subscribers receive the coalesced events before the sync of the new one.
     assert_eq!(outputs.events_of(bob), ["enter alice=1"]);
     assert_eq!(outputs.events_of(carol), [""; 0]);
     assert_eq!(outputs.synced(carol), ["alice=1"]);
@@ -133,7 +133,7 @@ fn a_newcomer_is_told_by_its_sync_and_not_twice() {
 }
 
 #[test]
-fn leaves_by_the_grace_are_gathered_and_cancel_what_nobody_has_heard() {
+fn leaves_at_the_end_of_a_grace_period_cancel_unsent_enters() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(30))];
     let mut host = Host::with(config);
@@ -148,7 +148,7 @@ fn leaves_by_the_grace_are_gathered_and_cancel_what_nobody_has_heard() {
 }
 
 #[test]
-fn a_member_whose_connection_does_not_subscribe_hears_of_itself_at_once() {
+fn a_connection_that_does_not_subscribe_receives_its_own_events_at_once() {
     let (mut host, bob) = gathering();
     let alice = host.open("alice");
     host.recv(alice, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16}));
@@ -160,7 +160,7 @@ fn a_member_whose_connection_does_not_subscribe_hears_of_itself_at_once() {
 }
 
 #[test]
-fn who_was_congested_within_a_window_is_synced() {
+fn a_subscriber_congested_within_a_window_is_synced() {
     let (mut host, bob) = gathering();
     let alice = host.join("alice");
     host.enter(alice, 0, "1");
@@ -179,7 +179,7 @@ fn who_was_congested_within_a_window_is_synced() {
 }
 
 #[test]
-fn only_the_channels_of_the_rule_gather() {
+fn only_channels_of_the_rule_coalesce() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![
         CoalesceRule::new("slow:*", Duration::from_secs(1)),
@@ -188,7 +188,7 @@ fn only_the_channels_of_the_rule_gather() {
     ];
     let mut host = Host::with(config);
     let alice = host.open("alice");
-    for (serial, (channel, gathers)) in
+    for (serial, (channel, coalesces)) in
         [("slow:a", true), ("slow:not", true), ("off", false), ("fast", false)]
             .into_iter()
             .enumerate()
@@ -199,12 +199,12 @@ fn only_the_channels_of_the_rule_gather() {
             json!({"action": 14, "channel": channel,
             "msgSerial": serial, "presence": [{"action": 2}]}),
         );
-        assert_eq!(outputs.events_of(alice).is_empty(), gathers, "{channel}");
+        assert_eq!(outputs.events_of(alice).is_empty(), coalesces, "{channel}");
     }
 }
 
 #[test]
-fn windows_that_end_together_are_told_within_the_budget() {
+fn windows_that_end_together_are_sent_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 3;
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_millis(100))];
@@ -219,15 +219,15 @@ fn windows_that_end_together_are_told_within_the_budget() {
         host.recv(alice, frame);
     }
     host.time = 100;
-    let mut told = 0;
+    let mut delivered = 0;
     for _ in 0..20 {
         let now = host.call(Input::Tick).events_of(bob).len();
         assert!(now <= 3, "{now} windows in one call");
-        told += now;
+        delivered += now;
         assert!(
-            told == 10 || host.next_deadline().is_some_and(|at| at <= 100),
+            delivered == 10 || host.next_deadline().is_some_and(|at| at <= 100),
             "the rest is due at once"
         );
     }
-    assert_eq!(told, 10);
+    assert_eq!(delivered, 10);
 }

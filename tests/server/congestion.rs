@@ -1,5 +1,5 @@
-//! Whoever reads more slowly than a sync is sent: it gets every member once, and knows in the end
-//! who is there, whatever happens meanwhile.
+//! A slow reader during a sync gets every member once, and ends with the members of the server,
+//! whatever changes meanwhile.
 
 use crate::host::{CHANNEL, Host};
 use crate::outputs::Outputs;
@@ -23,45 +23,46 @@ fn pages_of_ten() -> ServerOptions {
     config
 }
 
-/// A server with members that do not listen, all of one connection, and a client that has just
-/// sent ATTACH.
-struct Story {
+/// A server with members of one connection that does not subscribe, and a client that has just sent
+/// ATTACH.
+struct Scenario {
     server: Host,
-    crowd: u64,
+    publisher: u64,
     serial: i64,
     reader: u64,
     client: Client,
-    /// What the client was sent.
+    /// The outputs for the client.
     outputs: Outputs,
     /// Whether the server has more to do at once.
     busy: bool,
 }
 
-impl Story {
+impl Scenario {
     fn new(config: ServerOptions) -> Self {
         let mut server = Host::with(config);
-        let crowd = server.open("*");
+        let publisher = server.open("*");
         // The mode PRESENCE alone.
-        server.recv(crowd, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16}));
+        server.recv(publisher, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 16}));
         let reader = server.open("reader");
         let client = Client::new(ClientOptions::default(), 1);
         let outputs = Outputs::default();
-        let mut story = Self { server, crowd, serial: 0, reader, client, outputs, busy: false };
-        story.client_input(client::Input::Connect);
-        story.client_input(client::Input::opened(TransportId(1)));
+        let mut scenario =
+            Self { server, publisher, serial: 0, reader, client, outputs, busy: false };
+        scenario.client_input(client::Input::Connect);
+        scenario.client_input(client::Input::opened(TransportId(1)));
         let connected = json!({
             "action": 4, "connectionId": "reader", "connectionDetails": {"connectionKey": "key"},
         });
-        story.client_input(client::Input::received(TransportId(1), decode(&connected)));
-        story.client_input(client::Input::attach(OpId(1), CHANNEL));
+        scenario.client_input(client::Input::received(TransportId(1), decode(&connected)));
+        scenario.client_input(client::Input::attach(OpId(1), CHANNEL));
         let items: Vec<Json> = (0..MEMBERS).map(|n| item(2, &format!("m{n}"), "first")).collect();
-        story.says(&items);
+        scenario.publish(&items);
         let frame = ProtocolMessage::on_channel(Action::Attach, CHANNEL);
-        story.call(Input::received(TransportId(reader), frame));
-        story
+        scenario.call(Input::received(TransportId(reader), frame));
+        scenario
     }
 
-    /// One call of the server, of which the client hears.
+    /// One call of the server. The client receives its frames.
     fn call(&mut self, input: Input) {
         let outputs = self.server.call(input);
         self.busy = self.server.next_deadline().is_some_and(|at| at <= self.server.time);
@@ -75,14 +76,14 @@ impl Story {
         self.client.handle(self.server.now(), input, &mut client::Outbox::new());
     }
 
-    /// The members' connection sends a PRESENCE frame. It is not a page's turn meanwhile.
-    fn says(&mut self, items: &[Json]) {
+    /// The connection of the members sends PRESENCE. No page is sent in that call.
+    fn publish(&mut self, items: &[Json]) {
         let frame = json!({
             "action": 14, "channel": CHANNEL, "msgSerial": self.serial, "presence": items,
         });
         self.serial += 1;
         let frame = decode(&frame);
-        self.call(Input::received(TransportId(self.crowd), frame));
+        self.call(Input::received(TransportId(self.publisher), frame));
     }
 
     fn congested(&mut self) {
@@ -97,7 +98,7 @@ impl Story {
         self.client.channel(CHANNEL).is_some_and(|channel| channel.sync_complete())
     }
 
-    /// The server does what is left, as long as it has something to do.
+    /// Ticks until nothing is due.
     fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.busy {
@@ -108,8 +109,8 @@ impl Story {
         panic!("the server does not come to rest");
     }
 
-    /// The client knows what the server knows.
-    fn same(&self) {
+    /// The client has the members of the server.
+    fn assert_same_members(&self) {
         let known: BTreeSet<String> = self
             .client
             .channel(CHANNEL)
@@ -124,7 +125,7 @@ impl Story {
         assert_eq!(self.server.server.counters().syncs_running, 0);
     }
 
-    /// The sequences of the SYNC frames that came.
+    /// The sequences of the received SYNC frames.
     fn sequences(&self) -> BTreeSet<String> {
         let serial = |frame: &&ProtocolMessage| {
             let serial = frame.channel_serial.as_deref().unwrap_or_default();
@@ -139,105 +140,105 @@ fn item(action: u8, who: &str, data: &str) -> Json {
 }
 
 #[test]
-fn rtp18_a_sync_goes_on_where_it_waited() {
-    let mut story = Story::new(pages_of_ten());
+fn rtp18_a_sync_continues_after_backpressure() {
+    let mut scenario = Scenario::new(pages_of_ten());
     for _ in 0..50 {
-        story.congested();
-        story.call(Input::Tick);
-        story.writable();
+        scenario.congested();
+        scenario.call(Input::Tick);
+        scenario.writable();
     }
-    story.settle();
-    assert_eq!(story.sequences().len(), 1);
-    assert_eq!(story.outputs.synced(story.reader).len(), MEMBERS);
-    assert_eq!(story.server.server.counters().resyncs, 0);
-    story.same();
+    scenario.settle();
+    assert_eq!(scenario.sequences().len(), 1);
+    assert_eq!(scenario.outputs.synced(scenario.reader).len(), MEMBERS);
+    assert_eq!(scenario.server.server.counters().resyncs, 0);
+    scenario.assert_same_members();
 }
 
 #[test]
-fn rtp18_what_was_missed_within_a_sync_is_told_and_the_sync_goes_on() {
-    let mut story = Story::new(pages_of_ten());
+fn rtp18_events_missed_during_a_sync_are_sent_and_the_sync_continues() {
+    let mut scenario = Scenario::new(pages_of_ten());
     let mut round = 0;
-    while !story.complete() {
-        story.congested();
-        // Members of pages that were sent and of pages that were not; some come, some go, one comes
-        // and goes.
+    while !scenario.complete() {
+        scenario.congested();
+        // Members of sent and of unsent pages; some enter, some leave, one does both.
         let (early, late) = (format!("m{}", round % 10), format!("m{}", 90 + round % 10));
-        story.says(&[
+        scenario.publish(&[
             item(4, &early, "second"),
             item(4, &early, "third"),
             item(4, &late, "second"),
         ]);
-        story.says(&[
+        scenario.publish(&[
             item(3, &format!("m{}", 20 + round), "bye"),
             item(2, &format!("n{round}"), "new"),
         ]);
-        story.says(&[item(2, "short", "in"), item(3, "short", "out")]);
-        story.writable();
+        scenario.publish(&[item(2, "short", "in"), item(3, "short", "out")]);
+        scenario.writable();
         round += 1;
         assert!(round < 50, "the sync does not end");
     }
-    story.settle();
-    assert_eq!(story.sequences().len(), 1);
-    assert_eq!(story.server.server.counters().resyncs, 0);
-    let told = story.outputs.events_of(story.reader);
+    scenario.settle();
+    assert_eq!(scenario.sequences().len(), 1);
+    assert_eq!(scenario.server.server.counters().resyncs, 0);
+    let told = scenario.outputs.events_of(scenario.reader);
     assert_eq!(told.iter().filter(|told| told.contains("short")).count(), 0, "{told:?}");
-    // Of each member the last word of a round.
+    // The last event of each member in a round.
     assert_eq!(told.iter().filter(|told| told.contains("m1=second")).count(), 0, "{told:?}");
     assert_eq!(told.iter().filter(|told| told.contains("m1=third")).count(), 1, "{told:?}");
-    story.same();
+    scenario.assert_same_members();
 }
 
 #[test]
-fn rtp18_a_large_set_is_not_synced_for_a_few_events() {
-    let mut story = Story::new(pages_of_ten());
-    story.settle();
-    let before = story.outputs.synced(story.reader).len();
-    story.congested();
-    story.says(&[item(4, "m1", "second"), item(3, "m2", "bye")]);
-    story.writable();
-    story.settle();
-    assert_eq!(story.outputs.synced(story.reader).len(), before);
-    assert_eq!(story.outputs.events_of(story.reader), ["update m1=second", "leave m2=bye"]);
-    story.same();
-    // More than a page's bytes: a sync is less.
-    story.congested();
+fn rtp18_a_few_missed_events_do_not_start_a_sync() {
+    let mut scenario = Scenario::new(pages_of_ten());
+    scenario.settle();
+    let before = scenario.outputs.synced(scenario.reader).len();
+    scenario.congested();
+    scenario.publish(&[item(4, "m1", "second"), item(3, "m2", "bye")]);
+    scenario.writable();
+    scenario.settle();
+    assert_eq!(scenario.outputs.synced(scenario.reader).len(), before);
+    assert_eq!(scenario.outputs.events_of(scenario.reader), ["update m1=second", "leave m2=bye"]);
+    scenario.assert_same_members();
+    // More than the bytes of a page: a sync is smaller.
+    scenario.congested();
     let long = "x".repeat(10_000);
     for n in 10..17 {
-        story.says(&[item(4, &format!("m{n}"), &long)]);
+        scenario.publish(&[item(4, &format!("m{n}"), &long)]);
     }
-    story.writable();
-    story.settle();
-    assert_eq!(story.outputs.synced(story.reader).len(), before + MEMBERS - 1);
-    assert_eq!(story.server.server.counters().resyncs, 1);
-    story.same();
+    scenario.writable();
+    scenario.settle();
+    assert_eq!(scenario.outputs.synced(scenario.reader).len(), before + MEMBERS - 1);
+    assert_eq!(scenario.server.server.counters().resyncs, 1);
+    scenario.assert_same_members();
 }
 
 #[test]
-fn rtp18_every_sync_ends_though_nothing_is_remembered() {
+fn rtp18_every_sync_ends_without_a_history() {
     let mut config = pages_of_ten();
     config.history.events = 0;
-    let mut story = Story::new(config);
+    let mut scenario = Scenario::new(config);
     let mut round = 0;
-    while !story.complete() {
-        story.congested();
-        story.says(&[item(3, &format!("m{round}"), "bye"), item(4, "m99", &round.to_string())]);
-        story.writable();
+    while !scenario.complete() {
+        scenario.congested();
+        scenario
+            .publish(&[item(3, &format!("m{round}"), "bye"), item(4, "m99", &round.to_string())]);
+        scenario.writable();
         round += 1;
         assert!(round < 50, "the sync does not end");
     }
-    // Another has followed at once, which tells what the first could not.
-    story.settle();
-    assert_eq!(story.sequences().len(), 2);
-    story.same();
+    // A second sync has followed at once, with the changes that the first missed.
+    scenario.settle();
+    assert_eq!(scenario.sequences().len(), 2);
+    scenario.assert_same_members();
 }
 
-/// What happens between two calls.
+/// An event between two calls.
 #[derive(Clone, Debug)]
 enum Step {
     Congested,
     Writable,
     Page,
-    Says(Vec<(u8, u8)>),
+    Publish(Vec<(u8, u8)>),
     Time(u64),
 }
 
@@ -247,7 +248,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Congested),
         2 => Just(Step::Writable),
         2 => Just(Step::Page),
-        4 => prop::collection::vec(item, 1..4).prop_map(Step::Says),
+        4 => prop::collection::vec(item, 1..4).prop_map(Step::Publish),
         1 => (1..300u64).prop_map(Step::Time),
     ]
 }
@@ -255,44 +256,44 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever happens, in whatever order: once the client reads again, it knows who is there.
+    /// Any events in any order: once the client reads again, it has the members of the server.
     #[test]
-    fn rtp18_in_the_end_a_slow_reader_knows_who_is_there(
+    fn rtp18_a_slow_reader_ends_with_the_members_of_the_server(
         page in 1..40usize,
         bytes in prop_oneof![Just(300usize), Just(64 * 1024)],
         events in prop_oneof![Just(0usize), Just(3), Just(5_000)],
-        gathers: bool,
+        coalesces: bool,
         steps in prop::collection::vec(step(), 0..60),
     ) {
         let mut config = pages_of_ten();
         config.sync_page_members = page;
         config.sync_page_bytes = bytes;
         config.history.events = events;
-        if gathers {
+        if coalesces {
             config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
         }
-        let mut story = Story::new(config);
+        let mut scenario = Scenario::new(config);
         for (number, step) in steps.iter().enumerate() {
             match step {
-                Step::Congested => story.congested(),
-                Step::Writable => story.writable(),
-                Step::Page => story.call(Input::Tick),
-                Step::Says(items) => {
+                Step::Congested => scenario.congested(),
+                Step::Writable => scenario.writable(),
+                Step::Page => scenario.call(Input::Tick),
+                Step::Publish(items) => {
                     let item = |(action, who): &(u8, u8)| {
                         item(*action, &format!("m{who}"), &format!("at {number}"))
                     };
-                    story.says(&items.iter().map(item).collect::<Vec<_>>());
+                    scenario.publish(&items.iter().map(item).collect::<Vec<_>>());
                 }
                 Step::Time(millis) => {
-                    story.server.time += millis;
-                    story.call(Input::Tick);
+                    scenario.server.time += millis;
+                    scenario.call(Input::Tick);
                 }
             }
         }
-        story.writable();
-        story.server.time += 1_000;
-        story.call(Input::Tick);
-        story.settle();
-        story.same();
+        scenario.writable();
+        scenario.server.time += 1_000;
+        scenario.call(Input::Tick);
+        scenario.settle();
+        scenario.assert_same_members();
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: keys, resume and recover, rights, draining, and that nothing is left of them.
+//! Connections: keys, resume and recover, rights, drains, and that nothing is left of them.
 
 use crate::host::{CHANNEL, Host, WALL, capability, request};
 use crate::outputs::Outputs;
@@ -12,8 +12,7 @@ use presence_proto::{TransportId, UnixMillis};
 use serde_json::json;
 use std::sync::Arc;
 
-/// What a resume with a key comes to: the code that the client is told, or 0; and whether the
-/// connection is the same.
+/// A resume with a key: its error code, or 0, and whether the connection is the same.
 fn try_key(host: &mut Host, client_id: &str, key: &str, old: u64) -> (u32, bool) {
     let mut request = request(client_id);
     request.resume = Some(key.into());
@@ -36,7 +35,7 @@ fn secret(byte: u8) -> ServerOptions {
 }
 
 #[test]
-fn connected_says_all_there_is_to_say() {
+fn connected_has_all_its_fields() {
     let mut config = ServerOptions::default();
     config.node = "node-7".into();
     config.site_code = Some("eu".into());
@@ -56,7 +55,7 @@ fn connected_says_all_there_is_to_say() {
 }
 
 #[test]
-fn rtn15c6_a_good_key_resumes_while_the_connection_is_kept() {
+fn rtn15c6_a_valid_key_resumes_while_the_connection_is_kept() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let key = host.key(alice).to_owned();
@@ -78,7 +77,7 @@ fn rtn15c7_an_expired_key_makes_a_new_connection() {
 }
 
 #[test]
-fn keys_with_any_bit_changed_are_no_good() {
+fn keys_with_any_changed_bit_are_invalid() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let key = host.key(alice).to_owned();
@@ -111,7 +110,7 @@ fn keys_with_any_bit_changed_are_no_good() {
 }
 
 #[test]
-fn a_key_is_good_for_its_identity_alone() {
+fn a_key_is_valid_only_for_its_identity() {
     for owner in ["alice", "*", ""] {
         for other in ["alice", "bob", "alic", "alice2", "*", ""] {
             if owner == other {
@@ -132,7 +131,7 @@ fn a_key_is_good_for_its_identity_alone() {
 }
 
 #[test]
-fn a_key_of_anothers_connection_with_ones_own_proof_is_no_good() {
+fn a_key_with_the_proof_of_another_connection_is_invalid() {
     let mut host = Host::new();
     let (alice, mallory) = (host.join("alice"), host.join("alice"));
     let (id, _) = host.key(alice).split_once('!').expect("id!proof");
@@ -142,7 +141,7 @@ fn a_key_of_anothers_connection_with_ones_own_proof_is_no_good() {
 }
 
 #[test]
-fn only_servers_with_the_same_secret_know_a_key_of_an_earlier_run() {
+fn only_servers_with_the_same_secret_recognize_a_key_of_an_earlier_run() {
     for (before, after, code) in [(1, 1, 80008), (1, 2, 80018)] {
         let mut first = Host::seeded(secret(before), 1);
         let alice = first.join("alice");
@@ -161,7 +160,7 @@ fn only_servers_with_the_same_secret_know_a_key_of_an_earlier_run() {
 }
 
 #[test]
-fn ids_and_keys_do_not_repeat_nor_show_the_seed() {
+fn ids_and_keys_do_not_repeat_or_reveal_the_seed() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..20 {
         let mut host = Host::seeded(ServerOptions::default(), seed);
@@ -174,7 +173,7 @@ fn ids_and_keys_do_not_repeat_nor_show_the_seed() {
 }
 
 #[test]
-fn rtn16_recover_takes_the_connection_over_as_resume_does() {
+fn rtn16_recover_takes_over_the_connection_like_resume() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -184,7 +183,7 @@ fn rtn16_recover_takes_the_connection_over_as_resume_does() {
     request.recover = Some(host.key(alice).into());
     let (again, outputs) = host.open_for(request);
     assert_eq!((outputs.error_codes(again).len(), host.id(again)), (0, host.id(alice)));
-    // A recovered client knows the serial, and does not enter again (RTN16k, RTP17).
+    // A recovered client has the serial, and does not enter again (RTN16k, RTP17).
     host.attach_again(again, CHANNEL, "0000000000000000");
     let outputs = host.advance_alive(60_000, &[again, bob]);
     assert_eq!(outputs.events_of(bob), [""; 0]);
@@ -193,7 +192,7 @@ fn rtn16_recover_takes_the_connection_over_as_resume_does() {
 }
 
 #[test]
-fn keys_and_tokens_do_not_show_in_logs() {
+fn keys_and_tokens_do_not_appear_in_debug_output() {
     let mut host = Host::new();
     let alice = host.open("alice");
     let key = host.key(alice).to_owned();
@@ -206,7 +205,7 @@ fn keys_and_tokens_do_not_show_in_logs() {
     for said in [said, format!("{outputs:?}")] {
         assert!(!said.contains(proof), "{said}");
     }
-    // Nor do the bytes of the proof in what the server knows.
+    // Nor do the bytes of the proof in the state of the server.
     assert!(format!("{:?}", host.server).contains("Proof(…)"));
 }
 
@@ -221,7 +220,7 @@ fn authorize(host: &mut Host, transport: u64, client_id: &str, allowed: Operatio
 }
 
 #[test]
-fn rtc8_a_token_is_for_the_host_to_judge() {
+fn rtc8_the_host_verifies_tokens() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let outputs = host.recv(alice, json!({"action": 17, "auth": {"accessToken": "the token"}}));
@@ -242,13 +241,13 @@ fn rtc8_a_token_is_for_the_host_to_judge() {
 }
 
 #[test]
-fn rtc8a1_a_capability_that_is_lost_takes_effect_at_once() {
+fn rtc8a1_losing_a_capability_takes_effect_at_once() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
     host.attach(alice, "other");
     host.enter(alice, 0, "here");
-    // Less: the member leaves, the modes that are left are told.
+    // Fewer rights: the member leaves, and ATTACHED has the remaining modes.
     let outputs = authorize(&mut host, alice, "alice", Operations::SUBSCRIBE);
     assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
     assert_eq!(outputs.events_of(alice), ["leave alice=here"], "once");
@@ -260,7 +259,7 @@ fn rtc8a1_a_capability_that_is_lost_takes_effect_at_once() {
     }
     assert_eq!(outputs.frames_of(alice, Action::Attached).len(), 2);
     assert_eq!(host.enter(alice, 1, "").error_codes(alice), [40160]);
-    // More again: what was asked for at first.
+    // More rights again: the modes first requested.
     let outputs = authorize(&mut host, alice, "alice", Operations::all());
     assert!(outputs.frames_of(alice, Action::Attached)[0].flags().contains(Flags::PRESENCE));
     assert_eq!(host.enter(alice, 2, "back").events_of(bob), ["enter alice=back"]);
@@ -273,7 +272,7 @@ fn rtc8a1_a_capability_that_is_lost_takes_effect_at_once() {
 }
 
 #[test]
-fn rights_that_were_lost_while_away_count_when_the_connection_is_back() {
+fn rights_lost_while_disconnected_apply_after_a_resume() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -307,7 +306,7 @@ fn rsa15_credentials_of_another_client_id_end_the_connection() {
 }
 
 #[test]
-fn rtn22_a_token_that_is_about_to_expire_is_asked_for_again() {
+fn rtn22_a_token_about_to_expire_is_requested_again() {
     for step in [0, 3_600_000, -3_600_000] {
         let mut host = Host::new();
         let mut request = request("alice");
@@ -326,7 +325,7 @@ fn rtn22_a_token_that_is_about_to_expire_is_asked_for_again() {
 }
 
 #[test]
-fn a_drain_tells_connections_one_after_another_and_members_stay_for_their_grace() {
+fn a_drain_disconnects_connections_one_by_one_and_keeps_members_for_their_grace_period() {
     let mut host = Host::new();
     let transports: Vec<u64> = (0..10).map(|n| host.join(&format!("c{n}"))).collect();
     for &transport in &transports {
@@ -361,7 +360,7 @@ fn a_drain_tells_connections_one_after_another_and_members_stay_for_their_grace(
 }
 
 #[test]
-fn a_drain_of_no_time_tells_all_at_once_within_the_budget() {
+fn a_drain_without_time_disconnects_all_at_once_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 3;
     let mut host = Host::with(config);
@@ -375,7 +374,7 @@ fn a_drain_of_no_time_tells_all_at_once_within_the_budget() {
 }
 
 #[test]
-fn a_host_that_disconnects_a_transport_keeps_its_members_for_their_grace() {
+fn disconnecting_a_transport_keeps_its_members_for_their_grace_period() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -390,7 +389,7 @@ fn a_host_that_disconnects_a_transport_keeps_its_members_for_their_grace() {
 }
 
 #[test]
-fn what_cannot_be_decoded_ends_the_transport_and_not_the_connection() {
+fn an_undecodable_frame_ends_the_transport_and_not_the_connection() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -406,7 +405,7 @@ fn what_cannot_be_decoded_ends_the_transport_and_not_the_connection() {
 }
 
 #[test]
-fn a_hosts_mistakes_are_told_and_change_nothing() {
+fn mistakes_of_the_host_are_reported_and_change_nothing() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
@@ -418,13 +417,13 @@ fn a_hosts_mistakes_are_told_and_change_nothing() {
     assert_eq!(outputs.others, [Output::Misuse(Misuse::TransportInUse(transport))]);
     assert_eq!(host.server.counters().misuse, 2);
     assert_eq!(host.members(), ["alice=here"]);
-    // What was under way when a transport was closed is no mistake.
+    // Input in flight when a transport was closed is no mistake.
     host.lose(alice);
     assert_eq!(host.lose(alice).others, []);
 }
 
 #[test]
-fn nothing_is_left_of_hundreds_that_came_and_went_in_every_way() {
+fn nothing_is_left_of_hundreds_of_connections_that_ended_in_every_way() {
     let mut host = Host::new();
     let mut open = Vec::new();
     for round in 0u64..300 {
@@ -461,7 +460,7 @@ fn nothing_is_left_of_hundreds_that_came_and_went_in_every_way() {
 }
 
 #[test]
-fn a_capability_for_a_pattern_counts_on_the_channels_that_fit() {
+fn a_capability_for_a_pattern_applies_to_matching_channels() {
     let mut host = Host::new();
     let mut request = request("alice");
     let capability = Capability::none()

@@ -20,7 +20,7 @@ fn room(config: ServerOptions, remain: Option<u64>) -> (Host, u64, u64) {
     (host, bob, alice)
 }
 
-/// Waits until `alice`, lost now, has left, and tells how long that took.
+/// Waits until `alice`, lost now, has left. Returns the time it took.
 fn time_until_leave(host: &mut Host, bob: u64) -> u64 {
     let lost = host.time;
     loop {
@@ -35,7 +35,7 @@ fn time_until_leave(host: &mut Host, bob: u64) -> u64 {
 }
 
 #[test]
-fn nobody_leaves_a_millisecond_before_the_grace_is_over() {
+fn no_member_leaves_a_millisecond_before_the_grace_period_ends() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.advance_alive(1_234, &[alice, bob]);
     let lost = host.time;
@@ -50,7 +50,7 @@ fn nobody_leaves_a_millisecond_before_the_grace_is_over() {
 }
 
 #[test]
-fn the_deadline_that_the_server_names_is_the_end_of_the_grace() {
+fn the_deadline_of_the_server_is_the_end_of_the_grace_period() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     host.input(Input::closed(TransportId(bob)));
@@ -58,7 +58,7 @@ fn the_deadline_that_the_server_names_is_the_end_of_the_grace() {
 }
 
 #[test]
-fn remain_present_for_is_kept_to_the_millisecond_and_clamped() {
+fn remain_present_for_is_exact_to_the_millisecond_and_clamped() {
     for (asked, kept) in [
         (0, 1_000),
         (999, 1_000),
@@ -78,7 +78,7 @@ fn remain_present_for_is_kept_to_the_millisecond_and_clamped() {
 }
 
 #[test]
-fn the_bounds_of_the_grace_are_the_configurations() {
+fn the_bounds_of_the_grace_period_are_configurable() {
     let mut config = ServerOptions::default();
     config.min_remain_present_for = Duration::from_millis(5);
     config.connection_state_ttl = Duration::from_secs(60);
@@ -91,7 +91,7 @@ fn the_bounds_of_the_grace_are_the_configurations() {
 }
 
 #[test]
-fn rtn23_a_silent_peer_is_lost_after_two_idle_intervals_and_leaves_after_its_grace() {
+fn rtn23_a_silent_peer_is_lost_after_two_idle_intervals_and_leaves_after_its_grace_period() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     let heard = host.time;
     let mut outputs = Outputs::default();
@@ -108,7 +108,7 @@ fn rtn23_a_silent_peer_is_lost_after_two_idle_intervals_and_leaves_after_its_gra
 }
 
 #[test]
-fn rtn23_silence_is_counted_from_the_last_sign_of_life() {
+fn rtn23_silence_is_measured_from_the_last_activity() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.advance_alive(100_000, &[bob, alice]);
     assert_eq!(host.advance_alive(29_999, &[bob]).closed, [0; 0]);
@@ -116,7 +116,7 @@ fn rtn23_silence_is_counted_from_the_last_sign_of_life() {
 }
 
 #[test]
-fn heartbeat_interval_shortens_the_time_to_notice() {
+fn heartbeat_interval_shortens_the_silence_that_loses_a_peer() {
     for (asked, idle) in [(1, 5_000), (5_000, 5_000), (8_000, 8_000), (u64::MAX, 1_800_000)] {
         let mut host = Host::new();
         let mut request = request("alice");
@@ -131,7 +131,7 @@ fn heartbeat_interval_shortens_the_time_to_notice() {
 }
 
 #[test]
-fn rtn23b_a_peer_is_pinged_or_sent_heartbeats_within_the_idle_interval() {
+fn rtn23b_a_peer_gets_pings_or_heartbeats_within_the_idle_interval() {
     for heartbeats in [false, true] {
         let mut host = Host::new();
         let mut request = request("alice");
@@ -146,7 +146,7 @@ fn rtn23b_a_peer_is_pinged_or_sent_heartbeats_within_the_idle_interval() {
 }
 
 #[test]
-fn rtp17g_a_resume_within_the_grace_is_silent() {
+fn rtp17g_a_resume_within_the_grace_period_emits_no_events() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     host.advance_alive(14_999, &[bob]);
@@ -170,9 +170,9 @@ fn rtp17g_a_resume_within_the_grace_is_silent() {
 }
 
 #[test]
-fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_member() {
+fn rtp2b2_a_reentry_after_the_grace_period_is_newer_than_every_event_of_its_member() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
-    // Alice never hears of her update, and enters again as she was before.
+    // Alice does not receive the ACK of her update, and enters again as before.
     host.update(alice, 1, "there");
     host.lose(alice);
     assert_eq!(host.advance_alive(15_000, &[bob]).events_of(bob), ["leave alice=there"]);
@@ -184,7 +184,7 @@ fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_membe
     assert_eq!(outputs.events_of(bob), ["enter alice=here"]);
     let id = outputs.items(bob)[0].id.clone();
     assert_eq!(id.as_deref(), Some(&*format!("{connection}:2:0")));
-    // She may not have heard of that either: the old id still says nothing new.
+    // She may have missed that event too: the old id is still no change.
     let outputs = host.presence(again, 3, old);
     assert_eq!((outputs.events_of(bob).len(), outputs.frames_of(again, Action::Ack).len()), (0, 1));
     assert_eq!(host.members(), ["alice=here"]);
@@ -192,13 +192,13 @@ fn rtp2b2_a_reentry_after_the_grace_is_newer_than_all_that_was_told_of_its_membe
 }
 
 #[test]
-fn rtp17g_a_reentry_keeps_its_id_as_long_as_it_was_the_last_that_was_told() {
+fn rtp17g_a_reentry_keeps_its_id_if_that_was_the_last_one_sent() {
     let (mut host, bob, mut alice) = room(ServerOptions::default(), None);
     let connection = host.id(alice).to_owned();
     let mut serial = 0;
     for updates in [false, false, true, false] {
         if updates {
-            // She never hears of it.
+            // She does not receive it.
             serial += 1;
             host.update(alice, serial, "there");
         }
@@ -217,7 +217,7 @@ fn rtp17g_a_reentry_keeps_its_id_as_long_as_it_was_the_last_that_was_told() {
 }
 
 #[test]
-fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
+fn rtn19a_a_retried_reentry_enters_a_member_that_left_by_the_grace_period() {
     let (mut host, bob, mut alice) = room(ServerOptions::default(), None);
     let reentry = json!({"action": 2, "id": format!("{}:0:0", host.id(alice)), "data": "here"});
     // The answer to the first never arrives.
@@ -235,7 +235,7 @@ fn rtn19a_a_retried_reentry_whose_member_left_by_the_grace_enters_again() {
 }
 
 #[test]
-fn who_comes_back_and_does_not_attach_leaves_after_another_grace() {
+fn a_resumed_connection_that_does_not_attach_leaves_after_another_grace_period() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     host.advance_alive(10_000, &[bob]);
@@ -248,7 +248,7 @@ fn who_comes_back_and_does_not_attach_leaves_after_another_grace() {
 }
 
 #[test]
-fn a_grace_that_has_ended_counts_though_nobody_ticked() {
+fn an_ended_grace_period_counts_without_a_tick() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     host.time += 15_000;
@@ -256,11 +256,15 @@ fn a_grace_that_has_ended_counts_though_nobody_ticked() {
     assert_eq!(host.members(), [""; 0]);
     let outputs = host.attach_again(again, CHANNEL, "0000000000000000");
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
-    assert_eq!(outputs.events_of(bob), [""; 0], "bob was told when the grace ended");
+    assert_eq!(
+        outputs.events_of(bob),
+        [""; 0],
+        "bob receives the leave when the grace period ends"
+    );
 }
 
 #[test]
-fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
+fn an_ended_grace_period_counts_when_the_budget_is_used_up() {
     let mut config = ServerOptions::default();
     config.budget = 1;
     let mut host = Host::with(config);
@@ -282,7 +286,7 @@ fn a_grace_that_has_ended_counts_though_the_budget_is_used_up() {
 }
 
 #[test]
-fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_used_up() {
+fn rtn15c7_an_expired_connection_is_not_resumed_when_the_budget_is_used_up() {
     let mut config = ServerOptions::default();
     config.budget = 1;
     let mut host = Host::with(config);
@@ -301,7 +305,7 @@ fn rtn15c7_a_connection_that_has_expired_is_not_resumed_though_the_budget_is_use
 }
 
 #[test]
-fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
+fn taking_over_a_live_connection_stays_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 1;
     let mut host = Host::with(config);
@@ -318,7 +322,7 @@ fn who_takes_a_live_connection_over_costs_no_more_than_the_budget() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_or_forth_makes_nobody_leave() {
+fn a_wall_clock_step_causes_no_leave() {
     const HOUR: i64 = 3_600_000;
     for step in [HOUR, -HOUR] {
         let (mut host, bob, alice) = room(ServerOptions::default(), None);
@@ -333,7 +337,7 @@ fn a_wall_clock_that_is_set_back_or_forth_makes_nobody_leave() {
 }
 
 #[test]
-fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
+fn rtp2b1_a_wall_clock_step_back_leaves_no_ghost_member() {
     const HOUR: i64 = 3_600_000;
     for step in [HOUR, -HOUR] {
         let (mut host, bob, alice) = room(ServerOptions::default(), None);
@@ -342,18 +346,18 @@ fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
         host.lose(alice);
         let left = host.advance_alive(15_000, &[bob]).items(bob);
         let [leave] = left.as_slice() else { panic!("{left:?}") };
-        // Made up by the server, so its time decides at the client: it may not be earlier.
+        // A synthesized leave is compared by time at the client, so it may not be earlier.
         let connection = host.id(alice).to_owned();
         assert!(!leave.id.as_deref().unwrap().starts_with(&connection));
         assert!(leave.timestamp >= entered, "{leave:?}");
-        // And who enters again is newer than the leave.
+        // A new enter is newer than the leave.
         let (again, _) = host.resume("alice", alice);
         host.attach_again(again, CHANNEL, "0000000000000000");
         let id = format!("{connection}:1:0");
         let outputs = host.presence(again, 2, json!({"action": 2, "id": id}));
         assert_eq!(outputs.events_of(bob), ["enter alice"]);
         assert!(outputs.items(bob)[0].timestamp >= leave.timestamp);
-        // Only who enters again is: what follows says what the wall clock says.
+        // Later events have the time of the wall clock.
         let now = Some(UnixMillis::from_millis(host.wall()));
         assert_eq!(host.update(again, 3, "").items(bob)[0].timestamp, now);
         let carol = host.join("carol");
@@ -363,7 +367,7 @@ fn rtp2b1_a_wall_clock_that_is_set_back_leaves_no_ghost() {
 }
 
 #[test]
-fn rtl5l_who_detached_while_away_is_gone_when_it_attaches_anew() {
+fn rtl5l_a_member_detached_while_disconnected_leaves_on_a_new_attach() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     host.advance_alive(1_000, &[bob]);
@@ -372,7 +376,7 @@ fn rtl5l_who_detached_while_away_is_gone_when_it_attaches_anew() {
     let outputs = host.attach(again, CHANNEL);
     assert_eq!(outputs.events_of(bob), ["leave alice=here"]);
     assert_eq!(outputs.leave_causes(), [LeaveCause::Detached]);
-    // It is told of an empty set, and not of a member that it does not know.
+    // It gets an empty sync, and no leave of a member that it has never received.
     assert_eq!(outputs.events_of(again), [""; 0]);
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
     assert_eq!(host.members(), [""; 0]);
@@ -380,7 +384,7 @@ fn rtl5l_who_detached_while_away_is_gone_when_it_attaches_anew() {
 }
 
 #[test]
-fn rtl4c1_who_attaches_again_with_a_serial_or_the_older_flag_stays() {
+fn rtl4c1_a_member_stays_on_an_attach_with_a_serial_or_the_resume_flag() {
     let older_flag = 1 << 5;
     for frame in [
         json!({"action": 10, "channel": CHANNEL, "channelSerial": "0000000000000000"}),
@@ -397,18 +401,18 @@ fn rtl4c1_who_attaches_again_with_a_serial_or_the_older_flag_stays() {
 }
 
 #[test]
-fn an_attach_anew_on_a_transport_that_is_attached_takes_nobody_out() {
+fn a_new_attach_on_an_attached_transport_removes_no_member() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     assert_eq!(host.attach(alice, CHANNEL).events_of(bob), [""; 0]);
     assert_eq!(host.members(), ["alice=here"]);
 }
 
 #[test]
-fn rtn19a_a_frame_that_is_sent_again_before_its_channel_is_attached_is_applied_once() {
+fn rtn19a_a_frame_sent_again_before_its_attach_is_applied_once() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     host.lose(alice);
     let (again, _) = host.resume("alice", alice);
-    // The client does not know that this one was accepted, nor that the next one was not.
+    // The client does not know that this one was accepted and the next one was not.
     let outputs = host.enter(again, 0, "here");
     assert_eq!((outputs.events_of(bob).len(), outputs.frames_of(again, Action::Ack).len()), (0, 1));
     let outputs = host.update(again, 1, "there");
@@ -420,7 +424,7 @@ fn rtn19a_a_frame_that_is_sent_again_before_its_channel_is_attached_is_applied_o
 }
 
 #[test]
-fn rtn19a_what_was_overtaken_by_many_frames_is_still_applied() {
+fn rtn19a_a_frame_overtaken_by_many_others_is_still_applied() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -435,14 +439,14 @@ fn rtn19a_what_was_overtaken_by_many_frames_is_still_applied() {
 }
 
 #[test]
-fn a_displaced_transport_is_closed_and_nobody_leaves() {
+fn a_displaced_transport_is_closed_and_no_member_leaves() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
     let (again, outputs) = host.resume("alice", alice);
     assert_eq!(outputs.closed, [alice]);
-    assert_eq!(outputs.frames(alice).len(), 0, "its peer hears nothing");
+    assert_eq!(outputs.frames(alice).len(), 0, "its peer receives nothing");
     assert_eq!(outputs.events_of(bob), [""; 0]);
     assert_eq!(host.id(again), host.id(alice));
-    // What was still under way on it, and its end, are passed over.
+    // Frames in flight on it, and its end, are ignored.
     let mut late = host.leave(alice, 1);
     late.sent.extend(host.lose(alice).sent);
     assert_eq!((late.sent.len(), late.others.len()), (0, 0));
@@ -454,7 +458,7 @@ fn a_displaced_transport_is_closed_and_nobody_leaves() {
 }
 
 #[test]
-fn rtp17a_a_connection_that_does_not_subscribe_is_told_of_its_own_members_when_it_is_back() {
+fn rtp17a_a_resumed_connection_that_does_not_subscribe_receives_its_own_members() {
     let mut host = Host::new();
     host.join("bob");
     let publish = 1 << 16;
@@ -479,14 +483,14 @@ fn rtp17a_a_connection_that_does_not_subscribe_is_told_of_its_own_members_when_i
     assert!(!outputs.frame_of(again, Action::Attached).flags().contains(Flags::HAS_PRESENCE));
     assert_eq!(outputs.events_of(again), ["present z", "present y", "present x"]);
     assert_eq!(outputs.frames_of(again, Action::Sync).len(), 0);
-    // It hears nothing of others.
+    // It receives nothing of others.
     let carol = host.join("carol");
     assert_eq!(host.enter(carol, 0, "").events_of(again), [""; 0]);
     host.end();
 }
 
 #[test]
-fn rtp17a_many_own_members_come_in_pages_as_the_transport_can_take_them() {
+fn rtp17a_many_own_members_are_sent_in_pages_under_backpressure() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 10;
     config.sync_pages_per_call = 1;
@@ -510,8 +514,8 @@ fn rtp17a_many_own_members_come_in_pages_as_the_transport_can_take_them() {
         .map(|frame| frame.presence.len())
         .collect();
     assert_eq!(pages, [10, 10, 10, 5]);
-    let mut told = outputs.events_of(again);
-    told.sort();
-    told.dedup();
-    assert_eq!(told.len(), 35);
+    let mut delivered = outputs.events_of(again);
+    delivered.sort();
+    delivered.dedup();
+    assert_eq!(delivered.len(), 35);
 }

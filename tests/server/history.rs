@@ -1,4 +1,4 @@
-//! The presence events that memory holds.
+//! The presence history in memory.
 
 use crate::host::{CHANNEL, Host, WALL};
 use crate::outputs::event;
@@ -50,7 +50,7 @@ fn updates(numbers: impl IntoIterator<Item = i64>) -> Vec<String> {
 }
 
 #[test]
-fn rsp4b_pages_go_both_ways_and_meet_the_bounds() {
+fn rsp4b_pages_go_both_ways_and_keep_the_bounds() {
     let (host, _) = ten(ServerOptions::default());
     for limit in [1, 2, 3, 9, 10, 11, 1_000] {
         let mut query = HistoryQuery::default();
@@ -86,7 +86,7 @@ fn the_default_is_a_hundred_events_newest_first() {
 }
 
 #[test]
-fn a_continuation_stays_good_while_events_come_and_go() {
+fn a_continuation_stays_valid_while_events_come_and_go() {
     let (mut host, alice) = ten(ServerOptions::default());
     let mut query = HistoryQuery::default();
     query.limit = 4;
@@ -94,8 +94,8 @@ fn a_continuation_stays_good_while_events_come_and_go() {
     query.after = first.next;
     host.update(alice, 10, "10");
     let second = host.server.history(CHANNEL, &query).unwrap();
-    let told: Vec<String> = second.items.iter().map(|(_, message)| event(message)).collect();
-    assert_eq!(told, updates([5, 4, 3, 2]));
+    let delivered: Vec<String> = second.items.iter().map(|(_, message)| event(message)).collect();
+    assert_eq!(delivered, updates([5, 4, 3, 2]));
     // The positions that are left out may be gone themselves.
     query.after = second.next;
     host.advance_alive(114_500, &[alice]);
@@ -106,7 +106,7 @@ fn a_continuation_stays_good_while_events_come_and_go() {
 }
 
 #[test]
-fn limits_of_a_page_are_refused_beyond_their_bounds() {
+fn page_limits_out_of_bounds_are_refused() {
     let (host, _) = ten(ServerOptions::default());
     for limit in [0, 1_001, usize::MAX] {
         let mut query = HistoryQuery::default();
@@ -124,7 +124,7 @@ fn limits_of_a_page_are_refused_beyond_their_bounds() {
 }
 
 #[test]
-fn rtl10b_until_attach_ends_where_the_attach_was() {
+fn rtl10b_until_attach_ends_at_the_attach() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.update(alice, 0, "0");
@@ -139,9 +139,9 @@ fn rtl10b_until_attach_ends_where_the_attach_was() {
             query.direction = direction;
             query.limit = limit;
             query.from_serial = Some(serial.clone());
-            let mut told = pages(&host.server, &query);
-            told.sort();
-            assert_eq!(told, updates(0..=1));
+            let mut delivered = pages(&host.server, &query);
+            delivered.sort();
+            assert_eq!(delivered, updates(0..=1));
         }
     }
     for bad in ["", "0", "xyz", "00000000000000000", "+000000000000001"] {
@@ -154,7 +154,7 @@ fn rtl10b_until_attach_ends_where_the_attach_was() {
 }
 
 #[test]
-fn rtl10b_what_happened_until_an_attach_may_be_forgotten() {
+fn rtl10b_events_before_an_attach_can_be_expired() {
     let mut config = ServerOptions::default();
     config.history.events = 3;
     let mut host = Host::with(config);
@@ -177,7 +177,7 @@ fn rtl10b_what_happened_until_an_attach_may_be_forgotten() {
 }
 
 #[test]
-fn events_are_remembered_for_two_minutes_to_the_millisecond() {
+fn events_are_kept_for_two_minutes_to_the_millisecond() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "");
@@ -186,7 +186,7 @@ fn events_are_remembered_for_two_minutes_to_the_millisecond() {
     host.advance_alive(1, &[alice]);
     assert_eq!(host.history(), [""; 0]);
     assert_eq!(host.server.counters().history_bytes, 0);
-    // Nobody else uses the channel; it is kept for its history alone, and then not at all.
+    // The channel is kept for its history only, and then dropped.
     host.enter(alice, 1, "");
     host.recv(alice, json!({"action": 7}));
     assert_eq!(host.server.counters().channels, 1);
@@ -197,7 +197,7 @@ fn events_are_remembered_for_two_minutes_to_the_millisecond() {
 }
 
 #[test]
-fn one_call_forgets_no_more_than_its_budget() {
+fn one_call_expires_no_more_events_than_its_budget() {
     let mut config = ServerOptions::default();
     config.budget = 10;
     let mut host = Host::with(config);
@@ -233,7 +233,7 @@ fn one_call_forgets_no_more_than_its_budget() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() {
+fn a_wall_clock_step_drops_no_events_and_keeps_their_order() {
     for step in [3_600_000, -3_600_000] {
         let mut host = Host::new();
         let alice = host.join("alice");
@@ -245,7 +245,7 @@ fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() 
         host.advance_alive(119_999, &[alice]);
         assert_eq!(host.history(), updates(0..=2));
         let page = host.server.history(CHANNEL, &forwards()).unwrap();
-        // The order is that of positions. Timestamps say what the wall clock said.
+        // The order is that of positions. Timestamps are those of the wall clock.
         let time = |message: &PresenceMessage| message.timestamp.expect("a time").as_millis();
         let times: Vec<i64> = page.items.iter().map(|(_, message)| time(message)).collect();
         assert_eq!(times, [WALL, WALL + step, WALL]);
@@ -256,7 +256,7 @@ fn a_wall_clock_that_is_set_back_or_forth_forgets_nothing_and_keeps_the_order() 
 }
 
 #[test]
-fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
+fn the_history_of_a_channel_is_bounded_by_count_and_bytes() {
     let mut config = ServerOptions::default();
     config.history.events = 4;
     let (host, _) = ten(config.clone());
@@ -281,13 +281,13 @@ fn what_is_remembered_of_a_channel_is_bounded_by_count_and_bytes() {
 }
 
 #[test]
-fn what_is_remembered_of_all_channels_is_bounded() {
+fn the_history_of_all_channels_is_bounded() {
     let mut config = ServerOptions::default();
     config.history.total_bytes = 20_000;
     let mut host = Host::with(config);
     let alice = host.join("alice");
     host.update(alice, 0, "honest");
-    // Somebody makes one channel after the other, each with something to remember.
+    // One client creates many channels, each with a history.
     let mallory = host.open("mallory");
     for number in 0..100 {
         let channel = format!("c{number}");
@@ -300,7 +300,7 @@ fn what_is_remembered_of_all_channels_is_bounded() {
         host.recv(mallory, json!({"action": 12, "channel": channel}));
         assert!(host.server.counters().history_bytes <= 20_000);
     }
-    // What others hold, stays, and they can go on.
+    // The history of others stays, and they can continue.
     assert_eq!(host.history(), ["update alice=honest"]);
     host.update(alice, 1, "again");
     assert_eq!(host.history().last().map(String::as_str), Some("update alice=again"));
@@ -308,11 +308,11 @@ fn what_is_remembered_of_all_channels_is_bounded() {
 }
 
 #[test]
-fn rsp4_a_history_has_enters_updates_and_leaves_as_they_were_told() {
+fn rsp4_a_history_has_enters_updates_and_leaves_as_sent() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let server = host.join("*");
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     let mut positions = Vec::new();
     let item = |action: u8, who: &str| json!({"action": action, "clientId": who, "data": "d"});
     for (serial, items) in
@@ -325,7 +325,7 @@ fn rsp4_a_history_has_enters_updates_and_leaves_as_they_were_told() {
             json!({"action": 14, "channel": CHANNEL,
             "msgSerial": serial, "presence": items}),
         );
-        told.extend(outputs.items(bob));
+        delivered.extend(outputs.items(bob));
         positions.extend(outputs.events.iter().filter_map(|event| match event {
             ServerEvent::MemberEntered(output::MemberEntered { position, .. })
             | ServerEvent::MemberUpdated(output::MemberUpdated { position, .. })
@@ -335,16 +335,16 @@ fn rsp4_a_history_has_enters_updates_and_leaves_as_they_were_told() {
     }
     host.lose(server);
     let outputs = host.advance_alive(15_000, &[bob]);
-    told.extend(outputs.items(bob));
+    delivered.extend(outputs.items(bob));
     let page = host.server.history(CHANNEL, &forwards()).unwrap();
     let remembered: Vec<_> = page.items.iter().map(|(_, message)| message.clone()).collect();
-    // PRESENT and what changed nothing is not in it.
-    assert_eq!(remembered, told);
+    // PRESENT and requests without effect are not in it.
+    assert_eq!(remembered, delivered);
     assert_eq!(remembered.len(), 5);
     let found: Vec<_> = page.items.iter().map(|(position, _)| *position).collect();
     assert_eq!(found[..4], positions);
     assert_eq!(page.oldest, Some(positions[0]));
-    // A position reads back from what it is written as.
+    // The text of a position parses to the same position.
     assert!(found.iter().all(|position| position.to_string().parse() == Ok(*position)));
     host.end();
 }
@@ -389,7 +389,7 @@ fn rsp3_members_are_listed_in_pages_and_by_client_and_connection() {
 }
 
 #[test]
-fn rsp4b1_what_happens_after_the_wall_clock_was_set_ahead_and_back_is_found_by_its_time() {
+fn rsp4b1_events_after_wall_clock_steps_are_found_by_time() {
     const HOUR: i64 = 3_600_000;
     let mut host = Host::new();
     let alice = host.join("alice");

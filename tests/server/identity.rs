@@ -1,5 +1,4 @@
-//! Nobody enters, changes or takes out another's member, whatever field of whatever frame it uses
-//! for that.
+//! No connection enters, changes or removes a member of another one, by any field of any frame.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use presence_proto::SmolStr;
@@ -42,7 +41,7 @@ impl Attempt {
         let alices: Vec<&String> =
             members.iter().filter(|member| *member == "alice=mine").collect();
         assert_eq!(alices.len(), 1, "{what}: {members:?}");
-        // No event of hers but the first, by the way: what she still can do, works.
+        // No further event of her member. Her own operations still work.
         let mine = |event: &&String| event.contains("alice=mine") && !event.starts_with("enter");
         assert_eq!(self.host.history().iter().find(mine), None, "{what}");
         let outputs = self.host.update(self.alice, 1, "still");
@@ -100,7 +99,7 @@ fn frame(attempt: &Attempt, action: Action, how: u8) -> ProtocolMessage {
 /// The whole table for PRESENCE: each attacker, action, way to name the victim in the item, way to
 /// name her in the frame, and place in a batch.
 #[test]
-fn no_field_of_presence_reaches_anothers_member() {
+fn no_field_of_presence_changes_a_member_of_another_connection() {
     let mut tried = 0;
     for attacker in ATTACKERS {
         for action in actions() {
@@ -126,7 +125,7 @@ fn no_field_of_presence_reaches_anothers_member() {
                         if named {
                             assert_eq!(outputs.error_codes(attempt.mallory).len(), 1, "{what}");
                         }
-                        // What was told is of the attacker's own connection alone.
+                        // Every event is of the attacker's own connection.
                         let own = SmolStr::from(attempt.host.id(attempt.mallory));
                         for item in outputs.items(attempt.bob) {
                             assert_eq!(item.connection_id.as_ref(), Some(&own), "{what}");
@@ -148,7 +147,7 @@ fn no_field_of_presence_reaches_anothers_member() {
 }
 
 #[test]
-fn the_codes_of_those_who_speak_for_others() {
+fn the_error_codes_of_operations_for_other_client_ids() {
     let other = |host: &Host, alice| host.id(alice).to_owned();
     for (attacker, item, code) in [
         ("mallory", json!({"action": 2, "clientId": "alice"}), 40012),
@@ -180,7 +179,7 @@ fn the_codes_of_those_who_speak_for_others() {
 
 /// A frame of any action, with all there is in it: presence, messages, credentials, details.
 #[test]
-fn no_other_frame_reaches_anothers_member() {
+fn no_other_frame_changes_a_member_of_another_connection() {
     let actions = (0..=40).map(|number| crate::text::decode(&json!({"action": number})).action);
     for action in actions.filter(|action| *action != Action::Presence) {
         for attacker in ATTACKERS {
@@ -220,7 +219,7 @@ fn no_other_frame_reaches_anothers_member() {
 }
 
 #[test]
-fn anothers_channel_is_not_detached_nor_its_connection_closed() {
+fn no_frame_detaches_or_closes_another_connection() {
     for action in [Action::Detach, Action::Close, Action::Disconnect, Action::Auth] {
         let mut attempt = Attempt::new("mallory");
         let mut frame = frame(&attempt, action, 7);
@@ -252,7 +251,7 @@ fn a_message_is_published_under_no_other_name_or_connection() {
         assert_eq!(outputs.error_codes(attempt.mallory), [code], "{attacker:?} {message}");
         assert_eq!(outputs.frames_of(attempt.bob, Action::Message).len(), 0);
     }
-    // What passes has the publisher's name and connection, whatever it left out.
+    // A message has the client id and the connection id of its publisher.
     let mut attempt = Attempt::new("mallory");
     let outputs = attempt.host.recv(
         attempt.mallory,
@@ -298,7 +297,7 @@ fn a_wildcard_enters_for_many_and_each_is_its_own_connections() {
 }
 
 #[test]
-fn names_that_stand_for_none_and_any_are_taken_for_that() {
+fn reserved_client_ids_mean_none_and_any() {
     for (name, identity) in [("", Identity::Client("".into())), ("*", Identity::Client("*".into()))]
     {
         let mut host = Host::new();
@@ -314,7 +313,7 @@ fn names_that_stand_for_none_and_any_are_taken_for_that() {
 }
 
 #[test]
-fn an_id_that_a_connection_cannot_have_made_is_replaced() {
+fn an_id_that_is_not_of_the_connection_is_replaced() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -347,7 +346,7 @@ fn an_id_that_a_connection_cannot_have_made_is_replaced() {
 }
 
 #[test]
-fn rights_are_the_capabilities_however_much_is_asked_for() {
+fn granted_modes_never_exceed_the_capability() {
     let none = Operations::empty();
     for (allowed, enters, hears) in [
         (Operations::PRESENCE, true, false),

@@ -1,4 +1,4 @@
-//! Every limit, reached: with the protocol's code, and without harm to others.
+//! Each limit is reached: the error code is that of the protocol, and others are not affected.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -137,7 +137,7 @@ fn data_of_the_members_of_a_connection() {
     let item = json!({"action": 2, "clientId": "m", "data": "x".repeat(90)});
     assert_eq!(host.presence(one, 0, item.clone()).error_codes(one), [0; 0]);
     assert_eq!(host.presence(two, 0, item.clone()).error_codes(two), [0; 0]);
-    // What left, however it left, makes room.
+    // Every kind of leave frees room.
     host.recv(one, json!({"action": 12, "channel": CHANNEL}));
     host.attach(one, CHANNEL);
     assert_eq!(host.presence(one, 1, item).error_codes(one), [0; 0]);
@@ -176,7 +176,7 @@ fn in_channels(mut host: Host) {
 }
 
 #[test]
-fn a_frame_that_is_sent_again_with_more_data_gets_no_more_room() {
+fn a_retried_frame_with_more_data_does_not_exceed_the_limit() {
     let mut host = limited(|limits| limits.member_bytes_per_channel = 100);
     let server = host.join("*");
     for serial in 1..5 {
@@ -193,7 +193,7 @@ fn a_frame_that_is_sent_again_with_more_data_gets_no_more_room() {
 }
 
 #[test]
-fn bytes_of_a_message_by_every_field_that_goes_to_others() {
+fn bytes_of_a_message_count_every_forwarded_field() {
     const MOST: usize = 1_000;
     let mut host = limited(|limits| limits.message_size = MOST);
     let bob = host.join("bob");
@@ -228,7 +228,7 @@ fn bytes_of_a_message_by_every_field_that_goes_to_others() {
         assert_eq!(host.recv(server, frame.clone()).error_codes(server), [40009], "{frame}");
         serial += 1;
     }
-    // What stands beside the messages goes no further.
+    // Fields beside the messages are not forwarded.
     let frame = json!({"action": 15, "channel": CHANNEL, "msgSerial": serial,
         "messages": [{"data": "x"}], "params": {"a": long}, "id": long, "error": {"message": long}});
     let outputs = host.recv(server, frame);
@@ -280,14 +280,14 @@ fn frames_of_a_connection() {
     let outputs = host.update(alice, 19, "y");
     assert_eq!(outputs.error_codes(alice), [42911]);
     assert_eq!(outputs.events_of(bob), [""; 0]);
-    // What wants no answer is passed over.
+    // Frames without a reply are ignored.
     assert_eq!(host.recv(alice, json!({"action": 0})).frames(alice).len(), 0);
     // Others are not concerned.
     assert_eq!(host.enter(bob, 0, "fine").error_codes(bob), [0; 0]);
     // It may go on at its rate; a refused frame may come again.
     host.advance(100);
     assert_eq!(host.update(alice, 19, "y").events_of(bob), ["update alice=y"]);
-    // Who does not stop is cut off, and may come back.
+    // A client that continues is disconnected, and may reconnect.
     let mut outputs = host.update(alice, 20, "z");
     for serial in 21..30 {
         if !outputs.closed.is_empty() {
@@ -324,7 +324,7 @@ fn events_and_messages_of_a_channel() {
 }
 
 #[test]
-fn answers_that_a_congested_connection_asks_for() {
+fn replies_to_a_congested_connection() {
     let mut host = limited(|limits| limits.replies_while_congested = 5);
     let alice = host.join("alice");
     host.congested(alice);
@@ -334,7 +334,7 @@ fn answers_that_a_congested_connection_asks_for() {
     }
     let outputs = host.recv(alice, ping.clone());
     assert_eq!((outputs.error_codes(alice), outputs.closed), (vec![42920], vec![alice]));
-    // Once it is not congested it begins anew.
+    // The count starts again once it is writable.
     let (again, _) = host.resume("alice", alice);
     for _ in 0..3 {
         host.congested(again);
@@ -347,7 +347,7 @@ fn answers_that_a_congested_connection_asks_for() {
 }
 
 #[test]
-fn what_a_congested_connection_costs_does_not_grow() {
+fn the_cost_of_a_congested_connection_does_not_grow() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let slow = host.join("slow");
@@ -387,7 +387,7 @@ fn the_largest_serials_and_counts_do_no_harm() {
     assert_eq!(host.enter(bob, 0, "").error_codes(bob), [0; 0]);
 }
 
-/// Three hundred members, one of whose watchers asks for them.
+/// Three hundred members, and a watcher that requests a sync.
 fn to_sync() -> (Host, u64) {
     let mut host = Host::new();
     let many = host.join("*");
@@ -398,7 +398,7 @@ fn to_sync() -> (Host, u64) {
     (host, asks)
 }
 
-/// Syncs that a transport was told from beginning to end.
+/// The number of complete syncs to a transport.
 fn syncs(outputs: &Outputs, transport: u64) -> usize {
     let ends = |serial: &SmolStr| serial.ends_with(':');
     let pages = outputs.frames_of(transport, Action::Sync);
@@ -406,10 +406,10 @@ fn syncs(outputs: &Outputs, transport: u64) -> usize {
 }
 
 #[test]
-fn syncs_that_an_attachment_asks_for() {
+fn syncs_requested_by_an_attachment() {
     let requests = [
         json!({"action": 16, "channel": CHANNEL}),
-        // Attaching again asks for the members too (RTP1).
+        // Attaching again requests the members too (RTP1).
         json!({"action": 10, "channel": CHANNEL}),
         json!({"action": 10, "channel": CHANNEL, "flags": 1 << 19}),
     ];
@@ -417,11 +417,14 @@ fn syncs_that_an_attachment_asks_for() {
         let (mut host, asks) = to_sync();
         let outputs = host.attach(asks, CHANNEL);
         assert_eq!(syncs(&outputs, asks), 1);
-        let mut told = 0;
+        let mut delivered = 0;
         for _ in 0..500 {
-            told += syncs(&host.recv(asks, request.clone()), asks);
+            delivered += syncs(&host.recv(asks, request.clone()), asks);
         }
-        assert_eq!(told, 2, "three at once, the first of which came with the attach: {request}");
+        assert_eq!(
+            delivered, 2,
+            "three at once, the first of which came with the attach: {request}"
+        );
         // All others are one, which needs no further request.
         let outputs = host.advance_alive(999, &[asks]);
         assert_eq!(syncs(&outputs, asks), 0, "{request}");
@@ -429,7 +432,7 @@ fn syncs_that_an_attachment_asks_for() {
         assert_eq!((syncs(&outputs, asks), outputs.synced(asks).len()), (1, 300), "{request}");
         let outputs = host.advance_alive(10_000, &[asks]);
         assert_eq!(syncs(&outputs, asks), 0, "{request}");
-        // And after a while it may ask as before.
+        // After a while it may request syncs again.
         let outputs = host.recv(asks, request.clone());
         assert_eq!(syncs(&outputs, asks), 1, "{request}");
         host.end();
@@ -437,18 +440,18 @@ fn syncs_that_an_attachment_asks_for() {
 }
 
 #[test]
-fn syncs_that_a_connection_asks_for_by_attaching_anew() {
+fn syncs_requested_by_attaching_again() {
     let rate = Rate { per_second: 2, burst: 5 };
     let mut host = limited(|limits| limits.syncs_per_connection = rate);
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
     let asks = host.open("asks");
-    let mut told = 0;
+    let mut delivered = 0;
     for _ in 0..100 {
-        told += syncs(&host.attach(asks, CHANNEL), asks);
+        delivered += syncs(&host.attach(asks, CHANNEL), asks);
         host.recv(asks, json!({"action": 12, "channel": CHANNEL}));
     }
-    assert_eq!(told, 5);
+    assert_eq!(delivered, 5);
     // The last attach is synced, though later.
     let outputs = host.attach(asks, CHANNEL);
     assert_eq!(syncs(&outputs, asks), 0);
@@ -457,34 +460,34 @@ fn syncs_that_a_connection_asks_for_by_attaching_anew() {
     host.end();
 }
 
-/// ATTACHED said that members follow (RTP1), and the client waits for them.
+/// ATTACHED announced a sync (RTP1), and the client waits for it.
 #[test]
-fn a_sync_that_is_owed_is_told_though_all_have_left() {
+fn a_pending_sync_is_sent_when_all_members_have_left() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
     let asks = host.open("asks");
-    let told: usize = (0..4).map(|_| syncs(&host.attach(asks, CHANNEL), asks)).sum();
-    assert_eq!(told, 3, "the fourth is owed");
+    let delivered: usize = (0..4).map(|_| syncs(&host.attach(asks, CHANNEL), asks)).sum();
+    assert_eq!(delivered, 3, "the fourth is pending");
     host.recv(alice, json!({"action": 7}));
     let outputs = host.advance_alive(1_000, &[asks]);
     assert_eq!((syncs(&outputs, asks), outputs.synced(asks).len()), (1, 0));
     host.end();
 }
 
-/// A client that may not hear of presence any more need not wait for the end of a sync.
+/// A client without the right to presence does not wait for the end of a sync.
 #[test]
-fn a_sync_that_is_owed_ends_with_the_right_to_it() {
+fn a_pending_sync_ends_with_the_right_to_it() {
     let (mut host, asks) = to_sync();
-    let told: usize = (0..4).map(|_| syncs(&host.attach(asks, CHANNEL), asks)).sum();
-    assert_eq!(told, 3, "the fourth is owed");
+    let delivered: usize = (0..4).map(|_| syncs(&host.attach(asks, CHANNEL), asks)).sum();
+    assert_eq!(delivered, 3, "the fourth is pending");
     let outputs = host.authorized(asks, capability(Operations::PUBLISH));
     assert_eq!((syncs(&outputs, asks), outputs.synced(asks).len()), (1, 0));
     host.end();
 }
 
 #[test]
-fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
+fn a_pending_sync_ends_with_its_attachment() {
     for last in [json!({"action": 12, "channel": CHANNEL}), json!({"action": 7})] {
         let (mut host, asks) = to_sync();
         host.attach(asks, CHANNEL);
@@ -499,14 +502,14 @@ fn a_sync_that_is_owed_is_forgotten_with_its_attachment() {
 }
 
 #[test]
-fn rights_that_change_again_and_again_do_not_sync_each_time() {
+fn repeated_changes_of_rights_do_not_sync_each_time() {
     let (mut host, asks) = to_sync();
     host.attach(asks, CHANNEL);
-    let mut told = 0;
+    let mut delivered = 0;
     for n in 0..100 {
         let operations = if n % 2 == 0 { Operations::SUBSCRIBE } else { Operations::all() };
-        told += syncs(&host.authorized(asks, capability(operations)), asks);
+        delivered += syncs(&host.authorized(asks, capability(operations)), asks);
     }
-    assert_eq!(told, 2);
+    assert_eq!(delivered, 2);
     host.end();
 }

@@ -1,4 +1,4 @@
-//! Members: who is told of what, by which frames.
+//! Members: the recipients and the frames of each event.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -21,11 +21,11 @@ fn attach_with(host: &mut Host, transport: u64, flags: u32) -> Outputs {
 }
 
 #[test]
-fn a_life_of_a_member_as_others_are_told_of_it() {
+fn a_subscriber_receives_enter_update_and_leave() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     let mut ids = Vec::new();
     for outputs in [
         host.enter(alice, 0, "1"),
@@ -33,28 +33,28 @@ fn a_life_of_a_member_as_others_are_told_of_it() {
         host.update(alice, 2, "3"),
         // RTP8e: without data of its own it carries the last.
         host.leave(alice, 3),
-        // RTP10d: who is not there can leave; nobody hears of it.
+        // RTP10d: a leave of an absent member succeeds without an event.
         host.leave(alice, 4),
         host.update(alice, 5, "6"),
     ] {
         assert_eq!(outputs.frames_of(alice, Action::Ack).len(), 1);
         assert_eq!(outputs.events_of(alice), outputs.events_of(bob));
-        told.extend(outputs.events_of(bob));
+        delivered.extend(outputs.events_of(bob));
         ids.extend(outputs.items(bob).into_iter().filter_map(|item| item.id));
     }
     assert_eq!(
-        told,
+        delivered,
         ["enter alice=1", "enter alice=2", "update alice=3", "leave alice=3", "update alice=6"]
     );
     let connection = host.id(alice);
     let expected = [0, 1, 2, 3, 5].map(|serial| format!("{connection}:{serial}:0"));
     assert_eq!(ids, expected);
-    assert_eq!(host.history(), told);
+    assert_eq!(host.history(), delivered);
     host.end();
 }
 
 #[test]
-fn a_change_is_one_broadcast_with_the_members_own_connection_among_its_readers() {
+fn a_change_is_one_broadcast_that_includes_the_connection_of_the_member() {
     let mut host = Host::new();
     let transports: Vec<u64> = (0..20).map(|n| host.join(&format!("c{n}"))).collect();
     let outputs = host.enter(transports[0], 0, "");
@@ -111,7 +111,7 @@ fn a_frame_holds_two_hundred_events_at_most() {
 }
 
 #[test]
-fn rtl5_a_detach_takes_the_connections_members_out_of_that_channel_at_once() {
+fn rtl5_detach_removes_the_members_of_the_connection_from_that_channel_at_once() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -131,7 +131,7 @@ fn rtl5_a_detach_takes_the_connections_members_out_of_that_channel_at_once() {
 }
 
 #[test]
-fn rtn12_a_close_takes_all_members_out_at_once() {
+fn rtn12_close_removes_all_members_at_once() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -148,7 +148,7 @@ fn rtn12_a_close_takes_all_members_out_at_once() {
 }
 
 #[test]
-fn who_gives_up_presence_is_told_of_its_leave_once() {
+fn giving_up_the_mode_presence_sends_one_leave() {
     for stays_subscribed in [true, false] {
         let mut host = Host::new();
         let bob = host.join("bob");
@@ -164,7 +164,7 @@ fn who_gives_up_presence_is_told_of_its_leave_once() {
 }
 
 #[test]
-fn rtp17a_who_does_not_subscribe_is_told_of_its_leave_when_it_gives_up_presence() {
+fn rtp17a_giving_up_the_mode_presence_sends_the_leave_without_a_subscription() {
     for congested in [false, true] {
         let mut host = Host::new();
         let alice = host.open("alice");
@@ -180,7 +180,7 @@ fn rtp17a_who_does_not_subscribe_is_told_of_its_leave_when_it_gives_up_presence(
 }
 
 #[test]
-fn rtp17a_a_connection_hears_of_its_own_members_without_a_mode_for_it_and_without_echo() {
+fn rtp17a_a_connection_receives_its_own_members_without_the_mode_and_without_echo() {
     let mut host = Host::new();
     let mut request = request("alice");
     request.echo = false;
@@ -198,7 +198,7 @@ fn rtp17a_a_connection_hears_of_its_own_members_without_a_mode_for_it_and_withou
 }
 
 #[test]
-fn rtl2f_what_was_held_back_is_not_covered_by_the_serial_of_an_own_member() {
+fn rtl2f_the_serial_of_an_own_member_does_not_cover_coalesced_events() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.open("alice");
@@ -221,7 +221,7 @@ fn rtl2f_what_was_held_back_is_not_covered_by_the_serial_of_an_own_member() {
 }
 
 #[test]
-fn rtl2f_who_missed_nothing_is_resumed() {
+fn rtl2f_an_attach_that_missed_nothing_is_resumed() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -233,7 +233,7 @@ fn rtl2f_who_missed_nothing_is_resumed() {
     let (again, _) = host.resume("alice", alice);
     let outputs = host.attach_again(again, CHANNEL, &serial);
     assert!(outputs.frame_of(again, Action::Attached).flags().contains(Flags::RESUMED));
-    // One that was lost on the way shows by the serial; one that came meanwhile by the server.
+    // The serial shows a frame lost in flight, and the server one sent meanwhile.
     host.lose(again);
     let (again, _) = host.resume("alice", again);
     let outputs = host.attach_again(again, CHANNEL, "0000000000000001");
@@ -242,7 +242,7 @@ fn rtl2f_who_missed_nothing_is_resumed() {
 }
 
 #[test]
-fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
+fn rtn7a_combined_acknowledgements_are_sent_before_later_ones() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.congested(alice);
@@ -256,12 +256,12 @@ fn rtn7a_acknowledgements_that_were_put_together_go_before_a_later_one() {
         .iter()
         .map(|ack| (ack.msg_serial.unwrap_or(0), ack.count.unwrap_or(1)))
         .collect();
-    // A client takes what an acknowledgement passes over for lost.
+    // For a client, a message that an acknowledgement skips is lost.
     assert_eq!(acks, [(0, 2), (2, 1)]);
 }
 
 #[test]
-fn rtp18_a_congested_subscriber_is_synced_and_not_told_one_by_one() {
+fn rtp18_a_congested_subscriber_gets_a_sync_in_place_of_events() {
     let mut host = Host::new();
     let bob = host.join("bob");
     let alice = host.join("alice");
@@ -277,20 +277,20 @@ fn rtp18_a_congested_subscriber_is_synced_and_not_told_one_by_one() {
     let outputs = host.writable(bob);
     assert_eq!(outputs.synced(bob), ["alice=99"]);
     assert_eq!(host.server.counters().resyncs, 1);
-    // An empty set is told too, or the client would keep who has left.
+    // An empty set is synced too, or the client would keep members that have left.
     host.congested(bob);
     host.leave(alice, 100);
     let outputs = host.writable(bob);
     assert_eq!(outputs.frames_of(bob, Action::Sync).len(), 1);
     assert_eq!(outputs.synced(bob), [""; 0]);
-    // Who missed nothing is not synced.
+    // A client that missed nothing is not synced.
     host.congested(bob);
     assert_eq!(host.writable(bob).frames(bob).len(), 0);
     host.end();
 }
 
 #[test]
-fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
+fn rtp18_a_client_that_requests_a_sync_gets_one() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "here");
@@ -302,7 +302,7 @@ fn rtp18_a_client_that_asks_for_a_sync_gets_one() {
 }
 
 #[test]
-fn who_asks_for_a_sync_again_and_again_gets_one_at_a_time() {
+fn repeated_sync_requests_run_one_at_a_time() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 1;
     config.sync_pages_per_call = 1;
@@ -358,7 +358,7 @@ fn rtp18_a_sync_comes_in_pages_by_members_and_bytes() {
 }
 
 #[test]
-fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
+fn a_kick_removes_the_named_members_and_they_may_enter_again() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let bob = host.join("bob");
@@ -380,7 +380,7 @@ fn a_kick_takes_out_whom_the_host_names_and_they_may_enter_again() {
 }
 
 #[test]
-fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
+fn rtp2b1_a_synthesized_leave_has_the_same_id_everywhere() {
     for number in 0..8 {
         let on = |bit: u32| number & bit != 0;
         let mut config = ServerOptions::default();
@@ -393,7 +393,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
         }
         let mut host = Host::with(config);
         let bob = host.join("bob");
-        // Who has no mode for it hears of its own members alone (RTP17a).
+        // Without the mode it receives its own members only (RTP17a).
         let alice = host.open("alice");
         attach_with(&mut host, alice, PRESENCE);
         host.enter(alice, 0, "x");
@@ -408,7 +408,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
         assert_eq!(outputs.events_of(bob), ["leave carol=x", "leave alice=x"], "{number}");
         assert_eq!(outputs.events_of(alice), ["leave alice=x"], "{number}");
 
-        let told = outputs.items(bob);
+        let delivered = outputs.items(bob);
         let own = outputs.items(alice);
         let events = outputs.events.iter().filter_map(|event| match event {
             ServerEvent::MemberLeft(output::MemberLeft { message, .. }) => Some(message.clone()),
@@ -424,7 +424,7 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
             .filter(|message| message.action == PresenceAction::Leave)
             .collect();
         assert_eq!(copies.len(), 1 + 2 * usize::from(on(1)) + 2 * usize::from(on(2)));
-        for leave in &told {
+        for leave in &delivered {
             let id = leave.id.as_deref().expect("an id");
             let connection_id = leave.connection_id.as_deref().expect("a connection id");
             assert!(!id.starts_with(connection_id), "{id}");
@@ -432,12 +432,12 @@ fn rtp2b1_a_leave_that_the_server_makes_up_has_one_id_wherever_it_is_told() {
                 assert_eq!(copy.id.as_deref(), Some(id), "{number}");
             }
         }
-        assert_ne!(told[0].id, told[1].id);
+        assert_ne!(delivered[0].id, delivered[1].id);
     }
 }
 
 #[test]
-fn a_channel_is_told_to_be_occupied_and_vacant() {
+fn a_channel_becomes_occupied_and_vacant() {
     let mut host = Host::new();
     let alice = host.join("alice");
     let bob = host.join("bob");
@@ -482,7 +482,7 @@ fn events_can_be_switched_off() {
 }
 
 #[test]
-fn who_attaches_again_hears_what_the_channel_had_gathered() {
+fn attaching_again_delivers_coalesced_events() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new("*", Duration::from_secs(1))];
     // Attached again by the client, or given other modes by the host.

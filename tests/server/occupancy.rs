@@ -1,4 +1,4 @@
-//! How many use a channel, told to those who ask for it.
+//! Occupancy events for the clients that request them.
 
 use crate::host::{CHANNEL, Host, capability, request};
 use crate::outputs::Outputs;
@@ -19,7 +19,7 @@ fn watch_with(host: &mut Host, transport: u64, occupancy: &str) -> Outputs {
     host.recv(transport, json!({"action": 10, "channel": CHANNEL, "params": params}))
 }
 
-/// The occupancy events that a transport was told.
+/// The occupancy events to a transport.
 fn figures(outputs: &Outputs, transport: u64) -> Vec<Json> {
     let mut events = Vec::new();
     for frame in outputs.frames_of(transport, Action::Message) {
@@ -40,7 +40,7 @@ fn members(outputs: &Outputs, transport: u64) -> Vec<i64> {
 }
 
 #[test]
-fn who_asks_is_told_at_once_and_of_what_it_asked_for() {
+fn a_new_watcher_gets_the_requested_figures_at_once() {
     let mut host = Host::new();
     let alice = host.join("alice");
     host.enter(alice, 0, "");
@@ -63,7 +63,7 @@ fn who_asks_is_told_at_once_and_of_what_it_asked_for() {
 }
 
 #[test]
-fn modes_say_who_counts_as_what() {
+fn connections_are_counted_by_their_modes() {
     let mut host = Host::new();
     for (flags, who) in [(1 << 16, "a"), (1 << 17, "b"), (1 << 18, "c"), (1 << 19, "d")] {
         let transport = host.open(who);
@@ -78,14 +78,14 @@ fn modes_say_who_counts_as_what() {
     host.recv(1, json!({"action": 10, "channel": CHANNEL, "flags": 1 << 17}));
     let occupancy = host.server.occupancy(CHANNEL);
     assert_eq!((occupancy.publishers, occupancy.presence_connections), (2, 0));
-    // Who is lost does not count, though it may come back.
+    // A lost connection does not count, although it can be resumed.
     host.lose(2);
     assert_eq!(host.server.occupancy(CHANNEL).connections, 3);
     host.end();
 }
 
 #[test]
-fn to_and_from_zero_is_told_at_once_and_all_else_every_five_seconds() {
+fn changes_to_and_from_zero_are_sent_at_once_and_others_every_five_seconds() {
     let mut host = Host::new();
     let (bob, _) = watch(&mut host, "bob", "metrics.presenceMembers");
     let server = host.join("*");
@@ -98,7 +98,7 @@ fn to_and_from_zero_is_told_at_once_and_all_else_every_five_seconds() {
     outputs.sent.extend(host.advance_alive(4_999, &[bob, server]).sent);
     assert_eq!(members(&outputs, bob), [0; 0]);
     assert_eq!(members(&host.advance_alive(1, &[bob, server]), bob), [3]);
-    // What is as it was is not told again.
+    // Unchanged figures are not sent again.
     host.presence(server, 3, item(2, "d"));
     host.presence(server, 4, item(3, "d"));
     assert_eq!(members(&host.advance_alive(60_000, &[bob, server]), bob), [0; 0]);
@@ -107,13 +107,13 @@ fn to_and_from_zero_is_told_at_once_and_all_else_every_five_seconds() {
     }
     let outputs = host.presence(server, 7, item(3, "c"));
     assert_eq!(members(&outputs, bob), [0]);
-    // The turn to zero has told all there was to tell.
+    // The event for zero had all changes.
     assert_eq!(members(&host.advance_alive(60_000, &[bob, server]), bob), [0; 0]);
     host.end();
 }
 
 #[test]
-fn those_with_the_same_question_share_a_frame() {
+fn watchers_of_the_same_figures_share_a_frame() {
     let mut host = Host::new();
     let watchers: Vec<u64> =
         (0..10).map(|n| watch(&mut host, &format!("c{n}"), "metrics.presenceMembers").0).collect();
@@ -131,7 +131,7 @@ fn those_with_the_same_question_share_a_frame() {
 }
 
 #[test]
-fn who_no_longer_asks_or_may_not_receive_messages_is_not_told() {
+fn watchers_without_the_parameter_or_the_right_get_nothing() {
     let mut host = Host::new();
     let (bob, _) = watch(&mut host, "bob", "metrics");
     let mut only_publishes = request("carol");
@@ -147,7 +147,7 @@ fn who_no_longer_asks_or_may_not_receive_messages_is_not_told() {
 }
 
 #[test]
-fn a_congested_watcher_is_told_once_it_can_take_it() {
+fn a_congested_watcher_gets_the_figures_once_writable() {
     let mut host = Host::new();
     let (bob, _) = watch(&mut host, "bob", "metrics.presenceMembers");
     let alice = host.join("alice");
@@ -159,7 +159,7 @@ fn a_congested_watcher_is_told_once_it_can_take_it() {
 }
 
 #[test]
-fn the_interval_is_the_configurations() {
+fn the_interval_is_configurable() {
     let mut config = ServerOptions::default();
     config.occupancy_interval = core::time::Duration::from_millis(50);
     let mut host = Host::with(config);

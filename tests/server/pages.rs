@@ -7,8 +7,8 @@ use presence_proto::wire::{Action, Format, ProtocolMessage};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// Members with what members can have: ids of the usual form, data of every kind, text that has to
-/// be escaped, encodings that pass through, extras.
+/// Members with all possible contents: regular ids, data of every kind, escaped text, unknown
+/// encodings, extras.
 fn a_full_channel(members: usize) -> Host {
     let mut config = ServerOptions::default();
     config.sync_page_members = 7;
@@ -35,7 +35,7 @@ fn a_full_channel(members: usize) -> Host {
 }
 
 #[test]
-fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
+fn rtp18_a_page_has_the_members_at_the_time_of_its_call() {
     for members in [0, 1, 6, 7, 8, 40] {
         let host = a_full_channel(members);
         let mut other = host.clone();
@@ -46,7 +46,7 @@ fn rtp18_a_page_is_what_the_members_were_when_it_was_sent() {
         assert_eq!(frames.len(), members.div_ceil(7), "{members}");
         assert_eq!(frames.iter().map(|frame| frame.presence.len()).sum::<usize>(), members);
 
-        // The host encodes them when it comes to it. By then everybody may have left.
+        // The host encodes them later. By then all members may have left.
         let mut host = host;
         let newcomer = host.open_for(request("you")).0;
         let pages = host.attach(newcomer, CHANNEL).pages;
@@ -80,10 +80,10 @@ fn rtp17a_pages_of_own_members_are_presence() {
     assert_eq!(pages.iter().map(|page| page.presence.len()).collect::<Vec<_>>(), [1]);
 }
 
-/// Members of one connection that leave or enter while it is told of its members, page by page:
-/// before the page that is next, where it starts, and behind that.
+/// Own members leave or enter while the pages of own members are sent: before the next page, at its
+/// start, and behind it.
 #[test]
-fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
+fn rtp17a_each_own_member_is_sent_once_while_others_leave() {
     let client_id = |n: usize| format!("m{n}");
     let item = |action: u8, n: usize| json!({"action": action, "clientId": client_id(n)});
     for leaving in [vec![99], vec![90], vec![89], vec![0], vec![89, 88, 90], (0..90).collect()] {
@@ -107,7 +107,7 @@ fn rtp17a_own_members_are_each_told_once_whoever_leaves_meanwhile() {
         let attach = Input::received(TransportId(me), crate::text::decode(&attach));
         let mut outputs = host.call(attach);
         assert_eq!(outputs.items(me).len(), 10);
-        // What happens does not bring a page along: the sync waits for it.
+        // These calls send no page: the sync waits.
         host.call(Input::congested(TransportId(me)));
         let told = host.call(presence(1, leaving.iter().map(|n| item(3, *n)).collect()));
         assert_eq!(told.items(me).len(), leaving.len());

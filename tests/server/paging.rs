@@ -1,4 +1,4 @@
-//! Pages that are read while others come and go (RSP3, RSP4): what stays is on exactly one of them.
+//! Pages read while members enter and leave (RSP3, RSP4): a member that stays is on exactly one.
 
 use crate::host::{CHANNEL, Host};
 use crate::outputs::event;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// What happens between two pages.
+/// An event between two pages.
 #[derive(Clone, Copy, Debug)]
 enum Meanwhile {
     Nothing,
@@ -91,7 +91,7 @@ impl Room {
 }
 
 #[test]
-fn rsp3a2_members_that_stay_are_on_one_page_though_the_one_before_them_leaves() {
+fn rsp3a2_members_that_stay_are_on_one_page_when_the_previous_one_leaves() {
     let mut room = Room::with(3, ServerOptions::default());
     let mut query = PresenceQuery::default();
     query.client_id = Some("same".into());
@@ -123,14 +123,14 @@ proptest! {
         query.client_id = by_client_id.then(|| "same".into());
         query.limit = limit;
         let mut stayed = room.ids();
-        let mut told = Vec::new();
+        let mut delivered = Vec::new();
         let mut between = between.into_iter();
         loop {
             let page = room.host.server.presence(CHANNEL, &query).expect("a page");
             prop_assert!(page.items.len() <= limit);
             let ids: Vec<SmolStr> =
                 page.items.into_iter().filter_map(|member| member.connection_id).collect();
-            told.extend(ids.iter().cloned());
+            delivered.extend(ids.iter().cloned());
             query.after = page.next;
             if query.after.is_none() {
                 break;
@@ -140,7 +140,7 @@ proptest! {
             stayed.retain(|id| present.contains(id));
         }
         for id in &stayed {
-            prop_assert_eq!(told.iter().filter(|told| *told == id).count(), 1, "{}", id);
+            prop_assert_eq!(delivered.iter().filter(|delivered| *delivered == id).count(), 1, "{}", id);
         }
     }
 
@@ -171,12 +171,12 @@ proptest! {
             page.items.into_iter().map(|(position, _)| position).collect::<BTreeSet<_>>()
         };
         let mut stayed = all(&room.host);
-        let mut told = Vec::new();
+        let mut delivered = Vec::new();
         let mut between = between.into_iter();
         loop {
             let page = room.host.server.history(CHANNEL, &query).expect("a page");
             prop_assert!(page.items.len() <= limit);
-            told.extend(page.items.iter().map(|(position, _)| *position));
+            delivered.extend(page.items.iter().map(|(position, _)| *position));
             query.after = page.next;
             if query.after.is_none() {
                 break;
@@ -186,9 +186,9 @@ proptest! {
             stayed.retain(|position| kept.contains(position));
         }
         let in_order = |pair: &[_]| if forwards { pair[0] < pair[1] } else { pair[0] > pair[1] };
-        prop_assert!(told.windows(2).all(in_order), "{:?}", told);
+        prop_assert!(delivered.windows(2).all(in_order), "{:?}", delivered);
         for position in &stayed {
-            prop_assert!(told.contains(position), "{}", position);
+            prop_assert!(delivered.contains(position), "{}", position);
         }
     }
 }
@@ -203,14 +203,14 @@ fn rsp4_a_page_ends_between_the_items_of_a_frame() {
     assert!(host.server.connection_id(TransportId(many)).is_some());
     let mut query = HistoryQuery::default();
     query.limit = 2;
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     loop {
         let page = host.server.history(CHANNEL, &query).expect("a page");
-        told.extend(page.items.iter().map(|(_, message)| event(message)));
+        delivered.extend(page.items.iter().map(|(_, message)| event(message)));
         query.after = page.next;
         if query.after.is_none() {
             break;
         }
     }
-    assert_eq!(told, (0..5).rev().map(|n| format!("enter c{n}")).collect::<Vec<_>>());
+    assert_eq!(delivered, (0..5).rev().map(|n| format!("enter c{n}")).collect::<Vec<_>>());
 }

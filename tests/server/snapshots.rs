@@ -1,5 +1,5 @@
-//! Canonical conversations of a server as text, one line for each thing that goes in (`<`) or
-//! comes out (`>`), with the number of the transport. They double as documentation: see
+//! Canonical conversations of a server as text, one line for each input (`<`) and output
+//! (`>`), with the number of the transport. They double as documentation: see
 //! `tests/snapshots`.
 
 use crate::host::{CHANNEL, Host, capability};
@@ -23,9 +23,8 @@ fn room() -> (Host, u64, u64) {
     (host, bob, alice)
 }
 
-/// `alice` loses her transport, and resumes after so many milliseconds as SDKs do: she attaches
-/// with the serial that she knows, and enters again with the id that she had, if her connection is
-/// still the same.
+/// `alice` loses her transport and resumes after this time as SDKs do: she attaches with her
+/// channel serial, and enters again, with her previous id if the connection is the same.
 fn back_after(millis: u64) -> Host {
     let (mut host, bob, alice) = room();
     let connection = host.id(alice).to_owned();
@@ -97,7 +96,7 @@ fn a_second_transport_takes_over() {
 }
 
 #[test]
-fn a_newcomer_is_synced_page_by_page() {
+fn a_new_subscriber_is_synced_page_by_page() {
     let mut config = ServerOptions::default();
     config.sync_page_members = 2;
     let mut host = Host::logged(config);
@@ -112,7 +111,7 @@ fn a_newcomer_is_synced_page_by_page() {
 }
 
 #[test]
-fn a_slow_reader_is_synced_when_it_can_take_it() {
+fn a_slow_reader_is_synced_once_writable() {
     let (mut host, bob, alice) = room();
     host.congested(bob);
     host.update(alice, 1, "one");
@@ -123,7 +122,7 @@ fn a_slow_reader_is_synced_when_it_can_take_it() {
 }
 
 #[test]
-fn the_right_to_be_present_is_lost() {
+fn the_right_to_presence_is_lost() {
     let (mut host, _, alice) = room();
     host.recv(alice, json!({"action": 17, "auth": {"accessToken": "less"}}));
     host.authorized(alice, capability(Operations::SUBSCRIBE));
@@ -143,7 +142,7 @@ fn a_token_expires() {
 }
 
 #[test]
-fn a_window_in_which_events_are_gathered() {
+fn a_window_in_which_events_are_coalesced() {
     let mut config = ServerOptions::default();
     config.coalesce = vec![CoalesceRule::new(CHANNEL, Duration::from_millis(100))];
     let mut host = Host::logged(config);
@@ -159,7 +158,7 @@ fn a_window_in_which_events_are_gathered() {
 }
 
 #[test]
-fn a_server_that_is_to_stop() {
+fn a_server_that_drains() {
     let (mut host, _, _) = room();
     host.join("carol");
     host.input(Input::drain(Duration::from_secs(3)));
@@ -170,7 +169,7 @@ fn a_server_that_is_to_stop() {
 }
 
 #[test]
-fn what_is_refused() {
+fn refused_requests() {
     let mut host = Host::logged(ServerOptions::default());
     let alice = host.open("alice");
     host.enter(alice, 0, "before the attach");

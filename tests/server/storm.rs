@@ -1,4 +1,4 @@
-//! Everybody is lost at once: what that costs is spread over calls, and others are served meanwhile.
+//! All transports are lost at once: the work is spread over calls, and others are served meanwhile.
 
 use presence_proto::server::{
     Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerOptions,
@@ -11,7 +11,7 @@ use std::sync::Arc;
 const COUNT: u64 = 3_000;
 const BUDGET: usize = 50;
 const START: u64 = 1_700_000_000_000;
-/// The one who stays, and listens.
+/// The transport of the subscriber that stays.
 const WATCHER: u64 = COUNT;
 
 struct Host {
@@ -21,7 +21,7 @@ struct Host {
 }
 
 impl Host {
-    /// `COUNT` members and one who listens.
+    /// `COUNT` members and a subscriber.
     fn crowded() -> Self {
         let mut config = ServerOptions::default();
         config.budget = BUDGET;
@@ -37,8 +37,8 @@ impl Host {
             let mut attach = ProtocolMessage::on_channel(Action::Attach, "room");
             let mode = if number == WATCHER { Flags::PRESENCE_SUBSCRIBE } else { Flags::empty() };
             attach.flags = Some(Flags::PRESENCE | mode);
-            host.says(START, number, attach);
-            host.says(START, number, change(PresenceAction::Enter, 0));
+            host.receive(START, number, attach);
+            host.receive(START, number, change(PresenceAction::Enter, 0));
         }
         while host.due.is_some_and(|due| due <= START) {
             host.call(START, Input::Tick);
@@ -53,7 +53,7 @@ impl Host {
         out.into_iter().collect()
     }
 
-    fn says(&mut self, now: u64, number: u64, frame: ProtocolMessage) -> Vec<Output> {
+    fn receive(&mut self, now: u64, number: u64, frame: ProtocolMessage) -> Vec<Output> {
         self.call(now, Input::received(TransportId(number), frame))
     }
 }
@@ -83,7 +83,7 @@ fn a_storm_is_spread_over_calls_by_the_budget() {
     let mut host = Host::crowded();
     for number in 0..COUNT {
         let outputs = host.call(START, Input::closed(TransportId(number)));
-        assert_eq!(outputs, [], "nobody hears of a loss before the grace ends");
+        assert_eq!(outputs, [], "no event of a loss before the grace period ends");
     }
     // One timer for each connection, and one for the history of the channel.
     assert_eq!(host.server.timers() as u64, COUNT + 2);
@@ -91,13 +91,13 @@ fn a_storm_is_spread_over_calls_by_the_budget() {
     assert_eq!(host.due, Some(end));
     host.call(end - 1, Input::activity(TransportId(WATCHER)));
 
-    let (mut told, mut calls, mut serial) = (0, 0, 1);
+    let (mut delivered, mut calls, mut serial) = (0, 0, 1);
     while host.server.counters().members > 1 {
         assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
         let outputs = if calls % 7 == 3 {
-            // Who is still there is served in its turn, storm or not.
+            // The remaining connection is served in turn.
             serial += 1;
-            let outputs = host.says(end, WATCHER, change(PresenceAction::Update, serial));
+            let outputs = host.receive(end, WATCHER, change(PresenceAction::Update, serial));
             assert!(is_acknowledged(&outputs));
             outputs
         } else {
@@ -105,10 +105,10 @@ fn a_storm_is_spread_over_calls_by_the_budget() {
         };
         let now = leaves(&outputs);
         assert!(now <= BUDGET, "{now} leaves in one call");
-        told += now;
+        delivered += now;
         calls += 1;
     }
-    assert_eq!(told as u64, COUNT);
+    assert_eq!(delivered as u64, COUNT);
     // A timer and a leave for each connection, and the timers that had to move.
     let least = COUNT as usize / BUDGET;
     assert!((least..=3 * least).contains(&calls), "{calls} calls");
@@ -131,7 +131,7 @@ fn pings_are_spread_over_calls_by_the_budget() {
 }
 
 #[test]
-fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
+fn a_storm_that_reconnects_in_time_emits_no_events() {
     let mut host = Host::crowded();
     for number in 0..COUNT {
         host.call(START, Input::closed(TransportId(number)));
@@ -147,7 +147,7 @@ fn a_storm_that_comes_back_in_time_is_told_to_nobody() {
 /// The end of the grace and that of the connection may fall together: the members leave within the
 /// budget all the same.
 #[test]
-fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
+fn a_connection_that_ends_with_its_grace_period_stays_within_the_budget() {
     let mut config = ServerOptions::default();
     config.budget = 2;
     let remain = config.connection_state_ttl;
@@ -157,12 +157,12 @@ fn a_connection_that_ends_with_its_grace_stays_within_the_budget() {
     request.remain_present_for = Some(remain);
     let transport = TransportId(1);
     host.call(START, Input::opened(transport, request));
-    host.says(START, 1, ProtocolMessage::on_channel(Action::Attach, "room"));
+    host.receive(START, 1, ProtocolMessage::on_channel(Action::Attach, "room"));
     for serial in 0..10 {
         let item = PresenceMessage::new(PresenceAction::Enter).with_client_id(format!("m{serial}"));
         let mut enter = ProtocolMessage::presence("room", vec![item]);
         enter.msg_serial = Some(serial);
-        host.says(START, 1, enter);
+        host.receive(START, 1, enter);
     }
     host.call(START, Input::closed(transport));
     let end = START + remain.as_millis() as u64;

@@ -3,7 +3,7 @@
 //!
 //! Getting a token is the host's task: what the published cases do with a callback is here
 //! `Output::TokenRequired`, answered by `Input::Token`. The first token is given with the options,
-//! so a token is first asked for when the server has refused that one.
+//! so a token is first requested when the server has refused that one.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -32,7 +32,7 @@ fn sent_token(host: &mut Host) -> String {
     frame.auth.unwrap().access_token.unwrap().to_string()
 }
 
-/// A host that needs a token to go on connecting, because the server has refused the first one.
+/// A host that needs a new token to connect, because the server has refused the first one.
 fn wants_token() -> Host {
     let mut host = Host::new(renewable());
     host.input(Input::Connect);
@@ -43,7 +43,7 @@ fn wants_token() -> Host {
     host
 }
 
-/// A connected host whose server wants new credentials.
+/// A connected host whose server has sent AUTH.
 fn asked_by_the_server() -> Host {
     let mut host = Host::unanswered(renewable());
     host.recv(ProtocolMessage::new(Action::Auth));
@@ -62,7 +62,7 @@ fn forbidden() -> ErrorInfo {
 // UTS: realtime/unit/RTN22/server-auth-triggers-reauth-0
 // UTS: realtime/unit/RTN22/stays-connected-during-reauth-1
 #[test]
-fn rtn22_auth_of_the_server_is_answered_with_a_new_token() {
+fn rtn22_auth_is_answered_with_a_new_token() {
     let mut host = asked_by_the_server();
     assert_eq!(host.sent(), []);
     host.input(Input::Token(Ok("token-2".into())));
@@ -79,7 +79,7 @@ fn rtn22_auth_of_the_server_is_answered_with_a_new_token() {
 
 // UTS: realtime/unit/RTN22a/forced-disconnect-reauth-failure-0
 #[test]
-fn rtn22a_a_client_that_is_let_go_for_its_token_gets_another() {
+fn rtn22a_a_client_disconnected_for_its_token_renews_it() {
     let mut host = asked_by_the_server();
     host.recv_last(disconnected(token_error()));
     let change = host.connection_events().remove(0);
@@ -94,7 +94,7 @@ fn rtn22a_a_client_that_is_let_go_for_its_token_gets_another() {
 // UTS: realtime/unit/RTC8a/authorize-connected-sends-auth-0
 // UTS: realtime/unit/RTC8a3/authorize-completes-after-response-0
 #[test]
-fn rtc8a_new_credentials_are_sent_and_the_answer_waited_for() {
+fn rtc8a_authorize_sends_auth_and_waits_for_the_answer() {
     let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     assert_eq!(sent_token(&mut host), "token-2");
@@ -107,7 +107,7 @@ fn rtc8a_new_credentials_are_sent_and_the_answer_waited_for() {
 
 // UTS: realtime/unit/RTC8a1/successful-reauth-update-event-0
 #[test]
-fn rtc8a1_accepted_credentials_are_an_update() {
+fn rtc8a1_an_accepted_token_is_an_update() {
     let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     host.recv(connected("conn-2", "key-2"));
@@ -135,7 +135,7 @@ fn rtc8a1_a_channel_that_is_no_longer_allowed_fails() {
 
 // UTS: realtime/unit/RTC8a2/failed-reauth-connection-failed-0
 #[test]
-fn rtc8a2_refused_credentials_are_the_end() {
+fn rtc8a2_a_refused_token_fails_the_connection() {
     let mut host = Host::unanswered(renewable());
     let op = authorize(&mut host);
     host.recv_last(ProtocolMessage::error(ErrorInfo::new(40012, 400, "incompatible client id")));
@@ -145,7 +145,7 @@ fn rtc8a2_refused_credentials_are_the_end() {
     assert_eq!(host.connection_path(), ["failed"]);
 }
 
-/// A host whose attempt to connect was interrupted by new credentials, with their operation.
+/// A host whose attempt to connect was interrupted by `authorize`, with its operation.
 fn authorized_while_connecting() -> (Host, OpId) {
     let mut host = Host::new(renewable());
     host.input(Input::Connect);
@@ -158,7 +158,7 @@ fn authorized_while_connecting() -> (Host, OpId) {
 
 // UTS: realtime/unit/RTC8b/authorize-connecting-halts-attempt-0
 #[test]
-fn rtc8b_new_credentials_while_connecting_start_another_attempt() {
+fn rtc8b_authorize_while_connecting_starts_another_attempt() {
     let (mut host, op) = authorized_while_connecting();
     assert!(host.is_pending(op));
     host.accept("conn-1", "key-1");
@@ -168,7 +168,7 @@ fn rtc8b_new_credentials_while_connecting_start_another_attempt() {
 
 // UTS: realtime/unit/RTC8b1/authorize-connecting-fails-on-failed-0
 #[test]
-fn rtc8b1_new_credentials_fail_with_the_attempt() {
+fn rtc8b1_authorize_fails_with_the_connection() {
     let (mut host, op) = authorized_while_connecting();
     host.open();
     host.recv_last(ProtocolMessage::error(ErrorInfo::new(40101, 401, "invalid credentials")));
@@ -180,7 +180,7 @@ fn rtc8b1_new_credentials_fail_with_the_attempt() {
 // UTS: realtime/unit/RTC8c/authorize-failed-initiates-connection-1
 // UTS: realtime/unit/RTC8c/authorize-closed-initiates-connection-2
 #[test]
-fn rtc8c_new_credentials_without_a_connection_connect() {
+fn rtc8c_authorize_without_a_connection_connects() {
     let initialized = Host::new(renewable());
     let mut disconnected = Host::unanswered(renewable());
     disconnected.lose();
@@ -212,7 +212,7 @@ fn rtc8c_new_credentials_without_a_connection_connect() {
 
 // UTS: realtime/unit/RTN2e/token-before-websocket-0
 #[test]
-fn rtn2e_the_token_comes_before_the_transport() {
+fn rtn2e_a_token_is_requested_before_the_transport() {
     let mut host = wants_token();
     assert_eq!((host.state(), host.transports()), (ConnectionState::Connecting, 1));
     host.input(Input::Token(Ok("token-2".into())));
@@ -224,7 +224,7 @@ fn rtn2e_the_token_comes_before_the_transport() {
 
 // UTS: realtime/unit/RTN2e/reuse-valid-token-3
 #[test]
-fn rtn2e_a_token_is_used_again() {
+fn rtn2e_a_valid_token_is_reused() {
     let mut host = Host::answered(renewable());
     host.input(Input::Close);
     assert_eq!(host.state(), ConnectionState::Closed);
@@ -251,7 +251,7 @@ fn rsa4c2_without_a_token_the_attempt_fails() {
 
 // UTS: realtime/unit/RSA4c2/callback-timeout-connecting-disconnected-1
 #[test]
-fn rsa4c2_a_token_that_does_not_come_fails_the_attempt() {
+fn rsa4c2_a_token_that_does_not_arrive_in_time_fails_the_attempt() {
     let mut host = wants_token();
     host.advance(10_000);
     assert_eq!((host.state(), host.transports()), (ConnectionState::Disconnected, 1));
@@ -259,8 +259,8 @@ fn rsa4c2_a_token_that_does_not_come_fails_the_attempt() {
     assert_eq!((reason.code, reason.status_code), (80019, 401));
 }
 
-// Of the two cases one wants the error reason set and one, the newer, not. There is nothing wrong
-// with the connection, so it is a warning.
+// One case expects the error reason to be set and the newer one does not. The connection is intact,
+// so it is a warning.
 // UTS: realtime/unit/RSA4c3/callback-error-connected-stays-0
 // UTS: realtime/unit/RSA4c3/callback-error-stays-connected-0
 #[test]
@@ -283,7 +283,7 @@ fn rsa4c3_without_a_new_token_the_connection_stays() {
 // UTS: realtime/unit/RSA4d/callback-403-reauth-causes-failed-1
 // UTS: realtime/unit/RSA4d/callback-403-reauth-failed-1
 #[test]
-fn rsa4d_a_token_that_is_forbidden_is_the_end() {
+fn rsa4d_a_forbidden_token_fails_the_connection() {
     for mut host in [wants_token(), asked_by_the_server()] {
         let transports = host.transports();
         host.input(Input::Token(Err(forbidden())));

@@ -34,7 +34,7 @@ fn rtl4a_attach_when_attached_does_nothing() {
 
 // UTS: realtime/unit/RTL4h/attach-while-attaching-0
 #[test]
-fn rtl4h_attach_when_attaching_waits_for_the_same_answer() {
+fn rtl4h_attach_while_attaching_waits_for_the_same_answer() {
     let mut host = Host::unanswered(options());
     let first = host.attach(CH);
     let second = host.attach(CH);
@@ -48,7 +48,7 @@ fn rtl4h_attach_when_attaching_waits_for_the_same_answer() {
 
 // UTS: realtime/unit/RTL4h/attach-while-detaching-1
 #[test]
-fn rtl4h_attach_when_detaching_waits_and_then_attaches() {
+fn rtl4h_attach_while_detaching_waits_and_then_attaches() {
     let mut host = Host::answered(options());
     host.answers.detach = false;
     host.attach(CH);
@@ -140,7 +140,7 @@ fn rtl4i_a_channel_is_attaching_while_the_connection_connects() {
 
 // UTS: realtime/unit/RTL4i/completes-on-connected-1
 #[test]
-fn rtl4i_attach_goes_out_once_connected() {
+fn rtl4i_attach_is_sent_once_connected() {
     let mut host = Host::new(options());
     host.answers.attach = Some(Flags::empty());
     host.input(Input::Connect);
@@ -214,7 +214,7 @@ fn rtl4l_attach_carries_the_modes_as_flags() {
 
 // UTS: realtime/unit/RTL4m/modes-from-attached-0
 #[test]
-fn rtl4m_the_modes_granted_come_from_attached() {
+fn rtl4m_the_granted_modes_are_those_of_attached() {
     let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::from_bits_retain(393_216)));

@@ -60,10 +60,10 @@ fn rtl16_options_can_be_replaced() {
     assert_eq!(host.client.channel(CH).unwrap().options(), &options);
 }
 
-// The clause asks for ATTACH and for the operation to wait; a change of state it does not ask for.
+// The clause requires ATTACH and a pending operation, but no change of state.
 // UTS: realtime/unit/RTL16a/triggers-reattach-0
 #[test]
-fn rtl16a_new_params_of_an_attached_channel_are_asked_for() {
+fn rtl16a_new_params_of_an_attached_channel_send_attach() {
     let mut host = Host::unanswered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
@@ -82,7 +82,7 @@ fn rtl16a_new_params_of_an_attached_channel_are_asked_for() {
 // UTS: realtime/unit/RTS2/channel-exists-check-0
 // UTS: realtime/unit/RTS3a/get-creates-new-channel-0
 #[test]
-fn rts2_a_channel_is_known_once_it_was_named() {
+fn rts2_a_channel_exists_once_it_was_named() {
     let mut host = Host::new(options());
     assert!(host.client.channel(CH).is_none());
     make(&mut host, CH);
@@ -149,7 +149,7 @@ fn rts4a_a_released_channel_is_detached_first() {
 
 // UTS: realtime/unit/RTS3a/get-after-release-new-3
 #[test]
-fn rts4a_a_released_name_starts_anew() {
+fn rts4a_a_released_name_starts_from_scratch() {
     let mut host = Host::answered(options());
     let op = set_options(&mut host, CH, rewind());
     host.ok(op);

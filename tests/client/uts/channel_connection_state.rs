@@ -1,4 +1,4 @@
-//! What the connection's state does to channels: `channels/channel_connection_state.md`.
+//! The effect of connection states on channels: `channels/channel_connection_state.md`.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -35,7 +35,7 @@ fn idle_channels() -> Host {
     host
 }
 
-/// The only event of a channel: from where, to where.
+/// The previous and the current state of the only event of a channel.
 fn step(host: &mut Host, channel: &str) -> (ChannelState, ChannelState) {
     let events = host.channel_events(channel);
     assert_eq!(events.len(), 1, "{events:?}");

@@ -47,7 +47,7 @@ fn rtl5a_detach_when_detached_does_nothing() {
 
 // UTS: realtime/unit/RTL5i/detach-while-detaching-0
 #[test]
-fn rtl5i_detach_when_detaching_waits_for_the_same_answer() {
+fn rtl5i_detach_while_detaching_waits_for_the_same_answer() {
     let mut host = attached_host(options());
     let first = host.detach(CH);
     let second = host.detach(CH);
@@ -61,7 +61,7 @@ fn rtl5i_detach_when_detaching_waits_for_the_same_answer() {
 
 // UTS: realtime/unit/RTL5i/detach-while-attaching-1
 #[test]
-fn rtl5i_detach_when_attaching_waits_and_then_detaches() {
+fn rtl5i_detach_while_attaching_waits_and_then_detaches() {
     let mut host = Host::unanswered(options());
     host.answers.detach = true;
     let attach = host.attach(CH);
@@ -157,7 +157,7 @@ fn rtl5f_a_detach_without_answer_returns_to_the_state_before() {
 
 // UTS: realtime/unit/RTL5k/attached-while-detaching-0
 #[test]
-fn rtl5k_attached_while_detaching_is_answered_by_another_detach() {
+fn rtl5k_attached_while_detaching_sends_another_detach() {
     let mut host = attached_host(options());
     let op = host.detach(CH);
     host.recv(attached(CH, Flags::empty()));
@@ -171,7 +171,7 @@ fn rtl5k_attached_while_detaching_is_answered_by_another_detach() {
 
 // UTS: realtime/unit/RTL5k/attached-while-detached-1
 #[test]
-fn rtl5k_attached_while_detached_is_answered_by_detach() {
+fn rtl5k_attached_while_detached_sends_detach() {
     let mut host = attached_host(options());
     host.detach(CH);
     host.recv(detached(CH, None));
@@ -185,7 +185,7 @@ fn rtl5k_attached_while_detached_is_answered_by_detach() {
 
 // UTS: realtime/unit/RTL5/detach-state-change-events-0
 #[test]
-fn rtl5_detaching_is_told_state_by_state() {
+fn rtl5_detaching_emits_an_event_for_each_state() {
     let mut host = attached_host(options());
     host.detach(CH);
     host.recv(detached(CH, None));

@@ -100,7 +100,7 @@ fn rtl14_an_error_ends_the_retries() {
 
 // UTS: realtime/unit/RTL13a/attached-reattach-triggered-0
 #[test]
-fn rtl13a_detached_while_attached_is_answered_by_attach() {
+fn rtl13a_detached_while_attached_sends_attach() {
     let mut host = Host::answered(options());
     host.attach(CH);
     host.forget();
@@ -120,7 +120,7 @@ fn rtl13a_detached_while_attached_is_answered_by_attach() {
 
 // UTS: realtime/unit/RTL13a/suspended-reattach-triggered-1
 #[test]
-fn rtl13a_detached_while_suspended_is_answered_by_attach() {
+fn rtl13a_detached_while_suspended_sends_attach() {
     let mut options = quick();
     options.channel_retry_timeout = Duration::from_secs(60);
     let mut host = attached_host(options);
@@ -211,7 +211,7 @@ fn rtl13c_there_is_no_retry_while_not_connected() {
 
 // UTS: realtime/unit/RTL13a/detaching-not-server-initiated-2
 #[test]
-fn rtl13_detached_while_detaching_is_the_answer() {
+fn rtl13_detached_while_detaching_completes_the_detach() {
     let mut host = attached_host(options());
     let op = host.detach(CH);
     host.recv(detached(CH, None));

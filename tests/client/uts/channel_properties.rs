@@ -1,4 +1,4 @@
-//! What a channel tells of itself: `channels/channel_additional_attached.md`,
+//! Properties and events of a channel: `channels/channel_additional_attached.md`,
 //! `channels/channel_attributes.md`, `channels/channel_properties.md`,
 //! `channels/channel_state_events.md`.
 
@@ -15,7 +15,7 @@ fn attached_with(serial: &str, flags: Flags) -> ProtocolMessage {
     frame
 }
 
-/// A host that has attached with a channel serial, and whose far end says nothing by itself.
+/// A host that has attached with a channel serial. The far end answers nothing.
 fn attached_host() -> Host {
     let mut options = options();
     options.realtime_request_timeout = Duration::from_millis(100);
@@ -48,7 +48,7 @@ fn rtl12_a_further_attached_is_an_update_with_its_error() {
 
 // UTS: realtime/unit/RTL12/resumed-no-update-1
 #[test]
-fn rtl12_a_further_attached_that_is_resumed_is_not_told() {
+fn rtl12_a_further_attached_that_is_resumed_is_no_event() {
     let mut host = attached_host();
     host.recv(attached(CH, Flags::RESUMED));
     assert_eq!(host.channel_state(CH), ChannelState::Attached);
@@ -251,7 +251,7 @@ fn rtl2b_a_new_channel_is_initialized() {
 
 // UTS: realtime/unit/RTL2a/state-change-events-emitted-0
 #[test]
-fn rtl2a_every_change_of_state_is_told() {
+fn rtl2a_every_change_of_state_is_an_event() {
     let mut host = Host::answered(options());
     host.attach(CH);
     let events = host.channel_events(CH);
@@ -303,7 +303,7 @@ fn rtl2g_a_change_of_condition_is_an_update() {
 
 // UTS: realtime/unit/RTL2g/no-duplicate-state-events-1
 #[test]
-fn rtl2g_a_state_is_not_told_twice() {
+fn rtl2g_a_state_is_not_notified_twice() {
     let mut host = Host::answered(options());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
@@ -322,19 +322,19 @@ fn change_with(flags: Flags) -> presence_proto::client::ChannelStateChange {
 
 // UTS: realtime/unit/RTL2i/has-backlog-flag-true-0
 #[test]
-fn rtl2i_a_backlog_is_told() {
+fn rtl2i_a_backlog_is_reported() {
     assert!(change_with(Flags::HAS_BACKLOG).has_backlog);
 }
 
 // UTS: realtime/unit/RTL2i/has-backlog-flag-false-1
 #[test]
-fn rtl2i_no_backlog_is_told_as_none() {
+fn rtl2i_no_backlog_is_reported_as_none() {
     assert!(!change_with(Flags::HAS_PRESENCE | Flags::RESUMED).has_backlog);
 }
 
 // UTS: realtime/unit/RTL2d/resumed-flag-propagated-2
 #[test]
-fn rtl2f_continuity_is_told() {
+fn rtl2f_continuity_is_reported() {
     assert!(change_with(Flags::RESUMED).resumed);
     assert!(!change_with(Flags::HAS_BACKLOG).resumed);
 }

@@ -33,7 +33,7 @@ fn renew(host: &mut Host, token: &str) {
     host.input(Input::Token(Ok(token.into())));
 }
 
-/// The delays before the first retries of a client that never gets through.
+/// The delays before the first retries of a client that cannot connect.
 fn retry_delays(options: ClientOptions, count: usize) -> Vec<u64> {
     let mut host = Host::new(options);
     host.unreachable = true;
@@ -97,7 +97,7 @@ fn rtb1_retry_delays_of_a_connection() {
     assert_eq!(delays.len(), 5);
 }
 
-// A channel event does not tell the delay, so the ATTACHs do.
+// A channel event does not have the delay, so the times of the ATTACHs show it.
 // UTS: realtime/unit/RTB1/suspended-channel-retry-delay-1
 #[test]
 fn rtb1_retry_delays_of_a_channel() {
@@ -118,11 +118,11 @@ fn rtb1_retry_delays_of_a_channel() {
     assert_eq!(host.channel_state(CH), ChannelState::Attaching);
 }
 
-// The case wants the server's code, its counterpart with a real server that of RSA4a2: it is the
-// latter, and the former is the cause.
+// The case expects the code of the server, its integration case that of RSA4a2: the reason is the
+// latter, and its cause the former.
 // UTS: realtime/unit/RTN15h1/token-error-no-renew-0
 #[test]
-fn rtn15h1_a_token_error_without_another_token_is_the_end() {
+fn rtn15h1_a_token_error_without_renewal_fails_the_connection() {
     let mut host = Host::unanswered(not_renewable());
     host.recv_last(disconnected(token_error()));
     assert_eq!(host.state(), ConnectionState::Failed);
@@ -135,7 +135,7 @@ fn rtn15h1_a_token_error_without_another_token_is_the_end() {
 
 // UTS: realtime/unit/RTN15h2/token-error-renew-success-0
 #[test]
-fn rtn15h2_a_token_error_is_answered_with_a_new_token() {
+fn rtn15h2_a_token_error_leads_to_a_new_token() {
     let mut host = Host::unanswered(renewable());
     assert_eq!(host.param("accessToken"), Some("token-1"));
     host.recv_last(disconnected(token_error()));
@@ -163,7 +163,7 @@ fn rtn15h2_without_a_new_token_the_client_is_disconnected() {
 
 // UTS: realtime/unit/RTN15h3/non-token-error-resume-0
 #[test]
-fn rtn15h3_disconnected_for_another_reason_is_answered_by_a_resume() {
+fn rtn15h3_disconnected_for_another_reason_leads_to_a_resume() {
     let mut host = Host::unanswered(options());
     host.recv_last(disconnected(ErrorInfo::new(80003, 503, "unavailable")));
     assert_eq!(host.state(), ConnectionState::Connecting);
@@ -175,7 +175,7 @@ fn rtn15h3_disconnected_for_another_reason_is_answered_by_a_resume() {
 
 // UTS: realtime/unit/RTN15j/error-empty-channel-failed-0
 #[test]
-fn rtn15j_an_error_of_the_connection_is_the_end() {
+fn rtn15j_an_error_of_the_connection_fails_it() {
     for channel in [None, Some("".into())] {
         let mut host = Host::unanswered(options());
         let mut frame = ProtocolMessage::error(internal_error());
@@ -200,7 +200,7 @@ fn rtn15a_a_lost_transport_is_replaced_at_once() {
 // UTS: realtime/unit/RTN15b/successful-resume-0
 // UTS: realtime/unit/RTN15e/connection-key-updated-0
 #[test]
-fn rtn15c6_a_resume_keeps_the_id_and_brings_a_key() {
+fn rtn15c6_a_resume_keeps_the_id_and_updates_the_key() {
     let mut host = Host::unanswered(options());
     host.lose();
     assert_eq!(host.param("resume"), Some("key-1"));
@@ -225,7 +225,7 @@ fn rtn15c7_a_failed_resume_is_a_new_connection_with_a_reason() {
     assert_eq!(host.error_reason(), Some(error));
 }
 
-// RTN14h: the key is sent however long ago it was, where the older RTN15g gave it up.
+// RTN14h: the key is sent after any time, where the older RTN15g dropped it.
 // UTS: realtime/unit/RTN15g/state-cleared-after-ttl-0
 #[test]
 fn rtn14h_a_suspended_client_still_tries_to_resume() {
@@ -241,7 +241,7 @@ fn rtn14h_a_suspended_client_still_tries_to_resume() {
     host.recv(connected_with("conn-1", details));
     host.forget();
     host.suspend();
-    assert_eq!(host.time, 5_000, "the server says how long");
+    assert_eq!(host.time, 5_000, "the ttl of the server");
     host.advance(2_000);
     assert_eq!(host.param("resume"), Some("key-1"));
     host.accept("conn-2", "key-2");
@@ -253,7 +253,7 @@ fn rtn14h_a_suspended_client_still_tries_to_resume() {
 
 // UTS: realtime/unit/RTN15c5/token-error-during-resume-0
 #[test]
-fn rtn15c5_a_token_error_of_a_resume_is_answered_with_a_new_token() {
+fn rtn15c5_a_token_error_of_a_resume_leads_to_a_new_token() {
     let mut host = Host::unanswered(renewable());
     host.lose();
     host.open();
@@ -267,7 +267,7 @@ fn rtn15c5_a_token_error_of_a_resume_is_answered_with_a_new_token() {
 
 // UTS: realtime/unit/RTN15c4/fatal-error-during-resume-0
 #[test]
-fn rtn15c4_another_error_of_a_resume_is_the_end() {
+fn rtn15c4_another_error_of_a_resume_fails_the_connection() {
     let mut host = Host::unanswered(options());
     host.lose();
     host.open();
@@ -281,7 +281,7 @@ fn rtn15c4_another_error_of_a_resume_is_the_end() {
 // UTS: realtime/unit/RTN14a/invalid-key-failed-0
 // UTS: realtime/unit/RTN14g/error-empty-channel-failed-0
 #[test]
-fn rtn14g_an_error_of_an_attempt_is_the_end() {
+fn rtn14g_an_error_of_an_attempt_fails_the_connection() {
     for error in [ErrorInfo::new(40005, 400, "invalid key"), internal_error()] {
         let mut host = Host::new(options());
         host.input(Input::Connect);
@@ -296,7 +296,7 @@ fn rtn14g_an_error_of_an_attempt_is_the_end() {
 
 // UTS: realtime/unit/RTN14b/token-error-with-renewal-0
 #[test]
-fn rtn14b_a_token_error_of_an_attempt_is_answered_with_a_new_token() {
+fn rtn14b_a_token_error_of_an_attempt_leads_to_a_new_token() {
     let mut host = Host::new(renewable());
     host.input(Input::Connect);
     host.open();
@@ -327,7 +327,7 @@ fn rtn14b_without_a_new_token_the_client_is_disconnected() {
 // UTS: realtime/unit/RSA4a2/token-error-non-renewable-no-retry-1
 // UTS: realtime/unit/RTN25/error-reason-token-error-3
 #[test]
-fn rsa4a2_a_token_error_of_an_attempt_without_another_token_is_the_end() {
+fn rsa4a2_a_token_error_of_an_attempt_without_renewal_fails_the_connection() {
     for code in [40140, 40142] {
         let mut host = Host::new(not_renewable());
         host.input(Input::Connect);
@@ -376,7 +376,7 @@ fn rtn14d_a_failed_attempt_is_retried() {
 
 // UTS: realtime/unit/RTN14e/disconnected-to-suspended-0
 #[test]
-fn rtn14e_a_client_that_never_gets_through_is_suspended() {
+fn rtn14e_a_client_that_cannot_connect_is_suspended() {
     let mut options = options();
     options.disconnected_retry_timeout = Duration::from_secs(1);
     options.connection_state_ttl = Duration::from_secs(5);
@@ -392,7 +392,7 @@ fn rtn14e_a_client_that_never_gets_through_is_suspended() {
 
 // UTS: realtime/unit/RTN14f/suspended-retries-indefinitely-0
 #[test]
-fn rtn14f_a_suspended_client_tries_for_ever() {
+fn rtn14f_a_suspended_client_retries_forever() {
     let mut options = options();
     options.suspended_retry_timeout = Duration::from_secs(1);
     let mut host = Host::new(options);
@@ -410,10 +410,10 @@ fn rtn14f_a_suspended_client_tries_for_ever() {
     assert_eq!(host.state(), ConnectionState::Connected);
 }
 
-// Other hosts are the host's business; what it decides by must reach it.
+// The host chooses other hosts, and needs the status code for it.
 // UTS: realtime/unit/RTN17f1/disconnected-5xx-fallback-0
 #[test]
-fn rtn17f1_the_status_code_of_disconnected_is_told() {
+fn rtn17f1_the_status_code_of_disconnected_is_reported() {
     let mut host = Host::unanswered(options());
     host.recv_last(disconnected(ErrorInfo::new(50003, 503, "unavailable")));
     let change = host.connection_events().remove(0);

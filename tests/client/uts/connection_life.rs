@@ -1,4 +1,4 @@
-//! What a connection tells of itself: `connection/auto_connect_test.md`,
+//! Properties and events of a connection: `connection/auto_connect_test.md`,
 //! `connection/connection_id_key_test.md`, `connection/error_reason_test.md`,
 //! `connection/forwards_compatibility_test.md`, `connection/network_change_test.md`,
 //! `connection/update_events_test.md`, `client/realtime_client.md`, `client/realtime_timeouts.md`.
@@ -16,7 +16,7 @@ fn fatal(code: u32) -> ErrorInfo {
     ErrorInfo::new(code, 400, "it will not do")
 }
 
-/// A host whose first attempt the server refuses for good.
+/// A host whose first attempt ends in FAILED.
 fn failed(code: u32) -> Host {
     let mut host = Host::new(options());
     host.input(Input::Connect);
@@ -33,13 +33,13 @@ fn closed() -> Host {
     host
 }
 
-// Connecting by itself is for the host to do: it hands in `Input::Connect` when it wants to.
+// To connect automatically is the host's task: it passes in `Input::Connect`.
 // UTS: realtime/unit/RTN3/auto-connect-true-0
 // UTS: realtime/unit/RTN3/explicit-connect-after-false-2
 // UTS: realtime/unit/RTC1b/auto-connect-option-0
 // UTS: realtime/unit/RTC15/connect-method-0
 #[test]
-fn rtn11_the_client_connects_when_told_to() {
+fn rtn11_the_client_connects_on_connect() {
     let mut host = Host::new(options());
     assert_eq!((host.state(), host.transports()), (ConnectionState::Initialized, 0));
     host.input(Input::Connect);
@@ -52,7 +52,7 @@ fn rtn11_the_client_connects_when_told_to() {
 
 // UTS: realtime/unit/RTN3/auto-connect-false-1
 #[test]
-fn rtn3_the_client_does_nothing_until_told_to_connect() {
+fn rtn3_the_client_does_nothing_before_connect() {
     let mut host = Host::new(options());
     host.advance(600_000);
     assert_eq!((host.state(), host.transports()), (ConnectionState::Initialized, 0));
@@ -138,7 +138,7 @@ fn rtn25_the_error_reason_is_that_of_the_failure() {
 // UTS: realtime/unit/RTN25/error-reason-disconnected-1
 // UTS: realtime/unit/RTN25/error-reason-cleared-on-connect-4
 #[test]
-fn rtn25_the_error_reason_of_a_failed_attempt_goes_with_the_next_connection() {
+fn rtn25_the_error_reason_is_cleared_by_the_next_connection() {
     let mut host = Host::new(options());
     host.input(Input::Connect);
     host.refuse();
@@ -163,7 +163,7 @@ fn rtn25_a_suspended_connection_has_an_error_reason() {
 // UTS: realtime/unit/RTF1/unrecognised-attributes-ignored-0
 // UTS: realtime/unit/RSF1/message-unrecognised-attrs-0
 #[test]
-fn rsf1_unknown_fields_are_passed_over() {
+fn rsf1_unknown_fields_are_ignored() {
     let mut host = Host::answered(options());
     host.attach(CH);
     let text = r#"{"action": 15, "channel": "room", "unknownField1": "some", "unknownField2": 42,
@@ -184,7 +184,7 @@ fn rsf1_unknown_fields_are_passed_over() {
 
 // UTS: realtime/unit/RTF1/unknown-action-handled-1
 #[test]
-fn rtf1_unknown_actions_are_passed_over() {
+fn rtf1_unknown_actions_are_ignored() {
     let mut host = Host::answered(options());
     let text = br#"{"action": 254, "channel": "room", "unknownPayload": "data"}"#;
     host.recv(ProtocolMessage::decode(Format::Json, text).unwrap());
@@ -197,7 +197,7 @@ fn rtf1_unknown_actions_are_passed_over() {
 
 // UTS: realtime/unit/RTN20a/network-loss-connected-disconnects-0
 #[test]
-fn rtn20a_a_connected_client_is_disconnected_when_the_network_goes() {
+fn rtn20a_a_connected_client_is_disconnected_when_the_network_is_lost() {
     let mut host = Host::unanswered(options());
     host.input(Input::NetworkLost);
     let change = host.connection_events().remove(0);
@@ -212,7 +212,7 @@ fn rtn20a_a_connected_client_is_disconnected_when_the_network_goes() {
 
 // UTS: realtime/unit/RTN20a/network-loss-connecting-disconnects-1
 #[test]
-fn rtn20a_a_connecting_client_is_disconnected_when_the_network_goes() {
+fn rtn20a_a_connecting_client_is_disconnected_when_the_network_is_lost() {
     let mut host = Host::new(options());
     host.input(Input::Connect);
     host.input(Input::NetworkLost);
@@ -225,7 +225,7 @@ fn rtn20a_a_connecting_client_is_disconnected_when_the_network_goes() {
 
 // UTS: realtime/unit/RTN20b/network-available-disconnected-connects-0
 #[test]
-fn rtn20b_a_disconnected_or_suspended_client_tries_at_once_when_the_network_is_back() {
+fn rtn20b_a_disconnected_or_suspended_client_connects_when_the_network_is_back() {
     let mut disconnected = Host::unanswered(options());
     disconnected.lose();
     disconnected.refuse();
@@ -318,7 +318,7 @@ fn rtn24_each_further_connected_is_one_update() {
     assert_eq!(host.connection_path(), ["update"; 3]);
 }
 
-/// A client that has been told to connect, and the parameters that it asks for.
+/// A client that is connecting.
 fn asking(options: ClientOptions) -> Host {
     let mut host = Host::new(options);
     host.input(Input::Connect);
@@ -336,7 +336,7 @@ fn rtc17_the_client_id_is_that_of_the_options() {
 
 // UTS: realtime/unit/RTC1a/echo-messages-option-0
 #[test]
-fn rtc1a_the_server_is_told_whether_to_echo() {
+fn rtc1a_the_parameter_echo_follows_the_option() {
     assert_eq!(asking(options()).param("echo"), Some("true"));
     let mut options = options();
     options.echo_messages = false;
@@ -358,10 +358,10 @@ fn rtc1c_a_recovery_key_is_used_for_the_first_connection_only() {
     assert_eq!(asking(options).param("recover"), None);
 }
 
-// Parameters are text: the host writes numbers and booleans as it likes.
+// Parameters are text: the host formats numbers and booleans.
 // UTS: realtime/unit/RTC1f/transport-params-option-0
 #[test]
-fn rtc1f_further_parameters_are_added_and_override() {
+fn rtc1f_transport_params_are_added_and_override() {
     let mut options = options();
     options.transport_params =
         [("custom", "value"), ("number", "123"), ("v", "3"), ("heartbeats", "no")]
@@ -384,7 +384,7 @@ fn quick() -> ClientOptions {
 
 // UTS: realtime/unit/RTC7/attach-request-timeout-0
 #[test]
-fn rtc7_the_request_timeout_holds_for_attach() {
+fn rtc7_the_request_timeout_applies_to_attach() {
     let mut host = Host::unanswered(quick());
     let op = host.attach(CH);
     host.advance(500);
@@ -394,7 +394,7 @@ fn rtc7_the_request_timeout_holds_for_attach() {
 
 // UTS: realtime/unit/RTC7/detach-request-timeout-1
 #[test]
-fn rtc7_the_request_timeout_holds_for_detach() {
+fn rtc7_the_request_timeout_applies_to_detach() {
     let mut host = Host::unanswered(quick());
     host.attach(CH);
     host.recv(attached(CH, Flags::empty()));
@@ -407,7 +407,7 @@ fn rtc7_the_request_timeout_holds_for_detach() {
 // The immediate attempt counts as the first retry, so the delay after it is that of the second.
 // UTS: realtime/unit/RTC7/disconnected-retry-timeout-2
 #[test]
-fn rtc7_the_retry_timeout_holds_for_a_lost_connection() {
+fn rtc7_the_retry_timeout_applies_to_a_lost_connection() {
     let mut host = Host::unanswered(quick());
     host.lose();
     host.refuse();
@@ -419,7 +419,7 @@ fn rtc7_the_retry_timeout_holds_for_a_lost_connection() {
     assert_eq!(host.transports(), 3);
 }
 
-// Those of HTTP are the host's.
+// The timeouts of HTTP are the host's.
 // UTS: realtime/unit/RTC7/default-timeouts-applied-3
 #[test]
 fn rtc7_the_default_timeouts() {

@@ -1,4 +1,4 @@
-//! Signs of life: `connection/connection_ping_test.md`, `connection/heartbeat_test.md`.
+//! Pings and activity: `connection/connection_ping_test.md`, `connection/heartbeat_test.md`.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -37,7 +37,7 @@ fn fatal() -> ProtocolMessage {
 
 // UTS: realtime/unit/RTN13a/ping-heartbeat-roundtrip-0
 #[test]
-fn rtn13a_a_ping_tells_the_round_trip_time() {
+fn rtn13a_a_ping_returns_the_round_trip_time() {
     let mut host = Host::unanswered(options());
     let op = ping(&mut host);
     let id = sent_id(&mut host);
@@ -94,7 +94,7 @@ fn rtn13c_a_ping_without_answer_fails() {
 // UTS: realtime/unit/RTN13b/ping-error-closed-2
 // UTS: realtime/unit/RTN13b/ping-error-failed-3
 #[test]
-fn rtn13b_a_ping_without_a_connection_to_come_fails() {
+fn rtn13b_a_ping_fails_if_no_connection_will_come() {
     let initialized = Host::new(options());
     let mut suspended = Host::unanswered(options());
     suspended.suspend();
@@ -191,8 +191,7 @@ fn rtn13c_the_time_of_a_waiting_ping_starts_when_it_is_sent() {
     host.err(op);
 }
 
-/// A connected host whose server promises to be heard every two seconds, and whose requests time
-/// out after one.
+/// A connected host with a `maxIdleInterval` of two seconds and a request timeout of one.
 fn promised(observes_pings: bool) -> Host {
     let mut options = options();
     options.observes_pings = observes_pings;
@@ -211,7 +210,7 @@ fn accept(host: &mut Host, id: &str, key: &str) {
     host.recv(connected_with(id, details));
 }
 
-/// Nothing comes for three seconds: the client gives the transport up and resumes.
+/// Nothing arrives for three seconds: the client abandons the transport and resumes.
 fn falls_silent(host: &mut Host) {
     host.forget();
     let (attempts, closed) = (host.transports(), host.closed());
@@ -226,13 +225,13 @@ fn falls_silent(host: &mut Host) {
 
 // UTS: realtime/unit/RTN23a/heartbeats-true-query-param-0
 #[test]
-fn rtn23b_a_host_that_sees_no_pings_asks_for_heartbeats() {
+fn rtn23b_a_host_that_observes_no_pings_requests_heartbeats() {
     assert_eq!(promised(false).param("heartbeats"), Some("true"));
 }
 
 // UTS: realtime/unit/RTN23b/heartbeats-false-query-param-0
 #[test]
-fn rtn23b_a_host_that_sees_pings_asks_for_none() {
+fn rtn23b_a_host_that_observes_pings_requests_no_heartbeats() {
     assert_eq!(promised(true).param("heartbeats"), Some("false"));
 }
 
@@ -241,7 +240,7 @@ fn rtn23b_a_host_that_sees_pings_asks_for_none() {
 // UTS: realtime/unit/RTN23b/idle-timeout-reconnect-1
 // UTS: realtime/unit/RTN23b/timeout-triggers-reconnect-4
 #[test]
-fn rtn23a_a_silent_server_is_left_and_the_client_connects_again() {
+fn rtn23a_the_client_abandons_a_silent_server_and_connects_again() {
     for observes_pings in [false, true] {
         falls_silent(&mut promised(observes_pings));
     }
@@ -250,7 +249,7 @@ fn rtn23a_a_silent_server_is_left_and_the_client_connects_again() {
 // UTS: realtime/unit/RTN23a/reconnect-uses-resume-5
 // UTS: realtime/unit/RTN23b/reconnect-uses-resume-5
 #[test]
-fn rtn23a_a_client_that_left_a_silent_server_resumes() {
+fn rtn23a_a_client_resumes_after_a_silent_server() {
     for observes_pings in [false, true] {
         let mut host = promised(observes_pings);
         assert_eq!(host.param("resume"), None);
@@ -261,7 +260,7 @@ fn rtn23a_a_client_that_left_a_silent_server_resumes() {
 
 // UTS: realtime/unit/RTN23a/heartbeat-resets-timer-2
 #[test]
-fn rtn23a_a_heartbeat_is_a_sign_of_life() {
+fn rtn23a_a_heartbeat_counts_as_activity() {
     let mut host = promised(false);
     host.advance(2_500);
     host.recv(heartbeat(None));
@@ -271,7 +270,7 @@ fn rtn23a_a_heartbeat_is_a_sign_of_life() {
 // UTS: realtime/unit/RTN23a/any-message-resets-timer-3
 // UTS: realtime/unit/RTN23b/any-message-resets-timer-3
 #[test]
-fn rtn23a_any_frame_is_a_sign_of_life() {
+fn rtn23a_any_frame_counts_as_activity() {
     for observes_pings in [false, true] {
         let mut host = promised(observes_pings);
         let frames = [
@@ -290,7 +289,7 @@ fn rtn23a_any_frame_is_a_sign_of_life() {
 // UTS: realtime/unit/RTN23b/ping-frame-resets-timer-2
 // UTS: realtime/unit/RTN23b/multiple-pings-keep-alive-6
 #[test]
-fn rtn23b_a_ping_of_the_transport_is_a_sign_of_life() {
+fn rtn23b_a_ping_of_the_transport_counts_as_activity() {
     let mut host = promised(true);
     for _ in 0..7 {
         host.advance(2_500);

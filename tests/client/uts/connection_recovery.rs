@@ -23,7 +23,7 @@ fn attach_with_serial(host: &mut Host, channel: &str, serial: &str) {
 
 // UTS: realtime/unit/RTN16g/recovery-key-structure-0
 #[test]
-fn rtn16g_a_recovery_key_names_key_serial_and_channels() {
+fn rtn16g_a_recovery_key_has_key_serial_and_channels() {
     let mut host = Host::unanswered(options());
     attach_with_serial(&mut host, "channel-alpha", "serial-a");
     attach_with_serial(&mut host, ODD_NAME, "serial-b");
@@ -59,7 +59,7 @@ fn rtn16g2_there_is_no_recovery_key_without_a_connection() {
 
 // UTS: realtime/unit/RTN16k/recover-query-param-0
 #[test]
-fn rtn16k_recover_is_asked_for_until_the_first_connection() {
+fn rtn16k_recover_is_sent_until_the_first_connection() {
     let key = r#"{"connectionKey":"old-key","msgSerial":5,"channelSerials":{}}"#;
     let mut host = Host::new(recovering(key));
     host.input(Input::Connect);
@@ -74,7 +74,7 @@ fn rtn16k_recover_is_asked_for_until_the_first_connection() {
 
 // UTS: realtime/unit/RTN16f/recover-initializes-msgserial-0
 #[test]
-fn rtn16f_message_serials_go_on_where_they_were() {
+fn rtn16f_message_serials_continue_after_a_recovery() {
     let key = r#"{"connectionKey":"old-key","msgSerial":42,"channelSerials":{"room":"serial-1"}}"#;
     for (error, serial) in [(None, 42), (Some(ErrorInfo::new(80008, 400, "too late")), 0)] {
         let mut host = Host::new(recovering(key));
@@ -95,7 +95,7 @@ fn rtn16f_message_serials_go_on_where_they_were() {
 
 // UTS: realtime/unit/RTN16f1/malformed-recovery-key-0
 #[test]
-fn rtn16f1_a_malformed_recovery_key_is_told_and_passed_over() {
+fn rtn16f1_a_malformed_recovery_key_gives_a_warning_and_is_ignored() {
     let mut host = Host::new(recovering("this-is-not-valid-json!!!"));
     host.input(Input::Connect);
     assert_eq!((host.param("recover"), host.param("resume")), (None, None));
@@ -111,7 +111,7 @@ fn rtn16f1_a_malformed_recovery_key_is_told_and_passed_over() {
 
 // UTS: realtime/unit/RTN16j/recover-channel-serials-0
 #[test]
-fn rtn16j_channels_of_a_recovery_key_are_there_with_their_serials() {
+fn rtn16j_channels_of_a_recovery_key_have_their_serials() {
     let key = format!(
         r#"{{"connectionKey":"old-key","msgSerial":10,
             "channelSerials":{{"one":"serial-1","{ODD_NAME}":"serial-2"}}}}"#

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The ids of all published cases, one a line.
+/// The ids of all published cases, one per line.
 const IDS: &str = include_str!("ids.txt");
 const README: &str = include_str!("README.md");
 const MARK: &str = "// UTS: ";
@@ -23,7 +23,7 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// Sorted, and none twice.
+/// Sorted, without duplicates.
 fn set(ids: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let mut set = BTreeSet::new();
     for id in ids {
@@ -83,7 +83,7 @@ fn each_id_stands_directly_above_a_test_that_names_a_clause() {
 }
 
 #[test]
-fn the_numbers_in_the_readme_are_right() {
+fn the_numbers_in_the_readme_are_correct() {
     let total = format!("{} cases, {} ported", published().len(), ported().len());
     assert!(README.contains(&total), "README.md should say: {total}");
 }

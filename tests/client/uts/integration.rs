@@ -1,7 +1,7 @@
 //! A client and the server half together: `integration/presence*`, `integration/channels`,
 //! `integration/connection_lifecycle_test.md` and `integration/proxy`.
 //!
-//! Each conversation is held in both encodings.
+//! Each test runs in both encodings.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -64,7 +64,7 @@ fn entered_in(world: &mut Linked, client_id: &str) -> usize {
 
 // UTS: realtime/integration/RTP4/bulk-enter-observed-0
 #[test]
-fn rtp4_many_members_are_seen_on_another_connection() {
+fn rtp4_another_connection_sees_many_members() {
     const MANY: usize = 250;
     for mut world in worlds() {
         let observer = attached_in(&mut world, options());
@@ -90,7 +90,7 @@ fn rtp4_many_members_are_seen_on_another_connection() {
 
 // UTS: realtime/integration/RTP8/enter-update-leave-lifecycle-0
 #[test]
-fn rtp8_a_member_enters_updates_and_leaves_before_an_observer() {
+fn rtp8_an_observer_sees_enter_update_and_leave() {
     for mut world in worlds() {
         let observer = attached_in(&mut world, options());
         world.peer(observer).subscribe(1, &[]);
@@ -117,7 +117,7 @@ fn rtp8_a_member_enters_updates_and_leaves_before_an_observer() {
 
 // UTS: realtime/integration/RTP2/sync-delivers-members-0
 #[test]
-fn rtp18_a_sync_tells_a_newcomer_of_a_member() {
+fn rtp18_a_new_subscriber_is_synced_with_one_member() {
     for mut world in worlds() {
         entered_in(&mut world, "sync-member");
         let observer = attached_in(&mut world, options());
@@ -132,7 +132,7 @@ fn rtp18_a_sync_tells_a_newcomer_of_a_member() {
 // In pages of three.
 // UTS: realtime/integration/RTP2/sync-multiple-members-1
 #[test]
-fn rtp18_a_sync_tells_a_newcomer_of_all_members() {
+fn rtp18_a_new_subscriber_is_synced_with_all_members() {
     for format in [Format::Json, Format::MessagePack] {
         let mut config = ServerOptions::default();
         config.sync_page_members = 3;
@@ -172,7 +172,7 @@ fn rtl4c_attach_and_detach_succeed() {
 
 // UTS: realtime/integration/RTL14/insufficient-capability-failed-0
 #[test]
-fn rtl14_what_is_not_allowed_is_refused_and_the_connection_stays() {
+fn rtl14_a_forbidden_operation_is_refused_and_the_connection_stays() {
     for mut world in worlds() {
         let capability = Capability::none().allow("*", Operations::SUBSCRIBE);
         let peer = world.add(options_of("me"));
@@ -276,16 +276,16 @@ fn rtp17i_own_members_are_entered_again_after_a_loss() {
         assert_eq!(text(item), Some("hello"));
         assert_eq!(world.peer(member).channel_state(CH), ChannelState::Attached);
         world.advance(60 * SECOND);
-        assert_eq!(world.peer(observer).presence_events(), [], "nobody heard of it");
+        assert_eq!(world.peer(observer).presence_events(), [], "no event");
         let op = world.peer(observer).get();
         assert_eq!(names(&world.peer(observer).members(op)), ["client-a"]);
     }
 }
 
-// The client stops hearing of the server while the transport stays open.
+// HEARTBEATs of the server are lost while the transport stays open.
 // UTS: realtime/proxy/RTN23a/heartbeat-starvation-reconnect-0
 #[test]
-fn rtn23a_a_client_that_hears_nothing_connects_again() {
+fn rtn23a_a_client_without_heartbeats_connects_again() {
     for mut world in worlds() {
         let peer = world.connected(options());
         let id = world.peer(peer).connection_id();
@@ -322,7 +322,7 @@ fn rtn15c6_a_lost_connection_is_resumed_with_its_id() {
 
 // UTS: realtime/proxy/RTN15c7/failed-resume-new-connid-0
 #[test]
-fn rtn15c7_a_failed_resume_brings_another_id() {
+fn rtn15c7_a_failed_resume_gives_another_id() {
     for mut world in worlds() {
         let peer = world.connected(options());
         world.world.replace_received(peer, Action::Connected, other_connection());
@@ -338,7 +338,7 @@ fn rtn15c7_a_failed_resume_brings_another_id() {
 
 // UTS: realtime/proxy/RTN15h1/token-error-nonrenewable-failed-0
 #[test]
-fn rtn15h1_a_token_that_cannot_be_renewed_is_the_end() {
+fn rtn15h1_a_token_that_cannot_be_renewed_fails_the_connection() {
     for mut world in worlds() {
         let mut options = options();
         options.token = Some("token-1".into());
@@ -395,10 +395,10 @@ fn rtn15j_an_error_of_the_connection_fails_all_channels() {
     }
 }
 
-// RTN14h: the client still tries to resume, and it is the server that has forgotten.
+// RTN14h: the client still tries to resume, but the server has dropped the connection.
 // UTS: realtime/proxy/RTN15g/ttl-expiry-clears-resume-0
 #[test]
-fn rtn14h_after_the_time_to_live_a_resume_brings_another_id() {
+fn rtn14h_a_resume_after_the_connection_state_ttl_gives_another_id() {
     for format in [Format::Json, Format::MessagePack] {
         let mut config = ServerOptions::default();
         config.connection_state_ttl = 2 * SECOND;
@@ -419,13 +419,13 @@ fn rtn14h_after_the_time_to_live_a_resume_brings_another_id() {
         assert_eq!(host.state(), ConnectionState::Connected);
         assert!(host.param("resume").is_some());
         assert_ne!(host.connection_id(), id);
-        assert!(host.error_reason().is_some(), "the server says why");
+        assert!(host.error_reason().is_some(), "the reason of the server");
     }
 }
 
 // UTS: realtime/proxy/RTN19a/unacked-resent-on-resume-0
 #[test]
-fn rtn19a_what_was_not_acknowledged_is_sent_again_and_done_once() {
+fn rtn19a_unacknowledged_frames_are_sent_again_and_applied_once() {
     for mut world in worlds() {
         let observer = attached_in(&mut world, options());
         world.peer(observer).subscribe(1, &[]);
@@ -452,7 +452,7 @@ fn rtn19a_what_was_not_acknowledged_is_sent_again_and_done_once() {
 
 // UTS: realtime/proxy/RTN16d/recovery-preserves-connid-0
 #[test]
-fn rtn16d_another_client_goes_on_with_a_connection() {
+fn rtn16d_another_client_recovers_a_connection() {
     for mut world in worlds() {
         let first = attached_in(&mut world, options());
         let (id, key) = (world.peer(first).connection_id(), world.peer(first).connection_key());
@@ -494,7 +494,7 @@ fn quick() -> ClientOptions {
 
 // UTS: realtime/proxy/RTL4f/attach-timeout-suppressed-0
 #[test]
-fn rtl4f_an_attach_that_is_lost_suspends_the_channel() {
+fn rtl4f_a_lost_attach_suspends_the_channel() {
     for mut world in worlds() {
         let peer = world.connected(quick());
         world.world.lose_sent(peer, Action::Attach, usize::MAX);
@@ -512,7 +512,7 @@ fn rtl4f_an_attach_that_is_lost_suspends_the_channel() {
 
 // UTS: realtime/proxy/RTL14/error-on-attach-0
 #[test]
-fn rtl14_an_error_in_answer_to_attach_fails_the_channel() {
+fn rtl14_an_error_in_reply_to_attach_fails_the_channel() {
     for mut world in worlds() {
         let peer = world.connected(options());
         world.world.replace_received(peer, Action::Attached, channel_error(CH, refused()));
@@ -527,7 +527,7 @@ fn rtl14_an_error_in_answer_to_attach_fails_the_channel() {
 
 // UTS: realtime/proxy/RTL5f/detach-timeout-suppressed-0
 #[test]
-fn rtl5f_a_detach_that_is_lost_leaves_the_channel_attached() {
+fn rtl5f_a_lost_detach_leaves_the_channel_attached() {
     for mut world in worlds() {
         let peer = attached_in(&mut world, quick());
         world.peer(peer).forget();
@@ -543,7 +543,7 @@ fn rtl5f_a_detach_that_is_lost_leaves_the_channel_attached() {
 
 // UTS: realtime/proxy/RTL13a/unsolicited-detach-reattach-0
 #[test]
-fn rtl13a_detached_out_of_the_blue_is_answered_by_attach() {
+fn rtl13a_an_unsolicited_detached_sends_attach() {
     for mut world in worlds() {
         let peer = attached_in(&mut world, options());
         world.peer(peer).forget();
@@ -559,7 +559,7 @@ fn rtl13a_detached_out_of_the_blue_is_answered_by_attach() {
 
 // UTS: realtime/proxy/RTL14/channel-error-goes-failed-1
 #[test]
-fn rtl14_an_error_out_of_the_blue_fails_the_channel() {
+fn rtl14_an_unsolicited_error_fails_the_channel() {
     for mut world in worlds() {
         let peer = attached_in(&mut world, options());
         world.peer(peer).forget();
@@ -573,7 +573,7 @@ fn rtl14_an_error_out_of_the_blue_fails_the_channel() {
 
 // UTS: realtime/proxy/RTL12/attached-non-resumed-update-0
 #[test]
-fn rtl12_attached_out_of_the_blue_is_an_update() {
+fn rtl12_an_unsolicited_attached_is_an_update() {
     for mut world in worlds() {
         let peer = attached_in(&mut world, options());
         world.peer(peer).forget();
@@ -611,7 +611,7 @@ fn rtl3d_all_channels_are_attached_again_after_a_loss() {
 // UTS: realtime/proxy/RTN14a/fatal-connect-error-0
 // UTS: realtime/proxy/RTN14g/server-error-causes-failed-0
 #[test]
-fn rtn14g_an_error_in_place_of_connected_is_the_end() {
+fn rtn14g_an_error_in_place_of_connected_fails_the_connection() {
     for (code, status) in [(40005, 400), (50000, 500)] {
         for mut world in worlds() {
             let peer = world.add(options());
@@ -632,7 +632,7 @@ fn rtn14g_an_error_in_place_of_connected_is_the_end() {
 
 // UTS: realtime/proxy/RTN14b/token-error-renew-reconnect-0
 #[test]
-fn rtn14b_a_token_error_in_place_of_connected_is_answered_with_a_new_token() {
+fn rtn14b_a_token_error_in_place_of_connected_leads_to_a_new_token() {
     for mut world in worlds() {
         let peer = world.add(renewable());
         world.world.replace_received(
@@ -669,7 +669,7 @@ fn rtn14d_a_refused_attempt_is_retried() {
 
 // UTS: realtime/proxy/RTN14c/connection-timeout-0
 #[test]
-fn rtn14c_an_attempt_whose_connected_is_lost_fails() {
+fn rtn14c_an_attempt_without_connected_times_out() {
     for mut world in worlds() {
         let peer = world.add(quick());
         world.world.lose_received(peer, Action::Connected, 1);
@@ -684,7 +684,7 @@ fn rtn14c_an_attempt_whose_connected_is_lost_fails() {
 
 // UTS: realtime/proxy/RTN22/server-initiated-reauth-0
 #[test]
-fn rtn22_a_client_that_is_asked_for_credentials_stays_connected() {
+fn rtn22_a_client_reauthorizes_while_connected() {
     for mut world in worlds() {
         let peer = world.connected(renewable());
         let id = world.peer(peer).connection_id();
@@ -702,9 +702,9 @@ fn rtn22_a_client_that_is_asked_for_credentials_stays_connected() {
     }
 }
 
-/// CONNECTED of a real server can be told apart from the made-up ones.
+/// The server's CONNECTED differs from the injected ones of these tests.
 #[test]
-fn cd2_the_server_tells_of_the_connection() {
+fn cd2_the_server_sends_connection_details() {
     for mut world in worlds() {
         let peer = world.connected(options_of("me"));
         let details = world.received(peer, Action::Connected)[0]

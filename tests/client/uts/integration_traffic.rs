@@ -1,7 +1,7 @@
 //! Messages and credentials between clients and the server half: `integration/auth*`,
 //! `integration/channels/channel_publish_test.md`, `integration/channels/channel_subscribe_test.md`.
 //!
-//! Messages pass through: what the one application sends, the other gets, frame by frame.
+//! Messages pass through, frame by frame.
 
 use crate::driven::*;
 use crate::host::*;
@@ -48,7 +48,7 @@ fn publish(world: &mut Linked, peer: usize, message: Message) {
     world.peer(peer).ok(op);
 }
 
-/// The messages that came since the last time, each with what it lacked and its frame had.
+/// The messages received since the last call, with the fields that they inherit from their frames.
 fn received(world: &mut Linked, peer: usize) -> Vec<Message> {
     let frames = world.peer(peer).frames();
     frames
@@ -60,7 +60,7 @@ fn received(world: &mut Linked, peer: usize) -> Vec<Message> {
         .collect()
 }
 
-/// What becomes of a message on its way to another client.
+/// A message as another client receives it.
 fn passed_on(world: &mut Linked, message: Message) -> Message {
     let [publisher, subscriber] = two(world);
     publish(world, publisher, message);
@@ -71,7 +71,7 @@ fn passed_on(world: &mut Linked, message: Message) -> Message {
 
 // UTS: realtime/integration/RTL6/string-data-roundtrip-0
 #[test]
-fn rtl6_text_arrives_as_it_was_sent() {
+fn rtl6_text_arrives_unchanged() {
     for mut world in worlds() {
         let message = passed_on(&mut world, named("string-event", "hello world"));
         assert_eq!(message.name.as_deref(), Some("string-event"));
@@ -82,7 +82,7 @@ fn rtl6_text_arrives_as_it_was_sent() {
 // The application encodes the data of its messages.
 // UTS: realtime/integration/RTL6/json-data-roundtrip-1
 #[test]
-fn rtl6_json_arrives_as_it_was_sent() {
+fn rtl6_json_arrives_unchanged() {
     for mut world in worlds() {
         let text = r#"{"key":"value","nested":{"count":42},"list":[1,2,3]}"#;
         let value = Value::parse_json(text).unwrap();
@@ -97,7 +97,7 @@ fn rtl6_json_arrives_as_it_was_sent() {
 
 // UTS: realtime/integration/RTL6/binary-data-roundtrip-2
 #[test]
-fn rtl6_bytes_arrive_as_they_were_sent() {
+fn rtl6_bytes_arrive_unchanged() {
     for mut world in worlds() {
         let bytes: &[u8] = &[0, 1, 2, 255, 128, 64];
         let message = passed_on(&mut world, named("binary-event", bytes));
@@ -119,7 +119,7 @@ fn rtl6f_a_message_has_the_connection_id_of_its_publisher() {
 
 // UTS: realtime/integration/RSL6a2/message-extras-roundtrip-0
 #[test]
-fn rsl6a2_extras_arrive_as_they_were_sent() {
+fn rsl6a2_extras_arrive_unchanged() {
     for mut world in worlds() {
         let title = Map::from_iter([("title", "Testing")]);
         let push = Map::from_iter([("notification", title)]);
@@ -165,7 +165,7 @@ fn rtl7_messages_go_both_ways() {
 
 // UTS: realtime/integration/RTC8a/in-band-reauth-connected-0
 #[test]
-fn rtc8a_new_credentials_keep_the_connection() {
+fn rtc8a_authorize_keeps_the_connection() {
     for mut world in worlds() {
         let peer = world.connected(renewable());
         let id = world.peer(peer).connection_id();
@@ -181,7 +181,7 @@ fn rtc8a_new_credentials_keep_the_connection() {
 // UTS: realtime/integration/RTC8c/authorize-initiates-connection-0
 // UTS: realtime/integration/RSA8/token-auth-connect-0
 #[test]
-fn rtc8c_credentials_connect_a_client_that_was_not() {
+fn rtc8c_authorize_connects_an_initialized_client() {
     for mut world in worlds() {
         let peer = world.add(options());
         assert_eq!(world.peer(peer).state(), ConnectionState::Initialized);
@@ -197,7 +197,7 @@ fn rtc8c_credentials_connect_a_client_that_was_not() {
 
 // UTS: realtime/integration/RSA7/matching-clientid-succeeds-0
 #[test]
-fn rsa7_a_client_id_that_the_token_grants_is_accepted() {
+fn rsa7_a_client_id_of_the_token_is_accepted() {
     for mut world in worlds() {
         for identity in [Identity::Client("me".into()), Identity::Any] {
             let peer = world.add_as(identity, options_of("me"));
@@ -209,10 +209,10 @@ fn rsa7_a_client_id_that_the_token_grants_is_accepted() {
     }
 }
 
-// Whose token it is only the server finds out, so it is the server that refuses.
+// Only the server knows the client id of the token, so the server refuses.
 // UTS: realtime/integration/RSA7/mismatched-clientid-fails-1
 #[test]
-fn rsa7_a_client_id_that_the_token_does_not_grant_is_refused() {
+fn rsa7_a_client_id_other_than_that_of_the_token_is_refused() {
     for mut world in worlds() {
         let identity = Identity::Client("somebody else".into());
         let peer = world.add_as(identity, options_of("me"));
@@ -222,10 +222,10 @@ fn rsa7_a_client_id_that_the_token_does_not_grant_is_refused() {
     }
 }
 
-// A client that answers in time stays connected; one that does not is let go and connects again.
+// A client that renews in time stays connected; otherwise it is disconnected and connects again.
 // UTS: realtime/integration/RSA4b/token-renewal-on-expiry-0
 #[test]
-fn rsa4b_a_token_that_expires_is_renewed() {
+fn rsa4b_an_expiring_token_is_renewed() {
     for (mut world, in_time) in worlds().into_iter().chain(worlds()).zip([true, true, false, false])
     {
         let peer = world.add(renewable());

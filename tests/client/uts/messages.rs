@@ -1,4 +1,4 @@
-//! Message serials, what waits, and what is sent again: `channels/channel_publish.md`,
+//! Message serials, queueing and resending: `channels/channel_publish.md`,
 //! `channels/message_field_population.md`.
 //!
 //! Where the published cases publish, the application sends a frame of its own.
@@ -22,7 +22,7 @@ fn publish(host: &mut Host, name: &str) -> OpId {
     host.op(|op| Input::send(op, Box::new(frame)))
 }
 
-/// Names and serials of the messages sent since the last time.
+/// Names and serials of the messages sent since the last call.
 fn published(host: &mut Host) -> Vec<(String, i64)> {
     host.sent_of(Action::Message)
         .iter()
@@ -48,7 +48,7 @@ fn attached_host(options: ClientOptions) -> Host {
 // UTS: realtime/unit/RTL6i3/null-fields-json-0
 // UTS: realtime/unit/RTL6i3/null-fields-msgpack-1
 #[test]
-fn rtl6i3_fields_that_are_not_there_are_left_out() {
+fn rtl6i3_absent_fields_are_not_sent() {
     let mut host = attached_host(options_of("me"));
     host.op(|op| Input::enter(op, CH, None));
     let frame = host.sent_one();
@@ -121,7 +121,7 @@ fn rtl6c2_messages_wait_while_disconnected() {
 // UTS: realtime/unit/RTL6c4/fails-conn-closed-1
 // UTS: realtime/unit/RTL6c4/fails-conn-failed-2
 #[test]
-fn rtl6c4_messages_without_a_connection_to_come_fail() {
+fn rtl6c4_messages_fail_if_no_connection_will_come() {
     let mut suspended = Host::unanswered(options());
     suspended.suspend();
     let mut closed = Host::answered(options());
@@ -157,7 +157,7 @@ fn rtl6c4_messages_of_a_suspended_or_failed_channel_fail() {
 
 // UTS: realtime/unit/RTL6c2/fails-no-queue-messages-3
 #[test]
-fn rtl6c2_messages_do_not_wait_if_the_options_say_so() {
+fn rtl6c2_messages_are_not_queued_if_the_options_forbid_it() {
     let mut options = options();
     options.queue_messages = false;
     let mut host = Host::new(options);
@@ -202,7 +202,7 @@ fn pending(options: ClientOptions) -> (Host, [OpId; 3]) {
 // UTS: realtime/unit/RTN7e/multiple-pending-fail-3
 // UTS: realtime/unit/RTN7e/error-represents-reason-4
 #[test]
-fn rtn7e_what_is_not_acknowledged_fails_with_the_connection() {
+fn rtn7e_unacknowledged_operations_fail_with_the_connection() {
     let (mut host, ops) = pending(options_of("me"));
     host.suspend();
     for op in ops {
@@ -227,7 +227,7 @@ fn rtn7e_what_is_not_acknowledged_fails_with_the_connection() {
 
 // UTS: realtime/unit/RTN7d/fail-disconnected-no-queue-0
 #[test]
-fn rtn7d_what_is_not_acknowledged_fails_at_once_if_nothing_may_wait() {
+fn rtn7d_without_queueing_unacknowledged_operations_fail_at_once() {
     let mut options = options_of("me");
     options.queue_messages = false;
     let (mut host, ops) = pending(options);
@@ -323,8 +323,8 @@ fn rtl17_messages_reach_the_application_only_while_attached() {
     assert_eq!(host.frames(), []);
 }
 
-/// What subscribers are told of a PRESENCE frame with these fields and items.
-fn told(
+/// The events of a PRESENCE frame with these fields and items.
+fn events(
     id: Option<&str>,
     connection_id: Option<&str>,
     timestamp: Option<i64>,
@@ -345,15 +345,15 @@ fn bare(name: &str) -> PresenceMessage {
 }
 
 // The rules for messages are those for presence messages (TP3a, TP3d, TP3g); messages pass through
-// as they came.
+// unchanged.
 // UTS: realtime/unit/TM2a/id-from-protocol-message-0
 // UTS: realtime/unit/TM2c/connectionid-from-protocol-0
 // UTS: realtime/unit/TM2f/timestamp-from-protocol-0
 // UTS: realtime/unit/TM2a/all-fields-populated-together-3
 #[test]
-fn tp3_what_an_item_lacks_comes_from_the_frame() {
+fn tp3_missing_fields_of_an_item_come_from_the_frame() {
     let items = vec![bare("a"), bare("b"), bare("c")];
-    let events = told(Some("abc:5"), Some("abc"), Some(1_700), items);
+    let events = events(Some("abc:5"), Some("abc"), Some(1_700), items);
     assert_eq!(events.len(), 3);
     for (n, event) in events.iter().enumerate() {
         assert_eq!(event.id, Some(format!("abc:5:{n}").into()));
@@ -366,15 +366,15 @@ fn tp3_what_an_item_lacks_comes_from_the_frame() {
 // UTS: realtime/unit/TM2c/existing-connectionid-kept-1
 // UTS: realtime/unit/TM2f/existing-timestamp-kept-1
 #[test]
-fn tp3_what_an_item_has_is_kept() {
+fn tp3_fields_of_an_item_are_kept() {
     let item = item(Enter, "a", "own:1:0", 1_600);
-    let events = told(Some("abc:5"), Some("abc"), Some(1_700), vec![item.clone()]);
+    let events = events(Some("abc:5"), Some("abc"), Some(1_700), vec![item.clone()]);
     assert_eq!(events, [item]);
 }
 
 // UTS: realtime/unit/TM2a/no-id-without-protocol-id-2
 #[test]
 fn tp3a_without_an_id_of_the_frame_an_item_has_none() {
-    let events = told(None, Some("abc"), Some(1_700), vec![bare("a")]);
+    let events = events(None, Some("abc"), Some(1_700), vec![bare("a")]);
     assert_eq!((events.len(), &events[0].id), (1, &None));
 }

@@ -61,7 +61,7 @@ fn rtp17b_enter_adds() {
 
 // UTS: realtime/unit/RTP17b/update-adds-to-map-1
 #[test]
-fn rtp17b_update_of_nobody_adds() {
+fn rtp17b_update_of_an_unknown_member_adds() {
     let mut host = anyone();
     recv(&mut host, Update, "client-1", "conn-1:0:0", "from-update");
     assert_eq!(host.own_members(CH).len(), 1);
@@ -100,7 +100,7 @@ fn rtp17b_present_adds() {
 
 // UTS: realtime/unit/RTP17b/non-synthesized-leave-removes-5
 #[test]
-fn rtp17b_the_members_own_leave_removes() {
+fn rtp17b_a_leave_of_the_member_itself_removes() {
     let mut host = anyone();
     recv(&mut host, Enter, "client-1", "conn-1:0:0", "here");
     assert_eq!(host.own_members(CH).len(), 1);
@@ -133,7 +133,7 @@ fn rtp17_one_connection_may_have_many_members() {
 
 // UTS: realtime/unit/RTP17/remove-one-of-multiple-1
 #[test]
-fn rtp17_one_of_many_may_leave() {
+fn rtp17_one_of_many_members_may_leave() {
     let mut host = anyone();
     recv(&mut host, Enter, "alice", "conn-1:0:0", "a");
     recv(&mut host, Enter, "bob", "conn-1:0:1", "b");
@@ -153,12 +153,12 @@ fn rtp5a_own_members_are_forgotten_when_the_channel_is_detached() {
     assert_eq!(host.own_members(CH), []);
     host.forget();
     host.attach(CH);
-    assert_eq!(host.sent_items(), [], "nobody is entered again");
+    assert_eq!(host.sent_items(), [], "no re-entry");
 }
 
 // UTS: realtime/unit/RTP17/get-null-unknown-clientid-3
 #[test]
-fn rtp17_others_are_not_own_members() {
+fn rtp17_members_of_other_connections_are_not_own_members() {
     let mut host = anyone();
     assert_eq!(host.own_member(CH, "nobody"), None);
     recv(&mut host, Enter, "nobody", "conn-9:0:0", "of another connection");
@@ -167,7 +167,7 @@ fn rtp17_others_are_not_own_members() {
 
 // UTS: realtime/unit/RTP17/remove-unknown-noop-4
 #[test]
-fn rtp17_a_leave_of_somebody_else_changes_nothing() {
+fn rtp17_a_leave_of_another_member_changes_nothing() {
     let mut host = anyone();
     recv(&mut host, Enter, "alice", "conn-1:0:0", "a");
     recv(&mut host, Leave, "nobody", "conn-1:1:0", "n");
@@ -240,7 +240,7 @@ fn rtp17i_no_reentry_on_a_further_attached_that_is_resumed() {
 
 // UTS: realtime/unit/RTP17e/failed-reentry-emits-update-error-0
 #[test]
-fn rtp17e_a_failed_reentry_is_told_as_an_update_with_91004() {
+fn rtp17e_a_failed_reentry_is_an_update_with_91004() {
     let mut host = entered();
     host.answers.ack = false;
     host.answers.echo = false;
@@ -261,7 +261,7 @@ fn rtp17e_a_failed_reentry_is_told_as_an_update_with_91004() {
 
 // UTS: realtime/unit/RTP17a/server-publishes-without-subscribe-0
 #[test]
-fn rtp17a_own_members_are_heard_of_without_the_mode_presence_subscribe() {
+fn rtp17a_own_members_are_received_without_presence_subscribe() {
     let mut host = Host::answered(options_of("my-client"));
     host.answers.attach = Some(Flags::PRESENCE);
     host.answers.echo = true;

@@ -1,4 +1,4 @@
-//! What channel states do to presence: `presence/realtime_presence_channel_state.md`.
+//! The effect of channel states on presence: `presence/realtime_presence_channel_state.md`.
 
 use crate::driven::*;
 use crate::frames::*;
@@ -7,7 +7,7 @@ use presence_proto::client::{ChannelState, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave};
 use presence_proto::wire::{Action, Flags, ProtocolMessage};
 
-/// An attached host that knows alice and bob.
+/// An attached host whose channel has alice and bob.
 fn two_members() -> Host {
     let mut host = Host::answered(options_of("my-client"));
     host.answers.attach = Some(Flags::HAS_PRESENCE);
@@ -19,7 +19,7 @@ fn two_members() -> Host {
     host
 }
 
-/// A host whose channel is attaching, with an enter and an update that wait.
+/// A host whose channel is attaching, with a queued enter and update.
 fn waiting() -> (Host, [presence_proto::OpId; 2]) {
     let mut host = Host::unanswered(options_of("my-client"));
     host.attach(CH);
@@ -32,7 +32,7 @@ fn waiting() -> (Host, [presence_proto::OpId; 2]) {
 
 // UTS: realtime/unit/RTP1/has-presence-triggers-sync-0
 #[test]
-fn rtp1_has_presence_means_that_a_sync_follows() {
+fn rtp1_has_presence_announces_a_sync() {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);
@@ -55,7 +55,7 @@ fn rtp1_without_has_presence_the_set_is_in_sync_and_empty() {
 
 // UTS: realtime/unit/RTP1/no-has-presence-clears-existing-2
 #[test]
-fn rtp19a_without_has_presence_everybody_leaves() {
+fn rtp19a_without_has_presence_all_members_leave() {
     let mut host = two_members();
     host.answers.attach = Some(Flags::empty());
     host.reconnect("conn-2", "key-2");
@@ -90,7 +90,7 @@ fn rtp5a_members_are_forgotten_on_failed_without_leaves() {
 
 // UTS: realtime/unit/RTP5b/attached-sends-queued-presence-0
 #[test]
-fn rtp5b_waiting_presence_goes_out_on_attached() {
+fn rtp5b_queued_presence_is_sent_on_attached() {
     let (mut host, [enter, update]) = waiting();
     host.answers.ack = true;
     host.recv(attached(CH, Flags::empty()));
@@ -113,7 +113,7 @@ fn rtp5f_members_stay_known_while_suspended() {
 
 // UTS: realtime/unit/RTP13/sync-complete-attribute-0
 #[test]
-fn rtp13_sync_complete_tells_whether_the_first_sync_has_ended() {
+fn rtp13_sync_complete_is_set_after_the_first_sync() {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
     host.attach(CH);

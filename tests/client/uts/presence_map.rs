@@ -8,7 +8,7 @@ use presence_proto::{SmolStr, UnixMillis};
 
 const NOW: i64 = 5_000;
 
-/// A set, with what the cases ask of it.
+/// A set, with the operations of the cases.
 struct Map(MemberSet);
 
 impl Map {
@@ -51,7 +51,7 @@ impl Map {
         text(&self.stored(client_id, connection_id)?).map(String::from)
     }
 
-    /// The client ids of those present.
+    /// The client ids of the present members.
     fn present(&self) -> Vec<SmolStr> {
         let mut names: Vec<_> =
             self.0.iter().filter(|m| !m.is_absent()).map(|m| m.client_id().clone()).collect();
@@ -107,11 +107,11 @@ fn rtp2d2_present_is_stored_as_present() {
     assert_eq!(map.stored("client-1", "conn-1").unwrap().action, Present);
 }
 
-// The map borrows the message and says whether to pass it on, so it cannot change its action; that
-// subscribers see ENTER and UPDATE as they came is `rtp6a_a_subscriber_gets_every_event`.
+// The map borrows the message and returns whether it is an event, so it cannot change its action;
+// that subscribers see the original ENTER and UPDATE is `rtp6a_a_subscriber_gets_every_event`.
 // UTS: realtime/unit/RTP2d1/put-returns-original-action-0
 #[test]
-fn rtp2d1_each_newer_message_is_passed_on() {
+fn rtp2d1_each_newer_message_is_an_event() {
     let mut map = Map::new();
     assert!(map.apply(Enter, "client-1", "conn-1:0:0", 1000));
     assert!(map.apply_data(Update, "client-1", "conn-1:1:0", 2000, "updated"));
@@ -119,7 +119,7 @@ fn rtp2d1_each_newer_message_is_passed_on() {
 
 // UTS: realtime/unit/RTP2h1/leave-outside-sync-removes-0
 #[test]
-fn rtp2h1_leave_outside_a_sync_removes_and_is_passed_on() {
+fn rtp2h1_leave_outside_a_sync_removes_and_is_an_event() {
     let mut map = Map::of(&[("client-1", "conn-1:0:0")]);
     assert!(map.apply(Leave, "client-1", "conn-1:1:0", 2000));
     assert_eq!(map.stored("client-1", "conn-1"), None);
@@ -128,7 +128,7 @@ fn rtp2h1_leave_outside_a_sync_removes_and_is_passed_on() {
 
 // UTS: realtime/unit/RTP2h1/leave-nonexistent-returns-null-1
 #[test]
-fn rtp2h1_leave_of_an_unknown_member_is_not_passed_on() {
+fn rtp2h1_leave_of_an_unknown_member_is_no_event() {
     let mut map = Map::new();
     assert!(!map.apply(Leave, "unknown", "conn-x:0:0", 1000));
     assert_eq!(map.stored("unknown", "conn-x"), None);
@@ -143,10 +143,10 @@ fn rtp2h2a_leave_during_a_sync_is_stored_as_absent() {
     assert_eq!(map.stored("client-1", "conn-1").unwrap().action, PresenceAction::Absent);
 }
 
-// Ruling: subscribers hear of that LEAVE, once, when the sync ends.
+// Ruling: subscribers receive that LEAVE once, when the sync ends.
 // UTS: realtime/unit/RTP2h2b/absent-deleted-on-endsync-0
 #[test]
-fn rtp2h2b_absent_members_go_when_the_sync_ends() {
+fn rtp2h2b_absent_members_are_removed_when_the_sync_ends() {
     let mut map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0")]);
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
@@ -221,7 +221,7 @@ fn rtp2c_pages_of_a_sync_are_compared_like_events() {
 
 // UTS: realtime/unit/RTP2/multiple-members-coexist-1
 #[test]
-fn rtp2_one_client_id_may_be_there_on_two_connections() {
+fn rtp2_one_client_id_may_be_present_on_two_connections() {
     let map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0"), ("alice", "c3:0:0")]);
     assert_eq!(map.present(), ["alice", "alice", "bob"]);
     for (client_id, connection_id) in [("alice", "c1"), ("bob", "c2"), ("alice", "c3")] {
@@ -253,7 +253,7 @@ fn rtp5a_clearing_forgets_members_and_sync() {
 
 // UTS: realtime/unit/RTP18a/startsync-sets-flag-0
 #[test]
-fn rtp18a_a_sync_is_under_way_once_started() {
+fn rtp18a_a_sync_is_in_progress_once_started() {
     let mut map = Map::new();
     assert!(!map.0.is_syncing());
     map.0.start_sync();
@@ -262,7 +262,7 @@ fn rtp18a_a_sync_is_under_way_once_started() {
 
 // UTS: realtime/unit/RTP18b/endsync-clears-flag-0
 #[test]
-fn rtp18b_a_sync_is_over_once_ended() {
+fn rtp18b_a_sync_is_complete_once_ended() {
     let mut map = Map::new();
     map.0.start_sync();
     assert!(map.0.is_syncing());
@@ -296,7 +296,7 @@ fn rtp19_a_synthesized_leave_has_the_last_data_no_id_and_the_time_of_the_end() {
 
 // UTS: realtime/unit/RTP19/updated-members-survive-sync-2
 #[test]
-fn rtp19_members_heard_of_in_pages_or_events_stay() {
+fn rtp19_members_in_pages_or_events_stay() {
     let mut map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0"), ("carol", "c3:0:0")]);
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
@@ -308,7 +308,7 @@ fn rtp19_members_heard_of_in_pages_or_events_stay() {
 
 // UTS: realtime/unit/RTP18a/new-sync-discards-previous-1
 #[test]
-fn rtp18a_a_new_sync_discards_the_one_under_way() {
+fn rtp18a_a_new_sync_discards_the_current_one() {
     let mut map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0")]);
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
@@ -319,7 +319,7 @@ fn rtp18a_a_new_sync_discards_the_one_under_way() {
     assert_eq!(map.present(), ["alice", "bob"]);
 }
 
-// The frame without a serial is `rtp18c_a_sync_without_a_serial_is_complete_in_one_frame`.
+// The frame without a serial is in `rtp18_a_sync_begins_and_ends_by_its_serials`.
 // UTS: realtime/unit/RTP18c/single-message-sync-0
 #[test]
 fn rtp18c_a_sync_may_be_one_message() {
@@ -333,7 +333,7 @@ fn rtp18c_a_sync_may_be_one_message() {
 
 // UTS: realtime/unit/RTP19a/no-has-presence-clears-members-0
 #[test]
-fn rtp19a_without_members_everybody_leaves_with_the_last_data() {
+fn rtp19a_without_presence_all_members_leave_with_their_last_data() {
     let people = [("alice", "c1:0:0", "a"), ("bob", "c2:0:0", "b"), ("carol", "c3:0:0", "c")];
     let filled = || {
         let mut map = Map::new();
@@ -347,7 +347,7 @@ fn rtp19a_without_members_everybody_leaves_with_the_last_data() {
         leave.id = None;
         leave
     });
-    // An empty sync and the shorter way come to the same.
+    // An empty sync has the same result.
     let mut map = filled();
     map.0.start_sync();
     assert_eq!(map.end_sync(), expected);
@@ -359,10 +359,10 @@ fn rtp19a_without_members_everybody_leaves_with_the_last_data() {
     assert!(map.0.is_empty());
 }
 
-// Ruling: one LEAVE at the end, with what the leave itself said.
+// Ruling: one LEAVE at the end, with the contents of the received leave.
 // UTS: realtime/unit/RTP2h2a/leave-during-sync-absent-cleanup-0
 #[test]
-fn rtp2h2_a_leave_during_a_sync_is_told_once_at_its_end() {
+fn rtp2h2_a_leave_during_a_sync_is_one_event_at_its_end() {
     let mut map = Map::of(&[("alice", "c1:0:0"), ("bob", "c2:0:0")]);
     map.0.start_sync();
     map.apply(Present, "alice", "c1:1:0", 200);
@@ -378,7 +378,7 @@ fn rtp2h2_a_leave_during_a_sync_is_told_once_at_its_end() {
 
 // UTS: realtime/unit/RTP19/empty-map-sync-no-leaves-3
 #[test]
-fn rtp19_a_first_sync_makes_nobody_leave() {
+fn rtp19_a_first_sync_causes_no_leave() {
     let mut map = Map::new();
     map.0.start_sync();
     map.apply(Present, "alice", "c1:0:0", 100);

@@ -1,4 +1,4 @@
-//! Getting members and hearing of them: `presence/realtime_presence_get.md`,
+//! Getting members and subscribing to them: `presence/realtime_presence_get.md`,
 //! `presence/realtime_presence_subscribe.md`.
 
 use crate::driven::*;
@@ -9,7 +9,7 @@ use presence_proto::client::{ChannelOptions, ChannelState, GetParams, Input};
 use presence_proto::wire::PresenceAction::{Enter, Leave, Present, Update};
 use presence_proto::wire::{Flags, PresenceMessage, ProtocolMessage};
 
-/// An attached host to whom a sync is promised.
+/// An attached host that waits for a sync.
 fn promised() -> Host {
     let mut host = Host::answered(options());
     host.answers.attach = Some(Flags::HAS_PRESENCE);
@@ -60,7 +60,7 @@ fn rtp11a_get_waits_for_the_last_page() {
 
 // UTS: realtime/unit/RTP11c1/get-no-wait-returns-immediately-0
 #[test]
-fn rtp11c1_get_need_not_wait_for_the_sync() {
+fn rtp11c1_get_can_return_before_the_sync() {
     let mut host = promised();
     host.recv(sync("seq1:cursor1", vec![present("alice", "c1:0:0")]));
     assert_eq!(names(&host.members_now()), ["alice"]);
@@ -117,7 +117,7 @@ fn rtp11d_get_of_a_suspended_channel_fails_with_91005() {
 
 // UTS: realtime/unit/RTP11d/get-suspended-no-wait-returns-1
 #[test]
-fn rtp11d_get_of_a_suspended_channel_without_waiting_tells_what_was_known() {
+fn rtp11d_get_of_a_suspended_channel_without_waiting_returns_the_known_members() {
     let mut host = suspended_with_alice();
     assert_eq!(names(&host.members_now()), ["alice"]);
 }
@@ -144,10 +144,10 @@ fn rtp6a_a_subscriber_gets_every_event() {
     assert_eq!(text(&events[1]), Some("updated"));
 }
 
-// One event comes out once for all subscriptions; the host knows which of them want it.
+// One output serves all subscriptions, and lists those that match.
 // UTS: realtime/unit/RTP6b/subscribe-filtered-by-action-0
 #[test]
-fn rtp6b_subscribers_get_the_actions_that_they_asked_for() {
+fn rtp6b_a_subscription_filters_by_action() {
     let mut host = attached_host();
     host.subscribe(1, &[Enter]);
     host.subscribe(2, &[Leave]);
@@ -157,7 +157,7 @@ fn rtp6b_subscribers_get_the_actions_that_they_asked_for() {
 
 // UTS: realtime/unit/RTP6b/subscribe-filtered-multiple-actions-1
 #[test]
-fn rtp6b_a_subscriber_may_ask_for_several_actions() {
+fn rtp6b_a_subscription_may_have_several_actions() {
     let mut host = attached_host();
     host.subscribe(1, &[Enter, Leave]);
     host.recv(ProtocolMessage::presence(CH, life_of_alice()));
@@ -176,7 +176,7 @@ fn rtp6d_subscribing_attaches_the_channel() {
 
 // UTS: realtime/unit/RTP6e/subscribe-no-attach-option-0
 #[test]
-fn rtp6e_subscribing_does_not_attach_if_the_options_say_so() {
+fn rtp6e_subscribing_does_not_attach_if_the_options_forbid_it() {
     let mut host = Host::answered(options());
     let mut options = ChannelOptions::default();
     options.attach_on_subscribe = false;
@@ -193,7 +193,7 @@ fn unsubscribe(host: &mut Host, subscription: Option<u64>) {
 
 // UTS: realtime/unit/RTP7c/unsubscribe-all-listeners-0
 #[test]
-fn rtp7c_unsubscribing_everybody() {
+fn rtp7c_unsubscribing_all() {
     let mut host = attached_host();
     host.subscribe(1, &[]);
     host.subscribe(2, &[]);
@@ -206,7 +206,7 @@ fn rtp7c_unsubscribing_everybody() {
 
 // UTS: realtime/unit/RTP7a/unsubscribe-specific-listener-0
 #[test]
-fn rtp7a_unsubscribing_one_leaves_the_others() {
+fn rtp7a_unsubscribing_one_keeps_the_others() {
     let mut host = attached_host();
     host.subscribe(1, &[Enter]);
     host.subscribe(2, &[Leave]);
@@ -215,10 +215,10 @@ fn rtp7a_unsubscribing_one_leaves_the_others() {
     assert_eq!(actions(&host.presence_events()), [Leave]);
 }
 
-// A subscription is replaced to want fewer actions.
+// A subscription is replaced by one with fewer actions.
 // UTS: realtime/unit/RTP7b/unsubscribe-for-specific-action-0
 #[test]
-fn rtp7b_a_subscriber_may_give_up_one_action() {
+fn rtp7b_a_subscription_can_drop_one_action() {
     let mut host = attached_host();
     host.subscribe(1, &[Enter, Leave]);
     host.subscribe(1, &[Leave]);
@@ -227,7 +227,7 @@ fn rtp7b_a_subscriber_may_give_up_one_action() {
 }
 
 #[test]
-fn rtp6_a_late_subscriber_is_told_of_each_member_present() {
+fn rtp6_a_late_subscriber_receives_each_present_member() {
     let mut host = promised();
     host.subscribe(1, &[]);
     host.recv(sync("seq1:", vec![present("alice", "c1:0:0"), present("bob", "c2:0:0")]));
@@ -235,7 +235,7 @@ fn rtp6_a_late_subscriber_is_told_of_each_member_present() {
     host.subscribe(2, &[Present]);
     let members = host.presence_events_for(2);
     assert_eq!((names(&members), actions(&members)), (vec!["alice", "bob"], vec![Present; 2]));
-    assert_eq!(host.presence_events(), [], "nobody else is notified again");
+    assert_eq!(host.presence_events(), [], "other subscriptions receive nothing");
 }
 
 // UTS: realtime/unit/RTP6/presence-events-update-map-0
@@ -251,7 +251,7 @@ fn rtp6_an_event_changes_the_set_of_members() {
 
 // UTS: realtime/unit/RTP6/multiple-presence-in-single-message-1
 #[test]
-fn rtp6_several_items_of_one_frame_come_out_in_order() {
+fn rtp6_the_items_of_one_frame_are_events_in_order() {
     let mut host = attached_host();
     host.subscribe(1, &[]);
     let people = [("alice", "c1:0:0"), ("bob", "c2:0:0"), ("carol", "c3:0:0")];

@@ -98,7 +98,7 @@ fn rtp8j_enter_without_a_client_id_fails() {
 // A client learns that it is a wildcard from CONNECTED: RSA7c forbids it in the options.
 // UTS: realtime/unit/RTP8j/enter-wildcard-clientid-errors-1
 #[test]
-fn rtp8j_enter_of_a_wildcard_client_fails() {
+fn rtp8j_enter_of_a_wildcard_client_without_a_client_id_fails() {
     let mut host = anyone();
     host.attach(CH);
     host.forget();
@@ -206,7 +206,7 @@ fn rtp15f_an_identified_client_cannot_enter_another() {
 
 // UTS: realtime/unit/RTP16a/presence-sent-when-attached-0
 #[test]
-fn rtp16a_presence_of_an_attached_channel_goes_out_at_once() {
+fn rtp16a_presence_of_an_attached_channel_is_sent_at_once() {
     let mut host = attached_host();
     host.answers.ack = false;
     host.enter("hello");
@@ -215,7 +215,7 @@ fn rtp16a_presence_of_an_attached_channel_goes_out_at_once() {
 
 // UTS: realtime/unit/RTP16b/presence-queued-when-attaching-0
 #[test]
-fn rtp16b_presence_of_an_attaching_channel_waits() {
+fn rtp16b_presence_of_an_attaching_channel_is_queued() {
     let mut host = Host::unanswered(options_of("my-client"));
     host.answers.ack = true;
     host.attach(CH);
@@ -246,11 +246,11 @@ fn rtp16c_presence_of_a_channel_in_another_state_fails() {
     }
 }
 
-// The published case has a wildcard client enter itself, which RTP8j forbids: here an identified
-// client enters itself, and what is done on behalf of the same id by name leaves it alone.
+// The published case has a wildcard client enter itself, which RTP8j forbids: here it enters `main`
+// by name, and operations for `other` leave that member unchanged.
 // UTS: realtime/unit/RTP15c/enterclient-no-side-effects-0
 #[test]
-fn rtp15c_acting_on_behalf_of_somebody_does_not_touch_other_members() {
+fn rtp15c_an_operation_for_one_client_id_does_not_affect_others() {
     let mut host = anyone();
     host.answers.echo = true;
     host.attach(CH);
@@ -296,7 +296,7 @@ fn rtp4_many_members_of_one_connection() {
 
 // UTS: realtime/unit/RTP4/bulk-enterclient-diff-connections-1
 #[test]
-fn rtp4_many_members_seen_from_another_connection() {
+fn rtp4_another_connection_receives_many_members() {
     let mut host = anyone();
     host.attach(CH);
     for n in 0..MANY {
@@ -310,7 +310,7 @@ fn rtp4_many_members_seen_from_another_connection() {
     observer.answers.attach = Some(Flags::HAS_PRESENCE);
     observer.attach(CH);
     observer.subscribe(1, &[Enter]);
-    let told = |n: usize, action| {
+    let delivered = |n: usize, action| {
         let mut item = items[n].clone();
         item.action = action;
         item.connection_id = Some("conn-A".into());
@@ -319,10 +319,10 @@ fn rtp4_many_members_seen_from_another_connection() {
         item
     };
     for n in 0..items.len() {
-        observer.recv(event(told(n, Enter)));
+        observer.recv(event(delivered(n, Enter)));
     }
     assert_eq!(observer.presence_events().len(), items.len());
-    observer.recv(sync("seq1:", (0..items.len()).map(|n| told(n, Present)).collect()));
+    observer.recv(sync("seq1:", (0..items.len()).map(|n| delivered(n, Present)).collect()));
     let op = observer.get();
     let found = observer.members(op);
     assert_eq!(found.len(), items.len());
