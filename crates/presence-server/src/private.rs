@@ -4,6 +4,7 @@ use std::{fs::File, io, path::Path};
 
 /// Opens a file that is read and written, or makes one that nobody else can open, however the
 /// process is set up to make files. Warns if there is one that others can open.
+#[cfg(feature = "store")]
 pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
@@ -43,7 +44,7 @@ fn warn_if_open(_path: &Path, _file: &File) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, feature = "store"))]
 mod tests {
     use super::*;
     use std::{fs, os::unix::fs::MetadataExt as _};
