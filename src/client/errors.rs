@@ -25,7 +25,7 @@ pub(super) fn incompatible_client_id() -> ErrorInfo {
     ErrorInfo::new(
         codes::INCOMPATIBLE_CREDENTIALS,
         401,
-        "the server gave another client id than that of the options",
+        "the client id of the server differs from the one in the options",
     )
 }
 
@@ -34,18 +34,18 @@ pub(super) fn token_not_renewable() -> ErrorInfo {
     ErrorInfo::new(
         codes::TOKEN_RENEWAL_NOT_CONFIGURED,
         401,
-        "the token is no longer good and there is no way to renew it",
+        "the token has expired and cannot be renewed",
     )
 }
 
 /// RSA4c, RSA4d.
 pub(super) fn token_request_failed(cause: ErrorInfo) -> ErrorInfo {
     let status = if cause.status_code == 403 { 403 } else { 401 };
-    ErrorInfo::new(codes::TOKEN_REQUEST_FAILED, status, "there is no token").with_cause(cause)
+    ErrorInfo::new(codes::TOKEN_REQUEST_FAILED, status, "no token was provided").with_cause(cause)
 }
 
 pub(super) fn message_lost() -> ErrorInfo {
-    ErrorInfo::new(codes::INTERNAL_CHANNEL_ERROR, 500, "the server passed the message over")
+    ErrorInfo::new(codes::INTERNAL_CHANNEL_ERROR, 500, "the server skipped the message")
 }
 
 pub(super) fn disconnected() -> ErrorInfo {
@@ -53,7 +53,7 @@ pub(super) fn disconnected() -> ErrorInfo {
 }
 
 pub(super) fn timed_out() -> ErrorInfo {
-    ErrorInfo::new(codes::CONNECTION_TIMED_OUT, 408, "no answer in time")
+    ErrorInfo::new(codes::CONNECTION_TIMED_OUT, 408, "timed out")
 }
 
 /// The error for a connection state without a reason of its own.

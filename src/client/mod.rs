@@ -34,9 +34,9 @@
 //! | 40013 | JSON data that is neither an object nor an array (RSL4a) |
 //! | 50001 | the server skipped the message |
 //! | 80000, 80002, 80003, 80017 | the connection is failed, suspended, disconnected or closed, and the operation is not queued (RTP16c, RTL4b); or the reason of the connection's state |
-//! | 80014 | a ping had no answer in time (RTN13c) |
+//! | 80014 | a ping had timed out (RTN13c) |
 //! | 90000, 90001 | the channel failed, was detached, or its state does not allow the operation (RTP8g, RTL5b) |
-//! | 90007 | ATTACH or DETACH had no answer in time (RTL4f, RTL5f) |
+//! | 90007 | ATTACH or DETACH had timed out (RTL4f, RTL5f) |
 //! | 91005 | `get` with `wait_for_sync` on a suspended channel (RTP11d) |
 //! | 91008 | `get` without the mode PRESENCE_SUBSCRIBE, in strict mode (RTP11f1) |
 //!

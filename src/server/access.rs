@@ -52,7 +52,7 @@ impl Identity {
             Self::Client(_) => Err(ErrorInfo::new(
                 codes::INCOMPATIBLE_CREDENTIALS,
                 401,
-                "The client id differs from that of the credentials",
+                "The client id differs from the one in the credentials",
             )),
             Self::Anonymous => Err(ErrorInfo::new(
                 codes::INVALID_CLIENT_ID,
@@ -190,8 +190,7 @@ impl Capability {
     ///
     /// 40000 if the value has another shape.
     pub fn from_value(value: &Value) -> Result<Self, ErrorInfo> {
-        let malformed =
-            || ErrorInfo::new(codes::BAD_REQUEST, 400, "The capability is not of the right form");
+        let malformed = || ErrorInfo::new(codes::BAD_REQUEST, 400, "The capability is malformed");
         let Value::Object(map) = value else { return Err(malformed()) };
         let mut capability = Self::none();
         for (pattern, names) in map.iter() {

@@ -118,7 +118,11 @@ impl Server {
             return Err(ErrorInfo::new(codes::TOO_MANY_CHANNELS, 400, message));
         }
         let no_room = || {
-            ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server has no room for more channels")
+            ErrorInfo::new(
+                codes::TIMEOUT_ERROR,
+                503,
+                "The server has reached its limit of channels",
+            )
         };
         let channel = match found {
             Some(channel) => channel,

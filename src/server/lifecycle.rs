@@ -162,7 +162,11 @@ impl Server {
         out: &mut Outbox,
     ) {
         let no_room = || {
-            ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server has no room for more connections")
+            ErrorInfo::new(
+                codes::TIMEOUT_ERROR,
+                503,
+                "The server has reached its limit of connections",
+            )
         };
         if self.state.connections() >= self.options.limits.connections {
             self.counters.limited += 1;

@@ -370,7 +370,7 @@ impl Server {
                 let error = ErrorInfo::new(
                     codes::BAD_REQUEST,
                     400,
-                    "This server does not handle such frames",
+                    "This server does not support this action",
                 );
                 self.nack(slot, frame.msg_serial.unwrap_or(0), error, out);
             }

@@ -66,7 +66,7 @@ impl Server {
             ErrorInfo::new(
                 codes::PRESENCE_IN_INVALID_CHANNEL_STATE,
                 400,
-                "The channel is not attached: presence is not possible",
+                "The channel is not attached",
             )
         })?;
         let connection = self.connections.get(slot);
@@ -93,7 +93,7 @@ impl Server {
                 return Err(ErrorInfo::new(
                     codes::INVALID_PARAMETER_VALUE,
                     400,
-                    "Not an action that a client can send",
+                    "Clients cannot send this action",
                 ));
             }
             check_connection_id(item.connection_id.as_ref(), connection_id)?;
@@ -161,7 +161,7 @@ impl Server {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
-                "The members of the channel have too much data",
+                "The data of the channel's members exceeds the limit",
             )
         } else if adds
             && adjusted(own_bytes, channel_bytes, bytes)
@@ -170,7 +170,7 @@ impl Server {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
-                "The members of the connection have too much data",
+                "The data of the connection's members exceeds the limit",
             )
         } else if adds
             && adjusted(total_bytes, channel_bytes, bytes) > limits.member_bytes.max(total_bytes)
@@ -178,7 +178,7 @@ impl Server {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
-                "The members of all channels have too much data",
+                "The data of all members exceeds the limit",
             )
         } else if !self.delivery.feed_mut(channel).take_tokens(
             limits.channel,
@@ -313,7 +313,7 @@ pub(super) fn check_connection_id(named: Option<&SmolStr>, own: &SmolStr) -> Res
         Some(id) if id != own => Err(ErrorInfo::new(
             codes::INVALID_CONNECTION_ID,
             400,
-            "The connection id is not that of this connection",
+            "The connection id belongs to another connection",
         )),
         _ => Ok(()),
     }
@@ -345,7 +345,7 @@ fn member_id(
         (Identity::Anonymous | Identity::Any, None) => Err(ErrorInfo::new(
             codes::PRESENCE_WITHOUT_CLIENT_ID,
             400,
-            "Presence needs a client id",
+            "A presence message requires a client id",
         )),
         (_, Some(name)) if name == "*" => invalid("The wildcard cannot be a member"),
         (_, Some(name)) if name.len() > limit => invalid("The client id is too long"),

@@ -113,7 +113,7 @@ pub const CHANNEL_OPERATION_FAILED: u32 = 90000;
 pub const INVALID_CHANNEL_STATE: u32 = 90001;
 /// The channel was attached again, possibly with a gap in its events (RTL12).
 pub const CHANNEL_CONTINUITY_NOT_GUARANTEED: u32 = 90003;
-/// ATTACH or DETACH had no answer in time (RTL4f, RTL5f).
+/// ATTACH or DETACH had timed out (RTL4f, RTL5f).
 pub const CHANNEL_OPERATION_TIMED_OUT: u32 = 90007;
 /// The history until the attach was requested, but the attach is older than the history (RTL10b).
 pub const ATTACH_POINT_NOT_FOUND: u32 = 90008;

@@ -165,14 +165,14 @@ impl History {
             ErrorInfo::new(
                 codes::INVALID_PARAMETER_VALUE,
                 400,
-                "The serial is not one of this server's",
+                "The serial is not from this server",
             )
         })?;
         if self.last_dropped.is_some_and(|last_dropped| last_dropped.serial > serial) {
             return Err(ErrorInfo::new(
                 codes::ATTACH_POINT_NOT_FOUND,
                 400,
-                "What happened until that attach is no longer remembered",
+                "The history does not reach back to the attach",
             ));
         }
         Ok(serial)
