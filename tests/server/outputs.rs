@@ -48,6 +48,14 @@ impl Outputs {
         self.frame_count += other.frame_count;
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frame_count == 0
+            && self.events.is_empty()
+            && self.pings.is_empty()
+            && self.closed.is_empty()
+            && self.others.is_empty()
+    }
+
     /// The frames to a transport.
     pub(crate) fn frames(&self, transport: u64) -> Vec<&ProtocolMessage> {
         self.sent.iter().filter(|(to, _)| *to == transport).map(|(_, frame)| frame).collect()

@@ -1,107 +1,72 @@
 //! All transports are lost at once: the work is spread over calls, and others are served meanwhile.
 
-use presence_proto::server::{
-    Capability, ConnectRequest, Identity, Input, Outbox, Output, Rate, Server, ServerOptions,
-    output,
-};
-use presence_proto::wire::{Action, Flags, PresenceAction, PresenceMessage, ProtocolMessage};
-use presence_proto::{Now, TransportId};
-use std::sync::Arc;
+use crate::host::{CHANNEL, Host, request_with_grace};
+use crate::outputs::Outputs;
+use crate::text::decode;
+use presence_proto::TransportId;
+use presence_proto::server::{Input, Rate, ServerOptions};
+use presence_proto::wire::{Action, PresenceAction};
+use serde_json::json;
 
 const COUNT: u64 = 3_000;
 const BUDGET: usize = 50;
-const START: u64 = 1_700_000_000_000;
-/// The transport of the subscriber that stays.
-const WATCHER: u64 = COUNT;
+/// The transport of the subscriber that stays. Those of the members are below.
+const WATCHER: u64 = COUNT + 1;
+/// The grace period.
+const GRACE: u64 = 15_000;
 
-struct Host {
-    server: Server,
-    capability: Arc<Capability>,
-    due: Option<u64>,
-}
-
-impl Host {
-    /// `COUNT` members and a subscriber.
-    fn crowded() -> Self {
-        let mut config = ServerOptions::default();
-        config.budget = BUDGET;
-        config.limits.inbound = Rate::UNLIMITED;
-        config.limits.channel = Rate::UNLIMITED;
-        config.events = false;
-        let server = Server::new(config, [7; 32]);
-        let mut host = Self { server, capability: Arc::new(Capability::all()), due: None };
-        for number in 0..=COUNT {
-            let identity = Identity::Client(format!("client-{number}").into());
-            let request = ConnectRequest::new(identity, Arc::clone(&host.capability));
-            host.call(START, Input::opened(TransportId(number), request));
-            let mut attach = ProtocolMessage::on_channel(Action::Attach, "room");
-            let mode = if number == WATCHER { Flags::PRESENCE_SUBSCRIBE } else { Flags::empty() };
-            attach.flags = Some(Flags::PRESENCE | mode);
-            host.receive(START, number, attach);
-            host.receive(START, number, change(PresenceAction::Enter, 0));
-        }
-        while host.due.is_some_and(|due| due <= START) {
-            host.call(START, Input::Tick);
-        }
-        host
+/// `COUNT` members that do not subscribe, and a subscriber, which is a member too.
+fn crowded() -> Host {
+    let mut options = ServerOptions::default();
+    options.budget = BUDGET;
+    options.limits.inbound = Rate::UNLIMITED;
+    options.limits.channel = Rate::UNLIMITED;
+    options.events = false;
+    let mut host = Host::with(options);
+    for number in 1..=WATCHER {
+        let transport = host.open(&format!("client-{number}"));
+        let subscribe = if transport == WATCHER { 1 << 19 } else { 0 };
+        let flags = (1 << 16) + subscribe;
+        host.recv(transport, json!({"action": 10, "channel": CHANNEL, "flags": flags}));
+        host.enter(transport, 0, "");
     }
-
-    fn call(&mut self, now: u64, input: Input) -> Vec<Output> {
-        let mut out = Outbox::new();
-        let wake = self.server.handle(Now::from_millis(now), input, &mut out);
-        self.due = wake.at().map(|at| at.as_millis());
-        out.into_iter().collect()
-    }
-
-    fn receive(&mut self, now: u64, number: u64, frame: ProtocolMessage) -> Vec<Output> {
-        self.call(now, Input::received(TransportId(number), frame))
-    }
+    host
 }
 
-fn change(action: PresenceAction, serial: i64) -> ProtocolMessage {
-    let mut frame = ProtocolMessage::presence("room", [PresenceMessage::new(action)]);
-    frame.msg_serial = Some(serial);
-    frame
-}
-
-fn leaves(outputs: &[Output]) -> usize {
-    let items = outputs.iter().filter_map(|output| match output {
-        Output::Send(output::Send { frame, .. }) => Some(&frame.head().presence),
-        _ => None,
-    });
-    items.flatten().filter(|item| item.action == PresenceAction::Leave).count()
-}
-
-fn is_acknowledged(outputs: &[Output]) -> bool {
-    outputs.iter().any(
-        |output| matches!(output, Output::Send(output::Send { frame, .. }) if frame.head().action == Action::Ack),
-    )
+/// The leaves that the subscriber receives.
+fn leaves(outputs: &Outputs) -> usize {
+    let items = outputs.items(WATCHER).into_iter();
+    items.filter(|item| item.action == PresenceAction::Leave).count()
 }
 
 #[test]
 fn a_storm_is_spread_over_calls_by_the_budget() {
-    let mut host = Host::crowded();
-    for number in 0..COUNT {
-        let outputs = host.call(START, Input::closed(TransportId(number)));
-        assert_eq!(outputs, [], "no event of a loss before the grace period ends");
+    let mut host = crowded();
+    for number in 1..=COUNT {
+        let outputs = host.call(Input::closed(TransportId(number)));
+        assert!(outputs.is_empty(), "no event of a loss before the grace period ends");
     }
     // One timer for each connection, and one for the history of the channel.
     assert_eq!(host.server.timers() as u64, COUNT + 2);
-    let end = START + 15_000;
-    assert_eq!(host.due, Some(end));
-    host.call(end - 1, Input::activity(TransportId(WATCHER)));
+    assert_eq!(host.next_deadline(), Some(GRACE));
+    host.time = GRACE - 1;
+    host.call(Input::activity(TransportId(WATCHER)));
 
-    let (mut delivered, mut calls, mut serial) = (0, 0, 1);
+    host.time = GRACE;
+    let (mut delivered, mut calls, mut serial) = (0, 0, 0);
     while host.server.counters().members > 1 {
-        assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
+        assert!(host.next_deadline().is_some_and(|at| at <= GRACE), "what is left is due at once");
         let outputs = if calls % 7 == 3 {
             // The remaining connection is served in turn.
             serial += 1;
-            let outputs = host.receive(end, WATCHER, change(PresenceAction::Update, serial));
-            assert!(is_acknowledged(&outputs));
+            let frame = json!({
+                "action": 14, "channel": CHANNEL, "msgSerial": serial, "presence": [{"action": 4}],
+            });
+            let outputs = host.call(Input::received(TransportId(WATCHER), decode(&frame)));
+            assert_eq!(outputs.frames_of(WATCHER, Action::Ack).len(), 1);
             outputs
         } else {
-            host.call(end, Input::Tick)
+            host.call(Input::Tick)
         };
         let now = leaves(&outputs);
         assert!(now <= BUDGET, "{now} leaves in one call");
@@ -116,13 +81,12 @@ fn a_storm_is_spread_over_calls_by_the_budget() {
 
 #[test]
 fn pings_are_spread_over_calls_by_the_budget() {
-    let mut host = Host::crowded();
-    let end = START + 15_000;
+    let mut host = crowded();
+    host.time = 15_000;
     let (mut pings, mut calls) = (0, 0);
     while pings < COUNT as usize {
-        assert!(host.due.is_some_and(|due| due <= end), "what is left is due at once");
-        let outputs = host.call(end, Input::Tick);
-        let now = outputs.iter().filter(|output| matches!(output, Output::Ping(_))).count();
+        assert!(host.next_deadline().is_some_and(|at| at <= host.time), "the rest is due at once");
+        let now = host.call(Input::Tick).pings.len();
         assert!(now <= BUDGET, "{now} pings in one call");
         pings += now;
         calls += 1;
@@ -132,49 +96,41 @@ fn pings_are_spread_over_calls_by_the_budget() {
 
 #[test]
 fn a_storm_that_reconnects_in_time_emits_no_events() {
-    let mut host = Host::crowded();
-    for number in 0..COUNT {
-        host.call(START, Input::closed(TransportId(number)));
+    let mut host = crowded();
+    for number in 1..=COUNT {
+        host.call(Input::closed(TransportId(number)));
     }
     let timers = host.server.timers();
-    let mut out = Outbox::new();
-    host.server.handle(Now::from_millis(START + 14_999), Input::Tick, &mut out);
-    assert_eq!(leaves(out.as_slice()), 0);
+    host.time = GRACE - 1;
+    assert_eq!(leaves(&host.call(Input::Tick)), 0);
     assert_eq!(host.server.timers(), timers);
     assert_eq!(host.server.counters().members, COUNT + 1);
 }
 
-/// The end of the grace and that of the connection may fall together: the members leave within the
-/// budget all the same.
+/// The ends of the grace period and of the connection may coincide: the members leave within the
+/// budget.
 #[test]
 fn a_connection_that_ends_with_its_grace_period_stays_within_the_budget() {
-    let mut config = ServerOptions::default();
-    config.budget = 2;
-    let remain = config.connection_state_ttl;
-    let server = Server::new(config, [7; 32]);
-    let mut host = Host { server, capability: Arc::new(Capability::all()), due: None };
-    let mut request = ConnectRequest::new(Identity::Any, Arc::clone(&host.capability));
-    request.remain_present_for = Some(remain);
-    let transport = TransportId(1);
-    host.call(START, Input::opened(transport, request));
-    host.receive(START, 1, ProtocolMessage::on_channel(Action::Attach, "room"));
+    let mut options = ServerOptions::default();
+    options.budget = 2;
+    let end = options.connection_state_ttl.as_millis() as u64;
+    let mut host = Host::with(options);
+    let (transport, _) = host.open_for(request_with_grace("*", end));
+    host.attach(transport, CHANNEL);
     for serial in 0..10 {
-        let item = PresenceMessage::new(PresenceAction::Enter).with_client_id(format!("m{serial}"));
-        let mut enter = ProtocolMessage::presence("room", vec![item]);
-        enter.msg_serial = Some(serial);
-        host.receive(START, 1, enter);
+        host.presence(transport, serial, json!({"action": 2, "clientId": format!("m{serial}")}));
     }
-    host.call(START, Input::closed(transport));
-    let end = START + remain.as_millis() as u64;
+    host.lose(transport);
+    host.time = end;
     for calls in 1.. {
-        let before = host.server.occupancy("room").presence_members;
-        host.call(end, Input::Tick);
-        let after = host.server.occupancy("room").presence_members;
+        let before = host.server.occupancy(CHANNEL).presence_members;
+        host.call(Input::Tick);
+        let after = host.server.occupancy(CHANNEL).presence_members;
         assert!(before - after <= 2, "{} left in one call", before - after);
         if after == 0 {
             assert!(calls >= 5, "{calls} calls");
             break;
         }
-        assert_eq!(host.due, Some(end), "the rest is due at once");
+        assert_eq!(host.next_deadline(), Some(end), "the rest is due at once");
     }
 }

@@ -6,11 +6,8 @@ use crate::driven::*;
 use crate::frames::*;
 use crate::host::*;
 use core::time::Duration;
-use presence_proto::client::{
-    ChannelState, Client, ClientOptions, ConnectionState, Input, Outbox, Output,
-};
+use presence_proto::client::{ChannelState, Client, ClientOptions, ConnectionState, Input};
 use presence_proto::wire::{ConnectionDetails, ErrorInfo, Flags, ProtocolMessage};
-use presence_proto::{Now, TransportId};
 
 fn renewable() -> ClientOptions {
     let mut options = options();
@@ -63,19 +60,12 @@ fn rtb1b_delays_are_scattered_between_80_and_100_percent() {
     const SAMPLES: u64 = 1000;
     let delays: Vec<u64> = (0..SAMPLES)
         .map(|seed| {
-            let mut client = Client::new(ClientOptions::default(), seed);
-            let mut out = Outbox::new();
-            let now = Now::from_millis(0);
-            client.handle(now, Input::Connect, &mut out);
-            let failed = Input::open_failed(TransportId(1), None);
-            client.handle(now, failed, &mut out);
-            out.drain()
-                .find_map(|output| match output {
-                    Output::Connection(change) => change.retry_in,
-                    _ => None,
-                })
-                .map(|delay| u64::try_from(delay.as_millis()).unwrap())
-                .unwrap()
+            let mut host = Host::new(ClientOptions::default());
+            host.client = Client::new(ClientOptions::default(), seed);
+            host.input(Input::Connect);
+            host.refuse();
+            let delay = host.connection_events().pop().and_then(|change| change.retry_in).unwrap();
+            u64::try_from(delay.as_millis()).unwrap()
         })
         .collect();
     assert!(delays.iter().all(|delay| (12_000..=15_000).contains(delay)));
