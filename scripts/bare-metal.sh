@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 for target in thumbv7em-none-eabi wasm32-unknown-unknown; do
   for features in "" client,json client,server,json,msgpack; do
     echo "bare-metal: library for $target, features: ${features:-none}"
-    bare_cargo build --quiet --lib --locked --target "$target" \
+    bare_cargo build --quiet --lib --locked -p presence-proto --target "$target" \
       --no-default-features --features "$features"
   done
 done
