@@ -14,6 +14,7 @@ use axum::{
     body::Bytes,
     extract::ws::{Message, Utf8Bytes},
 };
+use foldhash::fast::RandomState;
 use presence_proto::{
     Outbox, SmolStr, TransportId, Wake,
     server::{ConnectRequest, Input, Output, Server, ServerEvent, output},
@@ -100,7 +101,8 @@ pub(crate) struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     /// For the results of tasks that the core started. It does not keep the core running.
     results: mpsc::WeakUnboundedSender<Command>,
-    links: HashMap<TransportId, Link>,
+    /// The ids are this node's own, so that the hash need not withstand chosen ones.
+    links: HashMap<TransportId, Link, RandomState>,
     out: Outbox<Output>,
     wake: Option<Wake>,
 }
@@ -113,7 +115,7 @@ impl Driver {
             environment,
             commands,
             results: sender.downgrade(),
-            links: HashMap::new(),
+            links: HashMap::default(),
             out: Outbox::new(),
             wake: None,
         };
@@ -208,13 +210,16 @@ impl Driver {
                         message(format, frame.encode(format)).map(|message| (format, message))
                     });
                     if let Some((_, message)) = &made {
-                        let message = message.clone();
-                        self.push(transport, message);
+                        let pushed = link.push(message.clone());
+                        self.pushed(transport, pushed);
                     }
                 }
             }
             Output::Ping(output::Ping { transport, .. }) => {
-                self.push(transport, Message::Ping(Default::default()))
+                if let Some(link) = self.links.get(&transport) {
+                    let pushed = link.push(Message::Ping(Default::default()));
+                    self.pushed(transport, pushed);
+                }
             }
             Output::Close(output::Close { transport, .. }) => {
                 if let Some(link) = self.links.remove(&transport) {
@@ -254,10 +259,9 @@ impl Driver {
         });
     }
 
-    /// Puts a message into a connection's send queue, and tells the core if the queue is long.
-    fn push(&mut self, transport: TransportId, message: Message) {
-        let Some(link) = self.links.get(&transport) else { return };
-        match link.push(message) {
+    /// Tells the core if a send queue has become long, and ends a connection whose queue is full.
+    fn pushed(&mut self, transport: TransportId, pushed: Pushed) {
+        match pushed {
             Pushed::Fine => {}
             Pushed::Congested => self.handle(Input::congested(transport)),
             Pushed::Overflow => {
