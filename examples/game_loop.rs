@@ -14,15 +14,11 @@
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
-#[path = "common/clock.rs"]
-mod clock;
-
-use clock::Clock;
 use presence_proto::client::{
     Client, ClientOptions, ConnectionState, Input, Outbox, Output, output,
 };
 use presence_proto::wire::{Data, ErrorInfo, Format, ProtocolMessage, codes};
-use presence_proto::{OpId, SubscriptionId, TransportId};
+use presence_proto::{Clock, OpId, SubscriptionId, TransportId};
 use std::io::{ErrorKind, IsTerminal};
 use std::net::TcpStream;
 use std::process::ExitCode;

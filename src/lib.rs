@@ -243,6 +243,7 @@
 //! | `server` | yes | the server half, with the cryptography of its connection keys |
 //! | `json` | yes | the JSON codec |
 //! | `msgpack` | yes | the MessagePack codec |
+//! | `std` | no | `Clock`, which reads the clocks of the system for a host |
 //!
 //! A program with one half enables only that half and the codec it needs. A browser client has
 //! `default-features = false, features = ["client", "json"]` and compiles no cryptography.
@@ -289,9 +290,11 @@
 )]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod clock;
 mod ids;
 mod lookup;
 mod outbox;
@@ -309,6 +312,8 @@ pub mod members;
 pub mod server;
 pub mod wire;
 
+#[cfg(feature = "std")]
+pub use clock::Clock;
 pub use ids::{OpId, SubscriptionId, TransportId};
 pub use outbox::{Drain, Outbox};
 pub use smol_str::SmolStr;

@@ -3,7 +3,7 @@
 //! The owner of a list stores the key of the first value. The `previous` link of the first value is
 //! the last value, so that both ends are O(1). The `next` link of the last value is empty.
 
-use crate::slab::{Cell, Key, Slab};
+use crate::slab::{Arena, Cell, Key, Slab};
 use core::marker::PhantomData;
 
 /// The links of a value in its list.
@@ -64,6 +64,12 @@ where
 {
     fn links(&mut self, key: K) -> Option<&mut Links<K>> {
         self.get_mut(key).map(Linked::links)
+    }
+}
+
+impl<K: Key, T: Linked<K> + Clone + Default> Nodes<K> for Arena<K, T> {
+    fn links(&mut self, key: K) -> Option<&mut Links<K>> {
+        Some(self[key].links())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Slabs: storage with stable, reusable keys, and copy-on-write snapshots.
 
-use crate::ring::{Linked, Links, Nodes};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -402,12 +401,6 @@ fn report_dangling(dangling: &AtomicUsize, key: impl Key) {
 fn reset_placeholder<T: Default>(placeholder: &mut T) -> &mut T {
     *placeholder = T::default();
     placeholder
-}
-
-impl<K: Key, T: Linked<K> + Clone + Default> Nodes<K> for Arena<K, T> {
-    fn links(&mut self, key: K) -> Option<&mut Links<K>> {
-        Some(self[key].links())
-    }
 }
 
 impl<K: Key, T: Clone> Clone for Arena<K, T> {

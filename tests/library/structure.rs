@@ -7,22 +7,15 @@ use std::path::{Path, PathBuf};
 /// A module, as the path of its file without the extension, below `src`.
 type Module = String;
 
-/// Folders of sources, each with its parts: those whose files may not import each other in circles.
-const PARTS: [(&str, &str); 7] = [
-    ("src", "client"),
-    ("src", "members"),
-    ("src", "server"),
-    ("src", "wire"),
-    ("crates/presence-check/src", ""),
-    ("crates/presence-server/src", ""),
-    ("crates/presence-sim/src", ""),
-];
+/// Folders of sources whose files may not import each other in circles.
+const FOLDERS: [&str; 4] =
+    ["src", "crates/presence-check/src", "crates/presence-server/src", "crates/presence-sim/src"];
 
 #[test]
 fn no_module_imports_what_imports_it() {
-    for (root, part) in PARTS {
-        let imports = imports_in(&folder(root), part);
-        assert!(imports.len() > 3, "the modules of {root}/{part} are found");
+    for sources in FOLDERS {
+        let imports = imports_in(&folder(sources));
+        assert!(imports.len() > 3, "the modules of {sources} are found");
         let mut left: BTreeSet<&Module> = imports.keys().collect();
         // A module that imports none of those left is in no circle.
         while let Some(free) = left.iter().copied().find(|module| {
@@ -42,7 +35,7 @@ fn folder(path: &str) -> PathBuf {
 #[test]
 fn error_codes_are_written_by_name() {
     let mut files = Vec::new();
-    PARTS.iter().for_each(|(root, part)| list(&folder(root).join(part), &mut files));
+    FOLDERS.iter().for_each(|sources| list(&folder(sources), &mut files));
     list(&folder("examples"), &mut files);
     let numbers = files.iter().filter(|file| {
         let text = without_tests(file).replace([' ', '\n'], "");
@@ -59,11 +52,11 @@ fn error_codes_are_written_by_name() {
     assert!(codes.is_sorted_by(|a, b| a < b), "each code stands once and in its place: {codes:?}");
 }
 
-/// The modules of a part, each with those that it imports by their own paths. What a `mod.rs` or
-/// `lib.rs` re-exports is not counted: it is the face of its part.
-fn imports_in(root: &Path, part: &str) -> BTreeMap<Module, BTreeSet<Module>> {
+/// The modules below a folder, each with those that it imports by their own paths. What a `mod.rs` or
+/// `lib.rs` re-exports is not counted: it is the face of its folder.
+fn imports_in(root: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut files = Vec::new();
-    list(&root.join(part), &mut files);
+    list(root, &mut files);
     let faces = ["mod", "lib", "main"];
     let modules: BTreeSet<Module> = files
         .iter()

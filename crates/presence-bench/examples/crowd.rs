@@ -16,18 +16,15 @@
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
-#[path = "common/clock.rs"]
-mod clock;
 #[path = "common/target.rs"]
 mod target;
 
 use clap::Parser;
-use clock::Clock;
 use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::wire::{
     Action, Flags, Format, Params, PresenceAction, PresenceMessage, ProtocolMessage,
 };
-use presence_proto::{OpId, SubscriptionId};
+use presence_proto::{Clock, OpId, SubscriptionId};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::ErrorKind;

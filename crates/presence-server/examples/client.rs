@@ -15,17 +15,13 @@
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 
-#[path = "common/clock.rs"]
-mod clock;
-
 use clap::Parser;
-use clock::Clock;
 use futures_util::{SinkExt, StreamExt};
 use presence_proto::client::{Client, ClientOptions, Input, Outbox, Output, output};
 use presence_proto::client::{ConnectionEvent, ConnectionState, ConnectionStateChange};
 use presence_proto::wire::{Data, ErrorInfo, Format, Params, PresenceAction, codes};
 use presence_proto::wire::{PresenceMessage, ProtocolMessage};
-use presence_proto::{OpId, SubscriptionId, TransportId};
+use presence_proto::{Clock, OpId, SubscriptionId, TransportId};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Write};

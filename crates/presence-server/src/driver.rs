@@ -7,7 +7,6 @@
 use crate::{
     EventStore, StoreError, StoredEvent,
     auth::Verifier,
-    clock::Clock,
     connection::{Link, Pushed, closing},
 };
 use axum::{
@@ -16,7 +15,7 @@ use axum::{
 };
 use foldhash::fast::RandomState;
 use presence_proto::{
-    Outbox, SmolStr, TransportId, Wake,
+    Clock, Outbox, SmolStr, TransportId, Wake,
     server::{ConnectRequest, Input, Output, Server, ServerEvent, output},
     wire::{Format, ProtocolMessage},
 };

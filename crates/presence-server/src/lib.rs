@@ -12,7 +12,6 @@
 
 mod app;
 mod auth;
-mod clock;
 mod connection;
 mod driver;
 mod history;

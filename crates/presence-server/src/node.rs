@@ -3,14 +3,16 @@
 use crate::{
     App, Authenticate, EventStore, MetricsAccess, StoreError, Times,
     auth::Verifier,
-    clock::Clock,
     driver::{Driver, Environment, OnEvent},
     http,
     listen::{self, Draining, SPARE, Slots},
     shared::{Options, Shared},
 };
 use axum::Router;
-use presence_proto::server::{Server, ServerEvent, ServerOptions};
+use presence_proto::{
+    Clock,
+    server::{Server, ServerEvent, ServerOptions},
+};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -3,12 +3,11 @@
 use crate::{
     App, Grant, Times,
     auth::{Credentials, Verifier},
-    clock::Clock,
     listen::Draining,
     response::error,
 };
 use presence_proto::{
-    TransportId,
+    Clock, TransportId,
     server::Counters,
     wire::{ErrorInfo, codes},
 };

@@ -4,8 +4,8 @@ use super::{
     Store, StoreError,
     store::{DIVIDER, TABLES},
 };
-use crate::{clock, private};
-use presence_proto::UnixMillis;
+use crate::private;
+use presence_proto::{Clock, UnixMillis};
 use redb::{ReadableDatabase, TableDefinition, TableHandle, backends::FileBackend};
 use std::{collections::BTreeSet, fmt, path::Path, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::interval};
@@ -62,7 +62,7 @@ impl Database {
         let mut interval = interval(EXPIRY_INTERVAL);
         loop {
             interval.tick().await;
-            let before = clock::wall().as_millis().saturating_sub(retention);
+            let before = Clock::wall().as_millis().saturating_sub(retention);
             let this = self.clone();
             let work = spawn_blocking(move || this.purge(UnixMillis::from_millis(before)));
             match work.await {
