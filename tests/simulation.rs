@@ -143,7 +143,7 @@ fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
 }
 
 #[test]
-fn rtp2b2_who_comes_back_as_it_was_before_its_last_update_is_believed() {
+fn rtp2b2_a_reentry_with_data_before_the_last_update_is_applied() {
     let (mut world, alice, bob) = alice_and_bob();
     // The update arrives; its acknowledgement and its echo do not, and alice gives it up (RTN7e).
     world.stall_down(alice);
@@ -206,7 +206,7 @@ fn rtp2b1_no_ghosts_when_the_servers_wall_clock_is_set_back() {
 }
 
 #[test]
-fn a_wall_clock_set_forth_expires_nothing() {
+fn a_wall_clock_set_forward_expires_nothing() {
     let (mut world, alice, bob) = alice_and_bob();
     world.cut(alice);
     world.step_server_clock(86_400_000);
@@ -216,7 +216,7 @@ fn a_wall_clock_set_forth_expires_nothing() {
 }
 
 #[test]
-fn a_stalled_reader_is_not_flooded_and_is_made_good_by_a_sync() {
+fn a_stalled_reader_gets_no_events_and_then_a_sync() {
     let (mut world, alice, bob) = alice_and_bob();
     world.stall_down(bob);
     for round in 0..200 {
@@ -244,7 +244,7 @@ fn a_resume_displaces_the_transport_that_is_still_open() {
 }
 
 #[test]
-fn a_new_server_that_knows_nothing_gets_everybody_back() {
+fn all_members_enter_again_on_a_server_without_state() {
     let (mut world, alice, bob) = alice_and_bob();
     world.restart_server();
     world.run_for(Duration::from_secs(60));
@@ -306,7 +306,7 @@ fn rtn19a_a_retried_enter_does_not_revive_a_member_that_left() {
 }
 
 #[test]
-fn a_budget_of_one_gets_on() {
+fn a_budget_of_one_makes_progress() {
     let mut config = ServerOptions::default();
     config.budget = 1;
     let mut world = World::new(1, config);
@@ -323,7 +323,7 @@ fn a_budget_of_one_gets_on() {
 }
 
 #[test]
-fn rtp17a_a_congested_owner_that_gives_up_presence_is_told_of_its_leave_in_the_end() {
+fn rtp17a_a_congested_owner_without_the_mode_presence_receives_its_leave_later() {
     let (mut world, alice, _) = alice_and_bob();
     world.stall_down(alice);
     for round in 0..20 {
@@ -342,7 +342,7 @@ fn rtp17a_a_congested_owner_that_gives_up_presence_is_told_of_its_leave_in_the_e
 }
 
 #[test]
-fn rtp17a_a_congested_owner_that_gives_up_presence_subscribe_is_told_of_its_leave() {
+fn rtp17a_a_congested_owner_without_presence_subscribe_receives_its_leave() {
     let (mut world, alice, bob) = alice_and_bob();
     world.stall_down(alice);
     for round in 0..20 {
@@ -365,7 +365,7 @@ fn rtp17a_a_congested_owner_that_gives_up_presence_subscribe_is_told_of_its_leav
 }
 
 #[test]
-fn rtp18_who_hears_of_presence_again_is_told_of_an_empty_set() {
+fn rtp18_a_regained_presence_subscribe_syncs_an_empty_set() {
     let (mut world, alice, bob) = alice_and_bob();
     for modes in [Modes::SUBSCRIBE, Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE] {
         let mut options = ChannelOptions::default();
@@ -380,7 +380,7 @@ fn rtp18_who_hears_of_presence_again_is_told_of_an_empty_set() {
 
 /// A page of a sync that names alice is still under way to bob when she leaves, and arrives after
 /// the leave.
-fn a_late_page_names_who_has_left(leave: impl FnOnce(&mut World, usize)) {
+fn a_late_page_contains_a_member_that_has_left(leave: impl FnOnce(&mut World, usize)) {
     let (mut world, alice, bob) = alice_and_bob();
     world.step_server_clock(-86_400_000);
     world.client(alice).update("room", "again");
@@ -400,15 +400,15 @@ fn a_late_page_names_who_has_left(leave: impl FnOnce(&mut World, usize)) {
 }
 
 #[test]
-fn rtp2h2a_a_late_page_does_not_bring_back_who_has_left() {
-    a_late_page_names_who_has_left(|world, alice| {
+fn rtp2h2a_a_late_page_does_not_restore_a_member_that_has_left() {
+    a_late_page_contains_a_member_that_has_left(|world, alice| {
         world.client(alice).leave("room");
     });
 }
 
 #[test]
-fn rtp2b1a_a_late_page_does_not_bring_back_whom_the_server_took_out() {
-    a_late_page_names_who_has_left(|world, alice| {
+fn rtp2b1a_a_late_page_does_not_restore_a_member_that_the_server_removed() {
+    a_late_page_contains_a_member_that_has_left(|world, alice| {
         world.client(alice).detach("room");
     });
 }
@@ -448,7 +448,7 @@ fn is_syncing(world: &mut World, client: usize) -> bool {
 }
 
 #[test]
-fn rtp18_a_sync_ends_for_who_gives_the_mode_for_it_up() {
+fn rtp18_a_sync_ends_when_its_mode_is_given_up() {
     let (mut world, _, bob) = three_members_and_bob();
     let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
     world.client(bob).set_options("room", with_modes(all));
@@ -459,7 +459,7 @@ fn rtp18_a_sync_ends_for_who_gives_the_mode_for_it_up() {
 }
 
 #[test]
-fn rtp18_a_sync_that_was_cut_short_ends_though_nobody_is_left() {
+fn rtp18_an_interrupted_sync_ends_with_an_empty_set() {
     let (mut world, alice, bob) = three_members_and_bob();
     let carol = world.add_client("carol", Identity::Any, ClientOptions::default());
     world.set_latency(carol, Latency { up: 0, down: 0 });
