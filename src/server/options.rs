@@ -208,8 +208,8 @@ pub struct Limits {
     /// Rate of frames from one connection. Beyond it a frame that requires an acknowledgement is
     /// refused (42911), any other is dropped. Default: 1,000 a second, 2,000 at once.
     pub inbound: Rate,
-    /// Refused frames above the inbound rate after which the transport is closed (42920). Default:
-    /// 10,000.
+    /// Maximum of frames refused above the inbound rate, less those admitted later. Beyond it the
+    /// transport is closed (42920). Default: 10,000.
     pub refused_frames: u32,
     /// Rate of presence events and messages on one channel (42913). Default: 10,000 a second,
     /// 20,000 at once.

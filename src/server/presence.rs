@@ -116,8 +116,7 @@ impl Server {
         Ok((attachment, PresenceRecord { connection_id, channel: name, msg_serial, items }))
     }
 
-    /// Checks the limits of members, bytes and events. An update or a leave that does not grow a
-    /// sum above its limit is always allowed.
+    /// Checks the limits of members, bytes and events. A leave is always allowed.
     fn check_capacity(
         &mut self,
         slot: ConnectionSlot,
@@ -129,8 +128,8 @@ impl Server {
         let total_bytes = self.state.member_bytes();
         let own_bytes = self.state.connection(slot).bytes();
         let entry = self.state.channel(channel);
-        let (channel_bytes, present) = (entry.bytes(), entry.members().len());
-        let (mut members, mut bytes) = (present, channel_bytes);
+        let channel_bytes = entry.bytes();
+        let (mut members, mut bytes) = (entry.members().len(), channel_bytes);
         let (mut adds, mut unowned) = (false, false);
         for item in items {
             if item.action == PresenceAction::Leave {
@@ -151,30 +150,27 @@ impl Server {
         if unowned {
             self.broken("a member has an owner");
         }
-        let refused = if adds && members > limits.members_per_channel.max(present) {
+        let refused = if adds && members > limits.members_per_channel {
             let message = alloc::format!(
                 "The maximum number of {} members is exceeded",
                 limits.members_per_channel
             );
             ErrorInfo::new(codes::TOO_MANY_PRESENCE_MEMBERS, 400, message)
-        } else if adds && bytes > limits.member_bytes_per_channel.max(channel_bytes) {
+        } else if adds && bytes > limits.member_bytes_per_channel {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The data of the channel's members exceeds the limit",
             )
         } else if adds
-            && adjusted(own_bytes, channel_bytes, bytes)
-                > limits.member_bytes_per_connection.max(own_bytes)
+            && adjusted(own_bytes, channel_bytes, bytes) > limits.member_bytes_per_connection
         {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,
                 "The data of the connection's members exceeds the limit",
             )
-        } else if adds
-            && adjusted(total_bytes, channel_bytes, bytes) > limits.member_bytes.max(total_bytes)
-        {
+        } else if adds && adjusted(total_bytes, channel_bytes, bytes) > limits.member_bytes {
             ErrorInfo::new(
                 codes::PRESENCE_SET_TOO_LARGE,
                 400,

@@ -237,6 +237,9 @@ fn bytes_of_a_message_count_every_forwarded_field() {
     // Just as much as is allowed. The client id counts.
     let item = json!({"action": 2, "clientId": "m", "data": "x".repeat(MOST - 1)});
     assert_eq!(host.presence(server, serial + 1, item).error_codes(server), [0; 0]);
+    let frame = json!({"action": 15, "channel": CHANNEL, "msgSerial": serial + 2,
+        "messages": [{"data": "x".repeat(MOST)}]});
+    assert_eq!(host.recv(server, frame).error_codes(server), [0; 0]);
     host.end();
 }
 
@@ -287,16 +290,16 @@ fn frames_of_a_connection() {
     // It may go on at its rate; a refused frame may come again.
     host.advance(100);
     assert_eq!(host.update(alice, 19, "y").events_of(bob), ["update alice=y"]);
-    // A client that continues is disconnected, and may reconnect.
-    let mut outputs = host.update(alice, 20, "z");
-    for serial in 21..30 {
-        if !outputs.closed.is_empty() {
-            break;
-        }
-        outputs = host.update(alice, serial, "z");
+    // Two were refused and one was admitted: the sixth is one too many. The client may reconnect.
+    for serial in 20..24 {
+        assert_eq!(host.update(alice, serial, "z").error_codes(alice), [42911], "{serial}");
     }
+    let outputs = host.update(alice, 24, "z");
     assert_eq!(outputs.error_codes(alice), [42920]);
-    assert_eq!(outputs.frames_of(alice, Action::Disconnected).len(), 1);
+    assert_eq!(
+        (outputs.frames_of(alice, Action::Disconnected).len(), outputs.closed),
+        (1, vec![alice])
+    );
     let (again, outputs) = host.resume("alice", alice);
     assert_eq!(outputs.error_codes(again), [0; 0]);
     host.end();
