@@ -289,6 +289,29 @@ fn rtp18_a_congested_subscriber_gets_a_sync_in_place_of_events() {
     host.end();
 }
 
+/// A set of one page costs no more than the events that were missed.
+#[test]
+fn rtp18_missed_events_are_sent_one_by_one_if_the_set_is_larger_than_a_page() {
+    for (members, syncs, events) in [(3, 1, 0), (4, 0, 1)] {
+        let mut options = ServerOptions::default();
+        options.sync_page_members = 3;
+        let mut host = Host::with(options);
+        let bob = host.join("bob");
+        let many = host.join("*");
+        let member =
+            |n: i64, data: &str| json!({"action": 2, "clientId": format!("c{n}"), "data": data});
+        for n in 0..members {
+            host.presence(many, n, member(n, "before"));
+        }
+        host.congested(bob);
+        host.presence(many, members, member(0, "after"));
+        let outputs = host.writable(bob);
+        let of = |action| outputs.frames_of(bob, action).len();
+        assert_eq!((of(Action::Sync), of(Action::Presence)), (syncs, events), "{members} members");
+        host.end();
+    }
+}
+
 #[test]
 fn rtp18_a_client_that_requests_a_sync_gets_one() {
     let mut host = Host::new();
