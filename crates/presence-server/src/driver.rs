@@ -5,8 +5,8 @@
 //! outputs go out: what is acknowledged is durable, and while one commit runs the next batch collects.
 
 use crate::{
-    EventStore, StoreError, StoredEvent,
-    auth::Verifier,
+    EventStore, Grant, StoreError, StoredEvent,
+    auth::{Renewal, Renewals},
     connection::{Link, Pushed, closing},
 };
 use axum::{
@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use presence_proto::{
     Clock, Outbox, SmolStr, TransportId, Wake,
     server::{ConnectRequest, Input, Output, Server, ServerEvent, output},
-    wire::{Format, ProtocolMessage},
+    wire::{ErrorInfo, Format, ProtocolMessage},
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -31,6 +31,8 @@ enum Command {
     Open { link: Link, request: Box<ConnectRequest>, transport: TransportId },
     /// An input of a connection. The permit, if any, counts against its inputs that wait here.
     From(TransportId, Box<Input>, Option<OwnedSemaphorePermit>),
+    /// The result of a token of a connection.
+    Verified(TransportId, Result<Grant, ErrorInfo>),
     /// Any other input.
     Input(Box<Input>),
     /// A query.
@@ -88,7 +90,7 @@ pub(crate) struct Environment {
     /// The name of the app.
     pub(crate) app: String,
     pub(crate) clock: Clock,
-    pub(crate) verifier: Verifier,
+    pub(crate) renewals: Renewals,
     pub(crate) store: Option<Arc<dyn EventStore>>,
     pub(crate) on_event: Option<OnEvent>,
 }
@@ -155,7 +157,7 @@ impl Driver {
             }
             Command::From(transport, input, _permit) => {
                 let known = if matches!(*input, Input::Closed(_)) {
-                    self.links.remove(&transport).is_some()
+                    self.remove_link(transport).is_some()
                 } else {
                     self.links.contains_key(&transport)
                 };
@@ -164,6 +166,7 @@ impl Driver {
                     self.handle(*input);
                 }
             }
+            Command::Verified(transport, result) => self.verified(transport, result),
             Command::Input(input) => self.handle(*input),
             Command::Read(query) => query(&self.server),
         }
@@ -221,12 +224,12 @@ impl Driver {
                 }
             }
             Output::Close(output::Close { transport, .. }) => {
-                if let Some(link) = self.links.remove(&transport) {
+                if let Some(link) = self.remove_link(transport) {
                     link.close();
                 }
             }
             Output::Authenticate(output::Authenticate { transport, token, .. }) => {
-                self.verify(transport, token.0.to_string());
+                self.renew(transport, token.0.to_string());
             }
             Output::Event(event) => {
                 log(&event);
@@ -239,23 +242,48 @@ impl Driver {
         }
     }
 
+    /// A connection has sent a token.
+    fn renew(&mut self, transport: TransportId, token: String) {
+        match self.environment.renewals.add(transport, token) {
+            Ok(Some(renewal)) => self.verify(renewal),
+            Ok(None) => {}
+            Err(error) => self.handle(Input::authorization_failed(transport, error)),
+        }
+    }
+
     /// Verifies a token in a task of its own. The core goes on meanwhile.
-    fn verify(&self, transport: TransportId, token: String) {
-        let verifier = self.environment.verifier.clone();
-        let app = self.environment.app.clone();
-        let now = self.environment.clock.now().wall;
+    fn verify(&self, renewal: Renewal) {
         let results = self.results.clone();
+        let now = self.environment.clock.now().wall;
         tokio::spawn(async move {
-            let input = match verifier.renewal(&app, token, now).await {
-                Ok(grant) => {
-                    Input::authorized(transport, grant.identity, grant.capability, grant.expires)
-                }
-                Err(error) => Input::authorization_failed(transport, error),
-            };
+            let transport = renewal.transport;
+            let result = renewal.verify(now).await;
             if let Some(core) = results.upgrade().map(Handle) {
-                core.from(transport, input, None);
+                core.send(Command::Verified(transport, result));
             }
         });
+    }
+
+    /// A token is verified: the connection has new rights, or ends.
+    fn verified(&mut self, transport: TransportId, result: Result<Grant, ErrorInfo>) {
+        if !self.links.contains_key(&transport) {
+            return;
+        }
+        self.handle(match result {
+            Ok(grant) => {
+                Input::authorized(transport, grant.identity, grant.capability, grant.expires)
+            }
+            Err(error) => Input::authorization_failed(transport, error),
+        });
+        if let Some(renewal) = self.environment.renewals.next(transport) {
+            self.verify(renewal);
+        }
+    }
+
+    /// Forgets a closed connection. Returns its send queue, unless it is forgotten already.
+    fn remove_link(&mut self, transport: TransportId) -> Option<Link> {
+        self.environment.renewals.remove(transport);
+        self.links.remove(&transport)
     }
 
     /// Tells the core if a send queue has become long, and ends a connection whose queue is full.
@@ -265,7 +293,7 @@ impl Driver {
             Pushed::Congested => self.handle(Input::congested(transport)),
             Pushed::Overflow => {
                 debug!(transport = transport.0, "dropped: it reads too slowly");
-                if let Some(link) = self.links.remove(&transport) {
+                if let Some(link) = self.remove_link(transport) {
                     link.close_with(closing::too_slow());
                 }
                 self.handle(Input::closed(transport));

@@ -2,7 +2,7 @@
 
 use crate::{
     App, Authenticate, EventStore, MetricsAccess, StoreError, Times,
-    auth::Verifier,
+    auth::{DynAuthenticate, Renewals, Verifier},
     driver::{Driver, Environment, OnEvent},
     http,
     listen::{self, Draining, SPARE, Slots},
@@ -58,7 +58,7 @@ impl Node {
     /// A node that is to be configured. Add at least one app.
     pub fn builder(authenticate: impl Authenticate) -> NodeBuilder {
         NodeBuilder {
-            authenticate: Box::new(|limit| Verifier::new(authenticate, limit)),
+            authenticate: Arc::new(authenticate),
             apps: BTreeMap::new(),
             on_event: None,
             options: Options::default(),
@@ -131,7 +131,7 @@ impl Node {
 
 /// Configures a [`Node`].
 pub struct NodeBuilder {
-    authenticate: Box<dyn FnOnce(Duration) -> Verifier + Send>,
+    authenticate: Arc<dyn DynAuthenticate>,
     apps: BTreeMap<String, (ServerOptions, Option<Arc<dyn EventStore>>)>,
     on_event: Option<OnEvent>,
     options: Options,
@@ -212,7 +212,7 @@ impl NodeBuilder {
     pub fn start(self) -> Result<Node, StoreError> {
         let Self { authenticate, apps: configured, on_event, mut options } = self;
         let clock = Clock::start();
-        let verifier = authenticate(options.times.request);
+        let verifier = Verifier::new(authenticate, options.times.request);
         let failed = CancellationToken::new();
         let mut apps = BTreeMap::new();
         for (name, (mut server, store)) in configured {
@@ -226,7 +226,7 @@ impl NodeBuilder {
             let environment = Environment {
                 app: name.clone(),
                 clock,
-                verifier: verifier.clone(),
+                renewals: Renewals::new(verifier.clone(), name.clone()),
                 store: store.clone(),
                 on_event: on_event.clone(),
             };

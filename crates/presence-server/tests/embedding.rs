@@ -8,7 +8,9 @@ use presence_server::{
     Authenticate, Credentials, EventStore, Grant, Node, Start, StoreError, StoredEvent,
     proto::{
         UnixMillis,
-        server::{Capability, HistoryPage, HistoryQuery, Identity, ServerEvent, ServerOptions},
+        server::{
+            Capability, HistoryPage, HistoryQuery, Identity, Operations, ServerEvent, ServerOptions,
+        },
         wire::{ErrorInfo, codes},
     },
 };
@@ -160,6 +162,56 @@ async fn a_token_of_another_app_ends_the_connection() {
     assert!(ann.next(4).await.is_some());
     ann.send(json!({ "action": 17, "auth": { "accessToken": "b/ann" } })).await;
     assert_eq!(ann.next(9).await.unwrap()["error"]["code"], 40102);
+}
+
+/// Tokens that are verified when the test says so. Each allows one operation: its name.
+#[derive(Clone)]
+struct Slow {
+    asked: Arc<Mutex<Vec<String>>>,
+    answers: Arc<tokio::sync::Semaphore>,
+}
+
+impl Authenticate for Slow {
+    async fn authenticate(&self, given: &Credentials, _: UnixMillis) -> Result<Grant, ErrorInfo> {
+        let Credentials::Token(token) = given else {
+            return Err(ErrorInfo::new(codes::INVALID_CREDENTIALS, 401, "No token"));
+        };
+        if token != "first" {
+            self.asked.lock().unwrap().push(token.clone());
+            self.answers.acquire().await.unwrap().forget();
+        }
+        let capability =
+            Capability::none().allow("room", [Operations::named(token)].into_iter().collect());
+        Ok(Grant::new("a", Identity::Client("ann".into()), capability))
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_a_connection_are_verified_one_by_one_in_order() {
+    let answers = Arc::new(tokio::sync::Semaphore::new(0));
+    let sessions = Slow { asked: Arc::default(), answers };
+    let node = Node::builder(sessions.clone()).app("a", ServerOptions::default()).start().unwrap();
+    let mut ann = Peer::open(serve(&node).await, "first").await;
+    ann.next(4).await.unwrap();
+    let auth = |token: &str| json!({ "action": 17, "auth": { "accessToken": token } });
+    ann.send(auth("subscribe")).await;
+    ann.send(auth("presence")).await;
+    // The core goes on meanwhile.
+    ann.send(json!({ "action": 0, "id": "ping" })).await;
+    assert!(ann.next(0).await.is_some());
+    assert_eq!(*sessions.asked.lock().unwrap(), ["subscribe"]);
+    for asked in [&["subscribe", "presence"][..], &["subscribe", "presence"]] {
+        sessions.answers.add_permits(1);
+        ann.next(4).await.unwrap();
+        while sessions.asked.lock().unwrap().len() < asked.len() {
+            tokio::task::yield_now().await;
+        }
+    }
+    // One is verified, eight wait; the tenth is one too many.
+    for _ in 0..10 {
+        ann.send(auth("presence")).await;
+    }
+    assert_eq!(ann.next(9).await.unwrap()["error"]["code"], 42920);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod fields;
 mod jwt;
 mod keys;
 mod patterns;
+mod renewals;
 mod token_request;
 mod verifier;
 
@@ -16,6 +17,7 @@ pub use token_request::{TokenDetails, TokenRequest};
 pub(crate) use app_keys::no_credentials;
 pub(crate) use credentials::is_secret;
 pub(crate) use fields::{json, message_pack};
+pub(crate) use renewals::{Renewal, Renewals};
 pub(crate) use verifier::Verifier;
 
 use crate::response::error;

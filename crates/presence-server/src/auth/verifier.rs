@@ -1,6 +1,6 @@
 //! Verification within a time limit.
 
-use super::{Authenticate, Credentials, DynAuthenticate, Grant, TokenDetails, TokenRequest};
+use super::{Credentials, DynAuthenticate, Grant, TokenDetails, TokenRequest};
 use crate::response::error;
 use presence_proto::{
     UnixMillis,
@@ -9,7 +9,7 @@ use presence_proto::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// The node's [`Authenticate`], with a time limit for each result.
+/// The node's [`Authenticate`](crate::Authenticate), with a time limit for each result.
 #[derive(Clone)]
 pub(crate) struct Verifier {
     authenticate: Arc<dyn DynAuthenticate>,
@@ -17,15 +17,15 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    pub(crate) fn new(authenticate: impl Authenticate, limit: Duration) -> Self {
-        Self { authenticate: Arc::new(authenticate), limit }
+    pub(crate) const fn new(authenticate: Arc<dyn DynAuthenticate>, limit: Duration) -> Self {
+        Self { authenticate, limit }
     }
 
     /// What the credentials allow.
     ///
     /// # Errors
     ///
-    /// Those of [`Authenticate::authenticate`], and 50003 after the time limit.
+    /// Those of [`Authenticate::authenticate`](crate::Authenticate::authenticate), and 50003 after the time limit.
     pub(crate) async fn grant(
         &self,
         credentials: &Credentials,
@@ -34,30 +34,11 @@ impl Verifier {
         self.in_time(self.authenticate.authenticate(credentials, now)).await
     }
 
-    /// What a token allows to a connection of `app`.
-    ///
-    /// # Errors
-    ///
-    /// As [`grant`](Self::grant), and 40102 for a token of another app.
-    pub(crate) async fn renewal(
-        &self,
-        app: &str,
-        token: String,
-        now: UnixMillis,
-    ) -> Result<Grant, ErrorInfo> {
-        let grant = self.grant(&Credentials::Token(token), now).await?;
-        if grant.app == app {
-            Ok(grant)
-        } else {
-            Err(error(codes::INCOMPATIBLE_CREDENTIALS, 401, "The token is of another app"))
-        }
-    }
-
     /// Issues a token.
     ///
     /// # Errors
     ///
-    /// Those of [`Authenticate::issue_token`], and 50003 after the time limit.
+    /// Those of [`Authenticate::issue_token`](crate::Authenticate::issue_token), and 50003 after the time limit.
     pub(crate) async fn token(
         &self,
         request: &TokenRequest,
