@@ -44,35 +44,36 @@ impl Actions {
     }
 }
 
-/// Number of actions that can be subscribed to.
-const ACTIONS: usize = 4;
+/// Number of different values of [`index`].
+const ACTIONS: usize = 5;
 
-const fn index(action: PresenceAction) -> Option<usize> {
+/// The index of an action; 0 for those that cannot be subscribed to.
+const fn index(action: PresenceAction) -> usize {
     match action {
-        PresenceAction::Absent | PresenceAction::Unknown(_) => None,
-        PresenceAction::Present => Some(0),
-        PresenceAction::Enter => Some(1),
-        PresenceAction::Leave => Some(2),
-        PresenceAction::Update => Some(3),
+        PresenceAction::Absent | PresenceAction::Unknown(_) => 0,
+        PresenceAction::Present => 1,
+        PresenceAction::Enter => 2,
+        PresenceAction::Leave => 3,
+        PresenceAction::Update => 4,
     }
 }
 
-fn bit(action: PresenceAction) -> u8 {
-    index(action).map_or(0, |index| 1 << index)
+const fn bit(action: PresenceAction) -> u8 {
+    (1 << index(action)) & !1
 }
 
 /// The subscriptions of a channel.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subscriptions {
     list: Vec<(SubscriptionId, Actions)>,
-    /// The subscriptions that include an action, by [`index`]; `None` if there is none.
+    /// The subscriptions that include an action, by [`index`]; `None` if there are none.
     by_action: [Option<Subscribers>; ACTIONS],
 }
 
 impl Subscriptions {
     /// The subscriptions that include an action, if any.
     pub(super) fn matching(&self, action: PresenceAction) -> Option<&Subscribers> {
-        self.by_action.get(index(action)?)?.as_ref()
+        self.by_action.get(index(action))?.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,7 +100,7 @@ impl Subscriptions {
 
     fn rebuild_index(&mut self) {
         for (action, by_action) in self.by_action.iter_mut().enumerate() {
-            let includes = |actions: Actions| actions.0 & (1 << action) != 0;
+            let includes = |actions: Actions| actions.0 & (1 << action) & !1 != 0;
             let list = self.list.iter().filter(|&&(_, actions)| includes(actions));
             let ids: Vec<SubscriptionId> = list.map(|&(id, _)| id).collect();
             *by_action = (!ids.is_empty()).then(|| Subscribers(Arc::new(ids)));
