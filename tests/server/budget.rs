@@ -330,6 +330,25 @@ fn waiting_frames_are_bounded() {
     host.end();
 }
 
+#[test]
+fn waiting_frames_are_processed_in_the_call_that_finishes_the_work() {
+    let (mut host, _, many) = crowd();
+    let attach = json!({"action": 10, "channel": CHANNEL, "channelSerial": "0000000000000001",
+        "flags": 1 << 18});
+    host.call(received(many, attach));
+    for n in 0..2 {
+        let outputs = host.call(received(many, json!({"action": 0, "id": n.to_string()})));
+        assert_eq!(outputs.frames_of(many, Action::Heartbeat).len(), 0);
+    }
+    let mut last = Outputs::default();
+    while host.next_deadline().is_some_and(|at| at <= host.time) {
+        last = host.call(Input::Tick);
+    }
+    assert_eq!(last.frames_of(many, Action::Attached).len(), 1);
+    assert_eq!(last.frames_of(many, Action::Heartbeat).len(), 2);
+    host.end();
+}
+
 // Apart from the time a small budget makes no difference.
 
 /// An event of one of two connections with many members.

@@ -234,6 +234,20 @@ fn rtn19a_a_retried_reentry_enters_a_member_that_left_by_the_grace_period() {
     host.end();
 }
 
+/// Without it, a client that resumes again and again would fill up its attachments.
+#[test]
+fn an_attachment_that_is_not_activated_again_is_removed_with_its_members() {
+    let (mut host, bob, alice) = room(ServerOptions::default(), None);
+    host.attach(alice, "other");
+    assert_eq!(host.server.counters().attachments, 3);
+    host.lose(alice);
+    let (again, _) = host.resume("alice", alice);
+    host.attach(again, "other");
+    host.advance_alive(15_000, &[bob, again]);
+    assert_eq!((host.members(), host.server.counters().attachments), (vec![], 2));
+    host.end();
+}
+
 #[test]
 fn a_resumed_connection_that_does_not_attach_leaves_after_another_grace_period() {
     let (mut host, bob, alice) = room(ServerOptions::default(), None);
