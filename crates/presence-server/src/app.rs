@@ -16,7 +16,7 @@ use tracing::error;
 pub struct App {
     pub(crate) core: Handle,
     pub(crate) store: Option<Arc<dyn EventStore>>,
-    /// Maximum of bytes in a frame that comes in.
+    /// The limit of an inbound frame, in bytes.
     pub(crate) frame_size: usize,
 }
 

@@ -77,7 +77,7 @@ impl Handle {
     }
 
     fn send(&self, command: Command) {
-        // The core ends only when the process does.
+        // A core that has ended needs nothing more.
         let _ = self.0.send(command);
     }
 }
@@ -251,7 +251,7 @@ impl Driver {
         }
     }
 
-    /// Verifies a token in a task of its own. The core goes on meanwhile.
+    /// Verifies a token in a task of its own, so that the core continues.
     fn verify(&self, renewal: Renewal) {
         let results = self.results.clone();
         let now = self.environment.clock.now().wall;
@@ -286,7 +286,7 @@ impl Driver {
         self.links.remove(&transport)
     }
 
-    /// Tells the core if a send queue has become long, and ends a connection whose queue is full.
+    /// Reports a long send queue to the core, and closes a connection whose queue is full.
     fn pushed(&mut self, transport: TransportId, pushed: Pushed) {
         match pushed {
             Pushed::Fine => {}

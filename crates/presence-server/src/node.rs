@@ -187,8 +187,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Serves a page at `/` that is a client, to try the server with. It connects with `key`, which
-    /// everybody who reaches the page can read, or asks for one.
+    /// Serves a page at `/` that is a client, to try the server. It connects with `key`, which is
+    /// public then, or asks the user for one.
     #[must_use]
     pub fn page(mut self, key: Option<&str>) -> Self {
         self.options.page = true;

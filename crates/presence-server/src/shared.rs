@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) max_send_queue: usize,
     pub(crate) page: bool,
     pub(crate) page_key: Option<String>,
-    /// Maximum of bytes in a frame that comes in, of all apps.
+    /// The largest limit of an inbound frame among the apps, in bytes.
     pub(crate) frame_size: usize,
 }
 

@@ -23,11 +23,11 @@ use std::{
 };
 use tracing::error;
 
-/// How long a token lives that does not say so, in milliseconds.
+/// Default lifetime of a token, in milliseconds.
 const DEFAULT_TTL: i64 = 60 * 60 * 1000;
-/// How long a token may live, in milliseconds.
+/// Maximum lifetime of a token, in milliseconds.
 const MAX_TTL: i64 = 24 * 60 * 60 * 1000;
-/// How far ahead of this clock that of whoever makes a token may be, in milliseconds.
+/// Tolerated clock skew of the issuer of a token, in milliseconds.
 const LEEWAY: i64 = 60 * 1000;
 
 /// The keys of an app, by their names. A name has the form `app.key`.
@@ -37,7 +37,7 @@ pub(super) struct AppKeys {
     keys: HashMap<String, Key>,
 }
 
-/// A key: its secret, and what it allows.
+/// A key: its secret and its capability.
 pub(super) struct Key {
     secret: String,
     capability: Arc<Capability>,
@@ -167,7 +167,7 @@ impl AppKeys {
     fn key(&self, key: &str) -> Result<(&str, &Key), ErrorInfo> {
         let (name, secret) = key.split_once(':').ok_or_else(no_such_key)?;
         let (name, known) = self.keys.get_key_value(name).ok_or_else(no_such_key)?;
-        // Compared by their keyed hashes, so that the time taken tells nothing.
+        // Compared by their keyed hashes, so that the time taken reveals nothing.
         let expected = mac(&known.secret)?.chain_update(&known.secret).finalize().into_bytes();
         mac(&known.secret)?.chain_update(secret).verify(&expected).map_err(|_| no_such_key())?;
         Ok((name, known))
@@ -225,7 +225,7 @@ impl Key {
         })
     }
 
-    /// What is left of a capability that somebody with this key hands on.
+    /// The part of a delegated capability that this key allows.
     fn narrowed(&self, patterns: &Patterns) -> Capability {
         patterns::capability(patterns).within(Arc::clone(&self.capability))
     }
@@ -236,7 +236,7 @@ fn mac(secret: &str) -> Result<Hmac<Sha256>, ErrorInfo> {
         .map_err(|_| error(codes::INTERNAL_ERROR, 500, "Unusable secret"))
 }
 
-/// Fails unless a token is good now, and not for longer than it may be.
+/// Checks that a token is valid now, and not for too long.
 fn in_time(claims: &Claims, now: UnixMillis) -> Result<(), ErrorInfo> {
     let now = now.as_millis();
     let is_ahead = |time: Option<UnixMillis>| {
@@ -261,7 +261,7 @@ fn in_time(claims: &Claims, now: UnixMillis) -> Result<(), ErrorInfo> {
     Ok(())
 }
 
-/// The app of a key: what is before the dot of its name, if the name has the form `app.key`.
+/// The app of a key: the part of its name before the dot. `None` unless the name is `app.key`.
 pub(super) fn app_of(name: &str) -> Option<&str> {
     let is_plain = |part: &str| {
         !part.is_empty()
@@ -347,14 +347,14 @@ mod tests {
         assert_eq!(keys.token("rubbish", NOW).unwrap_err().code, 40144);
     }
 
-    /// What becomes of a token of `app.all` with these claims: its expiry, or the error.
+    /// The expiry of a token of `app.all` with these claims, or its error.
     fn claimed(claims: serde_json::Value) -> Result<Option<UnixMillis>, (u32, String)> {
         let token = jwt::encode(claims.as_object().unwrap(), "app.all", "secret").unwrap();
         let grant = keys().token(&token, NOW);
         grant.map(|grant| grant.expires).map_err(|e| (e.code, e.message.to_string()))
     }
 
-    /// Seconds since the Unix epoch, so many after now.
+    /// The time that is `seconds` after now, in seconds since the Unix epoch.
     fn at(seconds: i64) -> i64 {
         NOW.as_millis() / 1000 + seconds
     }

@@ -1,5 +1,5 @@
-//! What others wrote in JSON, or in its like, read field by field, so that what is wrong is said in
-//! words of ours and not in those of a parser.
+//! Objects from peers and operators, read field by field, with error messages of our own instead of a
+//! parser's.
 
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// of a thread can take. The reader of JSON has a bound of its own.
 const MAX_DEPTH: usize = 32;
 
-/// The fields of an object. What is null is the same as absent.
+/// The fields of an object. Null counts as absent.
 #[derive(Debug, Default)]
 pub(super) struct Fields(Map<String, Value>);
 
@@ -46,7 +46,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field out, whatever it is.
+    /// Takes a field of any type.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }

@@ -15,17 +15,17 @@ use signature::{Signer, Verifier};
 const CAPABILITY: &str = "x-ably-capability";
 const CLIENT_ID: &str = "x-ably-clientId";
 
-/// What is wrong with most of what is no token.
+/// The error of most malformed tokens.
 const NO_JWT: &str = "it is not a JWT that is signed with HS256";
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug)]
 pub(super) struct Claims {
-    /// When it was issued.
+    /// The time of issue.
     pub(super) iat: Option<UnixMillis>,
-    /// From when on it is good.
+    /// The time from which it is valid.
     pub(super) nbf: Option<UnixMillis>,
-    /// When it expires.
+    /// The time of expiry.
     pub(super) exp: UnixMillis,
     /// JSON text of the capability; absent is that of the key.
     pub(super) capability: Option<String>,
@@ -46,7 +46,7 @@ pub(super) fn install() {
         },
         key_utils: KeyUtils::new_unimplemented(),
     };
-    // An error says that it is installed already, which is as good.
+    // An error means that it is installed already.
     let _ = PROVIDER.install_default();
 }
 
@@ -132,7 +132,7 @@ pub(super) fn sign(claims: &Claims, key_name: &str, secret: &str) -> Result<Stri
     encode(&claims, key_name, secret)
 }
 
-/// A token with whatever claims.
+/// A token with any claims.
 pub(super) fn encode(
     claims: &Map<String, Value>,
     key_name: &str,

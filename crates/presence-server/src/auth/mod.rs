@@ -1,4 +1,4 @@
-//! Who may connect, as whom, and what they may do.
+//! Authentication and authorization.
 
 mod app_keys;
 mod credentials;

@@ -43,8 +43,8 @@ pub struct TokenDetails {
 }
 
 impl TokenDetails {
-    /// A token for a key, good for everything that the key is good for, between two times in
-    /// milliseconds since the Unix epoch.
+    /// A token with the full capability of its key, valid between two times in milliseconds since
+    /// the Unix epoch.
     #[must_use]
     pub fn new(token: String, key_name: &str, issued: i64, expires: i64) -> Self {
         let capability = patterns::EVERYTHING.to_owned();

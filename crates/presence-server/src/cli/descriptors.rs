@@ -7,7 +7,7 @@ use tracing::warn;
 pub(crate) const OPERATORS: usize = 64;
 /// Connections beyond the limit that a node accepts for health checks.
 const SPARE: usize = 32;
-/// What is open beside connections: listeners, the store, standard streams, the runtime's own.
+/// Open files other than connections: listeners, the store, standard streams, the runtime's own.
 const OTHERS: usize = 32;
 /// Files that are open when all connections are those of `--max-connections`.
 const BESIDE: usize = SPARE + OPERATORS + OTHERS;

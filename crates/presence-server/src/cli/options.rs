@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options of the command line.
 
 use super::values;
 use clap::{Args, Parser};
@@ -67,16 +67,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_members: usize,
 
-    /// The most bytes that wait to be sent to one connection. One that reads too slowly is first
-    /// told less, then dropped.
+    /// The most bytes that wait to be sent to one connection. A slow reader first skips events and
+    /// is synced later, then is disconnected.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_send_queue: usize,
 
     #[command(flatten)]
     times: TimeOptions,
 
-    /// An address of its own for /metrics and /healthz, such as 10.0.0.1:9090. Whoever reaches it
-    /// may read them.
+    /// A separate address for /metrics and /healthz, such as 10.0.0.1:9090. Everybody who can
+    /// reach it may read them.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::of::<SocketAddr>("an IP address and a port"))]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
@@ -85,8 +85,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TOKEN", env = "METRICS_TOKEN", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) metrics_token: Option<String>,
 
-    /// On SIGTERM, over how many seconds the connections are told to reconnect elsewhere. With 0
-    /// all are told at once.
+    /// On SIGTERM, over how many seconds the connections are disconnected, so that they reconnect
+    /// elsewhere. With 0 all are disconnected at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = values::whole(0..=u64::MAX))]
     pub(crate) drain_seconds: u64,
 

@@ -1,8 +1,8 @@
-//! When the process is told to stop.
+//! The signals that stop the process.
 
 use std::io;
 
-/// SIGTERM and Ctrl-C. None is missed between two waits.
+/// SIGTERM and Ctrl-C. A signal between two waits is kept.
 #[cfg(unix)]
 pub(crate) struct StopSignals {
     terminate: tokio::signal::unix::Signal,
@@ -11,7 +11,7 @@ pub(crate) struct StopSignals {
 
 #[cfg(unix)]
 impl StopSignals {
-    /// From here on the signals come here.
+    /// Starts to catch the signals.
     pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -35,7 +35,7 @@ pub(crate) struct StopSignals(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
 impl StopSignals {
-    /// From here on the signals come here.
+    /// Starts to catch the signals.
     pub(crate) fn new() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }

@@ -1,8 +1,8 @@
-//! Values of options, refused in words that say what is wanted.
+//! Parsers of options, whose errors say what is expected.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
-/// Something that has its form.
+/// A value of a type, described by `what` in the error.
 pub(crate) fn of<T: FromStr>(what: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| text.parse().map_err(|_| format!("it is not {what}"))
 }

@@ -1,4 +1,4 @@
-//! Why a WebSocket closes, as its close frame says it (RFC 6455, section 7.4).
+//! Close frames of WebSockets, and their reasons (RFC 6455, section 7.4).
 
 use axum::extract::ws::{CloseFrame, close_code};
 use presence_proto::wire::codes;
@@ -13,12 +13,12 @@ fn frame(code: u16, reason: &str) -> CloseFrame {
     CloseFrame { code, reason: reason[..end].into() }
 }
 
-/// Nothing is wrong.
+/// A normal end.
 pub(crate) fn normal() -> CloseFrame {
     frame(close_code::NORMAL, "")
 }
 
-/// The peer reads more slowly than it is told.
+/// The peer reads too slowly.
 pub(crate) fn too_slow() -> CloseFrame {
     frame(close_code::POLICY, "The connection reads too slowly")
 }
@@ -28,7 +28,7 @@ pub(crate) fn core_ended() -> CloseFrame {
     frame(close_code::ERROR, "The server has failed")
 }
 
-/// What a frame says about the end of its connection, if it does.
+/// The close frame that follows a frame that ends its connection.
 pub(crate) fn said_by(frame: &ProtocolMessage) -> Option<CloseFrame> {
     match frame.action {
         Action::Closed => Some(normal()),
@@ -38,7 +38,7 @@ pub(crate) fn said_by(frame: &ProtocolMessage) -> Option<CloseFrame> {
     }
 }
 
-/// The reason that an error of the protocol is.
+/// The close frame for an error of the protocol.
 pub(crate) fn because(error: &ErrorInfo) -> CloseFrame {
     let code = match (error.code, error.status_code) {
         (codes::MAX_MESSAGE_SIZE_EXCEEDED, _) => close_code::SIZE,

@@ -1,4 +1,4 @@
-//! A connection's send queue: bounded by bytes, and honest about its length.
+//! A connection's send queue: bounded in bytes, with backpressure.
 
 use super::closing;
 use axum::extract::ws::{CloseFrame, Message};
@@ -9,7 +9,7 @@ use std::sync::{
 };
 use tokio::sync::mpsc;
 
-/// What a message costs beyond its bytes: room in the queue, and the frame's header.
+/// Overhead of a message in bytes: its place in the queue, and the frame's header.
 const OVERHEAD: usize = 64;
 
 /// The end of the queue that the core holds.
@@ -17,7 +17,7 @@ pub(crate) struct Link {
     format: Format,
     sender: mpsc::UnboundedSender<Message>,
     load: Arc<Load>,
-    /// Why the connection ends, once a frame has said so.
+    /// The close frame, once a frame that ends the connection was sent.
     end: Option<CloseFrame>,
 }
 
@@ -33,19 +33,18 @@ struct Load {
     most: usize,
 }
 
-/// What became of a message.
+/// The result of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits.
+    /// The message is queued.
     Fine,
-    /// It waits, and with it the queue has become long.
+    /// The message is queued, and the queue has become long.
     Congested,
-    /// The queue is full. The connection cannot go on: a frame is lost.
+    /// The queue is full. The message is lost, so the connection must end.
     Overflow,
 }
 
-/// A queue that holds `most` bytes. From half of that on it is long, until it is down to an
-/// eighth.
+/// A queue of at most `most` bytes. Above half of that it is long, until it falls to an eighth.
 pub(crate) fn queue(format: Format, most: usize) -> (Link, Waiting) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let load =
@@ -59,7 +58,7 @@ impl Link {
         self.format
     }
 
-    /// Notes what a frame that is pushed next says about the end of the connection.
+    /// Notes whether the frame that is pushed next ends the connection.
     pub(crate) fn note(&mut self, frame: &ProtocolMessage) {
         if let Some(end) = closing::said_by(frame) {
             self.end = Some(end);
@@ -84,7 +83,7 @@ impl Link {
         if bytes > self.load.most {
             return Pushed::Overflow;
         }
-        // An error says that the connection is ending, which it reports itself.
+        // An error means that the connection is ending; its own task reports that.
         let _ = self.sender.send(message);
         if bytes > self.load.most / 2 && !self.load.congested.swap(true, Relaxed) {
             return Pushed::Congested;
@@ -106,7 +105,7 @@ impl Waiting {
     }
 }
 
-/// What a message counts in the queue.
+/// The cost of a message in the queue, in bytes.
 pub(crate) fn cost(message: &Message) -> usize {
     OVERHEAD
         + match message {

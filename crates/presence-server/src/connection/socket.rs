@@ -1,4 +1,4 @@
-//! One WebSocket connection: reads frames for the core, writes what waits in its send queue.
+//! One WebSocket connection: reads frames for the core, writes its send queue.
 
 use super::{
     closing,
@@ -28,12 +28,12 @@ const WRITE_BATCH: usize = 64;
 /// How long a peer may take to answer our closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many bytes a connection may have under way.
+/// Limits of a connection, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// In one frame that comes in.
+    /// One inbound frame.
     pub(crate) frame: usize,
-    /// In all that waits to go out.
+    /// The send queue.
     pub(crate) send_queue: usize,
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Tells a peer why it is not let in, and closes.
+/// Refuses a connection: sends the error, and closes.
 pub(crate) async fn refuse(
     mut socket: WebSocket,
     format: Format,

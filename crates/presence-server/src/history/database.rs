@@ -96,7 +96,7 @@ impl Database {
         Ok(transaction.list_tables()?.map(|table| table.name().to_owned()).collect())
     }
 
-    /// Gives what was written when apps were not kept apart to the only app.
+    /// Moves tables from before apps were separate to the only app.
     fn adopt(&self, apps: &[&str]) -> Result<(), StoreError> {
         let tables = self.tables()?;
         let old: Vec<_> = TABLES.iter().filter(|name| tables.iter().any(|t| t == *name)).collect();
@@ -124,7 +124,7 @@ impl Database {
     }
 }
 
-/// Makes databases with a cache of so many bytes.
+/// A builder with a cache of `cache` bytes.
 fn builder(cache: usize) -> redb::Builder {
     let mut builder = redb::Database::builder();
     builder.set_cache_size(cache);

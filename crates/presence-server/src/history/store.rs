@@ -58,12 +58,12 @@ impl Tables {
         TableDefinition::new(&self.0[0])
     }
 
-    /// The channel. What is too old is found here.
+    /// Channels by time, to find old events.
     fn by_time(&self) -> TableDefinition<'_, Moment, &'static str> {
         TableDefinition::new(&self.0[1])
     }
 
-    /// What a member that has not left said last, as in `events`.
+    /// The last event of each present member, as in `events`.
     fn members(&self) -> TableDefinition<'_, Who, &'static [u8]> {
         TableDefinition::new(&self.0[2])
     }
@@ -95,8 +95,8 @@ impl Store {
         Ok(bytes.map_or(0, u64::from_be_bytes))
     }
 
-    /// The secret of the connection keys, so that this run knows a key of the last one from one
-    /// that was made up. `fresh` becomes the secret if there is none yet.
+    /// The secret of the connection keys, so that this run can verify keys of earlier runs. `fresh`
+    /// becomes the secret if there is none.
     pub(super) fn key_secret(&self, fresh: [u8; 32]) -> Result<KeySecret, redb::Error> {
         let transaction = self.database.begin_write()?;
         let secret = {
@@ -114,12 +114,11 @@ impl Store {
         Ok(KeySecret(secret))
     }
 
-    /// Records that those who were present when the last run ended have left, and tells how many
-    /// they were. Before the first event of a run.
+    /// Appends a leave for each member that was present at the end of the last run, and returns their
+    /// number. Must precede the first event of a run.
     ///
-    /// They cannot come back as who they were: no run knows the connections of the one before, and
-    /// who is there again has a new connection id. When the last run ended is not known, so they
-    /// leave now.
+    /// Connections do not survive a restart, so a member that returns has a new connection id. The
+    /// end of the last run is not known, so the leaves have the present time.
     pub(super) fn end_last_run(&self, now: UnixMillis) -> Result<usize, redb::Error> {
         let serial = self.last_serial()?.saturating_add(1);
         let transaction = self.database.begin_write()?;
@@ -128,7 +127,7 @@ impl Store {
             let (key, bytes) = entry?;
             let Some(mut leave) = decode(bytes.value()) else { continue };
             leave.action = PresenceAction::Leave;
-            // RTP2b1: made up on the member's behalf, and not earlier than what it ends.
+            // RTP2b1: synthesized, and not earlier than the member's last event.
             leave.id = Some(format!("restart:{serial:016x}:{}", left.len()).into());
             leave.timestamp = leave.timestamp.max(Some(now));
             left.push((SmolStr::new(key.value().0), leave));
@@ -212,7 +211,7 @@ impl Store {
         Ok(removed == PURGE_BATCH)
     }
 
-    /// Writes events, and who is present after them.
+    /// Writes events, and updates the present members.
     fn write(
         &self,
         transaction: &WriteTransaction,
@@ -230,7 +229,8 @@ impl Store {
             let mut frame = ProtocolMessage::new(Action::Presence);
             frame.presence.push((*message).clone());
             frame.encode_into(Format::MessagePack, &mut bytes);
-            // A leave is later than what it ends, and so can be ahead of the clock: its retention is not.
+            // A leave is later than its member, so its timestamp can be ahead of the clock. Its
+            // retention counts from the clock.
             let time = message.timestamp.unwrap_or_default().min(now).as_millis();
             table.insert((channel.as_str(), *serial, *index), bytes.as_slice())?;
             by_time.insert((time, *serial, *index), channel.as_str())?;

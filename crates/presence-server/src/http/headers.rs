@@ -1,4 +1,4 @@
-//! What every response tells browsers, unless it says otherwise itself.
+//! Security headers of every response that does not set its own.
 
 use axum::{
     Router,
@@ -6,7 +6,7 @@ use axum::{
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 
-/// Nothing here is a page, or is to be shown in one.
+/// Responses are not pages, and must not be shown in one.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Puts the headers on all responses of a router.
@@ -15,7 +15,7 @@ pub(crate) fn secured(router: Router) -> Router {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        // Members and tokens are for who asked.
+        // Members and tokens must not be cached.
         (header::CACHE_CONTROL, "no-store"),
     ]
     .into_iter()

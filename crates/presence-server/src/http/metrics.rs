@@ -3,21 +3,21 @@
 use presence_proto::server::Counters;
 use std::fmt::Write as _;
 
-/// A metric: its name, what it says, and how it is read.
+/// A metric: its name, its help text, and how it is read.
 type Metric = (&'static str, &'static str, fn(&Counters) -> u64);
 
-/// What is there now.
+/// Current values.
 const GAUGES: &[Metric] = &[
     ("connections", "Connections, those included that can still be resumed", |c| c.connections),
     ("transports", "Open transports", |c| c.transports),
-    ("channels", "Channels that anything is known of", |c| c.channels),
+    ("channels", "Channels in use", |c| c.channels),
     ("attachments", "Attachments of connections to channels", |c| c.attachments),
     ("members", "Members of all channels", |c| c.members),
     ("syncs_running", "Syncs that are not finished", |c| c.syncs_running),
     ("congested", "Transports that are congested", |c| c.congested),
 ];
 
-/// What only grows.
+/// Totals since the start.
 const TOTALS: &[Metric] = &[
     ("opened", "Transports that were accepted", |c| c.opened),
     ("refused", "Transports that were refused", |c| c.refused),
@@ -26,21 +26,21 @@ const TOTALS: &[Metric] = &[
     ("frames_in", "Frames that came in", |c| c.frames_in),
     ("frames_out", "Frames put out, a broadcast counted once", |c| c.frames_out),
     ("deliveries", "Frames put out, a broadcast counted per recipient", |c| c.deliveries),
-    ("presence_events", "Presence events told to subscribers", |c| c.presence_events),
-    ("messages", "Messages told to subscribers", |c| c.messages),
+    ("presence_events", "Presence events delivered to subscribers", |c| c.presence_events),
+    ("messages", "Messages delivered to subscribers", |c| c.messages),
     ("acks", "Frames that were acknowledged", |c| c.acks),
     ("nacks", "Frames that were refused", |c| c.nacks),
     ("duplicates", "Retried frames that were acknowledged again", |c| c.duplicates),
     ("reentries", "Members that entered again unchanged", |c| c.reentries),
     ("grace_leaves", "Members that left when their grace ended", |c| c.grace_leaves),
-    ("silent", "Transports given up because their peer was silent", |c| c.silent),
+    ("silent", "Transports closed because their peer was silent", |c| c.silent),
     ("congestions", "Times that a transport was congested", |c| c.congestions),
-    ("resyncs", "Syncs that made good what a congested transport missed", |c| c.resyncs),
+    ("resyncs", "Syncs after backpressure", |c| c.resyncs),
     ("syncs", "Syncs that were started", |c| c.syncs),
     ("coalesced", "Presence events that cancelled or replaced each other", |c| c.coalesced),
-    ("limited", "Times that a limit refused something", |c| c.limited),
+    ("limited", "Refusals by a limit", |c| c.limited),
     ("protocol_errors", "Inputs that ended their transport", |c| c.protocol_errors),
-    ("misuse", "Mistakes of this host", |c| c.misuse),
+    ("misuse", "Mistakes of the program that drives the core", |c| c.misuse),
 ];
 
 /// The page that a Prometheus server reads: for each metric a line for each app.

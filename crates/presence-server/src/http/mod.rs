@@ -26,7 +26,7 @@ use tower_http::{
 /// Bytes of a request's body.
 const MAX_BODY: usize = 64 << 10;
 
-/// The routes of clients, and those of the operator for who has `access`.
+/// The routes of clients, and those of the operator with this access.
 pub(crate) fn router(node: &Arc<Shared>, access: MetricsAccess) -> Router {
     let routes = Router::new()
         .route("/", get(upgrade::root))

@@ -52,7 +52,7 @@ impl MetricsAccess {
     }
 }
 
-/// Admits those who may read the metrics.
+/// Checks the access to the metrics.
 pub(crate) async fn admit(
     State(MetricsAccess(access)): State<MetricsAccess>,
     request: Request,

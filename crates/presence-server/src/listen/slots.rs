@@ -1,9 +1,8 @@
-//! How many connections there may be: the slots of `--max-connections`, and a few besides.
+//! The limit of connections: regular slots, and a few spare ones.
 //!
-//! A connection keeps its slot for as long as its socket is open, whatever it is used for. When all
-//! slots are taken a few more connections are let in, for one request each. That answers health
-//! checks and metrics; anything else is answered only if a slot has become free meanwhile, and is
-//! told so otherwise.
+//! A connection keeps its slot while its socket is open. When all regular slots are taken, a connection
+//! with a spare slot may send one request. Health checks and metrics are answered; other requests need
+//! a regular slot by then, or get 503.
 
 use crate::response::{Accept, Problem, error};
 use axum::{

@@ -1,7 +1,7 @@
-//! A TCP connection that does not wait for ever, and that ends so that the peer hears the end.
+//! A TCP connection with a time limit for writes, and a close that does not lose the last bytes.
 //!
-//! It is the one place where writes have their time limit, for HTTP and for WebSockets alike. It
-//! holds what the connection uses until the socket is closed.
+//! The time limit applies to HTTP and WebSockets alike. The slot of the connection is held until the
+//! socket is closed.
 
 use super::slots::Slot;
 use std::{
@@ -82,7 +82,7 @@ async fn linger(mut open: Open) {
         while open.stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whoever does not close, or has gone, needs no more words.
+    // A peer that does not close in time gets a reset.
     let _ = timeout(LINGER, rest).await;
 }
 

@@ -1,4 +1,4 @@
-//! Errors as the protocol says them over HTTP.
+//! Errors over HTTP, in the form that SDKs expect.
 
 use super::{accept::Accept, error::error};
 use axum::{
@@ -55,8 +55,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Gives all that is refused the protocol's form, whoever refused it: the layers of the server
-/// answer in plain text, each in its own words.
+/// Gives every error the protocol's form. The layers of the HTTP server answer in plain text.
 pub(crate) async fn in_form(request: Request, next: Next) -> Response {
     let accept = Accept::asked_by(&request);
     let method = request.method().clone();
@@ -75,7 +74,7 @@ pub(crate) async fn in_form(request: Request, next: Next) -> Response {
     formed
 }
 
-/// The protocol's code for a status, and what it means here.
+/// The protocol's code for a status, and its message.
 fn meaning(status: StatusCode, method: &Method) -> (u32, String) {
     match status {
         StatusCode::BAD_REQUEST => {
