@@ -22,7 +22,7 @@ fn seeds() -> core::ops::Range<u64> {
 
 /// Plays a scenario that failed again, shortened and with its trace.
 fn explain(scenario: &Scenario) -> String {
-    let short = scenario.minimised();
+    let short = scenario.shrunk();
     let (result, trace) = short.run_traced();
     let lines = trace.lines();
     let from = lines.len().saturating_sub(120);
@@ -114,7 +114,7 @@ fn rtp17g_a_resume_within_the_grace_is_silent() {
     assert_eq!(world.client(bob).presence_events(), []);
     assert_eq!(world.client(bob).present("room"), ["alice"]);
     assert_eq!(world.server().counters().reentries, 1);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_stalled_reader_gets_no_events_and_then_a_sync() {
     world.client(alice).leave("room");
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.client(bob).present("room"), ["alice"]);
-    world.flow(bob);
+    world.unstall(bob);
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.client(bob).present("room"), [""; 0]);
     assert!(world.client(bob).presence_events().len() < 60);
@@ -250,7 +250,7 @@ fn all_members_enter_again_on_a_server_without_state() {
     world.run_for(Duration::from_secs(60));
     assert_eq!(world.client(bob).present("room"), ["alice"]);
     assert_eq!(world.client(alice).present("room"), ["alice"]);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_budget_of_one_makes_progress() {
     world.cut(alice);
     world.run_for(Duration::from_secs(20));
     assert_eq!(world.server().counters().members, 0);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn rtp17a_a_congested_owner_without_the_mode_presence_receives_its_leave_later()
     world.client(alice).set_options("room", options);
     world.run_for(Duration::from_millis(100));
     assert_eq!(world.server().counters().members, 0);
-    world.flow(alice);
+    world.unstall(alice);
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.client(alice).present("room"), [""; 0]);
 }
@@ -355,7 +355,7 @@ fn rtp17a_a_congested_owner_without_presence_subscribe_receives_its_leave() {
     options.modes = Some(Modes::SUBSCRIBE | Modes::PRESENCE);
     world.client(alice).set_options("room", options);
     world.run_for(Duration::from_millis(100));
-    world.flow(alice);
+    world.unstall(alice);
     world.run_for(Duration::from_secs(5));
     assert!(!world.client(alice).present("room").contains(&"alice".into()));
     // And she does not enter again when she attaches anew.
@@ -387,16 +387,16 @@ fn a_late_page_contains_a_member_that_has_left(leave: impl FnOnce(&mut World, us
     world.run_for(Duration::from_millis(100));
     world.client(bob).detach("room");
     world.run_for(Duration::from_millis(100));
-    world.delay_pages(bob);
+    world.delay_sync_pages(bob);
     world.client(bob).events();
     world.client(bob).attach("room");
     world.run_for(Duration::from_millis(100));
     leave(&mut world, alice);
     world.run_for(Duration::from_millis(100));
-    world.flow(bob);
+    world.unstall(bob);
     assert_eq!(world.client(bob).presence_events(), []);
     assert_eq!(world.client(bob).present("room"), [""; 0]);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]

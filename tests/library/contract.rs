@@ -1,6 +1,6 @@
 //! The rules of the contract, one by one, as the crate's documentation prints them.
 
-use presence_check::{Scenario, Twist, fuzz};
+use presence_check::{Scenario, Variation, fuzz};
 use presence_proto::client::{self, Client, ClientOptions};
 use presence_proto::server::{
     self, Capability, ConnectRequest, Identity, Output, Server, ServerOptions, output,
@@ -100,7 +100,7 @@ fn a_recording_replays_to_the_same_outputs() {
     for seed in 1_000..1_050 {
         let (result, recording) = Scenario::from_seed(seed).run_recorded();
         assert!(result.is_ok(), "{result:?}");
-        let (recorded, replayed) = (recording.outputs(), recording.replay(Twist::None));
+        let (recorded, replayed) = (recording.outputs(), recording.replay(Variation::None));
         assert_eq!(format!("{recorded:?}"), format!("{replayed:?}"), "seed {seed}");
     }
 }
@@ -131,9 +131,9 @@ fn what_is_due_fires_before_the_input() {
 fn outputs_do_not_depend_on_when_they_are_drained() {
     for seed in 1_000..1_030 {
         let (_, recording) = Scenario::from_seed(seed).run_recorded();
-        let often = recording.replay(Twist::None);
+        let often = recording.replay(Variation::None);
         for every in [2, 7, usize::MAX] {
-            let rarely = recording.replay(Twist::RareDrains(every));
+            let rarely = recording.replay(Variation::RareDrains(every));
             assert_eq!(format!("{often:?}"), format!("{rarely:?}"), "seed {seed}, {every}");
         }
     }
@@ -172,8 +172,8 @@ fn one_call_fires_no_more_than_its_budget() {
 fn hasher_seeds_do_not_reach_outputs() {
     for seed in 1_000..1_050 {
         let (_, recording) = Scenario::from_seed(seed).run_recorded();
-        let one = recording.replay(Twist::HashSeed(1));
-        let two = recording.replay(Twist::HashSeed(u64::MAX));
+        let one = recording.replay(Variation::HashSeed(1));
+        let two = recording.replay(Variation::HashSeed(u64::MAX));
         assert_eq!(format!("{one:?}"), format!("{two:?}"), "seed {seed}");
         assert_eq!(format!("{one:?}"), format!("{:?}", recording.outputs()), "seed {seed}");
     }

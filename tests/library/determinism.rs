@@ -1,6 +1,6 @@
 //! The same inputs give the same outputs, to the byte, and what must not matter does not matter.
 
-use presence_check::{Scenario, Twist};
+use presence_check::{Scenario, Variation};
 
 const SEEDS: core::ops::Range<u64> = 0..120;
 
@@ -14,11 +14,11 @@ fn scenarios() -> impl Iterator<Item = Scenario> {
     })
 }
 
-fn replays_the_same(twist: Twist) {
+fn replays_the_same(variation: Variation) {
     for scenario in scenarios() {
         let (result, recording) = scenario.run_recorded();
         result.unwrap_or_else(|failure| panic!("{failure}"));
-        let (recorded, replayed) = (recording.outputs(), recording.replay(twist));
+        let (recorded, replayed) = (recording.outputs(), recording.replay(variation));
         // Compared as text: it shows whatever differs, also in what `PartialEq` may pass over.
         for (number, outputs) in &recorded.clients {
             let again = &replayed.clients[number];
@@ -38,28 +38,28 @@ fn replays_the_same(twist: Twist) {
 
 #[test]
 fn contract_6_the_same_inputs_give_the_same_outputs() {
-    replays_the_same(Twist::None);
+    replays_the_same(Variation::None);
 }
 
 #[test]
 fn contract_6_the_hasher_seed_does_not_show() {
-    replays_the_same(Twist::HashSeed(0xdead_beef));
+    replays_the_same(Variation::HashSeed(0xdead_beef));
 }
 
 #[test]
 fn contract_3_spurious_ticks_change_nothing() {
-    replays_the_same(Twist::ExtraTicks);
+    replays_the_same(Variation::ExtraTicks);
 }
 
 #[test]
 fn contract_3_time_that_steps_back_is_clamped() {
-    replays_the_same(Twist::BackwardTicks(5_000));
+    replays_the_same(Variation::BackwardTicks(5_000));
 }
 
 #[test]
 fn contract_4_several_calls_may_share_an_outbox() {
-    replays_the_same(Twist::RareDrains(3));
-    replays_the_same(Twist::RareDrains(50));
+    replays_the_same(Variation::RareDrains(3));
+    replays_the_same(Variation::RareDrains(50));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn cut() -> Space {
     let mut space = two_clients();
     space.scripts = vec![vec![Step::Enter(0, 0, 0, 2), Step::Leave(0, 0, 0)], vec![]];
     space.faults = vec![Step::Cut(0)];
-    space.most_faults = 1;
+    space.max_faults = 1;
     space
 }
 
@@ -69,7 +69,7 @@ fn two_faults(enters: usize) -> Space {
     let all = [Step::Enter(0, 0, 0, 2), Step::Enter(1, 0, 0, 3)];
     space.scripts = all.into_iter().take(enters).map(|enter| vec![enter]).collect();
     space.faults = vec![Step::Cut(0), Step::Cut(1)];
-    space.most_faults = 2;
+    space.max_faults = 2;
     space
 }
 

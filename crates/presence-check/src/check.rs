@@ -8,7 +8,7 @@ use presence_proto::wire::{
 };
 use presence_proto::{OpId, SmolStr, TransportId};
 use presence_sim::World;
-use presence_sim::{Call, Half};
+use presence_sim::{Call, CallKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How much later than the end of its grace a member may leave, in milliseconds: what the timers
@@ -80,23 +80,23 @@ enum Wished {
 impl Checker {
     /// Takes in calls and compares the world as it is after them with what it must be.
     pub(crate) fn observe(&mut self, world: &World, calls: Vec<Call>) -> Found {
-        if let Some(wrong) = world.wrong() {
+        if let Some(wrong) = world.failure() {
             return Err(wrong.into());
         }
         let mut clients = BTreeSet::new();
         let mut server = false;
         for call in calls {
             let at = call.at;
-            match call.half {
-                Half::Server { input, outputs } => {
+            match call.kind {
+                CallKind::Server { input, outputs } => {
                     server = true;
                     self.server_call(world, at, &input, &outputs)?;
                 }
-                Half::Client { client, input, outputs } => {
+                CallKind::Client { client, input, outputs } => {
                     clients.insert(client);
                     self.client_call(world, client, &input, &outputs)?;
                 }
-                Half::ServerRestarted => {
+                CallKind::ServerRestarted => {
                     self.model = Model::default();
                     self.transports.clear();
                     self.requests.clear();
@@ -106,7 +106,7 @@ impl Checker {
                     self.attaching.clear();
                     self.told.clear();
                 }
-                Half::ClientRestarted { client, .. } => {
+                CallKind::ClientRestarted { client, .. } => {
                     let app = self.apps.entry(client).or_default();
                     *app = App::default();
                 }
@@ -393,7 +393,7 @@ impl Checker {
         input: &client::Input,
         outputs: &[client::Output],
     ) -> Found {
-        let own = world.identity(number).and_then(|identity| match identity {
+        let own = world.client_identity(number).and_then(|identity| match identity {
             server::Identity::Client(client_id) => Some(client_id.clone()),
             _ => None,
         });
@@ -406,7 +406,7 @@ impl Checker {
         for output in outputs {
             match output {
                 client::Output::Send(client::output::Send { frame, .. }) => {
-                    let id = world.core(number).and_then(|core| core.connection().id());
+                    let id = world.client_core(number).connection().id();
                     sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
                 }
                 client::Output::Presence(client::output::Presence { channel, message, .. }) => {
@@ -415,10 +415,8 @@ impl Checker {
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
                 }
                 client::Output::Connection(change) => {
-                    if change.previous == ConnectionState::Connected
-                        && let Some(core) = world.core(number)
-                    {
-                        app.doubt_unheard(core);
+                    if change.previous == ConnectionState::Connected {
+                        app.doubt_unheard(world.client_core(number));
                     }
                 }
                 client::Output::Channel(client::output::Channel { channel, change, .. }) => {
@@ -451,9 +449,8 @@ impl Checker {
     }
 
     fn compare_client(&self, world: &World, number: usize) -> Found {
-        let (Some(app), Some(core)) = (self.apps.get(&number), world.core(number)) else {
-            return Ok(());
-        };
+        let Some(app) = self.apps.get(&number) else { return Ok(()) };
+        let core = world.client_core(number);
         let errors = core.internal_errors();
         if errors > 0 {
             return Err(format!("client {number} counts {errors} internal errors"));
@@ -470,8 +467,8 @@ impl Checker {
     /// Everything is mended and has had time to settle: everybody who wants to is connected and
     /// attached, and sees what the server sees, which is what the applications wanted.
     pub(crate) fn at_rest(&self, world: &World, channels: &[SmolStr], refusals: bool) -> Found {
-        for number in 0..world.clients() {
-            let Some(core) = world.core(number) else { continue };
+        for number in 0..world.client_count() {
+            let core = world.client_core(number);
             if core.connection().state() != ConnectionState::Connected {
                 let state = core.connection().state();
                 return Err(format!("client {number} is {state} and must be connected"));
@@ -497,7 +494,7 @@ impl Checker {
         channel: &SmolStr,
         refusals: bool,
     ) -> Found {
-        let Some(core) = world.core(number) else { return Ok(()) };
+        let core = world.client_core(number);
         let Some(view) = core.channel(channel) else {
             return Err(format!("client {number} does not know {channel}"));
         };

@@ -10,7 +10,7 @@ use crate::scenario::{Scenario, Setup, Step};
 use core::fmt::{self, Write};
 use core::hash::Hasher;
 use foldhash::quality::FixedState;
-use presence_sim::Due;
+use presence_sim::Pending;
 use presence_sim::Trace;
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub struct Space {
     /// The faults that may strike, in any order, each at most once.
     pub faults: Vec<Step>,
     /// How many of the faults strike at most.
-    pub most_faults: usize,
+    pub max_faults: usize,
     /// How often time passes, each time up to the next deadline.
     pub time_steps: usize,
 }
@@ -41,7 +41,7 @@ impl Space {
             before: Vec::new(),
             scripts: Vec::new(),
             faults: Vec::new(),
-            most_faults: 0,
+            max_faults: 0,
             time_steps: 0,
         }
     }
@@ -66,7 +66,7 @@ pub struct Explored {
 /// What may happen next.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Deliver(Due),
+    Deliver(Pending),
     Time,
     Script(usize),
     Fault(usize),
@@ -89,7 +89,7 @@ impl Space {
     /// # Errors
     ///
     /// The first thing that does not hold, and the trace that led to it.
-    pub fn explore(&self, most_states: u64) -> Result<Explored, (Failure, Trace)> {
+    pub fn explore(&self, max_states: u64) -> Result<Explored, (Failure, Trace)> {
         let start = self.start(false).map_err(|failure| (failure, Trace::default()))?;
         let mut seen = BTreeSet::new();
         seen.insert(start.fingerprint());
@@ -121,11 +121,11 @@ impl Space {
             let moves = place.moves(self);
             if place.is_over(self) {
                 explored.ends += 1;
-                if let Err(what) = place.clone().runner.mend_and_check() {
+                if let Err(what) = place.clone().runner.heal_and_check() {
                     return Err(self.explain(&path, what));
                 }
             }
-            if explored.states >= most_states {
+            if explored.states >= max_states {
                 explored.cut_short = true;
                 return Ok(explored);
             }
@@ -137,7 +137,7 @@ impl Space {
         let scenario = Scenario { seed: 1, setup: self.setup.clone(), steps: Vec::new() };
         let mut runner = Runner::new(&scenario);
         if !traced {
-            runner.world.without_trace();
+            runner.world.disable_trace();
         }
         let mut place = Place {
             runner,
@@ -159,7 +159,7 @@ impl Space {
         };
         let bad = path.iter().any(|next| place.make(self, *next).is_err());
         if !bad {
-            let _ = place.runner.mend_and_check();
+            let _ = place.runner.heal_and_check();
         }
         let at = place.runner.world.now();
         (Failure { seed: 1, at, what }, place.runner.world.trace().clone())
@@ -169,10 +169,10 @@ impl Space {
 impl Place {
     fn moves(&self, space: &Space) -> Vec<Move> {
         let mut moves = Vec::new();
-        if self.time_steps < space.time_steps && self.runner.world.due_deadline().is_some() {
+        if self.time_steps < space.time_steps && self.runner.world.next_deadline().is_some() {
             moves.push(Move::Time);
         }
-        if self.struck < space.most_faults {
+        if self.struck < space.max_faults {
             moves.extend(self.faults_left.iter().map(|fault| Move::Fault(*fault)));
         }
         for (number, script) in space.scripts.iter().enumerate() {
@@ -180,13 +180,13 @@ impl Place {
                 moves.push(Move::Script(number));
             }
         }
-        moves.extend(self.runner.world.arrivals().into_iter().map(Move::Deliver));
+        moves.extend(self.runner.world.pending_packets().into_iter().map(Move::Deliver));
         moves
     }
 
     /// Whether everything that was to happen has happened, and arrived.
     fn is_over(&self, space: &Space) -> bool {
-        self.runner.world.arrivals().is_empty()
+        self.runner.world.pending_packets().is_empty()
             && self.done.iter().zip(&space.scripts).all(|(done, script)| *done == script.len())
     }
 
@@ -195,7 +195,7 @@ impl Place {
             Move::Deliver(due) => self.runner.world.perform(due),
             Move::Time => {
                 self.time_steps += 1;
-                self.runner.world.pass_to_deadline();
+                self.runner.world.advance_to_deadline();
             }
             Move::Script(number) => {
                 let done = self.done.get_mut(number);

@@ -36,6 +36,6 @@ mod run;
 mod scenario;
 
 pub use explore::{Explored, Space};
-pub use replay::{Replayed, Twist};
+pub use replay::{Replayed, Variation};
 pub use run::{Failure, Recording, Report};
 pub use scenario::{ClientSetup, Scenario, Setup, Step};

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Command::Simulate { first_seed, seeds } => simulate(first_seed, seeds),
         Command::Seed { seed, shrink } => {
             let scenario = Scenario::from_seed(seed);
-            show(&if shrink { scenario.minimised() } else { scenario })
+            show(&if shrink { scenario.shrunk() } else { scenario })
         }
         Command::Bytes { target, first_seed, seeds } => bytes(target, first_seed, seeds),
     };
@@ -108,7 +108,7 @@ fn simulate(first: u64, seeds: u64) -> bool {
     });
     println!("{total:#?}\n{} virtual hours", total.virtual_millis / 3_600_000);
     if let Some(seed) = failed.iter().min() {
-        show(&Scenario::from_seed(*seed).minimised());
+        show(&Scenario::from_seed(*seed).shrunk());
     }
     println!("simulate: {seeds} seeds, {} failed", failed.len());
     failed.is_empty()

@@ -12,8 +12,8 @@ use presence_proto::client::{
 use presence_proto::server::{Identity, KeySecret, Rate, ServerOptions};
 use presence_proto::wire::{Data, Format, Modes, PresenceAction};
 use presence_sim::Call;
-use presence_sim::ClientHandle;
 use presence_sim::Latency;
+use presence_sim::SimClient;
 use presence_sim::Trace;
 use presence_sim::World;
 
@@ -89,7 +89,7 @@ impl Scenario {
     /// The first thing that does not hold.
     pub fn run(&self) -> Result<Report, Failure> {
         let mut runner = Runner::new(self);
-        runner.world.without_trace();
+        runner.world.disable_trace();
         runner.play(self)
     }
 
@@ -108,7 +108,7 @@ impl Scenario {
         let recording = Recording {
             seed: self.seed,
             config: runner.world.server_options().clone(),
-            clients: (0..runner.world.clients())
+            clients: (0..runner.world.client_count())
                 .filter_map(|client| runner.world.client_options(client).cloned())
                 .collect(),
             calls: runner.kept.take().unwrap_or_default(),
@@ -118,7 +118,7 @@ impl Scenario {
 
     /// A scenario that fails as this one does, with as few steps as leaving steps out can reach.
     #[must_use]
-    pub fn minimised(&self) -> Self {
+    pub fn shrunk(&self) -> Self {
         let mut best = self.clone();
         let mut chunk = best.steps.len().div_ceil(2).max(1);
         loop {
@@ -216,7 +216,7 @@ impl Runner {
         self.world.set_latency(client, latency);
         self.world.set_format(client, format_of(setup.format));
         // The checker reads the calls.
-        self.world.client(client).ignore_events();
+        self.world.client(client).discard_events();
         self.listen(client);
     }
 
@@ -251,23 +251,23 @@ impl Runner {
         for step in &scenario.steps {
             self.step(*step)?;
         }
-        self.mend_and_check()?;
+        self.heal_and_check()?;
         self.leave()
     }
 
     /// Mends what is broken, and demands that everybody sees the same then.
-    pub(crate) fn mend_and_check(&mut self) -> Found {
-        self.mend()?;
+    pub(crate) fn heal_and_check(&mut self) -> Found {
+        self.heal()?;
         self.checker.at_rest(&self.world, &self.channels, self.refusals)
     }
 
     /// Everything that is broken is mended; who is not there comes back.
-    fn mend(&mut self) -> Found {
+    fn heal(&mut self) -> Found {
         self.world.note(format_args!("-- everything is mended"));
-        for client in 0..self.world.clients() {
+        for client in 0..self.world.client_count() {
             self.world.set_reachable(client, true);
-            self.world.flow(client);
-            self.world.defuse(client);
+            self.world.unstall(client);
+            self.world.cancel_cut(client);
             self.watch()?;
         }
         for _ in 0..3 {
@@ -278,7 +278,7 @@ impl Runner {
     }
 
     fn come_back(&mut self) -> Found {
-        for client in 0..self.world.clients() {
+        for client in 0..self.world.client_count() {
             let mut handle = self.world.client(client);
             if matches!(
                 handle.connection_state(),
@@ -304,9 +304,9 @@ impl Runner {
         Ok(())
     }
 
-    /// Half of the clients close, the others die. Nothing must be left of any of them.
+    /// CallKind of the clients close, the others die. Nothing must be left of any of them.
     fn leave(&mut self) -> Found {
-        for client in 0..self.world.clients() {
+        for client in 0..self.world.client_count() {
             if client % 2 == 0 {
                 self.world.client(client).close();
             } else {
@@ -340,7 +340,7 @@ impl Runner {
         if let Some(at) = self.world.server_deadline() {
             return Err(format!("everybody has gone, and the server waits for {at:?}"));
         }
-        for number in 0..self.world.clients() {
+        for number in 0..self.world.client_count() {
             if let Some(at) = self.world.client_deadline(number) {
                 return Err(format!("client {number} has gone, and waits for {at:?}"));
             }
@@ -351,10 +351,10 @@ impl Runner {
     /// Lets time pass and looks after every call.
     pub(crate) fn run_for(&mut self, millis: u64) -> Found {
         let until = self.world.now().saturating_add(millis);
-        while self.world.step_before(until) {
+        while self.world.step_until(until) {
             self.watch()?;
         }
-        self.world.wait_until(until);
+        self.world.advance_to(until);
         Ok(())
     }
 
@@ -381,7 +381,7 @@ impl Runner {
     }
 
     fn number(&self, client: u8) -> usize {
-        usize::from(client) % self.world.clients().max(1)
+        usize::from(client) % self.world.client_count().max(1)
     }
 
     fn channel(&self, channel: u8) -> SmolStr {
@@ -389,7 +389,7 @@ impl Runner {
         self.channels.get(index).cloned().unwrap_or_default()
     }
 
-    fn handle(&mut self, client: u8) -> ClientHandle<'_> {
+    fn handle(&mut self, client: u8) -> SimClient<'_> {
         let number = self.number(client);
         self.world.client(number)
     }
@@ -459,18 +459,18 @@ impl Runner {
             Step::Unplug(c) => self.world.unplug(number(c)),
             Step::StallUp(c) => self.world.stall_up(number(c)),
             Step::StallDown(c) => self.world.stall_down(number(c)),
-            Step::DelayPages(c) => self.world.delay_pages(number(c)),
-            Step::Flow(c) => self.world.flow(number(c)),
-            Step::Hiccup(c) => self.world.hiccup(number(c)),
-            Step::OutOfReach(c) => self.world.set_reachable(number(c), false),
-            Step::InReach(c) => self.world.set_reachable(number(c), true),
+            Step::DelaySyncPages(c) => self.world.delay_sync_pages(number(c)),
+            Step::Unstall(c) => self.world.unstall(number(c)),
+            Step::CongestBriefly(c) => self.world.congest_briefly(number(c)),
+            Step::Unreachable(c) => self.world.set_reachable(number(c), false),
+            Step::Reachable(c) => self.world.set_reachable(number(c), true),
             Step::SlowDown(c, up, down) => {
                 let latency = Latency { up: up.into(), down: down.into() };
                 self.world.set_latency(number(c), latency);
             }
             Step::ServerClock(by) => self.world.step_server_clock(by.into()),
             Step::ClientClock(c, by) => self.world.step_client_clock(number(c), by.into()),
-            Step::DropAll => self.world.drop_all_transports(),
+            Step::CutAll => self.world.cut_all(),
             Step::RestartServer => self.world.restart_server(),
             Step::RestartClient(c, recover) => {
                 let number = number(c);

@@ -113,24 +113,24 @@ pub enum Step {
     StallUp(u8),
     /// [`World::stall_down`](presence_sim::World::stall_down).
     StallDown(u8),
-    /// [`World::delay_pages`](presence_sim::World::delay_pages).
-    DelayPages(u8),
-    /// [`World::flow`](presence_sim::World::flow).
-    Flow(u8),
-    /// [`World::hiccup`](presence_sim::World::hiccup).
-    Hiccup(u8),
+    /// [`World::delay_sync_pages`](presence_sim::World::delay_sync_pages).
+    DelaySyncPages(u8),
+    /// [`World::unstall`](presence_sim::World::unstall).
+    Unstall(u8),
+    /// [`World::congest_briefly`](presence_sim::World::congest_briefly).
+    CongestBriefly(u8),
     /// Its new transports cannot be opened.
-    OutOfReach(u8),
+    Unreachable(u8),
     /// They can be opened again.
-    InReach(u8),
+    Reachable(u8),
     /// Its packets take so long from now on: up and down, in milliseconds.
     SlowDown(u8, u16, u16),
     /// The wall clock of the server's host steps by so many milliseconds.
     ServerClock(i32),
     /// The wall clock of its host steps by so many milliseconds.
     ClientClock(u8, i32),
-    /// [`World::drop_all_transports`](presence_sim::World::drop_all_transports).
-    DropAll,
+    /// [`World::cut_all`](presence_sim::World::cut_all).
+    CutAll,
     /// [`World::restart_server`](presence_sim::World::restart_server).
     RestartServer,
     /// [`World::restart_client`](presence_sim::World::restart_client), with its recovery key or without.
@@ -292,15 +292,15 @@ impl Step {
             47 => Self::Unplug(client),
             48 => Self::StallUp(client),
             49 => Self::StallDown(client),
-            50 => Self::DelayPages(client),
-            51..=52 => Self::Flow(client),
-            53 => Self::Hiccup(client),
-            54 => Self::OutOfReach(client),
-            55..=56 => Self::InReach(client),
+            50 => Self::DelaySyncPages(client),
+            51..=52 => Self::Unstall(client),
+            53 => Self::CongestBriefly(client),
+            54 => Self::Unreachable(client),
+            55..=56 => Self::Reachable(client),
             57 => Self::SlowDown(client, u.int_in_range(0..=900)?, u.int_in_range(0..=900)?),
             58 => Self::ServerClock(clock_step(u)?),
             59 => Self::ClientClock(client, clock_step(u)?),
-            60 => Self::DropAll,
+            60 => Self::CutAll,
             61 => Self::RestartServer,
             62 if u.arbitrary()? => Self::RestartClient(client, u.arbitrary()?),
             62 => Self::Kick(channel, u.int_in_range(0..=4)?),
