@@ -1,4 +1,4 @@
-//! The rules of the contract, one by one, as the crate's documentation prints them.
+//! The rules of the contract in the crate's documentation, with a test for each.
 
 use presence_check::{Scenario, Variation, fuzz};
 use presence_proto::client::{self, Client, ClientOptions};
@@ -10,7 +10,7 @@ use presence_proto::{Now, OpId, TransportId, Wake};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// A server with one channel, `room`, on which all clients are attached.
+/// A server with the channel `room`, to which all clients are attached.
 struct Room {
     server: Server,
     out: server::Outbox,
@@ -61,7 +61,7 @@ impl Room {
         self.call(millis, server::Input::closed(TransportId(client)));
     }
 
-    /// Calls as long as something is due by `millis`.
+    /// Ticks at `millis` until nothing is due.
     fn settle(&mut self, millis: u64) {
         while self.due().is_some_and(|at| at <= millis) {
             self.call(millis, server::Input::Tick);
@@ -73,7 +73,7 @@ impl Room {
     }
 }
 
-/// How many members leave in these outputs.
+/// The number of LEAVEs in outputs.
 fn leaves(outputs: &[Output]) -> usize {
     let frames = outputs.iter().filter_map(|output| match output {
         Output::Send(output::Send { frame, .. }) => Some(frame.head()),
@@ -107,11 +107,11 @@ fn a_recording_replays_to_the_same_outputs() {
 
 // Rule 3.
 #[test]
-fn what_is_due_fires_before_the_input() {
+fn due_deadlines_fire_before_the_input() {
     let mut room = Room::new(ServerOptions::default(), 2);
     room.enter(0, 0);
     room.lose(1_000, 0);
-    // Nobody ticks. The next that comes is a heartbeat, long after the end of the grace.
+    // No tick: the next input is a heartbeat, long after the end of the grace period.
     let outputs = room.receive(17_000, 1, Action::Heartbeat, |frame| {
         frame.channel = None;
         frame.id = Some("ping".into());
@@ -152,7 +152,7 @@ fn one_call_fires_no_more_than_its_budget() {
     for client in 0..10 {
         room.lose(1_000, client);
     }
-    // All ten graces have ended long ago when the next call comes.
+    // All ten grace periods end before the next call.
     let mut gone = 0;
     let mut calls = 0;
     while gone < 10 {
@@ -162,7 +162,7 @@ fn one_call_fires_no_more_than_its_budget() {
         calls += 1;
         assert!(calls <= 50, "{gone} have left after {calls} calls");
         if gone < 10 {
-            assert!(room.due().is_some_and(|at| at <= 20_000), "what is left is due at once");
+            assert!(room.due().is_some_and(|at| at <= 20_000), "the rest is due at once");
         }
     }
 }
@@ -181,9 +181,9 @@ fn hasher_seeds_do_not_reach_outputs() {
 
 // Rule 7.
 #[test]
-fn the_next_deadline_is_never_missed_nor_searched() {
-    // Whoever calls only when told to misses nothing: the grace of each of many lost connections
-    // ends on time, one by one, and there is not a call too many before the first of them.
+fn the_next_deadline_is_exact() {
+    // With a call at each deadline only, the grace period of each lost connection ends on time, and
+    // there are few calls besides.
     let mut room = Room::new(ServerOptions::default(), 201);
     for client in 0..200 {
         room.enter(0, client);
@@ -191,7 +191,7 @@ fn the_next_deadline_is_never_missed_nor_searched() {
     for client in 0..200 {
         room.lose(1_000 + 10 * client, client);
     }
-    // Client 200 is there to be told.
+    // Client 200 receives the events.
     let mut gone = 0;
     let mut calls = 0;
     while let Some(at) = room.due().filter(|at| *at <= 19_000) {
@@ -204,7 +204,7 @@ fn the_next_deadline_is_never_missed_nor_searched() {
     assert_eq!(gone, 200);
     assert_eq!(room.server.counters().members, 0);
     assert!(calls <= 1_000, "{calls} calls for 200 deadlines");
-    // A client names its deadline too: its connection attempt has 10 s.
+    // The client's deadline: a connection attempt times out after 10 s.
     let mut client = Client::new(ClientOptions::default(), 1);
     let mut out = client::Outbox::new();
     let wake = client.handle(Now::from_millis(0), client::Input::Connect, &mut out);
@@ -237,19 +237,19 @@ fn a_broadcast_is_one_output_encoded_once() {
     let [(to, frame)] = broadcasts.as_slice() else { panic!("{outputs:?}") };
     assert_eq!((to.len(), to.iter().count()), (50, 50));
     assert_eq!(frame.head().presence.len(), 1);
-    // One frame for all: it is what every recipient decodes, whatever its format.
+    // One frame for all recipients, in each format.
     for format in [Format::Json, Format::MessagePack] {
         let mut frame = (*frame).clone();
         let bytes = frame.encode(format);
         assert_eq!(ProtocolMessage::decode(format, &bytes).as_ref(), Ok(frame.head()));
-        // It is encoded once: whoever asks again shares the bytes.
+        // Encoded once: a second call shares the bytes.
         assert_eq!(frame.encode(format).as_ptr(), bytes.as_ptr());
     }
-    // The frame is the member's own, too: there is no second one for its connection (RTP17a).
+    // The member's own connection receives the same frame (RTP17a).
     assert!(to.iter().any(|transport| transport == TransportId(0)));
 }
 
-// No op is named twice, and none is forgotten.
+// Operations: each has exactly one result.
 #[test]
 fn an_operation_ends_exactly_once() {
     let mut client = Client::new(ClientOptions::default(), 1);
@@ -277,7 +277,7 @@ fn an_operation_ends_exactly_once() {
     assert_eq!(ended, (1..=20).collect::<Vec<_>>());
 }
 
-/// The documentation prints each rule with the test that holds it.
+/// The documentation names a test for each rule.
 #[test]
 fn each_rule_of_the_documentation_names_a_test_of_this_file() {
     let (_, rules) = include_str!("../../src/lib.rs").split_once("# The contract").unwrap();

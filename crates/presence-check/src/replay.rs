@@ -1,43 +1,41 @@
-//! Plays a recording again, to fresh halves, in the same way or in a way that must not matter.
+//! Replays a recording to new halves, unchanged or with a variation that must not change the outputs.
 
 use crate::run::Recording;
 use presence_proto::client::{self, Client};
 use presence_proto::server::{self, Server};
 use presence_proto::{Instant, Now, UnixMillis};
-use presence_sim::{Call, CallKind};
-use presence_sim::{client_seed, server_seed};
+use presence_sim::{Call, CallKind, client_seed, server_seed};
 use std::collections::BTreeMap;
 
-/// What is done differently when a recording is played again. None of it may show.
+/// A variation of a replay. None may change the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Variation {
     /// Nothing.
     None,
-    /// Ticks come in that nobody asked for: at the time of the call before, of the call itself
-    /// and half way between.
+    /// Additional ticks before each call: at the time of the previous call, of this call, and half way
+    /// between them.
     ExtraTicks,
-    /// The outbox is emptied after every so many calls, not after each.
+    /// The outbox is drained after this many calls.
     RareDrains(usize),
-    /// The hash tables of the halves are seeded differently.
+    /// The hash tables of the halves have another seed.
     HashSeed(u64),
-    /// The monotonic clock now and then steps back, by up to so many milliseconds, on calls that
-    /// are repeated as ticks.
+    /// A tick after each call whose monotonic clock is this many milliseconds behind.
     BackwardTicks(u64),
 }
 
-/// What came out of each half, in order: of the server, life after life, and of each client.
+/// The outputs of each half, in order and across restarts.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Replayed {
-    /// The server's outputs.
+    /// The outputs of the server.
     pub server: Vec<server::Output>,
-    /// Each client's outputs.
+    /// The outputs of each client.
     pub clients: BTreeMap<usize, Vec<client::Output>>,
 }
 
 impl Recording {
-    /// What came out when it was recorded.
+    /// The recorded outputs.
     #[must_use]
     pub fn outputs(&self) -> Replayed {
         let mut replayed = Replayed::default();
@@ -53,12 +51,12 @@ impl Recording {
         replayed
     }
 
-    /// Plays it to fresh halves and tells what came out.
+    /// Replays the calls to new halves and returns their outputs.
     #[must_use]
     pub fn replay(&self, variation: Variation) -> Replayed {
-        let mut server = Player::new(self.server(0, variation), variation);
+        let mut server = Player::new(self.new_server(0, variation), variation);
         let mut clients: BTreeMap<usize, Player<Client, client::Output>> = BTreeMap::new();
-        let (mut server_lives, mut client_lives) = (0, BTreeMap::new());
+        let (mut server_restarts, mut client_restarts) = (0, BTreeMap::new());
         for call in &self.calls {
             match &call.kind {
                 CallKind::Server { input, .. } => {
@@ -66,19 +64,19 @@ impl Recording {
                 }
                 CallKind::Client { client, input, .. } => {
                     let player = clients.entry(*client).or_insert_with(|| {
-                        Player::new(self.client(*client, 0, None, variation), variation)
+                        Player::new(self.new_client(*client, 0, None, variation), variation)
                     });
                     player.call(call, input.clone(), client::Input::Tick, Client::handle);
                 }
                 CallKind::ServerRestarted => {
-                    server_lives += 1;
-                    server.core = self.server(server_lives, variation);
+                    server_restarts += 1;
+                    server.core = self.new_server(server_restarts, variation);
                     server.drain();
                 }
                 CallKind::ClientRestarted { client, recover } => {
-                    let lives = client_lives.entry(*client).or_insert(0);
-                    *lives += 1;
-                    let core = self.client(*client, *lives, recover.clone(), variation);
+                    let restarts = client_restarts.entry(*client).or_insert(0);
+                    *restarts += 1;
+                    let core = self.new_client(*client, *restarts, recover.clone(), variation);
                     match clients.get_mut(client) {
                         Some(player) => {
                             player.drain();
@@ -100,26 +98,26 @@ impl Recording {
         }
     }
 
-    fn server(&self, life: u64, variation: Variation) -> Server {
-        let server = Server::new(self.config.clone(), server_seed(self.seed, life));
+    fn new_server(&self, restarts: u64, variation: Variation) -> Server {
+        let server = Server::new(self.server.clone(), server_seed(self.seed, restarts));
         match variation {
             Variation::HashSeed(seed) => server.with_hash_seed(seed),
             _ => server,
         }
     }
 
-    fn client(
+    fn new_client(
         &self,
         number: usize,
-        life: u64,
+        restarts: u64,
         recover: Option<presence_proto::SmolStr>,
         variation: Variation,
     ) -> Client {
         let mut options = self.clients.get(number).cloned().unwrap_or_default();
-        if life > 0 {
+        if restarts > 0 {
             options.recover = recover;
         }
-        let client = Client::new(options, client_seed(self.seed, number, life));
+        let client = Client::new(options, client_seed(self.seed, number, restarts));
         match variation {
             Variation::HashSeed(seed) => client.with_hash_seed(seed),
             _ => client,
@@ -158,8 +156,7 @@ impl<C, O> Player<C, O> {
     ) {
         let now = call.now;
         if self.variation == Variation::ExtraTicks {
-            // What the budget left is due before the next call, and was done before it; half way
-            // there is nothing due.
+            // Work beyond the budget of the previous call is due at its time; nothing is due half way.
             for at in self.last.map(|last| [last, half_way(last, now)]).into_iter().flatten() {
                 handle(&mut self.core, at, tick.clone(), &mut self.out);
             }
