@@ -153,15 +153,15 @@ fn one_call_fires_no_more_than_its_budget() {
         room.lose(1_000, client);
     }
     // All ten grace periods end before the next call.
-    let mut gone = 0;
+    let mut left = 0;
     let mut calls = 0;
-    while gone < 10 {
+    while left < 10 {
         let some = leaves(&room.call(20_000, server::Input::Tick));
         assert!(some <= 3, "{some} in one call");
-        gone += some;
+        left += some;
         calls += 1;
-        assert!(calls <= 50, "{gone} have left after {calls} calls");
-        if gone < 10 {
+        assert!(calls <= 50, "{left} have left after {calls} calls");
+        if left < 10 {
             assert!(room.due().is_some_and(|at| at <= 20_000), "the rest is due at once");
         }
     }
@@ -192,16 +192,16 @@ fn the_next_deadline_is_exact() {
         room.lose(1_000 + 10 * client, client);
     }
     // Client 200 receives the events.
-    let mut gone = 0;
+    let mut left = 0;
     let mut calls = 0;
     while let Some(at) = room.due().filter(|at| *at <= 19_000) {
-        gone += leaves(&room.call(at, server::Input::Tick));
+        left += leaves(&room.call(at, server::Input::Tick));
         calls += 1;
         let ended = |by: u64| (0..200).filter(|client| 16_000 + 10 * client <= by).count();
-        assert!(gone <= ended(at), "{gone} have left at {at}, too early for one of them");
-        assert!(gone >= ended(at.saturating_sub(1_000)), "{gone} at {at}, too late for one");
+        assert!(left <= ended(at), "{left} have left at {at}, too early for one of them");
+        assert!(left >= ended(at.saturating_sub(1_000)), "{left} at {at}, too late for one");
     }
-    assert_eq!(gone, 200);
+    assert_eq!(left, 200);
     assert_eq!(room.server.counters().members, 0);
     assert!(calls <= 1_000, "{calls} calls for 200 deadlines");
     // The client's deadline: a connection attempt times out after 10 s.

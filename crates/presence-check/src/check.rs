@@ -26,7 +26,7 @@ pub(crate) struct Checker {
     /// The connect request of each transport.
     requests: BTreeMap<TransportId, server::ConnectRequest>,
     /// PRESENCE frames without an ACK or NACK by connection, in the order of arrival.
-    unanswered: BTreeMap<SmolStr, VecDeque<Waiting>>,
+    unanswered: BTreeMap<SmolStr, VecDeque<Unanswered>>,
     /// The connections that have sent CLOSE, and those that have sent ATTACH or DETACH for a channel:
     /// the server may remove their members.
     ending: BTreeSet<SmolStr>,
@@ -40,7 +40,7 @@ pub(crate) struct Checker {
 
 /// A PRESENCE frame without an ACK or NACK.
 #[derive(Clone, Debug)]
-struct Waiting {
+struct Unanswered {
     frame: ProtocolMessage,
     /// It arrived in an earlier call. Changes would have caused events in that call, so that the ACK
     /// does not imply any.
@@ -50,8 +50,8 @@ struct Waiting {
 /// An application: its operations and the members it derives from events.
 #[derive(Clone, Debug, Default)]
 struct App {
-    /// Members by channel, from events alone.
-    folds: BTreeMap<SmolStr, Fold>,
+    /// The members of each channel, from events only.
+    derived: BTreeMap<SmolStr, DerivedMembers>,
     /// Running operations.
     running: BTreeMap<OpId, Option<Change>>,
     /// The expected state of its own members by channel and client id, according to the results of
@@ -186,7 +186,7 @@ impl Checker {
         let channel = frame.channel.clone().unwrap_or_default();
         match frame.action {
             Action::Presence => {
-                let waiting = Waiting { frame: frame.clone(), is_processed: false };
+                let waiting = Unanswered { frame: frame.clone(), is_processed: false };
                 self.unanswered.entry(id).or_default().push_back(waiting);
             }
             Action::Close => {
@@ -211,7 +211,7 @@ impl Checker {
     /// frame with that message. A congested connection receives the ACK late or never.
     fn accepted(&mut self, channel: &SmolStr, message: &PresenceMessage) {
         let Some(id) = &message.connection_id else { return };
-        let matches = |waiting: &Waiting| {
+        let matches = |waiting: &Unanswered| {
             let frame = &waiting.frame;
             let serial = sequence(message.id.as_deref().unwrap_or_default(), id).map(|(at, _)| at);
             frame.channel.as_ref() == Some(channel)
@@ -221,7 +221,7 @@ impl Checker {
         let Some(waiting) = self.unanswered.get_mut(id) else { return };
         let place = waiting.iter().position(matches);
         let accepted = place.and_then(|place| waiting.remove(place));
-        if let Some(Waiting { frame, .. }) = accepted
+        if let Some(Unanswered { frame, .. }) = accepted
             && let Some(serial) = frame.msg_serial
         {
             self.model.accepted(id, channel, serial, &frame.presence);
@@ -289,7 +289,7 @@ impl Checker {
                 let last = first + i64::from(frame.count.unwrap_or(1)) - 1;
                 let waiting = self.unanswered.entry(id.clone()).or_default();
                 for serial in first..=last {
-                    let has_serial = |other: &Waiting| other.frame.msg_serial == Some(serial);
+                    let has_serial = |other: &Unanswered| other.frame.msg_serial == Some(serial);
                     let place = waiting.iter().position(has_serial);
                     let Some(answered) = place.and_then(|place| waiting.remove(place)) else {
                         continue;
@@ -417,14 +417,15 @@ impl Checker {
                     check_sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
                 }
                 client::Output::Presence(client::output::Presence { channel, message, .. }) => {
-                    let fold = app.folds.entry(channel.clone()).or_default();
-                    fold.apply(message)
+                    let members = app.derived.entry(channel.clone()).or_default();
+                    members
+                        .apply(message)
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
                 }
-                client::Output::Connection(change) => {
-                    if change.previous == ConnectionState::Connected {
-                        app.forget_not_echoed(world.client_core(number));
-                    }
+                client::Output::Connection(change)
+                    if change.previous == ConnectionState::Connected =>
+                {
+                    app.forget_not_echoed(world.client_core(number));
                 }
                 client::Output::Channel(client::output::Channel { channel, change, .. }) => {
                     app.channel(channel, change.event)
@@ -462,8 +463,9 @@ impl Checker {
         if errors > 0 {
             return Err(format!("client {number} has {errors} internal errors"));
         }
-        for (channel, fold) in &app.folds {
-            fold.compare(core, channel)
+        for (channel, members) in &app.derived {
+            members
+                .compare(core, channel)
                 .map_err(|what| format!("client {number}, {channel}: {what}"))?;
         }
         Ok(())
@@ -564,7 +566,7 @@ impl Checker {
 
 impl App {
     fn channel(&mut self, channel: &SmolStr, event: ChannelEvent) {
-        if self.folds.entry(channel.clone()).or_default().apply_channel(event) {
+        if self.derived.entry(channel.clone()).or_default().apply_channel(event) {
             self.forget_expected(channel, None);
         }
     }
@@ -609,11 +611,11 @@ impl App {
 
 /// The members of a channel according to the events that an application received.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fold {
+pub(crate) struct DerivedMembers {
     members: BTreeMap<Key, Option<Data>>,
 }
 
-impl Fold {
+impl DerivedMembers {
     /// Applies a presence event. An error if a member leaves that is not present.
     pub(crate) fn apply(&mut self, message: &PresenceMessage) -> CheckResult {
         let (key, member) = parts(message);

@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets. They accept any bytes and panic if a property is violated. On stable
 //! Rust, tests run them on the corpus.
 
-use crate::check::Fold;
+use crate::check::DerivedMembers;
 use crate::scenario::Scenario;
 use arbitrary::{Result, Unstructured};
 use core::time::Duration;
@@ -92,7 +92,7 @@ struct ClientDriver {
     transports: Vec<TransportId>,
     next_op: u64,
     open: BTreeSet<OpId>,
-    folds: BTreeMap<SmolStr, Fold>,
+    derived: BTreeMap<SmolStr, DerivedMembers>,
     wall: i64,
 }
 
@@ -111,7 +111,7 @@ impl ClientDriver {
             transports: Vec::new(),
             next_op: 1,
             open: BTreeSet::new(),
-            folds: BTreeMap::new(),
+            derived: BTreeMap::new(),
             wall: 1_000_000,
         }
     }
@@ -183,18 +183,18 @@ impl ClientDriver {
                     assert!(self.open.remove(&op), "{op:?} ends twice or was not started");
                 }
                 Output::Presence(output::Presence { channel, message, .. }) => {
-                    if let Err(reason) = self.folds.entry(channel).or_default().apply(&message) {
+                    if let Err(reason) = self.derived.entry(channel).or_default().apply(&message) {
                         panic!("{reason}");
                     }
                 }
                 Output::Channel(output::Channel { channel, change, .. }) => {
-                    self.folds.entry(channel).or_default().apply_channel(change.event);
+                    self.derived.entry(channel).or_default().apply_channel(change.event);
                 }
                 _ => {}
             }
         }
-        for (channel, fold) in &self.folds {
-            if let Err(reason) = fold.compare(&self.core, channel) {
+        for (channel, members) in &self.derived {
+            if let Err(reason) = members.compare(&self.core, channel) {
                 panic!("{channel}: {reason}");
             }
         }

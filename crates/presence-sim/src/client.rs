@@ -123,7 +123,8 @@ impl SimClient<'_> {
         self.world.client_input(self.number, input);
     }
 
-    /// Passes in the input that `input` makes of the next operation id, and returns the id.
+    /// Starts an operation: calls `input` with the next operation id, passes in the result, and returns
+    /// the id.
     pub fn op(&mut self, input: impl FnOnce(OpId) -> Input) -> OpId {
         let op = self.world.clients[self.number].application.next_op();
         self.input(input(op));
