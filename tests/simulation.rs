@@ -1,5 +1,5 @@
-//! Thousands of generated histories with real clients, a real server and faults, checked after every
-//! call (see `presence_check`), and single scenarios of clients and a server under faults.
+//! Thousands of generated histories with real clients, a real server and faults, checked after
+//! every call (see `presence_check`), and single scenarios of clients and a server under faults.
 
 use core::time::Duration;
 use presence_check::{Report, Scenario};
@@ -467,8 +467,8 @@ fn rtp18_an_interrupted_sync_ends_with_an_empty_set() {
     world.client(carol).subscribe("room");
     world.run_for(Duration::from_secs(1));
     let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
-    // Each call of the server sends one page: two to bob, then one to carol while all members leave.
-    // Bob's sync is incomplete when he attaches again.
+    // Each call of the server sends one page: two to bob, then one to carol while all members
+    // leave. Bob's sync is incomplete when he attaches again.
     for client in [bob, carol] {
         world.client(client).set_options("room", with_modes(all));
         world.step();

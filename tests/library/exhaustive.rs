@@ -1,7 +1,7 @@
 //! Exhaustive searches of small worlds.
 //!
-//! `EXHAUSTIVE=full cargo test --release --test library exhaustive -- --nocapture` searches larger worlds, for
-//! a minute or two, and prints the number of states and the depth.
+//! `EXHAUSTIVE=full cargo test --release --test library exhaustive -- --nocapture` searches larger
+//! worlds, for a minute or two, and prints the number of states and the depth.
 
 use presence_check::{Explored, Setup, Space, Step};
 

@@ -292,7 +292,8 @@ proptest! {
             }
             prop_assert_eq!(by_key(listed(&set)), by_key(expected));
             prop_assert_eq!(set.len(), naive.present.len());
-            // The delivered events give the set, and members whose LEAVE follows at the end of the sync.
+            // The delivered events give the set, and members whose LEAVE follows at the end of the
+            // sync.
             let mut all: BTreeSet<Key> = naive.present.keys().cloned().collect();
             all.extend(naive.owed.iter().cloned());
             prop_assert_eq!(&delivered, &all);

@@ -52,8 +52,8 @@ fn error_codes_are_named_constants() {
     assert!(codes.is_sorted_by(|a, b| a < b), "the codes are sorted and unique: {codes:?}");
 }
 
-/// The modules below a folder and their imports. Imports of re-exports in `mod.rs` or `lib.rs` do not
-/// count.
+/// The modules below a folder and their imports. Imports of re-exports in `mod.rs` or `lib.rs` do
+/// not count.
 fn imports_in(root: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut files = Vec::new();
     list(root, &mut files);

@@ -27,8 +27,8 @@ pub(crate) struct Checker {
     requests: BTreeMap<TransportId, server::ConnectRequest>,
     /// PRESENCE frames without an ACK or NACK by connection, in the order of arrival.
     unanswered: BTreeMap<SmolStr, VecDeque<Unanswered>>,
-    /// The connections that have sent CLOSE, and those that have sent ATTACH or DETACH for a channel:
-    /// the server may remove their members.
+    /// The connections that have sent CLOSE, and those that have sent ATTACH or DETACH for a
+    /// channel: the server may remove their members.
     ending: BTreeSet<SmolStr>,
     leaving: BTreeSet<(SmolStr, SmolStr)>,
     /// Unanswered ATTACH frames by transport and channel: whether each lacked a channel serial.
@@ -42,8 +42,8 @@ pub(crate) struct Checker {
 #[derive(Clone, Debug)]
 struct Unanswered {
     frame: ProtocolMessage,
-    /// It arrived in an earlier call. Changes would have caused events in that call, so that the ACK
-    /// does not imply any.
+    /// It arrived in an earlier call. Changes would have caused events in that call, so that the
+    /// ACK does not imply any.
     is_processed: bool,
 }
 
@@ -150,7 +150,8 @@ impl Checker {
         {
             self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref(), at);
         }
-        // A transport that resumes a connection replaces the previous transport; that is not a loss.
+        // A transport that resumes a connection replaces the previous transport; that is not a
+        // loss.
         for output in outputs {
             if let server::Output::Send(server::output::Send { to, frame, .. }) = output
                 && let head = frame.head()
@@ -474,8 +475,8 @@ impl Checker {
     // The converged world.
 
     /// Checks a world that had time to converge: all clients are connected and attached, list the
-    /// server's members, and their own members are in the expected state. With `refusals` the server
-    /// may have refused members.
+    /// server's members, and their own members are in the expected state. With `refusals` the
+    /// server may have refused members.
     pub(crate) fn converged(
         &self,
         world: &World,
@@ -644,8 +645,8 @@ impl DerivedMembers {
         clears
     }
 
-    /// Compares the members with those that the client lists. During a sync there may be more: members
-    /// that left during the sync leave at its end.
+    /// Compares the members with those that the client lists. During a sync there may be more:
+    /// members that left during the sync leave at its end.
     pub(crate) fn compare(&self, core: &Client, channel: &str) -> CheckResult {
         let syncing = core.channel(channel).is_some_and(|view| view.is_syncing());
         let listed = client_set(core, channel);

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets of the two codecs. They accept any bytes and panic if a property is
-//! violated.
+//! The bodies of the fuzz targets of the two codecs. They accept any bytes and panic if a property
+//! is violated.
 
 use presence_proto::wire::{DecodeError, Format, ProtocolMessage};
 use serde::Deserialize as _;
@@ -17,8 +17,8 @@ pub fn decode_json(bytes: &[u8]) {
     }
 }
 
-/// A frame decoded from MessagePack equals the one that `rmp-serde` decodes. After encoding and decoding
-/// it, its encoding is the same bytes.
+/// A frame decoded from MessagePack equals the one that `rmp-serde` decodes. After encoding and
+/// decoding it, its encoding is the same bytes.
 ///
 /// # Panics
 ///

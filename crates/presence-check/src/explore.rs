@@ -1,8 +1,8 @@
-//! Exhaustive search of small worlds: every order of packets, actions, faults and deadlines, with the
-//! real halves.
+//! Exhaustive search of small worlds: every order of packets, actions, faults and deadlines, with
+//! the real halves.
 //!
-//! Latencies count as unknown: at any point the next event may be any packet in flight, the next action
-//! of an application, a fault, or the next deadline. Equal states are expanded once.
+//! Latencies count as unknown: at any point the next event may be any packet in flight, the next
+//! action of an application, a fault, or the next deadline. Equal states are expanded once.
 
 use crate::run::{Failure, Runner};
 use crate::scenario::{Scenario, Setup, Step};

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets. They accept any bytes and panic if a property is violated. On stable
-//! Rust, tests run them on the corpus.
+//! The bodies of the fuzz targets. They accept any bytes and panic if a property is violated. On
+//! stable Rust, tests run them on the corpus.
 
 use crate::check::DerivedMembers;
 use crate::scenario::Scenario;
@@ -35,8 +35,8 @@ pub fn world(bytes: &[u8]) {
     }
 }
 
-/// For any inputs, a client does not panic, ends each operation at most once, emits events that give the
-/// members that it lists, and does not loop on its deadlines.
+/// For any inputs, a client does not panic, ends each operation at most once, emits events that
+/// give the members that it lists, and does not loop on its deadlines.
 ///
 /// # Panics
 ///
@@ -47,8 +47,8 @@ pub fn client_inputs(bytes: &[u8]) {
     let _ = drive_client(&mut u);
 }
 
-/// For any inputs, a server does not panic, sends only to open transports, emits events that give its
-/// members, and has no state when all transports have closed and all deadlines have passed.
+/// For any inputs, a server does not panic, sends only to open transports, emits events that give
+/// its members, and has no state when all transports have closed and all deadlines have passed.
 ///
 /// # Panics
 ///
@@ -58,8 +58,8 @@ pub fn server_inputs(bytes: &[u8]) {
     let _ = drive_server(&mut u);
 }
 
-/// For any frames, a client does not panic and emits events that give the members that it lists. Each
-/// line is a frame as JSON, or a number of milliseconds by which the clock advances.
+/// For any frames, a client does not panic and emits events that give the members that it lists.
+/// Each line is a frame as JSON, or a number of milliseconds by which the clock advances.
 ///
 /// # Panics
 ///
@@ -91,7 +91,7 @@ struct ClientDriver {
     wake: Wake,
     transports: Vec<TransportId>,
     next_op: u64,
-    open: BTreeSet<OpId>,
+    running: BTreeSet<OpId>,
     derived: BTreeMap<SmolStr, DerivedMembers>,
     wall: i64,
 }
@@ -110,7 +110,7 @@ impl ClientDriver {
             now: 0,
             transports: Vec::new(),
             next_op: 1,
-            open: BTreeSet::new(),
+            running: BTreeSet::new(),
             derived: BTreeMap::new(),
             wall: 1_000_000,
         }
@@ -119,7 +119,7 @@ impl ClientDriver {
     fn op(&mut self) -> OpId {
         let op = OpId(self.next_op);
         self.next_op += 1;
-        self.open.insert(op);
+        self.running.insert(op);
         op
     }
 
@@ -180,7 +180,7 @@ impl ClientDriver {
                     );
                 }
                 Output::Done(output::Done { op, .. }) => {
-                    assert!(self.open.remove(&op), "{op:?} ends twice or was not started");
+                    assert!(self.running.remove(&op), "{op:?} ends twice or was not started");
                 }
                 Output::Presence(output::Presence { channel, message, .. }) => {
                     if let Err(reason) = self.derived.entry(channel).or_default().apply(&message) {
@@ -458,7 +458,8 @@ fn server_input(u: &mut Unstructured<'_>, driver: &ServerDriver) -> Result<serve
                 *u.choose(&[None, Some(Duration::ZERO), Some(Duration::from_secs(60))])?;
             request.echo = u.arbitrary()?;
             request.heartbeats = u.arbitrary()?;
-            // A deadline in the same call may free a number in use. Then outputs would be ambiguous.
+            // A deadline in the same call may free a number in use. Then outputs would be
+            // ambiguous.
             if driver.open.contains(&transport) {
                 Input::Tick
             } else {

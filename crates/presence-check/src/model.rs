@@ -24,14 +24,14 @@ struct Connection {
     client_id: Option<SmolStr>,
     /// The grace period of its members, in milliseconds.
     grace: u64,
-    /// The channels that are not attached since the loss of a transport: the times of the first and of
-    /// the last loss.
+    /// The channels that are not attached since the loss of a transport: the times of the first and
+    /// of the last loss.
     away: BTreeMap<SmolStr, (u64, u64)>,
     /// The channels that the current transport has attached, and the time when it connected.
     attached: BTreeSet<SmolStr>,
     since: u64,
-    /// The acknowledged message serials. They may have gaps: after a resume, frames that wait for their
-    /// channel keep their serial, and later frames overtake them.
+    /// The acknowledged message serials. They may have gaps: after a resume, frames that wait for
+    /// their channel keep their serial, and later frames overtake them.
     acknowledged: BTreeSet<i64>,
 }
 
@@ -70,8 +70,8 @@ impl Model {
         }
     }
 
-    /// A connection lost its transport without CLOSE: the grace period of its members begins, and ends
-    /// when another transport attaches their channel.
+    /// A connection lost its transport without CLOSE: the grace period of its members begins, and
+    /// ends when another transport attaches their channel.
     pub(crate) fn lost(&mut self, id: &SmolStr, now: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.attached.clear();
@@ -96,10 +96,10 @@ impl Model {
         }
     }
 
-    /// The server accepted a PRESENCE frame. A frame that was accepted before (a frame in flight is sent
-    /// again after a resume, RTN19a2) enters no member, unless it has the id of the last message of a
-    /// removed member. It still updates a present member whose message is older: the result of a
-    /// re-entry, or of an earlier frame that was refused at first.
+    /// The server accepted a PRESENCE frame. A frame that was accepted before (a frame in flight is
+    /// sent again after a resume, RTN19a2) enters no member, unless it has the id of the last
+    /// message of a removed member. It still updates a present member whose message is older: the
+    /// result of a re-entry, or of an earlier frame that was refused at first.
     pub(crate) fn accepted(
         &mut self,
         id: &SmolStr,
@@ -114,8 +114,9 @@ impl Model {
             let Some(client_id) = client_id else { continue };
             let members = self.channels.entry(channel.clone()).or_default();
             let key = (id.clone(), client_id);
-            // The sequence of the message: that of the id in a re-entry (RTP17g), if this connection
-            // sent it earlier, else its own. For a removed member, the id must be of its last message.
+            // The sequence of the message: that of the id in a re-entry (RTP17g), if this
+            // connection sent it earlier, else its own. For a removed member, the id must be of its
+            // last message.
             let own_sequence = (serial, i64::try_from(index).unwrap_or(i64::MAX));
             let named = item.id.as_deref().and_then(|item_id| sequence(item_id, id));
             let named = named.filter(|(named, _)| *named < serial);
@@ -175,8 +176,8 @@ impl Model {
         }
     }
 
-    /// A member left because of a kick. It may enter again, also by a repeated frame. An error if it
-    /// was not kicked, or entered after the kick.
+    /// A member left because of a kick. It may enter again, also by a repeated frame. An error if
+    /// it was not kicked, or entered after the kick.
     pub(crate) fn left_by_kick(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
         if !self.kicked.contains_key(&(channel.clone(), key.clone())) {
             return Err(format!("{channel}: {key:?} leaves as kicked, but was not kicked"));
@@ -237,8 +238,8 @@ impl Model {
         self.kicked.remove(&(channel.clone(), key.clone()));
     }
 
-    /// Compares the server's members of a channel with the model's. A member must leave at most `slack`
-    /// milliseconds after the end of its grace period or a kick.
+    /// Compares the server's members of a channel with the model's. A member must leave at most
+    /// `slack` milliseconds after the end of its grace period or a kick.
     pub(crate) fn compare(
         &self,
         channel: &SmolStr,

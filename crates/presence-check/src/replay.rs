@@ -1,4 +1,5 @@
-//! Replays a recording to new halves, unchanged or with a variation that must not change the outputs.
+//! Replays a recording to new halves, unchanged or with a variation that must not change the
+//! outputs.
 
 use crate::run::Recording;
 use presence_proto::client::{self, Client};
@@ -13,8 +14,8 @@ use std::collections::BTreeMap;
 pub enum Variation {
     /// Nothing.
     None,
-    /// Additional ticks before each call: at the time of the previous call, of this call, and half way
-    /// between them.
+    /// Additional ticks before each call: at the time of the previous call, of this call, and half
+    /// way between them.
     ExtraTicks,
     /// The outbox is drained after this many calls.
     RareDrains(usize),
@@ -156,7 +157,8 @@ impl<C, O> Player<C, O> {
     ) {
         let now = call.now;
         if self.variation == Variation::ExtraTicks {
-            // Work beyond the budget of the previous call is due at its time; nothing is due half way.
+            // Work beyond the budget of the previous call is due at its time; nothing is due half
+            // way.
             for at in self.last.map(|last| [last, half_way(last, now)]).into_iter().flatten() {
                 handle(&mut self.core, at, tick.clone(), &mut self.out);
             }

@@ -1,5 +1,5 @@
-//! Plays a scenario and checks it: the steps, the convergence after all faults have ended, and the end
-//! of all clients.
+//! Plays a scenario and checks it: the steps, the convergence after all faults have ended, and the
+//! end of all clients.
 
 use crate::check::{CheckResult, Checker};
 use crate::scenario::{ClientSetup, Scenario, Setup, Step};
@@ -13,12 +13,12 @@ use presence_proto::server::{Identity, KeySecret, Rate, ServerOptions};
 use presence_proto::wire::{Data, Format, Modes, PresenceAction};
 use presence_sim::{Call, Latency, SimClient, Trace, World};
 
-/// The time to converge after a round of reconnects, in milliseconds of virtual time: long enough to
-/// detect half-open transports and to retry suspended connections and channels.
+/// The time to converge after a round of reconnects, in milliseconds of virtual time: long enough
+/// to detect half-open transports and to retry suspended connections and channels.
 const SETTLE: u64 = 150_000;
 
-/// The time after which the server has no state of ended clients, in milliseconds of virtual time: the
-/// idle timeout, the time to live of connection state, and that of the history.
+/// The time after which the server has no state of ended clients, in milliseconds of virtual time:
+/// the idle timeout, the time to live of connection state, and that of the history.
 const FORGET: u64 = 600_000;
 
 /// Figures of a run.

@@ -67,8 +67,8 @@ pub struct ClientSetup {
     pub modes: u8,
 }
 
-/// A step of a scenario. The first number is the client, the second the channel, if there is one, both
-/// modulo their number.
+/// A step of a scenario. The first number is the client, the second the channel, if there is one,
+/// both modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -124,15 +124,18 @@ pub enum Step {
     Reachable(u8),
     /// [`World::set_latency`](presence_sim::World::set_latency): up and down, in milliseconds.
     SetLatency(u8, u16, u16),
-    /// [`World::step_server_clock`](presence_sim::World::step_server_clock) by this many milliseconds.
+    /// [`World::step_server_clock`](presence_sim::World::step_server_clock) by this many
+    /// milliseconds.
     ServerClock(i32),
-    /// [`World::step_client_clock`](presence_sim::World::step_client_clock) by this many milliseconds.
+    /// [`World::step_client_clock`](presence_sim::World::step_client_clock) by this many
+    /// milliseconds.
     ClientClock(u8, i32),
     /// [`World::cut_all`](presence_sim::World::cut_all).
     CutAll,
     /// [`World::restart_server`](presence_sim::World::restart_server).
     RestartServer,
-    /// [`World::restart_client`](presence_sim::World::restart_client), with the recovery key if true.
+    /// [`World::restart_client`](presence_sim::World::restart_client), with the recovery key if
+    /// true.
     RestartClient(u8, bool),
     /// [`World::kick`](presence_sim::World::kick): channel, and client id or 0 for all members.
     Kick(u8, u8),

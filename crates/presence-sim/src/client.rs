@@ -25,9 +25,10 @@ impl World {
 /// A client of a [`World`], from the point of view of its application:
 /// [`World::client`] returns it.
 ///
-/// Methods that change something pass one input to the client at the current virtual time. The frames
-/// that the client sends arrive when the clock of the world advances. Methods that return an [`OpId`]
-/// start an operation; its [`result`](Self::result) is available when the operation has ended.
+/// Methods that change something pass one input to the client at the current virtual time. The
+/// frames that the client sends arrive when the clock of the world advances. Methods that return an
+/// [`OpId`] start an operation; its [`result`](Self::result) is available when the operation has
+/// ended.
 #[derive(Debug)]
 pub struct SimClient<'a> {
     world: &'a mut World,
@@ -123,8 +124,8 @@ impl SimClient<'_> {
         self.world.client_input(self.number, input);
     }
 
-    /// Starts an operation: calls `input` with the next operation id, passes in the result, and returns
-    /// the id.
+    /// Starts an operation: calls `input` with the next operation id, passes in the result, and
+    /// returns the id.
     pub fn op(&mut self, input: impl FnOnce(OpId) -> Input) -> OpId {
         let op = self.world.clients[self.number].application.next_op();
         self.input(input(op));
@@ -161,8 +162,8 @@ impl SimClient<'_> {
             .collect()
     }
 
-    /// The members of a channel that this client knows, sorted by client id and connection id. During
-    /// a sync they may be incomplete.
+    /// The members of a channel that this client knows, sorted by client id and connection id.
+    /// During a sync they may be incomplete.
     #[must_use]
     pub fn members(&self, channel: &str) -> Vec<PresenceMessage> {
         let mut members: Vec<PresenceMessage> = match self.core().channel(channel) {

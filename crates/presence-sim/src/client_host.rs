@@ -1,5 +1,5 @@
-//! The clients' hosts: they pass inputs to the clients, carry out their outputs, open transports and
-//! answer token requests.
+//! The clients' hosts: they pass inputs to the clients, carry out their outputs, open transports
+//! and answer token requests.
 
 use crate::application::log_output;
 use crate::network::{End, Lane, Link, Packet};
@@ -160,8 +160,8 @@ impl World {
     }
 
     /// A frame arrives at a client. A delayed page of a sync is held back until a frame other than
-    /// PRESENCE arrives. This requires that the client has started the sync: it could not distinguish a
-    /// page of an unexpected sync from newer entries.
+    /// PRESENCE arrives. This requires that the client has started the sync: it could not
+    /// distinguish a page of an unexpected sync from newer entries.
     fn frame_down(&mut self, number: u64, frame: ProtocolMessage) {
         let Some(client) = self.links.get(&number).map(|link| link.client) else { return };
         let Some(frame) = arriving(&mut self.rules, client, Direction::Down, frame) else { return };

@@ -12,8 +12,8 @@ use presence_proto::{SmolStr, TransportId};
 
 /// Faults of transports.
 impl World {
-    /// Breaks the transport of a client. Both ends detect it at once; frames in flight are lost. The
-    /// client reconnects by itself, and the connection resumes if the server still has it.
+    /// Breaks the transport of a client. Both ends detect it at once; frames in flight are lost.
+    /// The client reconnects by itself, and the connection resumes if the server still has it.
     pub fn cut(&mut self, client: usize) {
         self.log_fault(client, "the transport breaks");
         for number in self.links_of(client) {
@@ -53,9 +53,9 @@ impl World {
         }
     }
 
-    /// Pulls the cable: frames on the transport of a client are lost in both directions, and neither
-    /// end detects it until it notices the silence. New transports can be opened, unless the client is
-    /// also [unreachable](Self::set_reachable).
+    /// Pulls the cable: frames on the transport of a client are lost in both directions, and
+    /// neither end detects it until it notices the silence. New transports can be opened, unless
+    /// the client is also [unreachable](Self::set_reachable).
     pub fn unplug(&mut self, client: usize) {
         self.log_fault(client, "the cable is pulled");
         for number in self.links_of(client) {
@@ -119,8 +119,8 @@ impl World {
 
 /// Faults of the network.
 impl World {
-    /// Stalls the transport of a client from the client to the server: packets are queued and arrive
-    /// after [`unstall`](Self::unstall).
+    /// Stalls the transport of a client from the client to the server: packets are queued and
+    /// arrive after [`unstall`](Self::unstall).
     pub fn stall_up(&mut self, client: usize) {
         self.log_fault(client, "what it sends is stuck");
         self.for_links(client, |link| link.up.stalled = true);
@@ -162,8 +162,8 @@ impl World {
         }
     }
 
-    /// Lets the server's host report congestion of a client's transport, and then that it is writable
-    /// again, at the same virtual time. No frame is lost.
+    /// Lets the server's host report congestion of a client's transport, and then that it is
+    /// writable again, at the same virtual time. No frame is lost.
     pub fn congest_briefly(&mut self, client: usize) {
         self.log_fault(client, "the queue for it is long for a moment");
         for number in self.links_of(client) {
@@ -208,8 +208,8 @@ impl World {
 
 /// Faults of clocks and processes, and removal of members.
 impl World {
-    /// Steps the wall clock of the server's host by `millis` milliseconds, forwards or backwards. The
-    /// monotonic clock does not step.
+    /// Steps the wall clock of the server's host by `millis` milliseconds, forwards or backwards.
+    /// The monotonic clock does not step.
     pub fn step_server_clock(&mut self, millis: i64) {
         self.trace.line(self.now, format_args!("-- the server's wall clock steps by {millis} ms"));
         self.server.wall_offset = self.server.wall_offset.saturating_add(millis);

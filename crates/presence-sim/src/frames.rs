@@ -8,8 +8,8 @@ use presence_proto::{TransportId, server};
 
 /// Faults of single frames.
 ///
-/// A WebSocket does not cause them, but a faulty server or proxy may. If several rules match a frame,
-/// the oldest that is not used up applies.
+/// A WebSocket does not cause them, but a faulty server or proxy may. If several rules match a
+/// frame, the oldest that is not used up applies.
 impl World {
     /// Drops the next `times` frames with this action that a client sends; `usize::MAX` drops all.
     pub fn drop_sent(&mut self, client: usize, action: Action, times: usize) {
@@ -17,8 +17,8 @@ impl World {
         self.rules.push(Rule { client, direction, action, times, replacement: None });
     }
 
-    /// Drops the next `times` frames with this action that the server sends to a client; `usize::MAX`
-    /// drops all.
+    /// Drops the next `times` frames with this action that the server sends to a client;
+    /// `usize::MAX` drops all.
     pub fn drop_received(&mut self, client: usize, action: Action, times: usize) {
         let direction = Direction::Down;
         self.rules.push(Rule { client, direction, action, times, replacement: None });

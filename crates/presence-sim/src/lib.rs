@@ -1,16 +1,16 @@
-//! Tests programs against real presence clients, a real presence server and a faulty network, in one
-//! process and under a virtual clock.
+//! Tests programs against real presence clients, a real presence server and a faulty network, in
+//! one process and under a virtual clock.
 //!
-//! A [`World`] contains clients and a server of [`presence_proto`] and the network between them. Its
-//! clock jumps to the next packet or deadline, so that minutes of silence take no real time. The
-//! network delivers frames in order, as a WebSocket does, and fails like one: transports break, stay
-//! half-open or stall, the server becomes unreachable. Wall clocks step; processes restart. Runs are
-//! deterministic: the same calls with the same seed give the same run, byte for byte.
+//! A [`World`] contains clients and a server of [`presence_proto`] and the network between them.
+//! Its clock jumps to the next packet or deadline, so that minutes of silence take no real time.
+//! The network delivers frames in order, as a WebSocket does, and fails like one: transports break,
+//! stay half-open or stall, the server becomes unreachable. Wall clocks step; processes restart.
+//! Runs are deterministic: the same calls with the same seed give the same run, byte for byte.
 //!
 //! # A first test
 //!
-//! A test adds clients, acts for their applications through [`World::client`], advances the clock and
-//! checks the results:
+//! A test adds clients, acts for their applications through [`World::client`], advances the clock
+//! and checks the results:
 //!
 //! ```
 //! use core::time::Duration;
@@ -123,8 +123,8 @@
 //!
 //! # Random histories
 //!
-//! A [`Search`] generates histories of faults, pauses and actions of the program, plays each in a new
-//! world, and shrinks the first in which the program fails. Here the program assumes that its
+//! A [`Search`] generates histories of faults, pauses and actions of the program, plays each in a
+//! new world, and shrinks the first in which the program fails. Here the program assumes that its
 //! connection never breaks:
 //!
 //! ```

@@ -90,8 +90,8 @@ impl Event {
 
 impl World {
     /// Ends all faults of the network and advances the clock by 450 s. By then half-open transports
-    /// are detected, clients with a retry due are connected and attached, and grace periods have ended,
-    /// so that all clients see the same members. Rules for single frames stay.
+    /// are detected, clients with a retry due are connected and attached, and grace periods have
+    /// ended, so that all clients see the same members. Rules for single frames stay.
     pub fn heal(&mut self) {
         self.note(format_args!("-- everything is mended"));
         for client in 0..self.client_count() {
@@ -105,13 +105,13 @@ impl World {
 
 /// A search for a history in which a program fails.
 ///
-/// A history is a list of random [`Event`]s that derive from a seed. [`run`](Self::run) plays one for
-/// each seed, each in a new [`World`], and shrinks the first that fails.
+/// A history is a list of random [`Event`]s that derive from a seed. [`run`](Self::run) plays one
+/// for each seed, each in a new [`World`], and shrinks the first that fails.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Search {
-    /// The number of clients in the events, which are numbered from 0. The program must add at least
-    /// as many to the world.
+    /// The number of clients in the events, which are numbered from 0. The program must add at
+    /// least as many to the world.
     pub clients: usize,
     /// The number of events in a history.
     pub events: usize,
@@ -133,8 +133,8 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// The first history that fails, shrunk: removing any further event makes it pass. A history also
-    /// fails if [`World::failure`] is set at its end.
+    /// The first history that fails, shrunk: removing any further event makes it pass. A history
+    /// also fails if [`World::failure`] is set at its end.
     pub fn run(
         &self,
         seeds: impl IntoIterator<Item = u64>,
@@ -199,8 +199,8 @@ impl Search {
 
 /// A history in which a program fails. [`Search::run`] on its seed finds it again.
 ///
-/// [`Display`](fmt::Display) prints the reason, the events, and the last ten lines of the trace that
-/// are not frames.
+/// [`Display`](fmt::Display) prints the reason, the events, and the last ten lines of the trace
+/// that are not frames.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Counterexample {

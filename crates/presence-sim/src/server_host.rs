@@ -11,7 +11,8 @@ use presence_proto::server::{self, ConnectRequest};
 use presence_proto::wire::{Action, ErrorInfo, Params, ProtocolMessage, codes};
 
 impl World {
-    /// Passes an input to the server, carries out the outputs, and passes in what follows from them.
+    /// Passes an input to the server, carries out the outputs, and passes in what follows from
+    /// them.
     pub(crate) fn server_input(&mut self, input: server::Input) {
         self.call_server(input);
         self.flush_follow_ups();

@@ -23,8 +23,8 @@ pub enum Pending {
 
 /// The virtual clock.
 impl World {
-    /// Advances the clock by `time`, at a resolution of 1 ms, and performs everything that falls due
-    /// on the way. After a [`failure`](Self::failure) only the clock advances.
+    /// Advances the clock by `time`, at a resolution of 1 ms, and performs everything that falls
+    /// due on the way. After a [`failure`](Self::failure) only the clock advances.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         while self.failure.is_none() && self.step_until(until) {}
@@ -37,8 +37,8 @@ impl World {
         self.step_until(u64::MAX)
     }
 
-    /// Like [`step`](Self::step), if the next packet or deadline is due at or before the virtual time
-    /// `until`, in milliseconds. Otherwise returns false and leaves the clock as it is.
+    /// Like [`step`](Self::step), if the next packet or deadline is due at or before the virtual
+    /// time `until`, in milliseconds. Otherwise returns false and leaves the clock as it is.
     pub fn step_until(&mut self, until: u64) -> bool {
         match self.next_pending() {
             Some((at, pending)) if at <= until => {
@@ -64,8 +64,8 @@ impl World {
         }
     }
 
-    /// Advances the clock to the next deadline and performs it, although earlier packets may still be
-    /// in flight. For searches that treat latencies as unknown.
+    /// Advances the clock to the next deadline and performs it, although earlier packets may still
+    /// be in flight. For searches that treat latencies as unknown.
     pub fn advance_to_deadline(&mut self) {
         if let Some((at, deadline)) = self.next_deadline() {
             self.now = at;
@@ -73,8 +73,8 @@ impl World {
         }
     }
 
-    /// The packets that could arrive next if latencies were unknown: the oldest of each transport and
-    /// direction. For exhaustive searches.
+    /// The packets that could arrive next if latencies were unknown: the oldest of each transport
+    /// and direction. For exhaustive searches.
     #[must_use]
     pub fn pending_packets(&self) -> Vec<Pending> {
         self.packets().map(|(_, packet)| packet).collect()
@@ -90,8 +90,8 @@ impl World {
         clients.chain(server).min().map(|(at, deadline)| (at.max(self.now), deadline))
     }
 
-    /// Delivers a packet, or calls a half for its deadline, at the current virtual time, even if that
-    /// is early. Does nothing if there is no such packet.
+    /// Delivers a packet, or calls a half for its deadline, at the current virtual time, even if
+    /// that is early. Does nothing if there is no such packet.
     pub fn perform(&mut self, pending: Pending) {
         match pending {
             Pending::ServerDeadline => {

@@ -188,8 +188,8 @@ impl World {
     }
 
     /// The first failure of a half itself, if any: an endless loop of deadlines, a frame that its
-    /// peer cannot decode, or a misuse report although the simulated hosts comply with the contract.
-    /// Once set, it stays, and [`run_for`](Self::run_for) delivers nothing more.
+    /// peer cannot decode, or a misuse report although the simulated hosts comply with the
+    /// contract. Once set, it stays, and [`run_for`](Self::run_for) delivers nothing more.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -201,9 +201,9 @@ impl World {
         self.links.values().any(|link| link.server_end == End::Open)
     }
 
-    /// Writes the state of all halves and of the network. Worlds that write the same text have the
-    /// same future, apart from settings and rules for single frames. For a search that skips states
-    /// it has seen.
+    /// Writes the state of all halves and of the network, for a search that skips known states. If
+    /// two worlds have the same settings, clock steps and rules for single frames, and write the same
+    /// text, they have the same future.
     ///
     /// # Errors
     ///
