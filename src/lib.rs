@@ -131,7 +131,7 @@
 //!    (`a_recording_replays_to_the_same_outputs`)
 //! 3. **Timers first.** Timers due at `now` fire before the input is applied. Early, late and
 //!    redundant ticks are harmless. A clock that steps back counts as stopped until it has caught
-//!    up. (`what_is_due_fires_before_the_input`)
+//!    up. (`due_deadlines_fire_before_the_input`)
 //! 4. **The outbox may be drained at any time.** Outputs are in total order and self-contained.
 //!    Several calls may share an outbox. (`outputs_do_not_depend_on_when_they_are_drained`)
 //! 5. **Bounded work.** Beyond its input, one call does at most `budget` units of work: timers,
@@ -141,7 +141,7 @@
 //!    iteration order of a hash table never reaches an output.
 //!    (`hasher_seeds_do_not_reach_outputs`)
 //! 7. **The next deadline is known in constant time**, whatever the number of connections. `handle`
-//!    returns it, `next_wake` returns it again. (`the_next_deadline_is_never_missed_nor_searched`)
+//!    returns it, `next_wake` returns it again. (`the_next_deadline_is_exact`)
 //! 8. **A broadcast is one output.** It has one frame and one shared list of recipients, and is
 //!    encoded at most once per format. (`a_broadcast_is_one_output_encoded_once`)
 //!

@@ -1,5 +1,5 @@
-//! Thousands of made-up histories, each played by real clients and a real server, with faults,
-//! and checked after every call. See `presence_check`.
+//! Thousands of generated histories with real clients, a real server and faults, checked after
+//! every call (see `presence_check`), and single scenarios of clients and a server under faults.
 
 use core::time::Duration;
 use presence_check::{Report, Scenario};
@@ -10,7 +10,7 @@ use presence_sim::{Latency, World};
 use proptest::prelude::*;
 use std::thread;
 
-/// How many seeds this run takes, and from where: `SIM_SEEDS=from..to`.
+/// The seeds of this run. The environment variable `SIM_SEEDS=from..to` sets others.
 fn seeds() -> core::ops::Range<u64> {
     let range = std::env::var("SIM_SEEDS").ok();
     let range = range.as_deref().and_then(|text| {
@@ -20,19 +20,19 @@ fn seeds() -> core::ops::Range<u64> {
     range.unwrap_or(0..2_500)
 }
 
-/// Plays a scenario that failed again, shortened and with its trace.
+/// Shrinks a failed scenario and returns its failure and the end of its trace.
 fn explain(scenario: &Scenario) -> String {
-    let short = scenario.minimised();
-    let (result, trace) = short.run_traced();
+    let shrunk = scenario.shrunk();
+    let (result, trace) = shrunk.run_traced();
     let lines = trace.lines();
     let from = lines.len().saturating_sub(120);
-    format!("{}\n{short:#?}\n{}", result.err().map(|f| f.to_string()).unwrap_or_default(), {
+    format!("{}\n{shrunk:#?}\n{}", result.err().map(|f| f.to_string()).unwrap_or_default(), {
         lines[from..].join("\n")
     })
 }
 
 #[test]
-fn thousands_of_seeds_hold_every_invariant_and_converge() {
+fn all_seeds_keep_the_invariants_and_converge() {
     let seeds = seeds();
     let workers = 2;
     let handles: Vec<_> = (0..workers)
@@ -58,7 +58,7 @@ fn thousands_of_seeds_hold_every_invariant_and_converge() {
     println!("{} seeds, {} virtual hours: {total:?}", seeds.end - seeds.start, {
         total.virtual_millis / 3_600_000
     });
-    // The run is worth something only if it reaches what it is about.
+    // The seeds must cover the behaviour that the invariants are about.
     assert!(total.faults > 0 && total.resumed > 0 && total.reentries > 0);
     assert!(total.duplicates > 0 && total.grace_leaves > 0 && total.syncs > 0);
 }
@@ -67,7 +67,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_spell_a_scenario_that_holds(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn any_generated_scenario_keeps_the_invariants(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let scenario = Scenario::from_bytes(&bytes);
         if let Err(failure) = scenario.run() {
             prop_assert!(false, "{}\n{}", failure, explain(&scenario));
@@ -75,9 +75,9 @@ proptest! {
     }
 }
 
-/// Beyond the usual range: what a longer run has found.
+/// Failures that longer runs have found.
 #[test]
-fn seeds_that_have_failed_hold() {
+fn seeds_that_failed_earlier_pass() {
     for seed in [96_809, 127_730, 267_630, 670_640, 688_176, 764_047] {
         let scenario = Scenario::from_seed(seed);
         if let Err(failure) = scenario.run() {
@@ -86,7 +86,7 @@ fn seeds_that_have_failed_hold() {
     }
 }
 
-/// Two clients who see each other in a room.
+/// Two clients attached to a channel, on which alice is present.
 fn alice_and_bob() -> (World, usize, usize) {
     let mut world = World::new(1, ServerOptions::default());
     let [alice, bob] = ["alice", "bob"].map(|name| {
@@ -106,7 +106,7 @@ fn alice_and_bob() -> (World, usize, usize) {
 }
 
 #[test]
-fn rtp17g_a_resume_within_the_grace_is_silent() {
+fn rtp17g_a_resume_within_the_grace_period_causes_no_events() {
     let (mut world, alice, bob) = alice_and_bob();
     world.cut(alice);
     world.run_for(Duration::from_secs(60));
@@ -114,11 +114,11 @@ fn rtp17g_a_resume_within_the_grace_is_silent() {
     assert_eq!(world.client(bob).presence_events(), []);
     assert_eq!(world.client(bob).present("room"), ["alice"]);
     assert_eq!(world.server().counters().reentries, 1);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
-fn the_grace_ends_fifteen_seconds_after_an_abrupt_loss() {
+fn the_grace_period_ends_15_seconds_after_a_loss() {
     let (mut world, alice, bob) = alice_and_bob();
     world.set_reachable(alice, false);
     world.cut(alice);
@@ -129,7 +129,7 @@ fn the_grace_ends_fifteen_seconds_after_an_abrupt_loss() {
 }
 
 #[test]
-fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
+fn rtp17g_a_resume_after_the_grace_period_re_enters_with_the_old_id() {
     let (mut world, alice, bob) = alice_and_bob();
     let before = world.client(bob).members("room")[0].id.clone();
     world.set_reachable(alice, false);
@@ -145,7 +145,7 @@ fn rtp17g_a_resume_after_the_grace_enters_again_under_the_old_id() {
 #[test]
 fn rtp2b2_a_reentry_with_data_before_the_last_update_is_applied() {
     let (mut world, alice, bob) = alice_and_bob();
-    // The update arrives; its acknowledgement and its echo do not, and alice gives it up (RTN7e).
+    // The update arrives; its acknowledgement and echo do not, and the update fails (RTN7e).
     world.stall_down(alice);
     let op = world.client(alice).update("room", "new");
     world.run_for(Duration::from_millis(100));
@@ -172,7 +172,7 @@ fn rtp2b2_a_reentry_with_data_before_the_last_update_is_applied() {
 }
 
 #[test]
-fn rtp17g1_after_the_connection_has_expired_there_is_a_new_one_and_a_new_id() {
+fn rtp17g1_an_expired_connection_is_replaced_and_the_member_has_a_new_id() {
     let (mut world, alice, bob) = alice_and_bob();
     let before = world.client(bob).members("room")[0].clone();
     world.set_reachable(alice, false);
@@ -187,7 +187,7 @@ fn rtp17g1_after_the_connection_has_expired_there_is_a_new_one_and_a_new_id() {
 }
 
 #[test]
-fn a_silent_peer_is_noticed_and_leaves_within_forty_five_seconds() {
+fn a_silent_peer_leaves_within_45_seconds() {
     let (mut world, alice, bob) = alice_and_bob();
     world.set_reachable(alice, false);
     world.unplug(alice);
@@ -196,7 +196,7 @@ fn a_silent_peer_is_noticed_and_leaves_within_forty_five_seconds() {
 }
 
 #[test]
-fn rtp2b1_no_ghosts_when_the_servers_wall_clock_is_set_back() {
+fn rtp2b1_a_member_leaves_although_the_servers_wall_clock_steps_back() {
     let (mut world, alice, bob) = alice_and_bob();
     world.step_server_clock(-86_400_000);
     world.set_reachable(alice, false);
@@ -206,7 +206,7 @@ fn rtp2b1_no_ghosts_when_the_servers_wall_clock_is_set_back() {
 }
 
 #[test]
-fn a_wall_clock_set_forward_expires_nothing() {
+fn a_wall_clock_that_steps_forward_expires_nothing() {
     let (mut world, alice, bob) = alice_and_bob();
     world.cut(alice);
     world.step_server_clock(86_400_000);
@@ -216,7 +216,7 @@ fn a_wall_clock_set_forward_expires_nothing() {
 }
 
 #[test]
-fn a_stalled_reader_gets_no_events_and_then_a_sync() {
+fn a_stalled_reader_receives_a_sync_instead_of_events() {
     let (mut world, alice, bob) = alice_and_bob();
     world.stall_down(bob);
     for round in 0..200 {
@@ -227,14 +227,14 @@ fn a_stalled_reader_gets_no_events_and_then_a_sync() {
     world.client(alice).leave("room");
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.client(bob).present("room"), ["alice"]);
-    world.flow(bob);
+    world.unstall(bob);
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.client(bob).present("room"), [""; 0]);
     assert!(world.client(bob).presence_events().len() < 60);
 }
 
 #[test]
-fn a_resume_displaces_the_transport_that_is_still_open() {
+fn a_resume_replaces_the_half_open_transport() {
     let (mut world, alice, bob) = alice_and_bob();
     world.cut_unseen_by_server(alice);
     world.run_for(Duration::from_secs(60));
@@ -244,19 +244,19 @@ fn a_resume_displaces_the_transport_that_is_still_open() {
 }
 
 #[test]
-fn all_members_enter_again_on_a_server_without_state() {
+fn all_members_re_enter_after_a_restart_of_the_server() {
     let (mut world, alice, bob) = alice_and_bob();
     world.restart_server();
     world.run_for(Duration::from_secs(60));
     assert_eq!(world.client(bob).present("room"), ["alice"]);
     assert_eq!(world.client(alice).present("room"), ["alice"]);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
-fn rtn19a_a_retried_enter_whose_member_left_by_the_grace_enters_again() {
+fn rtn19a_a_repeated_enter_re_enters_a_member_whose_grace_period_ended() {
     let (mut world, alice, bob) = alice_and_bob();
-    // The enter arrives; its acknowledgement and its echo do not.
+    // The enter arrives; its acknowledgement and echo do not.
     world.stall_down(bob);
     let op = world.client(bob).enter("room", "hi");
     world.run_for(Duration::from_millis(100));
@@ -272,9 +272,9 @@ fn rtn19a_a_retried_enter_whose_member_left_by_the_grace_enters_again() {
 }
 
 #[test]
-fn rtn19a_a_retried_enter_whose_member_was_kicked_enters_again() {
+fn rtn19a_a_repeated_update_re_enters_a_kicked_member() {
     let (mut world, alice, bob) = alice_and_bob();
-    // The update arrives; its acknowledgement and its echo do not.
+    // The update arrives; its acknowledgement and echo do not.
     world.stall_down(alice);
     world.client(alice).update("room", "new");
     world.run_for(Duration::from_millis(100));
@@ -282,8 +282,8 @@ fn rtn19a_a_retried_enter_whose_member_was_kicked_enters_again() {
     world.kick("room", Some("alice"));
     world.cut(alice);
     world.run_for(Duration::from_secs(30));
-    // Were alice to come back as she was before her update, bob, who has seen the update and not
-    // the leave, would take her for an older version of herself (RTP2b2).
+    // Bob has received the update and not the leave: he would ignore a re-entry with the message
+    // before the update as older (RTP2b2).
     let data = |members: Vec<PresenceMessage>| members[0].data.clone();
     for client in [alice, bob] {
         assert_eq!(data(world.client(client).members("room")), Some("new".into()));
@@ -291,7 +291,7 @@ fn rtn19a_a_retried_enter_whose_member_was_kicked_enters_again() {
 }
 
 #[test]
-fn rtn19a_a_retried_enter_does_not_revive_a_member_that_left() {
+fn rtn19a_a_repeated_enter_does_not_restore_a_member_that_has_left() {
     let (mut world, alice, bob) = alice_and_bob();
     world.stall_down(bob);
     world.client(bob).enter("room", "hi");
@@ -319,7 +319,7 @@ fn a_budget_of_one_makes_progress() {
     world.cut(alice);
     world.run_for(Duration::from_secs(20));
     assert_eq!(world.server().counters().members, 0);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn rtp17a_a_congested_owner_without_the_mode_presence_receives_its_leave_later()
     world.client(alice).set_options("room", options);
     world.run_for(Duration::from_millis(100));
     assert_eq!(world.server().counters().members, 0);
-    world.flow(alice);
+    world.unstall(alice);
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.client(alice).present("room"), [""; 0]);
 }
@@ -355,17 +355,17 @@ fn rtp17a_a_congested_owner_without_presence_subscribe_receives_its_leave() {
     options.modes = Some(Modes::SUBSCRIBE | Modes::PRESENCE);
     world.client(alice).set_options("room", options);
     world.run_for(Duration::from_millis(100));
-    world.flow(alice);
+    world.unstall(alice);
     world.run_for(Duration::from_secs(5));
     assert!(!world.client(alice).present("room").contains(&"alice".into()));
-    // And she does not enter again when she attaches anew.
+    // Nor does she re-enter when she attaches again.
     world.cut(alice);
     world.run_for(Duration::from_secs(30));
     assert_eq!(world.client(bob).present("room"), ["bob"]);
 }
 
 #[test]
-fn rtp18_a_regained_presence_subscribe_syncs_an_empty_set() {
+fn rtp18_presence_subscribe_requested_again_syncs_an_empty_set() {
     let (mut world, alice, bob) = alice_and_bob();
     for modes in [Modes::SUBSCRIBE, Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE] {
         let mut options = ChannelOptions::default();
@@ -378,8 +378,7 @@ fn rtp18_a_regained_presence_subscribe_syncs_an_empty_set() {
     assert_eq!(world.client(bob).present("room"), [""; 0]);
 }
 
-/// A page of a sync that names alice is still under way to bob when she leaves, and arrives after
-/// the leave.
+/// A sync page with alice is in flight to bob when she leaves, and arrives after the leave.
 fn a_late_page_contains_a_member_that_has_left(leave: impl FnOnce(&mut World, usize)) {
     let (mut world, alice, bob) = alice_and_bob();
     world.step_server_clock(-86_400_000);
@@ -387,16 +386,16 @@ fn a_late_page_contains_a_member_that_has_left(leave: impl FnOnce(&mut World, us
     world.run_for(Duration::from_millis(100));
     world.client(bob).detach("room");
     world.run_for(Duration::from_millis(100));
-    world.delay_pages(bob);
+    world.delay_sync_pages(bob);
     world.client(bob).events();
     world.client(bob).attach("room");
     world.run_for(Duration::from_millis(100));
     leave(&mut world, alice);
     world.run_for(Duration::from_millis(100));
-    world.flow(bob);
+    world.unstall(bob);
     assert_eq!(world.client(bob).presence_events(), []);
     assert_eq!(world.client(bob).present("room"), [""; 0]);
-    assert_eq!(world.wrong(), None);
+    assert_eq!(world.failure(), None);
 }
 
 #[test]
@@ -413,7 +412,8 @@ fn rtp2b1a_a_late_page_does_not_restore_a_member_that_the_server_removed() {
     });
 }
 
-/// A room with three members, a page for each, and bob, who has all of them. All at no distance.
+/// A channel with three members and bob, who lists them. A sync page holds one member; there is no
+/// latency.
 fn three_members_and_bob() -> (World, usize, usize) {
     let mut config = ServerOptions::default();
     config.sync_page_members = 1;
@@ -448,7 +448,7 @@ fn is_syncing(world: &mut World, client: usize) -> bool {
 }
 
 #[test]
-fn rtp18_a_sync_ends_when_its_mode_is_given_up() {
+fn rtp18_a_sync_ends_when_its_mode_is_dropped() {
     let (mut world, _, bob) = three_members_and_bob();
     let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
     world.client(bob).set_options("room", with_modes(all));
@@ -467,8 +467,8 @@ fn rtp18_an_interrupted_sync_ends_with_an_empty_set() {
     world.client(carol).subscribe("room");
     world.run_for(Duration::from_secs(1));
     let all = Modes::PRESENCE | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
-    // Each call of the server sends one page: to bob, to bob again, and when all leave it is
-    // carol's turn, so that bob is in the middle of his sync when he attaches again.
+    // Each call of the server sends one page: two to bob, then one to carol while all members
+    // leave. Bob's sync is incomplete when he attaches again.
     for client in [bob, carol] {
         world.client(client).set_options("room", with_modes(all));
         world.step();

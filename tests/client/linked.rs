@@ -7,7 +7,7 @@ use presence_proto::client::{
 };
 use presence_proto::server::{Identity, ServerOptions};
 use presence_proto::wire::{Action, Format, ProtocolMessage};
-use presence_sim::{Half, Latency, World};
+use presence_sim::{CallKind, Latency, World};
 
 pub(crate) struct Linked {
     pub(crate) world: World,
@@ -35,7 +35,7 @@ impl Linked {
         let client = self.world.add_client("client", identity, options);
         self.world.set_latency(client, Latency { up: 0, down: 0 });
         self.world.set_format(client, Some(self.format));
-        self.world.ask_for_tokens(client);
+        self.world.set_manual_tokens(client);
         self.outputs.push(Outputs::default());
         client
     }
@@ -60,9 +60,9 @@ impl Linked {
     /// Time passes.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.world.run_for(time);
-        assert_eq!(self.world.wrong(), None);
+        assert_eq!(self.world.failure(), None);
         for call in self.world.take_calls() {
-            let Half::Client { client, input, outputs } = call.half else { continue };
+            let CallKind::Client { client, input, outputs } = call.kind else { continue };
             self.outputs[client].expect_result_of(&input);
             if let Input::Received(input::Received { frame, .. }) = input {
                 self.received.push((client, frame));

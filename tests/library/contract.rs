@@ -1,6 +1,6 @@
-//! The rules of the contract, one by one, as the crate's documentation prints them.
+//! The rules of the contract in the crate's documentation, with a test for each.
 
-use presence_check::{Scenario, Twist, fuzz};
+use presence_check::{Scenario, Variation, fuzz};
 use presence_proto::client::{self, Client, ClientOptions};
 use presence_proto::server::{
     self, Capability, ConnectRequest, Identity, Output, Server, ServerOptions, output,
@@ -10,7 +10,7 @@ use presence_proto::{Now, OpId, TransportId, Wake};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// A server with one channel, `room`, on which all clients are attached.
+/// A server with the channel `room`, to which all clients are attached.
 struct Room {
     server: Server,
     out: server::Outbox,
@@ -61,7 +61,7 @@ impl Room {
         self.call(millis, server::Input::closed(TransportId(client)));
     }
 
-    /// Calls as long as something is due by `millis`.
+    /// Ticks at `millis` until nothing is due.
     fn settle(&mut self, millis: u64) {
         while self.due().is_some_and(|at| at <= millis) {
             self.call(millis, server::Input::Tick);
@@ -73,7 +73,7 @@ impl Room {
     }
 }
 
-/// How many members leave in these outputs.
+/// The number of LEAVEs in outputs.
 fn leaves(outputs: &[Output]) -> usize {
     let frames = outputs.iter().filter_map(|output| match output {
         Output::Send(output::Send { frame, .. }) => Some(frame.head()),
@@ -100,18 +100,18 @@ fn a_recording_replays_to_the_same_outputs() {
     for seed in 1_000..1_050 {
         let (result, recording) = Scenario::from_seed(seed).run_recorded();
         assert!(result.is_ok(), "{result:?}");
-        let (recorded, replayed) = (recording.outputs(), recording.replay(Twist::None));
+        let (recorded, replayed) = (recording.outputs(), recording.replay(Variation::None));
         assert_eq!(format!("{recorded:?}"), format!("{replayed:?}"), "seed {seed}");
     }
 }
 
 // Rule 3.
 #[test]
-fn what_is_due_fires_before_the_input() {
+fn due_deadlines_fire_before_the_input() {
     let mut room = Room::new(ServerOptions::default(), 2);
     room.enter(0, 0);
     room.lose(1_000, 0);
-    // Nobody ticks. The next that comes is a heartbeat, long after the end of the grace.
+    // No tick: the next input is a heartbeat, long after the end of the grace period.
     let outputs = room.receive(17_000, 1, Action::Heartbeat, |frame| {
         frame.channel = None;
         frame.id = Some("ping".into());
@@ -131,9 +131,9 @@ fn what_is_due_fires_before_the_input() {
 fn outputs_do_not_depend_on_when_they_are_drained() {
     for seed in 1_000..1_030 {
         let (_, recording) = Scenario::from_seed(seed).run_recorded();
-        let often = recording.replay(Twist::None);
+        let often = recording.replay(Variation::None);
         for every in [2, 7, usize::MAX] {
-            let rarely = recording.replay(Twist::RareDrains(every));
+            let rarely = recording.replay(Variation::RareDrains(every));
             assert_eq!(format!("{often:?}"), format!("{rarely:?}"), "seed {seed}, {every}");
         }
     }
@@ -152,17 +152,17 @@ fn one_call_fires_no_more_than_its_budget() {
     for client in 0..10 {
         room.lose(1_000, client);
     }
-    // All ten graces have ended long ago when the next call comes.
-    let mut gone = 0;
+    // All ten grace periods end before the next call.
+    let mut left = 0;
     let mut calls = 0;
-    while gone < 10 {
+    while left < 10 {
         let some = leaves(&room.call(20_000, server::Input::Tick));
         assert!(some <= 3, "{some} in one call");
-        gone += some;
+        left += some;
         calls += 1;
-        assert!(calls <= 50, "{gone} have left after {calls} calls");
-        if gone < 10 {
-            assert!(room.due().is_some_and(|at| at <= 20_000), "what is left is due at once");
+        assert!(calls <= 50, "{left} have left after {calls} calls");
+        if left < 10 {
+            assert!(room.due().is_some_and(|at| at <= 20_000), "the rest is due at once");
         }
     }
 }
@@ -172,8 +172,8 @@ fn one_call_fires_no_more_than_its_budget() {
 fn hasher_seeds_do_not_reach_outputs() {
     for seed in 1_000..1_050 {
         let (_, recording) = Scenario::from_seed(seed).run_recorded();
-        let one = recording.replay(Twist::HashSeed(1));
-        let two = recording.replay(Twist::HashSeed(u64::MAX));
+        let one = recording.replay(Variation::HashSeed(1));
+        let two = recording.replay(Variation::HashSeed(u64::MAX));
         assert_eq!(format!("{one:?}"), format!("{two:?}"), "seed {seed}");
         assert_eq!(format!("{one:?}"), format!("{:?}", recording.outputs()), "seed {seed}");
     }
@@ -181,9 +181,9 @@ fn hasher_seeds_do_not_reach_outputs() {
 
 // Rule 7.
 #[test]
-fn the_next_deadline_is_never_missed_nor_searched() {
-    // Whoever calls only when told to misses nothing: the grace of each of many lost connections
-    // ends on time, one by one, and there is not a call too many before the first of them.
+fn the_next_deadline_is_exact() {
+    // With a call at each deadline only, the grace period of each lost connection ends on time, and
+    // there are few calls besides.
     let mut room = Room::new(ServerOptions::default(), 201);
     for client in 0..200 {
         room.enter(0, client);
@@ -191,20 +191,20 @@ fn the_next_deadline_is_never_missed_nor_searched() {
     for client in 0..200 {
         room.lose(1_000 + 10 * client, client);
     }
-    // Client 200 is there to be told.
-    let mut gone = 0;
+    // Client 200 receives the events.
+    let mut left = 0;
     let mut calls = 0;
     while let Some(at) = room.due().filter(|at| *at <= 19_000) {
-        gone += leaves(&room.call(at, server::Input::Tick));
+        left += leaves(&room.call(at, server::Input::Tick));
         calls += 1;
         let ended = |by: u64| (0..200).filter(|client| 16_000 + 10 * client <= by).count();
-        assert!(gone <= ended(at), "{gone} have left at {at}, too early for one of them");
-        assert!(gone >= ended(at.saturating_sub(1_000)), "{gone} at {at}, too late for one");
+        assert!(left <= ended(at), "{left} have left at {at}, too early for one of them");
+        assert!(left >= ended(at.saturating_sub(1_000)), "{left} at {at}, too late for one");
     }
-    assert_eq!(gone, 200);
+    assert_eq!(left, 200);
     assert_eq!(room.server.counters().members, 0);
     assert!(calls <= 1_000, "{calls} calls for 200 deadlines");
-    // A client names its deadline too: its connection attempt has 10 s.
+    // The client's deadline: a connection attempt times out after 10 s.
     let mut client = Client::new(ClientOptions::default(), 1);
     let mut out = client::Outbox::new();
     let wake = client.handle(Now::from_millis(0), client::Input::Connect, &mut out);
@@ -237,19 +237,19 @@ fn a_broadcast_is_one_output_encoded_once() {
     let [(to, frame)] = broadcasts.as_slice() else { panic!("{outputs:?}") };
     assert_eq!((to.len(), to.iter().count()), (50, 50));
     assert_eq!(frame.head().presence.len(), 1);
-    // One frame for all: it is what every recipient decodes, whatever its format.
+    // One frame for all recipients, in each format.
     for format in [Format::Json, Format::MessagePack] {
         let mut frame = (*frame).clone();
         let bytes = frame.encode(format);
         assert_eq!(ProtocolMessage::decode(format, &bytes).as_ref(), Ok(frame.head()));
-        // It is encoded once: whoever asks again shares the bytes.
+        // Encoded once: a second call shares the bytes.
         assert_eq!(frame.encode(format).as_ptr(), bytes.as_ptr());
     }
-    // The frame is the member's own, too: there is no second one for its connection (RTP17a).
+    // The member's own connection receives the same frame (RTP17a).
     assert!(to.iter().any(|transport| transport == TransportId(0)));
 }
 
-// No op is named twice, and none is forgotten.
+// Operations: each has exactly one result.
 #[test]
 fn an_operation_ends_exactly_once() {
     let mut client = Client::new(ClientOptions::default(), 1);
@@ -277,7 +277,7 @@ fn an_operation_ends_exactly_once() {
     assert_eq!(ended, (1..=20).collect::<Vec<_>>());
 }
 
-/// The documentation prints each rule with the test that holds it.
+/// The documentation names a test for each rule.
 #[test]
 fn each_rule_of_the_documentation_names_a_test_of_this_file() {
     let (_, rules) = include_str!("../../src/lib.rs").split_once("# The contract").unwrap();

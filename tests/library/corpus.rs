@@ -1,5 +1,5 @@
-//! What the fuzzers found worth keeping, replayed on stable: one input in hex on each line. The
-//! inputs of the two decoders are in `tests/wire/fixtures/corpus.txt`, and run in `tests/wire`.
+//! The fuzzers' corpus, replayed on stable Rust: one input per line, in hex. The corpus of the two
+//! decoders is in `tests/wire/fixtures/corpus.txt` and runs in `tests/wire`.
 
 use presence_check::fuzz;
 
@@ -13,12 +13,12 @@ fn replay(corpus: &str, body: fn(&[u8])) {
 }
 
 #[test]
-fn inputs_of_a_client() {
+fn client_inputs() {
     replay(include_str!("../corpus/client_inputs.txt"), fuzz::client_inputs);
 }
 
 #[test]
-fn inputs_of_a_server() {
+fn server_inputs() {
     replay(include_str!("../corpus/server_inputs.txt"), fuzz::server_inputs);
 }
 
@@ -28,6 +28,6 @@ fn worlds() {
 }
 
 #[test]
-fn frames_for_a_client() {
+fn traces() {
     replay(include_str!("../corpus/trace_replay.txt"), fuzz::trace_replay);
 }

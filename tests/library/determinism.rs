@@ -1,11 +1,11 @@
-//! The same inputs give the same outputs, to the byte, and what must not matter does not matter.
+//! The same inputs give the same outputs, byte for byte, also with variations that must not matter.
 
-use presence_check::{Scenario, Twist};
+use presence_check::{Scenario, Variation};
 
 const SEEDS: core::ops::Range<u64> = 0..120;
 
-/// Scenarios in which the budget of a call is never used up: what is left for the next call would
-/// be done earlier by a tick that comes in between.
+/// Scenarios in which no call exceeds its budget: an additional tick would do the rest of the work
+/// earlier than recorded.
 fn scenarios() -> impl Iterator<Item = Scenario> {
     SEEDS.map(|seed| {
         let mut scenario = Scenario::from_seed(seed);
@@ -14,12 +14,12 @@ fn scenarios() -> impl Iterator<Item = Scenario> {
     })
 }
 
-fn replays_the_same(twist: Twist) {
+fn assert_same_outputs(variation: Variation) {
     for scenario in scenarios() {
         let (result, recording) = scenario.run_recorded();
         result.unwrap_or_else(|failure| panic!("{failure}"));
-        let (recorded, replayed) = (recording.outputs(), recording.replay(twist));
-        // Compared as text: it shows whatever differs, also in what `PartialEq` may pass over.
+        let (recorded, replayed) = (recording.outputs(), recording.replay(variation));
+        // Compare text: `PartialEq` may ignore fields.
         for (number, outputs) in &recorded.clients {
             let again = &replayed.clients[number];
             for (index, (a, b)) in outputs.iter().zip(again).enumerate() {
@@ -38,28 +38,28 @@ fn replays_the_same(twist: Twist) {
 
 #[test]
 fn contract_6_the_same_inputs_give_the_same_outputs() {
-    replays_the_same(Twist::None);
+    assert_same_outputs(Variation::None);
 }
 
 #[test]
-fn contract_6_the_hasher_seed_does_not_show() {
-    replays_the_same(Twist::HashSeed(0xdead_beef));
+fn contract_6_outputs_do_not_depend_on_hasher_seeds() {
+    assert_same_outputs(Variation::HashSeed(0xdead_beef));
 }
 
 #[test]
 fn contract_3_spurious_ticks_change_nothing() {
-    replays_the_same(Twist::ExtraTicks);
+    assert_same_outputs(Variation::ExtraTicks);
 }
 
 #[test]
 fn contract_3_time_that_steps_back_is_clamped() {
-    replays_the_same(Twist::BackwardTicks(5_000));
+    assert_same_outputs(Variation::BackwardTicks(5_000));
 }
 
 #[test]
 fn contract_4_several_calls_may_share_an_outbox() {
-    replays_the_same(Twist::RareDrains(3));
-    replays_the_same(Twist::RareDrains(50));
+    assert_same_outputs(Variation::RareDrains(3));
+    assert_same_outputs(Variation::RareDrains(50));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_same_scenario_gives_the_same_trace() {
 }
 
 #[test]
-fn peers_see_the_same_whatever_the_format() {
+fn runs_do_not_depend_on_the_format() {
     for scenario in scenarios() {
         let traces = [0, 1, 2].map(|format| {
             let mut scenario = scenario.clone();
@@ -82,7 +82,7 @@ fn peers_see_the_same_whatever_the_format() {
             }
             scenario.run_traced().1.to_string()
         });
-        assert_eq!(traces[0], traces[1], "seed {}: frames as they are, and JSON", scenario.seed);
-        assert_eq!(traces[1], traces[2], "seed {}: JSON, and MessagePack", scenario.seed);
+        assert_eq!(traces[0], traces[1], "seed {}: values and JSON", scenario.seed);
+        assert_eq!(traces[1], traces[2], "seed {}: JSON and MessagePack", scenario.seed);
     }
 }

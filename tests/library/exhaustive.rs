@@ -1,11 +1,11 @@
-//! Every order in which small worlds can unfold, through the real code.
+//! Exhaustive searches of small worlds.
 //!
-//! `EXHAUSTIVE=full cargo test --release --test library exhaustive -- --nocapture` searches larger ones, for
-//! a minute or two; every run prints how many different worlds it saw, and how deep it went.
+//! `EXHAUSTIVE=full cargo test --release --test library exhaustive -- --nocapture` searches larger
+//! worlds, for a minute or two, and prints the number of states and the depth.
 
 use presence_check::{Explored, Setup, Space, Step};
 
-/// Two clients on one channel, at rest, with no latency.
+/// Two clients attached to a channel, without latency.
 fn two_clients() -> Space {
     let mut setup = Setup::plain(2);
     for client in &mut setup.clients {
@@ -23,8 +23,8 @@ fn two_clients() -> Space {
     space
 }
 
-fn explore(name: &str, space: &Space, most: u64) -> Explored {
-    match space.explore(most) {
+fn explore(name: &str, space: &Space, max_states: u64) -> Explored {
+    match space.explore(max_states) {
         Ok(explored) => {
             println!("{name}: {explored:?}");
             explored
@@ -33,7 +33,7 @@ fn explore(name: &str, space: &Space, most: u64) -> Explored {
     }
 }
 
-/// Both act while nothing goes wrong.
+/// Both act, without faults.
 fn calm() -> Space {
     let mut space = two_clients();
     space.scripts = vec![
@@ -43,16 +43,16 @@ fn calm() -> Space {
     space
 }
 
-/// One acts, and its transport breaks.
+/// A client acts, and its transport breaks.
 fn cut() -> Space {
     let mut space = two_clients();
     space.scripts = vec![vec![Step::Enter(0, 0, 0, 2), Step::Leave(0, 0, 0)], vec![]];
     space.faults = vec![Step::Cut(0)];
-    space.most_faults = 1;
+    space.max_faults = 1;
     space
 }
 
-/// A newcomer attaches, a page at a time, while others come and go.
+/// A client attaches with a sync of one member per page while members enter and leave.
 fn sync() -> Space {
     let mut space = two_clients();
     space.setup.page_members = 1;
@@ -63,38 +63,38 @@ fn sync() -> Space {
     space
 }
 
-/// So many members enter while the transports of both break.
+/// Members enter while the transports of both clients break.
 fn two_faults(enters: usize) -> Space {
     let mut space = two_clients();
     let all = [Step::Enter(0, 0, 0, 2), Step::Enter(1, 0, 0, 3)];
     space.scripts = all.into_iter().take(enters).map(|enter| vec![enter]).collect();
     space.faults = vec![Step::Cut(0), Step::Cut(1)];
-    space.most_faults = 2;
+    space.max_faults = 2;
     space
 }
 
-/// Whether there is time for the larger searches.
+/// Whether to search the larger worlds.
 fn full() -> bool {
     std::env::var("EXHAUSTIVE").is_ok_and(|wanted| wanted == "full")
 }
 
 #[test]
-fn every_order_of_enters_updates_and_leaves_holds() {
+fn enters_updates_and_leaves_in_every_order() {
     assert!(!explore("calm", &calm(), 200_000).cut_short);
 }
 
 #[test]
-fn every_moment_of_a_cut_holds() {
+fn a_cut_at_every_point() {
     assert!(!explore("cut", &cut(), 200_000).cut_short);
 }
 
 #[test]
-fn every_order_of_a_sync_and_changes_holds() {
+fn a_sync_and_changes_in_every_order() {
     assert!(!explore("sync", &sync(), 200_000).cut_short);
 }
 
 #[test]
-fn every_moment_of_two_faults_holds() {
+fn two_faults_at_every_point() {
     let space = two_faults(if full() { 2 } else { 1 });
     assert!(!explore("two faults", &space, 5_000_000).cut_short);
 }

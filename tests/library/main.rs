@@ -1,4 +1,4 @@
-//! Tests of the sources, and of properties of both halves and of member sets.
+//! Tests of the sources, and properties of both halves and of member sets.
 
 mod clauses;
 mod contract;

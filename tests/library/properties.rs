@@ -1,4 +1,4 @@
-//! Properties that hold for all inputs, tried on many.
+//! Properties of member sets and of newness, tested on random inputs.
 
 use presence_proto::members::{MemberSet, Version};
 use presence_proto::wire::{Data, PresenceAction, PresenceMessage};
@@ -6,7 +6,7 @@ use presence_proto::{SmolStr, UnixMillis};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-// Newness as an order (RTP2b).
+// Newness (RTP2b).
 
 fn sequenced() -> impl Strategy<Value = Version> {
     (0..5i64, 0..5i64, 0..5i64).prop_map(|(serial, index, time)| {
@@ -64,9 +64,9 @@ proptest! {
     }
 }
 
-// The member set against a naive one (RTP2, RTP18, RTP19).
+// The member set compared with a naive one (RTP2, RTP18, RTP19).
 
-/// What happens to a member set.
+/// An input of a member set.
 #[derive(Clone, Debug)]
 enum Event {
     Message { action: PresenceAction, who: u8, connection: u8, id: Id, time: i64 },
@@ -132,19 +132,19 @@ fn key(message: &PresenceMessage) -> Key {
     (message.client_id.clone().unwrap(), message.connection_id.clone().unwrap())
 }
 
-/// What a client must do with presence messages, as plainly as can be.
+/// A naive member set.
 #[derive(Default)]
 struct Naive {
     present: BTreeMap<Key, PresenceMessage>,
     absent: BTreeMap<Key, PresenceMessage>,
-    /// Those of the absent whom subscribers believe present.
+    /// Absent members whose LEAVE is not delivered yet.
     owed: BTreeSet<Key>,
-    /// Those not heard of since the sync began.
+    /// Present members without a message since the start of the sync.
     residual: BTreeSet<Key>,
     syncing: bool,
 }
 
-/// Newness as the specification words it, on strings.
+/// Newness as in the specification, on strings.
 fn newer(incoming: &PresenceMessage, stored: &PresenceMessage) -> bool {
     let numbers = |m: &PresenceMessage| {
         let rest = m.id.as_deref()?.strip_prefix(m.connection_id.as_deref()?)?;
@@ -160,7 +160,7 @@ fn newer(incoming: &PresenceMessage, stored: &PresenceMessage) -> bool {
 const NOW: UnixMillis = UnixMillis::from_millis(77);
 
 impl Naive {
-    /// Applies an event and tells subscribers.
+    /// Applies an event and returns the events for subscribers.
     fn apply(&mut self, event: &Event) -> Vec<PresenceMessage> {
         match event {
             Event::Message { .. } => self.message(message(event).unwrap()),
@@ -172,13 +172,15 @@ impl Naive {
             Event::EndSync if !self.syncing => vec![],
             Event::EndSync => {
                 let stale = core::mem::take(&mut self.residual);
-                let mut events: Vec<_> = stale.iter().filter_map(|k| self.made_up(k)).collect();
+                let mut events: Vec<_> =
+                    stale.iter().filter_map(|k| self.synthesized_leave(k)).collect();
                 events.extend(self.owed_leaves());
                 events
             }
             Event::LeaveAll => {
                 let all: Vec<Key> = self.present.keys().cloned().collect();
-                let mut events: Vec<_> = all.iter().filter_map(|k| self.made_up(k)).collect();
+                let mut events: Vec<_> =
+                    all.iter().filter_map(|k| self.synthesized_leave(k)).collect();
                 events.extend(self.owed_leaves());
                 events
             }
@@ -218,7 +220,7 @@ impl Naive {
         if known { vec![message] } else { vec![] }
     }
 
-    fn made_up(&mut self, key: &Key) -> Option<PresenceMessage> {
+    fn synthesized_leave(&mut self, key: &Key) -> Option<PresenceMessage> {
         let mut leave = self.present.remove(key)?;
         leave.action = PresenceAction::Leave;
         leave.id = None;
@@ -265,41 +267,41 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn rtp2_the_member_set_does_what_a_naive_one_does(
+    fn rtp2_the_member_set_equals_a_naive_one(
         events in prop::collection::vec(event(), 0..60)
     ) {
         let mut set = MemberSet::new(7);
         let mut naive = Naive::default();
-        let mut believed = BTreeSet::new();
+        let mut delivered = BTreeSet::new();
         for event in &events {
-            let told = apply(&mut set, event);
+            let emitted = apply(&mut set, event);
             if matches!(event, Event::Clear) {
-                believed.clear();
+                delivered.clear();
             }
-            for message in &told {
+            for message in &emitted {
                 if message.action == PresenceAction::Leave {
-                    prop_assert!(believed.remove(&key(message)), "leave without enter");
+                    prop_assert!(delivered.remove(&key(message)), "leave without enter");
                 } else {
-                    believed.insert(key(message));
+                    delivered.insert(key(message));
                 }
             }
-            prop_assert_eq!(by_key(told), by_key(naive.apply(event)), "{:?}", event);
-            let mut wanted: Vec<_> = naive.present.values().cloned().collect();
-            for message in &mut wanted {
+            prop_assert_eq!(by_key(emitted), by_key(naive.apply(event)), "{:?}", event);
+            let mut expected: Vec<_> = naive.present.values().cloned().collect();
+            for message in &mut expected {
                 message.action = PresenceAction::Present;
             }
-            prop_assert_eq!(by_key(listed(&set)), by_key(wanted));
+            prop_assert_eq!(by_key(listed(&set)), by_key(expected));
             prop_assert_eq!(set.len(), naive.present.len());
-            // What subscribers were told, folded, is the set, and those that leave at the end of
-            // the sync.
+            // The delivered events give the set, and members whose LEAVE follows at the end of the
+            // sync.
             let mut all: BTreeSet<Key> = naive.present.keys().cloned().collect();
             all.extend(naive.owed.iter().cloned());
-            prop_assert_eq!(&believed, &all);
+            prop_assert_eq!(&delivered, &all);
         }
     }
 
     #[test]
-    fn the_hasher_seed_of_a_member_set_does_not_show(
+    fn member_sets_do_not_depend_on_the_hasher_seed(
         events in prop::collection::vec(event(), 0..60), a in any::<u64>(), b in any::<u64>()
     ) {
         let (mut one, mut two) = (MemberSet::new(a), MemberSet::new(b));

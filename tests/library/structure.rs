@@ -1,29 +1,29 @@
-//! Rules that the sources of the library keep.
+//! Rules for the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module, as the path of its file without the extension, below `src`.
+/// A module: the path of its file below `src`, without the extension.
 type Module = String;
 
-/// Folders of sources whose files may not import each other in circles.
+/// The folders of sources that must not have import cycles.
 const FOLDERS: [&str; 4] =
     ["src", "crates/presence-check/src", "crates/presence-server/src", "crates/presence-sim/src"];
 
 #[test]
-fn no_module_imports_what_imports_it() {
+fn modules_have_no_import_cycles() {
     for sources in FOLDERS {
         let imports = imports_in(&folder(sources));
-        assert!(imports.len() > 3, "the modules of {sources} are found");
+        assert!(imports.len() > 3, "too few modules in {sources}");
         let mut left: BTreeSet<&Module> = imports.keys().collect();
-        // A module that imports none of those left is in no circle.
+        // A module that imports none of the remaining ones is in no cycle.
         while let Some(free) = left.iter().copied().find(|module| {
             imports[*module].iter().all(|imported| imported == *module || !left.contains(imported))
         }) {
             left.remove(free);
         }
-        assert!(left.is_empty(), "these modules import each other, or lie above such: {left:#?}");
+        assert!(left.is_empty(), "these modules form cycles, or import such: {left:#?}");
     }
 }
 
@@ -31,9 +31,9 @@ fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A number means nothing to a reader, and nothing keeps two places with the same code together.
+/// Names are readable, and have one definition.
 #[test]
-fn error_codes_are_written_by_name() {
+fn error_codes_are_named_constants() {
     let mut files = Vec::new();
     FOLDERS.iter().for_each(|sources| list(&folder(sources), &mut files));
     list(&folder("examples"), &mut files);
@@ -45,22 +45,22 @@ fn error_codes_are_written_by_name() {
     });
     assert_eq!(numbers.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 
-    let codes = fs::read_to_string(folder("src/wire/codes.rs")).expect("the codes can be read");
+    let codes = fs::read_to_string(folder("src/wire/codes.rs")).expect("a readable file");
     let codes: Vec<u32> =
         codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
-    assert!(codes.len() > 30, "the codes are found");
-    assert!(codes.is_sorted_by(|a, b| a < b), "each code stands once and in its place: {codes:?}");
+    assert!(codes.len() > 30, "too few codes");
+    assert!(codes.is_sorted_by(|a, b| a < b), "the codes are sorted and unique: {codes:?}");
 }
 
-/// The modules below a folder, each with those that it imports by their own paths. What a `mod.rs` or
-/// `lib.rs` re-exports is not counted: it is the face of its folder.
+/// The modules below a folder and their imports. Imports of re-exports in `mod.rs` or `lib.rs` do
+/// not count.
 fn imports_in(root: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut files = Vec::new();
     list(root, &mut files);
-    let faces = ["mod", "lib", "main"];
+    let roots = ["mod", "lib", "main"];
     let modules: BTreeSet<Module> = files
         .iter()
-        .filter(|file| file.file_stem().is_some_and(|stem| faces.iter().all(|face| stem != *face)))
+        .filter(|file| file.file_stem().is_some_and(|stem| roots.iter().all(|root| stem != *root)))
         .map(|file| module_of(root, file))
         .collect();
     let imports = files.iter().filter(|file| modules.contains(&module_of(root, file)));
@@ -81,7 +81,7 @@ fn imports_in(root: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
         let grouped =
             [("super::{", parent), ("crate::{", "")].into_iter().flat_map(|(start, above)| {
                 text.split(start).skip(1).flat_map(move |rest| {
-                    // Up to the end of the group; what is in a group within it counts by its head.
+                    // To the end of the group. Nested groups count by their first segment.
                     let group = rest.split("};").next().unwrap_or_default();
                     group
                         .split([',', '{', '}'])
@@ -103,15 +103,15 @@ fn imports_in(root: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     imports.collect()
 }
 
-/// What tests import is built upon nothing else.
+/// The text of a file without its unit tests, whose imports do not count.
 fn without_tests(file: &Path) -> String {
-    let text = fs::read_to_string(file).expect("a source file can be read");
+    let text = fs::read_to_string(file).expect("a readable file");
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder of sources can be read") {
-        let path = entry.expect("an entry can be read").path();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() {
             list(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -122,5 +122,5 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn module_of(root: &Path, file: &Path) -> Module {
     let path = file.strip_prefix(root).expect("below src").with_extension("");
-    path.to_str().expect("names are text").replace('\\', "/")
+    path.to_str().expect("a UTF-8 path").replace('\\', "/")
 }

@@ -1,102 +1,101 @@
-//! What must always hold, and what must hold once everything has come to rest.
+//! The invariants: those of every call, those of a converged world, and those of its end.
 
-use crate::model::{Key, Member, Model, own_place};
+use crate::model::{Key, Member, Model, sequence};
 use presence_proto::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
 use presence_proto::server::{self, LeaveCause, PresenceQuery, ServerEvent, output};
 use presence_proto::wire::{
     Action, Data, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage,
 };
 use presence_proto::{OpId, SmolStr, TransportId};
-use presence_sim::World;
-use presence_sim::{Call, Half};
+use presence_sim::{Call, CallKind, World};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How much later than the end of its grace a member may leave, in milliseconds: what the timers
-/// of the server may be late by.
+/// How long after the end of its grace period a member may leave, in milliseconds: the tolerance of
+/// the server's timers.
 const SLACK: u64 = 1_000;
 
-/// What is wrong, in words.
-pub(crate) type Found = Result<(), String>;
+/// The result of a check: the error describes a violated invariant.
+pub(crate) type CheckResult = Result<(), String>;
 
-/// Watches a world call by call.
+/// Checks the calls of a world against the model.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checker {
     model: Model,
-    /// The connection of each open transport, once CONNECTED was sent.
+    /// The connection id of each open transport, from CONNECTED on.
     transports: BTreeMap<TransportId, SmolStr>,
-    /// What each transport asked for.
+    /// The connect request of each transport.
     requests: BTreeMap<TransportId, server::ConnectRequest>,
-    /// Presence frames that have no answer yet, in the order in which they arrived.
-    unanswered: BTreeMap<SmolStr, VecDeque<Waiting>>,
-    /// What each connection asked for that takes its members out: the end of all, or of a channel.
+    /// PRESENCE frames without an ACK or NACK by connection, in the order of arrival.
+    unanswered: BTreeMap<SmolStr, VecDeque<Unanswered>>,
+    /// The connections that have sent CLOSE, and those that have sent ATTACH or DETACH for a
+    /// channel: the server may remove their members.
     ending: BTreeSet<SmolStr>,
     leaving: BTreeSet<(SmolStr, SmolStr)>,
-    /// ATTACH frames of each transport and channel that have no answer yet: whether the client
-    /// attaches anew.
+    /// Unanswered ATTACH frames by transport and channel: whether each lacked a channel serial.
     attaching: BTreeMap<(TransportId, SmolStr), VecDeque<bool>>,
-    /// The member sets as told by the server's events.
-    told: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
+    /// The member sets according to the server's events.
+    from_events: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
     apps: BTreeMap<usize, App>,
 }
 
-/// A presence frame that has no answer yet.
+/// A PRESENCE frame without an ACK or NACK.
 #[derive(Clone, Debug)]
-struct Waiting {
+struct Unanswered {
     frame: ProtocolMessage,
-    /// Whether it came in an earlier call: it changed nothing then, or that would have been told, and
-    /// a late answer is no news.
-    worked_off: bool,
+    /// It arrived in an earlier call. Changes would have caused events in that call, so that the
+    /// ACK does not imply any.
+    is_processed: bool,
 }
 
-/// What an application knows, did and was told.
+/// An application: its operations and the members it derives from events.
 #[derive(Clone, Debug, Default)]
 struct App {
-    /// Members by channel, from events alone.
-    folds: BTreeMap<SmolStr, Fold>,
-    /// Operations without an outcome.
-    open: BTreeMap<OpId, Option<Wish>>,
-    /// How it wants its members to be, as far as outcomes tell.
-    /// The number of the operation says which of two came last.
-    wishes: BTreeMap<(SmolStr, SmolStr), (OpId, Wished)>,
+    /// The members of each channel, from events only.
+    derived: BTreeMap<SmolStr, DerivedMembers>,
+    /// Running operations.
+    running: BTreeMap<OpId, Option<Change>>,
+    /// The expected state of its own members by channel and client id, according to the results of
+    /// operations, and the latest such operation.
+    expected: BTreeMap<(SmolStr, SmolStr), (OpId, Expected)>,
 }
 
-/// What a presence operation is about.
+/// The member that a presence operation changes, and its state if it succeeds.
 #[derive(Clone, Debug)]
-struct Wish {
+struct Change {
     channel: SmolStr,
     client_id: Option<SmolStr>,
-    then: Wished,
+    then: Expected,
 }
 
-/// Whether a member is to be present.
+/// The expected state of an own member.
 #[derive(Clone, Debug, PartialEq)]
-enum Wished {
+enum Expected {
     Present(Option<Data>),
-    Gone,
-    /// An operation failed, and what the server made of it is not known.
+    Absent,
+    /// An operation failed; the server may have applied it.
     Unknown,
 }
 
 impl Checker {
-    /// Takes in calls and compares the world as it is after them with what it must be.
-    pub(crate) fn observe(&mut self, world: &World, calls: Vec<Call>) -> Found {
-        if let Some(wrong) = world.wrong() {
-            return Err(wrong.into());
+    /// Checks calls, and the state of the world after them.
+    pub(crate) fn observe(&mut self, world: &World, calls: Vec<Call>) -> CheckResult {
+        if let Some(failure) = world.failure() {
+            return Err(failure.into());
         }
         let mut clients = BTreeSet::new();
         let mut server = false;
         for call in calls {
             let at = call.at;
-            match call.half {
-                Half::Server { input, outputs } => {
+            match call.kind {
+                CallKind::Server { input, outputs } => {
                     server = true;
                     self.server_call(world, at, &input, &outputs)?;
                 }
-                Half::Client { client, input, outputs } => {
+                CallKind::Client { client, input, outputs } => {
                     clients.insert(client);
                     self.client_call(world, client, &input, &outputs)?;
                 }
-                Half::ServerRestarted => {
+                CallKind::ServerRestarted => {
                     self.model = Model::default();
                     self.transports.clear();
                     self.requests.clear();
@@ -104,9 +103,9 @@ impl Checker {
                     self.ending.clear();
                     self.leaving.clear();
                     self.attaching.clear();
-                    self.told.clear();
+                    self.from_events.clear();
                 }
-                Half::ClientRestarted { client, .. } => {
+                CallKind::ClientRestarted { client, .. } => {
                     let app = self.apps.entry(client).or_default();
                     *app = App::default();
                 }
@@ -121,7 +120,7 @@ impl Checker {
         Ok(())
     }
 
-    // The server's side.
+    // The server.
 
     fn server_call(
         &mut self,
@@ -129,9 +128,9 @@ impl Checker {
         at: u64,
         input: &server::Input,
         outputs: &[server::Output],
-    ) -> Found {
-        let mut displaced = BTreeSet::new();
-        self.unanswered.values_mut().flatten().for_each(|waiting| waiting.worked_off = true);
+    ) -> CheckResult {
+        let mut replaced = BTreeSet::new();
+        self.unanswered.values_mut().flatten().for_each(|waiting| waiting.is_processed = true);
         if let server::Input::Opened(server::input::Opened { transport, request, .. }) = input {
             self.requests.insert(*transport, request.clone());
         }
@@ -151,14 +150,15 @@ impl Checker {
         {
             self.model.kicked(channel, client_id.as_ref(), connection_id.as_ref(), at);
         }
-        // A transport that takes a connection over from another one displaces it without a loss.
+        // A transport that resumes a connection replaces the previous transport; that is not a
+        // loss.
         for output in outputs {
             if let server::Output::Send(server::output::Send { to, frame, .. }) = output
                 && let head = frame.head()
                 && head.action == Action::Connected
                 && let (Some(transport), Some(id)) = (to.iter().next(), &head.connection_id)
             {
-                self.connected(world, transport, id, &mut displaced);
+                self.connected(world, transport, id, &mut replaced);
             }
         }
         for output in outputs {
@@ -170,7 +170,7 @@ impl Checker {
                 }
                 server::Output::Close(server::output::Close { transport, .. }) => {
                     if let Some(id) = self.transports.remove(transport)
-                        && !displaced.contains(transport)
+                        && !replaced.contains(transport)
                     {
                         self.model.lost(&id, at);
                     }
@@ -182,12 +182,12 @@ impl Checker {
         Ok(())
     }
 
-    /// What a frame of a client may lead to, now or later.
+    /// Notes a frame of a client that the server has to answer.
     fn received(&mut self, transport: TransportId, id: SmolStr, frame: &ProtocolMessage) {
         let channel = frame.channel.clone().unwrap_or_default();
         match frame.action {
             Action::Presence => {
-                let waiting = Waiting { frame: frame.clone(), worked_off: false };
+                let waiting = Unanswered { frame: frame.clone(), is_processed: false };
                 self.unanswered.entry(id).or_default().push_back(waiting);
             }
             Action::Close => {
@@ -197,45 +197,52 @@ impl Checker {
                 self.leaving.insert((id, channel));
             }
             Action::Attach => {
-                let anew = frame.channel_serial.is_none();
-                self.attaching.entry((transport, channel.clone())).or_default().push_back(anew);
+                let without_serial = frame.channel_serial.is_none();
+                self.attaching
+                    .entry((transport, channel.clone()))
+                    .or_default()
+                    .push_back(without_serial);
                 self.leaving.insert((id, channel));
             }
             _ => {}
         }
     }
 
-    /// A member said something of itself: the first frame without an answer that says so has been
-    /// accepted. Its answer may come later, or never, to a connection that is congested.
-    fn said(&mut self, channel: &SmolStr, message: &PresenceMessage) {
+    /// The server emitted an event with a message of a member: it has accepted the first unanswered
+    /// frame with that message. A congested connection receives the ACK late or never.
+    fn accepted(&mut self, channel: &SmolStr, message: &PresenceMessage) {
         let Some(id) = &message.connection_id else { return };
-        let says = |waiting: &Waiting| {
+        let matches = |waiting: &Unanswered| {
             let frame = &waiting.frame;
-            let serial = own_place(message.id.as_deref().unwrap_or_default(), id).map(|(at, _)| at);
+            let serial = sequence(message.id.as_deref().unwrap_or_default(), id).map(|(at, _)| at);
             frame.channel.as_ref() == Some(channel)
                 && (frame.msg_serial == serial
                     || frame.presence.iter().any(|item| item.id == message.id))
         };
         let Some(waiting) = self.unanswered.get_mut(id) else { return };
-        let place = waiting.iter().position(says);
-        let said = place.and_then(|place| waiting.remove(place));
-        if let Some(Waiting { frame, .. }) = said
+        let place = waiting.iter().position(matches);
+        let accepted = place.and_then(|place| waiting.remove(place));
+        if let Some(Unanswered { frame, .. }) = accepted
             && let Some(serial) = frame.msg_serial
         {
             self.model.accepted(id, channel, serial, &frame.presence);
         }
     }
 
-    /// A member was taken out by the server. Says what is wrong if nobody asked for it.
-    fn taken_out(&mut self, channel: &SmolStr, key: &Key, cause: LeaveCause, at: u64) -> Found {
+    /// The server removed a member. An error if there was no cause.
+    fn removed(&mut self, channel: &SmolStr, key: &Key, cause: LeaveCause, at: u64) -> CheckResult {
         match cause {
             LeaveCause::GraceEnded => return self.model.expired(channel, key, at),
-            LeaveCause::Kicked => return self.model.kicked_out(channel, key),
+            LeaveCause::Kicked => return self.model.left_by_kick(channel, key),
             LeaveCause::Closed if !self.ending.contains(&key.0) => {
-                return Err(format!("{channel}: {key:?} leaves, and nobody closed its connection"));
+                return Err(format!(
+                    "{channel}: {key:?} leaves, but its connection has not sent CLOSE"
+                ));
             }
             LeaveCause::Detached if !self.leaving.contains(&(key.0.clone(), channel.clone())) => {
-                return Err(format!("{channel}: {key:?} leaves, and nobody detached the channel"));
+                return Err(format!(
+                    "{channel}: {key:?} leaves, but its connection has not detached the channel"
+                ));
             }
             _ => {}
         }
@@ -248,7 +255,7 @@ impl Checker {
         world: &World,
         transport: TransportId,
         id: &SmolStr,
-        displaced: &mut BTreeSet<TransportId>,
+        replaced: &mut BTreeSet<TransportId>,
     ) {
         let Some(request) = self.requests.get(&transport) else { return };
         let config = world.server_options();
@@ -263,19 +270,19 @@ impl Checker {
             _ => None,
         };
         for (old, _) in self.transports.iter().filter(|(old, c)| *c == id && **old != transport) {
-            displaced.insert(*old);
-            // Until the new transport has attached them, the channels are as good as lost.
+            replaced.insert(*old);
+            // The grace period applies to each channel until the new transport attaches it.
             self.model.lost(id, world.now());
         }
         if self.transports.insert(transport, id.clone()).as_ref() != Some(id) {
-            // Frames that had no answer when the transport broke come again, or never do.
+            // The client sends unanswered frames again, if at all.
             self.unanswered.remove(id);
         }
         self.model.connected(id, client_id, grace, world.now());
     }
 
-    /// What a frame of the server means for the model.
-    fn answer(&mut self, transport: TransportId, frame: &ProtocolMessage) -> Found {
+    /// Applies an answer of the server to the model.
+    fn answer(&mut self, transport: TransportId, frame: &ProtocolMessage) -> CheckResult {
         let Some(id) = self.transports.get(&transport).cloned() else { return Ok(()) };
         match frame.action {
             Action::Ack | Action::Nack => {
@@ -283,16 +290,17 @@ impl Checker {
                 let last = first + i64::from(frame.count.unwrap_or(1)) - 1;
                 let waiting = self.unanswered.entry(id.clone()).or_default();
                 for serial in first..=last {
-                    let same = |other: &Waiting| other.frame.msg_serial == Some(serial);
-                    let place = waiting.iter().position(same);
-                    let Some(came) = place.and_then(|place| waiting.remove(place)) else {
+                    let has_serial = |other: &Unanswered| other.frame.msg_serial == Some(serial);
+                    let place = waiting.iter().position(has_serial);
+                    let Some(answered) = place.and_then(|place| waiting.remove(place)) else {
                         continue;
                     };
                     if frame.action == Action::Ack
-                        && let Some(channel) = &came.frame.channel
+                        && let Some(channel) = &answered.frame.channel
                     {
-                        let news = if came.worked_off { &[][..] } else { &came.frame.presence };
-                        self.model.accepted(&id, channel, serial, news);
+                        let items =
+                            if answered.is_processed { &[][..] } else { &answered.frame.presence };
+                        self.model.accepted(&id, channel, serial, items);
                     }
                 }
             }
@@ -305,7 +313,7 @@ impl Checker {
                 if let Some(channel) = &frame.channel {
                     let attaching = self.attaching.get_mut(&(transport, channel.clone()));
                     if attaching.and_then(VecDeque::pop_front) == Some(true) {
-                        self.model.attached_anew(&id, channel);
+                        self.model.attached_without_serial(&id, channel);
                     }
                     self.model.attached(&id, channel);
                     if !frame.flags().contains(Flags::PRESENCE) {
@@ -318,49 +326,49 @@ impl Checker {
                 self.transports.remove(&transport);
             }
             Action::Sync if frame.channel_serial.is_none() => {
-                return Err(format!("a page of a sync without a serial: {frame:?}"));
+                return Err(format!("a sync page without a serial: {frame:?}"));
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Folds the server's events: they are to be an exact copy of its sets.
-    fn event(&mut self, event: &ServerEvent, at: u64) -> Found {
+    /// Applies an event of the server to `from_events`.
+    fn event(&mut self, event: &ServerEvent, at: u64) -> CheckResult {
         match event {
             ServerEvent::MemberEntered(output::MemberEntered { channel, message, .. }) => {
-                self.said(channel, message);
-                let members = self.told.entry(channel.clone()).or_default();
+                self.accepted(channel, message);
+                let members = self.from_events.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
                 if members.insert(key.clone(), member).is_some() {
-                    return Err(format!("{channel}: {key:?} is told to enter a second time"));
+                    return Err(format!("{channel}: {key:?} enters twice"));
                 }
             }
             ServerEvent::MemberUpdated(output::MemberUpdated { channel, message, .. }) => {
-                self.said(channel, message);
-                let members = self.told.entry(channel.clone()).or_default();
+                self.accepted(channel, message);
+                let members = self.from_events.entry(channel.clone()).or_default();
                 let (key, member) = parts(message);
                 if members.insert(key.clone(), member).is_none() {
-                    return Err(format!("{channel}: {key:?} is told to update and was not there"));
+                    return Err(format!("{channel}: {key:?} updates and is not present"));
                 }
             }
             ServerEvent::MemberLeft(output::MemberLeft { channel, message, cause, .. }) => {
                 let (key, member) = parts(message);
                 if *cause == LeaveCause::Left {
-                    self.said(channel, message);
+                    self.accepted(channel, message);
                 } else {
-                    self.taken_out(channel, &key, *cause, at)?;
+                    self.removed(channel, &key, *cause, at)?;
                 }
                 self.model.left(channel, &key);
                 if !matches!(cause, LeaveCause::Left | LeaveCause::GraceEnded) {
-                    // The member is gone by no wish of its application, which may enter it again.
+                    // Not requested by the application, which may enter the member again.
                     for app in self.apps.values_mut() {
-                        app.doubt(channel, Some(&key.1));
+                        app.forget_expected(channel, Some(&key.1));
                     }
                 }
-                let members = self.told.entry(channel.clone()).or_default();
+                let members = self.from_events.entry(channel.clone()).or_default();
                 let Some(before) = members.remove(&key) else {
-                    return Err(format!("{channel}: {key:?} is told to leave and was not there"));
+                    return Err(format!("{channel}: {key:?} leaves and is not present"));
                 };
                 if *cause != LeaveCause::Left && before.data != member.data {
                     return Err(format!("{channel}: {key:?} leaves without its last data"));
@@ -371,20 +379,20 @@ impl Checker {
         Ok(())
     }
 
-    fn compare_server(&mut self, world: &World) -> Found {
+    fn compare_server(&mut self, world: &World) -> CheckResult {
         let mut channels: BTreeSet<SmolStr> = self.model.channels().into_iter().collect();
-        channels.extend(self.told.keys().cloned());
+        channels.extend(self.from_events.keys().cloned());
         for channel in channels {
             let found = server_set(world, &channel);
             self.model.compare(&channel, &found, world.now(), SLACK)?;
-            if *self.told.entry(channel.clone()).or_default() != found {
-                return Err(format!("{channel}: the server's events do not make its set"));
+            if *self.from_events.entry(channel.clone()).or_default() != found {
+                return Err(format!("{channel}: the server's events do not give its set"));
             }
         }
         Ok(())
     }
 
-    // The clients' side.
+    // The clients.
 
     fn client_call(
         &mut self,
@@ -392,34 +400,33 @@ impl Checker {
         number: usize,
         input: &client::Input,
         outputs: &[client::Output],
-    ) -> Found {
-        let own = world.identity(number).and_then(|identity| match identity {
+    ) -> CheckResult {
+        let own = world.client_identity(number).and_then(|identity| match identity {
             server::Identity::Client(client_id) => Some(client_id.clone()),
             _ => None,
         });
         let app = self.apps.entry(number).or_default();
-        if let Some((op, wish)) = operation(input, own)
-            && app.open.insert(op, wish).is_some()
+        if let Some((op, change)) = operation(input, own)
+            && app.running.insert(op, change).is_some()
         {
             return Err(format!("operation {op:?} is used twice"));
         }
         for output in outputs {
             match output {
                 client::Output::Send(client::output::Send { frame, .. }) => {
-                    let id = world.core(number).and_then(|core| core.connection().id());
-                    sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
+                    let id = world.client_core(number).connection().id();
+                    check_sent(frame, id).map_err(|what| format!("client {number}: {what}"))?;
                 }
                 client::Output::Presence(client::output::Presence { channel, message, .. }) => {
-                    let fold = app.folds.entry(channel.clone()).or_default();
-                    fold.hear(message)
+                    let members = app.derived.entry(channel.clone()).or_default();
+                    members
+                        .apply(message)
                         .map_err(|what| format!("client {number}, {channel}: {what}"))?;
                 }
-                client::Output::Connection(change) => {
-                    if change.previous == ConnectionState::Connected
-                        && let Some(core) = world.core(number)
-                    {
-                        app.doubt_unheard(core);
-                    }
+                client::Output::Connection(change)
+                    if change.previous == ConnectionState::Connected =>
+                {
+                    app.forget_not_echoed(world.client_core(number));
                 }
                 client::Output::Channel(client::output::Channel { channel, change, .. }) => {
                     app.channel(channel, change.event)
@@ -428,19 +435,19 @@ impl Checker {
                     channel,
                     client_id,
                     ..
-                }) => app.doubt(channel, Some(client_id)),
+                }) => app.forget_expected(channel, Some(client_id)),
                 client::Output::Done(client::output::Done { op, result, .. }) => {
-                    let Some(wish) = app.open.remove(op) else {
-                        return Err(format!("client {number}: {op:?} ends a second time"));
+                    let Some(change) = app.running.remove(op) else {
+                        return Err(format!("client {number}: {op:?} ends twice"));
                     };
-                    if let Some(Wish { channel, client_id: Some(client_id), then }) = wish {
-                        let then = if result.is_ok() { then } else { Wished::Unknown };
-                        let wished = app
-                            .wishes
+                    if let Some(Change { channel, client_id: Some(client_id), then }) = change {
+                        let then = if result.is_ok() { then } else { Expected::Unknown };
+                        let expected = app
+                            .expected
                             .entry((channel, client_id))
-                            .or_insert((*op, Wished::Unknown));
-                        if *op >= wished.0 {
-                            *wished = (*op, then);
+                            .or_insert((*op, Expected::Unknown));
+                        if *op >= expected.0 {
+                            *expected = (*op, then);
                         }
                     }
                 }
@@ -450,101 +457,108 @@ impl Checker {
         Ok(())
     }
 
-    fn compare_client(&self, world: &World, number: usize) -> Found {
-        let (Some(app), Some(core)) = (self.apps.get(&number), world.core(number)) else {
-            return Ok(());
-        };
+    fn compare_client(&self, world: &World, number: usize) -> CheckResult {
+        let Some(app) = self.apps.get(&number) else { return Ok(()) };
+        let core = world.client_core(number);
         let errors = core.internal_errors();
         if errors > 0 {
-            return Err(format!("client {number} counts {errors} internal errors"));
+            return Err(format!("client {number} has {errors} internal errors"));
         }
-        for (channel, fold) in &app.folds {
-            fold.compare(core, channel)
+        for (channel, members) in &app.derived {
+            members
+                .compare(core, channel)
                 .map_err(|what| format!("client {number}, {channel}: {what}"))?;
         }
         Ok(())
     }
 
-    // At rest.
+    // The converged world.
 
-    /// Everything is mended and has had time to settle: everybody who wants to is connected and
-    /// attached, and sees what the server sees, which is what the applications wanted.
-    pub(crate) fn at_rest(&self, world: &World, channels: &[SmolStr], refusals: bool) -> Found {
-        for number in 0..world.clients() {
-            let Some(core) = world.core(number) else { continue };
+    /// Checks a world that had time to converge: all clients are connected and attached, list the
+    /// server's members, and their own members are in the expected state. With `refusals` the
+    /// server may have refused members.
+    pub(crate) fn converged(
+        &self,
+        world: &World,
+        channels: &[SmolStr],
+        refusals: bool,
+    ) -> CheckResult {
+        for number in 0..world.client_count() {
+            let core = world.client_core(number);
             if core.connection().state() != ConnectionState::Connected {
                 let state = core.connection().state();
                 return Err(format!("client {number} is {state} and must be connected"));
             }
             let connection = core.connection().id().cloned().unwrap_or_default();
             for channel in channels {
-                self.channel_at_rest(world, number, &connection, channel, refusals)?;
+                self.channel_converged(world, number, &connection, channel, refusals)?;
             }
             if let Some(app) = self.apps.get(&number)
-                && let Some(op) = app.open.keys().next()
+                && let Some(op) = app.running.keys().next()
             {
-                return Err(format!("client {number}: {op:?} never ends"));
+                return Err(format!("client {number}: {op:?} does not end"));
             }
         }
         Ok(())
     }
 
-    fn channel_at_rest(
+    fn channel_converged(
         &self,
         world: &World,
         number: usize,
         connection: &SmolStr,
         channel: &SmolStr,
         refusals: bool,
-    ) -> Found {
-        let Some(core) = world.core(number) else { return Ok(()) };
+    ) -> CheckResult {
+        let core = world.client_core(number);
         let Some(view) = core.channel(channel) else {
-            return Err(format!("client {number} does not know {channel}"));
+            return Err(format!("client {number} has no channel {channel}"));
         };
         if view.state() != ChannelState::Attached {
             let state = view.state();
             return Err(format!("client {number}: {channel} is {state} and must be attached"));
         }
         if view.is_syncing() {
-            return Err(format!("client {number}: the sync of {channel} never ends"));
+            return Err(format!("client {number}: the sync of {channel} does not end"));
         }
-        let members = server_set(world, channel);
-        let wanted: BTreeMap<Key, Option<Data>> =
-            members.iter().map(|(key, member)| (key.clone(), member.data.clone())).collect();
+        let stored = server_set(world, channel);
+        let members: BTreeMap<Key, Option<Data>> =
+            stored.iter().map(|(key, member)| (key.clone(), member.data.clone())).collect();
         let app = self.apps.get(&number);
-        for ((_, client_id), (_, wished)) in
-            app.iter().flat_map(|app| &app.wishes).filter(|((c, _), _)| c == channel)
+        for ((_, client_id), (_, expected)) in
+            app.iter().flat_map(|app| &app.expected).filter(|((c, _), _)| c == channel)
         {
-            let found = wanted.get(&(connection.clone(), client_id.clone()));
-            let right = match wished {
-                Wished::Present(data) => refusals || found == Some(data),
-                Wished::Gone => found.is_none(),
-                Wished::Unknown => true,
+            let found = members.get(&(connection.clone(), client_id.clone()));
+            let holds = match expected {
+                Expected::Present(data) => refusals || found == Some(data),
+                Expected::Absent => found.is_none(),
+                Expected::Unknown => true,
             };
-            if !right {
+            if !holds {
                 return Err(format!(
-                    "client {number}, {channel}: {client_id} is to be {wished:?}, is {found:?}"
+                    "client {number}, {channel}: {client_id} must be {expected:?}, is {found:?}"
                 ));
             }
         }
         let listed = client_set(core, channel);
-        // Who has no mode PRESENCE_SUBSCRIBE is told of its own members and of nobody else
-        // (RTP17a): no sync ever says who is there.
-        let hears = view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
-        let counts = |(key, _): &(&Key, _)| hears || key.0 == *connection;
-        if !listed.iter().filter(counts).eq(wanted.iter().filter(counts)) {
+        // Without the mode PRESENCE_SUBSCRIBE a client receives events of its own members only
+        // (RTP17a), and no syncs.
+        let subscribes =
+            view.modes().is_some_and(|modes| modes.contains(Modes::PRESENCE_SUBSCRIBE));
+        let is_visible = |(key, _): &(&Key, _)| subscribes || key.0 == *connection;
+        if !listed.iter().filter(is_visible).eq(members.iter().filter(is_visible)) {
             return Err(format!(
-                "client {number}, {channel}: sees {listed:?}, and the server {wanted:?}"
+                "client {number}, {channel}: lists {listed:?}, the server {members:?}"
             ));
         }
         Ok(())
     }
 
-    /// Everybody has gone for good: no operation is left without an outcome.
-    pub(crate) fn at_end(&self) -> Found {
+    /// Checks that no operation is running after all clients have closed.
+    pub(crate) fn all_ended(&self) -> CheckResult {
         for (number, app) in &self.apps {
-            if let Some(op) = app.open.keys().next() {
-                return Err(format!("client {number}: {op:?} never ends, though it has closed"));
+            if let Some(op) = app.running.keys().next() {
+                return Err(format!("client {number}: {op:?} does not end on close"));
             }
         }
         Ok(())
@@ -553,123 +567,124 @@ impl Checker {
 
 impl App {
     fn channel(&mut self, channel: &SmolStr, event: ChannelEvent) {
-        if self.folds.entry(channel.clone()).or_default().channel(event) {
-            self.doubt(channel, None);
+        if self.derived.entry(channel.clone()).or_default().apply_channel(event) {
+            self.forget_expected(channel, None);
         }
     }
 
-    /// The transport is gone. What was acknowledged on it but not echoed is not what the client
-    /// would enter again: own members follow the echoes alone (RTP17b).
-    fn doubt_unheard(&mut self, core: &Client) {
-        for ((channel, client_id), (_, wished)) in &mut self.wishes {
+    /// The transport is lost. The client re-enters its own members, which follow the echoes only
+    /// (RTP17b): changes that were acknowledged but not echoed are lost.
+    fn forget_not_echoed(&mut self, core: &Client) {
+        for ((channel, client_id), (_, expected)) in &mut self.expected {
             let own = core.channel(channel).and_then(|view| {
                 let mut own = view.own_members();
                 own.find(|member| member.client_id.as_ref() == Some(client_id))
                     .map(|member| member.data.clone())
             });
-            let heard = match wished {
-                Wished::Present(data) => own.as_ref() == Some(data),
-                Wished::Gone => own.is_none(),
-                Wished::Unknown => true,
+            let is_echoed = match expected {
+                Expected::Present(data) => own.as_ref() == Some(data),
+                Expected::Absent => own.is_none(),
+                Expected::Unknown => true,
             };
-            if !heard {
-                *wished = Wished::Unknown;
+            if !is_echoed {
+                *expected = Expected::Unknown;
             }
         }
     }
 
-    /// What was wished for a member, or for all of a channel, need no longer hold.
-    fn doubt(&mut self, channel: &SmolStr, client_id: Option<&SmolStr>) {
-        for ((name, who), (_, wished)) in &mut self.wishes {
+    /// The state of a member, or of all own members on a channel, is unknown from now on.
+    fn forget_expected(&mut self, channel: &SmolStr, client_id: Option<&SmolStr>) {
+        for ((name, who), (_, expected)) in &mut self.expected {
             if name == channel && client_id.is_none_or(|client_id| client_id == who) {
-                *wished = Wished::Unknown;
+                *expected = Expected::Unknown;
             }
         }
-        // Operations under way may have been carried out before or after.
-        for wish in self.open.values_mut().flatten() {
-            if wish.channel == *channel
-                && client_id.is_none_or(|client_id| wish.client_id.as_ref() == Some(client_id))
+        // The server may have applied running operations before or after.
+        for change in self.running.values_mut().flatten() {
+            if change.channel == *channel
+                && client_id.is_none_or(|client_id| change.client_id.as_ref() == Some(client_id))
             {
-                wish.then = Wished::Unknown;
+                change.then = Expected::Unknown;
             }
         }
     }
 }
 
-/// Who is present on a channel as far as its events tell.
+/// The members of a channel according to the events that an application received.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fold {
-    believed: BTreeMap<Key, Option<Data>>,
+pub(crate) struct DerivedMembers {
+    members: BTreeMap<Key, Option<Data>>,
 }
 
-impl Fold {
-    /// Takes in an event. Nobody leaves who had not come.
-    pub(crate) fn hear(&mut self, message: &PresenceMessage) -> Found {
+impl DerivedMembers {
+    /// Applies a presence event. An error if a member leaves that is not present.
+    pub(crate) fn apply(&mut self, message: &PresenceMessage) -> CheckResult {
         let (key, member) = parts(message);
         if message.action == PresenceAction::Leave {
-            if self.believed.remove(&key).is_none() {
-                return Err(format!("{key:?} leaves and had not entered"));
+            if self.members.remove(&key).is_none() {
+                return Err(format!("{key:?} leaves and is not present"));
             }
         } else {
-            self.believed.insert(key, member.data);
+            self.members.insert(key, member.data);
         }
         Ok(())
     }
 
-    /// Takes in an event of the channel itself. True if the set is emptied by it (RTP5a), of
-    /// which nobody is told.
-    pub(crate) fn channel(&mut self, event: ChannelEvent) -> bool {
-        let empties = matches!(
+    /// Applies a channel event. Returns true if it clears the set, for which there are no presence
+    /// events (RTP5a).
+    pub(crate) fn apply_channel(&mut self, event: ChannelEvent) -> bool {
+        let clears = matches!(
             event,
             ChannelEvent::State(
                 ChannelState::Detached | ChannelState::Failed | ChannelState::Initialized
             )
         );
-        if empties {
-            self.believed.clear();
+        if clears {
+            self.members.clear();
         }
-        empties
+        clears
     }
 
-    /// What an application believes from events is what its client lists; in a sync it may
-    /// believe more, for those who left during it leave at its end.
-    pub(crate) fn compare(&self, core: &Client, channel: &str) -> Found {
+    /// Compares the members with those that the client lists. During a sync there may be more:
+    /// members that left during the sync leave at its end.
+    pub(crate) fn compare(&self, core: &Client, channel: &str) -> CheckResult {
         let syncing = core.channel(channel).is_some_and(|view| view.is_syncing());
         let listed = client_set(core, channel);
         for (key, data) in &listed {
-            if self.believed.get(key) != Some(data) {
-                return Err(format!("{key:?} is listed and was not told"));
+            if self.members.get(key) != Some(data) {
+                return Err(format!("{key:?} is listed without an event"));
             }
         }
-        let extra = self.believed.keys().find(|key| !listed.contains_key(*key));
+        let extra = self.members.keys().find(|key| !listed.contains_key(*key));
         match extra {
-            Some(key) if !syncing => Err(format!("{key:?} was told and is not listed")),
+            Some(key) if !syncing => {
+                Err(format!("{key:?} is present by its events and not listed"))
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// A member that enters again brings its id along only on the connection that it was made on
-/// (RTP17g1).
-fn sent(frame: &ProtocolMessage, connection: Option<&SmolStr>) -> Found {
+/// A re-entry contains the id of the member only on the connection that created it (RTP17g1).
+fn check_sent(frame: &ProtocolMessage, connection: Option<&SmolStr>) -> CheckResult {
     let connection = connection.map_or("", SmolStr::as_str);
-    let foreign = |id: &SmolStr| own_place(id, connection).is_none();
+    let foreign = |id: &SmolStr| sequence(id, connection).is_none();
     match frame.presence.iter().filter_map(|item| item.id.as_ref()).find(|id| foreign(id)) {
-        Some(id) => Err(format!("it sends an id that connection {connection} did not make: {id}")),
+        Some(id) => Err(format!("it sends an id of another connection than {connection}: {id}")),
         None => Ok(()),
     }
 }
 
-/// The operation that an input starts, and what it means for a member.
-fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Option<Wish>)> {
+/// The operation that an input starts, and the change of a member, if any.
+fn operation(input: &client::Input, own: Option<SmolStr>) -> Option<(OpId, Option<Change>)> {
     match input {
         client::Input::Presence(client::input::Presence { op, channel, change, .. }) => {
             let client_id = change.client_id.clone().or(own);
             let then = match change.action {
-                PresenceAction::Leave => Wished::Gone,
-                _ => Wished::Present(change.data.clone()),
+                PresenceAction::Leave => Expected::Absent,
+                _ => Expected::Present(change.data.clone()),
             };
-            Some((*op, Some(Wish { channel: channel.clone(), client_id, then })))
+            Some((*op, Some(Change { channel: channel.clone(), client_id, then })))
         }
         client::Input::Ping(client::input::Ping { op, .. })
         | client::Input::Authorize(client::input::Authorize { op, .. })
@@ -692,7 +707,7 @@ fn parts(message: &PresenceMessage) -> (Key, Member) {
     (key, Member { id: message.id.clone().unwrap_or_default(), data: message.data.clone() })
 }
 
-/// The members of a channel as the server has them.
+/// The members of a channel on the server.
 fn server_set(world: &World, channel: &str) -> BTreeMap<Key, Member> {
     let mut query = PresenceQuery::default();
     let mut members = BTreeMap::new();
@@ -706,7 +721,7 @@ fn server_set(world: &World, channel: &str) -> BTreeMap<Key, Member> {
     members
 }
 
-/// The members of a channel as a client lists them.
+/// The members of a channel that a client lists.
 fn client_set(core: &Client, channel: &str) -> BTreeMap<Key, Option<Data>> {
     let mut set = BTreeMap::new();
     if let Some(view) = core.channel(channel) {

@@ -1,39 +1,37 @@
-//! Every order in which a small world can unfold, through the real code.
+//! Exhaustive search of small worlds: every order of packets, actions, faults and deadlines, with
+//! the real halves.
 //!
-//! Latencies and speeds are taken to be unknown: whatever is under way may be the next to arrive,
-//! whatever an application has yet to do may come at any moment, faults may strike between any
-//! two things, and time may pass, up to the next deadline, before any of them. Worlds that are
-//! equal, whatever way they came about, are followed once.
+//! Latencies count as unknown: at any point the next event may be any packet in flight, the next
+//! action of an application, a fault, or the next deadline. Equal states are expanded once.
 
 use crate::run::{Failure, Runner};
 use crate::scenario::{Scenario, Setup, Step};
 use core::fmt::{self, Write};
 use core::hash::Hasher;
 use foldhash::quality::FixedState;
-use presence_sim::Due;
-use presence_sim::Trace;
+use presence_sim::{Pending, Trace};
 use std::collections::BTreeSet;
 
-/// A small world, and everything that may happen in it.
+/// The search space: a small world and its possible events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Space {
-    /// Who takes part.
+    /// The clients and the options of the halves.
     pub setup: Setup,
-    /// What has happened before, in this order and undisturbed.
+    /// Steps before the search, in this order.
     pub before: Vec<Step>,
-    /// What each application does, in this order, at any moments.
+    /// The steps of each application, in this order, at any time.
     pub scripts: Vec<Vec<Step>>,
-    /// The faults that may strike, in any order, each at most once.
+    /// Possible faults, in any order, each at most once.
     pub faults: Vec<Step>,
-    /// How many of the faults strike at most.
-    pub most_faults: usize,
-    /// How often time passes, each time up to the next deadline.
+    /// The maximum number of faults.
+    pub max_faults: usize,
+    /// The maximum number of times that the clock advances to the next deadline.
     pub time_steps: usize,
 }
 
 impl Space {
-    /// A world of this setup in which nothing happens.
+    /// A space without events.
     #[must_use]
     pub const fn new(setup: Setup) -> Self {
         Self {
@@ -41,138 +39,138 @@ impl Space {
             before: Vec::new(),
             scripts: Vec::new(),
             faults: Vec::new(),
-            most_faults: 0,
+            max_faults: 0,
             time_steps: 0,
         }
     }
 }
 
-/// How much there was to see.
+/// The size of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explored {
-    /// Different worlds.
+    /// Distinct states.
     pub states: u64,
-    /// Ways from one to another.
+    /// Transitions between states.
     pub moves: u64,
-    /// Most moves from the first world to any other, on the ways that were followed.
+    /// The length of the longest path.
     pub depth: u64,
-    /// Worlds in which everything has happened. Each of them was mended and had to converge.
+    /// Final states, in which all scripts and packets are done. Each was checked for convergence.
     pub ends: u64,
-    /// Whether the limit on states cut the search short.
+    /// Whether the search stopped at the limit of states.
     pub cut_short: bool,
 }
 
-/// What may happen next.
+/// A transition.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Deliver(Due),
+    Deliver(Pending),
     Time,
     Script(usize),
     Fault(usize),
 }
 
-/// One world on the way, and what has not happened yet.
+/// A state: a world and the remaining events.
 #[derive(Clone, Debug)]
-struct Place {
+struct State {
     runner: Runner,
-    /// How far each script has got.
+    /// The number of performed steps of each script.
     done: Vec<usize>,
     faults_left: Vec<usize>,
-    struck: usize,
+    faults_done: usize,
     time_steps: usize,
 }
 
 impl Space {
-    /// Follows every way, but stops after so many different worlds.
+    /// Searches all states depth first, up to `max_states` distinct ones.
     ///
     /// # Errors
     ///
-    /// The first thing that does not hold, and the trace that led to it.
-    pub fn explore(&self, most_states: u64) -> Result<Explored, (Failure, Trace)> {
+    /// The first violated invariant, and the trace that leads to it.
+    pub fn explore(&self, max_states: u64) -> Result<Explored, (Failure, Trace)> {
         let start = self.start(false).map_err(|failure| (failure, Trace::default()))?;
         let mut seen = BTreeSet::new();
         seen.insert(start.fingerprint());
         let mut explored = Explored { states: 1, ..Explored::default() };
         let moves = start.moves(self);
-        // The way to the present world: each world on it, and the moves not yet tried from there.
-        let mut way = Vec::new();
-        way.push((start, moves));
+        // The states of the current path, each with the moves that are still to try.
+        let mut stack = Vec::new();
+        stack.push((start, moves));
         let mut path: Vec<Move> = Vec::new();
         loop {
-            let Some((place, moves)) = way.last_mut() else { return Ok(explored) };
+            let Some((state, moves)) = stack.last_mut() else { return Ok(explored) };
             let Some(next) = moves.pop() else {
-                way.pop();
+                stack.pop();
                 path.pop();
                 continue;
             };
-            let mut place = place.clone();
+            let mut state = state.clone();
             explored.moves += 1;
             path.push(next);
-            if let Err(what) = place.make(self, next) {
-                return Err(self.explain(&path, what));
+            if let Err(reason) = state.apply(self, next) {
+                return Err(self.explain(&path, reason));
             }
-            if !seen.insert(place.fingerprint()) {
+            if !seen.insert(state.fingerprint()) {
                 path.pop();
                 continue;
             }
             explored.states += 1;
             explored.depth = explored.depth.max(path.len() as u64);
-            let moves = place.moves(self);
-            if place.is_over(self) {
+            let moves = state.moves(self);
+            if state.is_final(self) {
                 explored.ends += 1;
-                if let Err(what) = place.clone().runner.mend_and_check() {
-                    return Err(self.explain(&path, what));
+                if let Err(reason) = state.clone().runner.heal_and_check() {
+                    return Err(self.explain(&path, reason));
                 }
             }
-            if explored.states >= most_states {
+            if explored.states >= max_states {
                 explored.cut_short = true;
                 return Ok(explored);
             }
-            way.push((place, moves));
+            stack.push((state, moves));
         }
     }
 
-    fn start(&self, traced: bool) -> Result<Place, Failure> {
+    fn start(&self, traced: bool) -> Result<State, Failure> {
         let scenario = Scenario { seed: 1, setup: self.setup.clone(), steps: Vec::new() };
         let mut runner = Runner::new(&scenario);
         if !traced {
-            runner.world.without_trace();
+            runner.world.disable_trace();
         }
-        let mut place = Place {
+        let mut state = State {
             runner,
             done: self.scripts.iter().map(|_| 0).collect(),
             faults_left: (0..self.faults.len()).collect(),
-            struck: 0,
+            faults_done: 0,
             time_steps: 0,
         };
         for step in &self.before {
-            place.runner.step(*step).map_err(|what| Failure { seed: 1, at: 0, what })?;
+            state.runner.step(*step).map_err(|reason| Failure { seed: 1, at: 0, reason })?;
         }
-        Ok(place)
+        Ok(state)
     }
 
-    /// Goes a way again, for its trace.
-    fn explain(&self, path: &[Move], what: String) -> (Failure, Trace) {
-        let Ok(mut place) = self.start(true) else {
-            return (Failure { seed: 1, at: 0, what }, Trace::default());
+    /// Repeats a path with a trace.
+    fn explain(&self, path: &[Move], reason: String) -> (Failure, Trace) {
+        let Ok(mut state) = self.start(true) else {
+            return (Failure { seed: 1, at: 0, reason }, Trace::default());
         };
-        let bad = path.iter().any(|next| place.make(self, *next).is_err());
-        if !bad {
-            let _ = place.runner.mend_and_check();
+        let failed = path.iter().any(|next| state.apply(self, *next).is_err());
+        if !failed {
+            let _ = state.runner.heal_and_check();
         }
-        let at = place.runner.world.now();
-        (Failure { seed: 1, at, what }, place.runner.world.trace().clone())
+        let at = state.runner.world.now();
+        (Failure { seed: 1, at, reason }, state.runner.world.trace().clone())
     }
 }
 
-impl Place {
+impl State {
     fn moves(&self, space: &Space) -> Vec<Move> {
         let mut moves = Vec::new();
-        if self.time_steps < space.time_steps && self.runner.world.due_deadline().is_some() {
+        if self.time_steps < space.time_steps && self.runner.world.next_deadline().is_some() {
             moves.push(Move::Time);
         }
-        if self.struck < space.most_faults {
+        if self.faults_done < space.max_faults {
             moves.extend(self.faults_left.iter().map(|fault| Move::Fault(*fault)));
         }
         for (number, script) in space.scripts.iter().enumerate() {
@@ -180,22 +178,22 @@ impl Place {
                 moves.push(Move::Script(number));
             }
         }
-        moves.extend(self.runner.world.arrivals().into_iter().map(Move::Deliver));
+        moves.extend(self.runner.world.pending_packets().into_iter().map(Move::Deliver));
         moves
     }
 
-    /// Whether everything that was to happen has happened, and arrived.
-    fn is_over(&self, space: &Space) -> bool {
-        self.runner.world.arrivals().is_empty()
+    /// Whether all scripts are done and no packet is in flight.
+    fn is_final(&self, space: &Space) -> bool {
+        self.runner.world.pending_packets().is_empty()
             && self.done.iter().zip(&space.scripts).all(|(done, script)| *done == script.len())
     }
 
-    fn make(&mut self, space: &Space, next: Move) -> Result<(), String> {
+    fn apply(&mut self, space: &Space, next: Move) -> Result<(), String> {
         match next {
             Move::Deliver(due) => self.runner.world.perform(due),
             Move::Time => {
                 self.time_steps += 1;
-                self.runner.world.pass_to_deadline();
+                self.runner.world.advance_to_deadline();
             }
             Move::Script(number) => {
                 let done = self.done.get_mut(number);
@@ -208,24 +206,24 @@ impl Place {
                 }
             }
             Move::Fault(fault) => {
-                self.struck += 1;
+                self.faults_done += 1;
                 self.faults_left.retain(|left| *left != fault);
                 if let Some(step) = space.faults.get(fault) {
                     self.runner.step(*step)?;
                 }
             }
         }
-        self.runner.watch()
+        self.runner.check()
     }
 
-    /// Equal for equal worlds, and (but for the odds of 2^-128) only for those.
+    /// A 128-bit hash of the state.
     fn fingerprint(&self) -> u128 {
         let mut one = Fingerprint(hasher(1));
         let mut two = Fingerprint(hasher(2));
         for print in [&mut one, &mut two] {
             // Hashing cannot fail.
             let _ = write!(print, "{:?}{:?}", self.done, self.faults_left);
-            let _ = write!(print, "{:?}{:?}", self.struck, self.time_steps);
+            let _ = write!(print, "{:?}{:?}", self.faults_done, self.time_steps);
             let _ = self.runner.world.write_state(print);
         }
         u128::from(one.0.finish()) << 64 | u128::from(two.0.finish())
@@ -236,7 +234,7 @@ fn hasher(seed: u64) -> foldhash::quality::FoldHasher<'static> {
     core::hash::BuildHasher::build_hasher(&FixedState::with_seed(seed))
 }
 
-/// Hashes what is written to it.
+/// A writer that hashes the text.
 struct Fingerprint<H>(H);
 
 impl<H: Hasher> Write for Fingerprint<H> {

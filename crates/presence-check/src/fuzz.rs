@@ -1,7 +1,7 @@
-//! The bodies of the fuzz targets, and what each of them demands. They take any bytes, return
-//! nothing and panic if something does not hold; on stable, tests replay the corpus through them.
+//! The bodies of the fuzz targets. They accept any bytes and panic if a property is violated. On
+//! stable Rust, tests run them on the corpus.
 
-use crate::check::Fold;
+use crate::check::DerivedMembers;
 use crate::scenario::Scenario;
 use arbitrary::{Result, Unstructured};
 use core::time::Duration;
@@ -21,50 +21,49 @@ use std::sync::Arc;
 
 pub use crate::scenario::random_bytes;
 
-/// Calls in a row that a half may ask for while the time stands still.
-const PATIENCE: usize = 5_000;
+/// The maximum number of ticks at one time.
+const MAX_TICKS: usize = 5_000;
 
-/// A world that goes through any scenario converges once it is mended, and nothing is left of it
-/// in the end (all checks of [`Scenario::run`]).
+/// All checks of [`Scenario::run`] hold for any scenario.
 ///
 /// # Panics
 ///
-/// If that does not hold.
+/// If a property is violated.
 pub fn world(bytes: &[u8]) {
     if let Err(failure) = Scenario::from_bytes(bytes).run() {
         panic!("{failure}");
     }
 }
 
-/// A client that is given any inputs at all never panics, ends each operation at most once, tells
-/// events that fold to the set that it lists, and lets the time go on.
+/// For any inputs, a client does not panic, ends each operation at most once, emits events that
+/// give the members that it lists, and does not loop on its deadlines.
 ///
 /// # Panics
 ///
-/// If that does not hold.
+/// If a property is violated.
 pub fn client_inputs(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
-    // It ends when the bytes do.
+    // An error means that the bytes are used up.
     let _ = drive_client(&mut u);
 }
 
-/// A server that is given any inputs at all never panics, sends only to transports that are open,
-/// tells events that fold to its sets, and forgets everything once everybody is gone.
+/// For any inputs, a server does not panic, sends only to open transports, emits events that give
+/// its members, and has no state when all transports have closed and all deadlines have passed.
 ///
 /// # Panics
 ///
-/// If that does not hold.
+/// If a property is violated.
 pub fn server_inputs(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let _ = drive_server(&mut u);
 }
 
-/// A client that receives any frames, one line of JSON each (a number alone on a line is time that
-/// passes, in milliseconds), never panics and tells events that fold to the set that it lists.
+/// For any frames, a client does not panic and emits events that give the members that it lists.
+/// Each line is a frame as JSON, or a number of milliseconds by which the clock advances.
 ///
 /// # Panics
 ///
-/// If that does not hold.
+/// If a property is violated.
 pub fn trace_replay(bytes: &[u8]) {
     let mut options = ClientOptions::default();
     options.client_id = Some("me".into());
@@ -75,7 +74,7 @@ pub fn trace_replay(bytes: &[u8]) {
     for line in bytes.split(|&byte| byte == b'\n').take(1_000) {
         let number = core::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
         if let Some(millis) = number {
-            driver.pass(u32::min(millis, 1_000_000).into());
+            driver.advance(u32::min(millis, 1_000_000).into());
             driver.open_transport();
         } else if let Ok(frame) = ProtocolMessage::decode(Format::Json, line) {
             let transport = driver.transport();
@@ -92,8 +91,8 @@ struct ClientDriver {
     wake: Wake,
     transports: Vec<TransportId>,
     next_op: u64,
-    open: BTreeSet<OpId>,
-    folds: BTreeMap<SmolStr, Fold>,
+    running: BTreeSet<OpId>,
+    derived: BTreeMap<SmolStr, DerivedMembers>,
     wall: i64,
 }
 
@@ -111,8 +110,8 @@ impl ClientDriver {
             now: 0,
             transports: Vec::new(),
             next_op: 1,
-            open: BTreeSet::new(),
-            folds: BTreeMap::new(),
+            running: BTreeSet::new(),
+            derived: BTreeMap::new(),
             wall: 1_000_000,
         }
     }
@@ -120,7 +119,7 @@ impl ClientDriver {
     fn op(&mut self) -> OpId {
         let op = OpId(self.next_op);
         self.next_op += 1;
-        self.open.insert(op);
+        self.running.insert(op);
         op
     }
 
@@ -141,7 +140,7 @@ impl ClientDriver {
         self.transports.last().copied().unwrap_or(TransportId(0))
     }
 
-    /// The network is there at once, and the server answers as if it were.
+    /// The newest transport opens.
     fn open_transport(&mut self) {
         let transport = self.transport();
         self.call(client::Input::opened(transport));
@@ -152,8 +151,8 @@ impl ClientDriver {
         Now::new(Instant::from_millis(self.now), UnixMillis::from_millis(wall))
     }
 
-    /// Time passes, with everything that is due in it.
-    fn pass(&mut self, millis: u64) {
+    /// Advances the clock, with a tick for each deadline.
+    fn advance(&mut self, millis: u64) {
         let until = self.now.saturating_add(millis);
         let mut calls = 0;
         while let Some(at) = self.wake.at().map(|at| at.as_millis()).filter(|at| *at <= until) {
@@ -162,7 +161,7 @@ impl ClientDriver {
                 calls = 0;
             }
             calls += 1;
-            assert!(calls < PATIENCE, "the client does not let the time go on");
+            assert!(calls < MAX_TICKS, "the client loops on its deadlines");
             self.call(client::Input::Tick);
         }
         self.now = until;
@@ -175,25 +174,28 @@ impl ClientDriver {
             match output {
                 Output::Open(output::Open { transport, .. }) => self.transports.push(transport),
                 Output::Send(output::Send { transport, .. }) => {
-                    assert!(self.transports.contains(&transport), "it sends on no transport");
+                    assert!(
+                        self.transports.contains(&transport),
+                        "it sends on an unknown transport"
+                    );
                 }
                 Output::Done(output::Done { op, .. }) => {
-                    assert!(self.open.remove(&op), "{op:?} ends twice, or was never begun");
+                    assert!(self.running.remove(&op), "{op:?} ends twice or was not started");
                 }
                 Output::Presence(output::Presence { channel, message, .. }) => {
-                    if let Err(what) = self.folds.entry(channel).or_default().hear(&message) {
-                        panic!("{what}");
+                    if let Err(reason) = self.derived.entry(channel).or_default().apply(&message) {
+                        panic!("{reason}");
                     }
                 }
                 Output::Channel(output::Channel { channel, change, .. }) => {
-                    self.folds.entry(channel).or_default().channel(change.event);
+                    self.derived.entry(channel).or_default().apply_channel(change.event);
                 }
                 _ => {}
             }
         }
-        for (channel, fold) in &self.folds {
-            if let Err(what) = fold.compare(&self.core, channel) {
-                panic!("{channel}: {what}");
+        for (channel, members) in &self.derived {
+            if let Err(reason) = members.compare(&self.core, channel) {
+                panic!("{channel}: {reason}");
             }
         }
     }
@@ -214,7 +216,7 @@ fn drive_client(u: &mut Unstructured<'_>) -> Result<()> {
             break;
         }
         match u.int_in_range(0..=31)? {
-            0..=3 => driver.pass(millis(u)?),
+            0..=3 => driver.advance(millis(u)?),
             4 => driver.wall = driver.wall.saturating_add(i64::from(u.arbitrary::<i32>()?)),
             5..=7 => driver.open_transport(),
             8..=18 => {
@@ -228,7 +230,7 @@ fn drive_client(u: &mut Unstructured<'_>) -> Result<()> {
             }
         }
     }
-    driver.pass(10_000);
+    driver.advance(10_000);
     Ok(())
 }
 
@@ -290,14 +292,14 @@ fn drive_server(u: &mut Unstructured<'_>) -> Result<()> {
         wall: 1_000_000,
         open: BTreeSet::new(),
         keys: Vec::new(),
-        told: BTreeMap::new(),
+        from_events: BTreeMap::new(),
     };
     for _ in 0..400 {
         if u.is_empty() {
             break;
         }
         match u.int_in_range(0..=23)? {
-            0..=3 => driver.pass(millis(u)?),
+            0..=3 => driver.advance(millis(u)?),
             4 => driver.wall = driver.wall.saturating_add(i64::from(u.arbitrary::<i32>()?)),
             _ => {
                 let input = server_input(u, &driver)?;
@@ -305,7 +307,7 @@ fn drive_server(u: &mut Unstructured<'_>) -> Result<()> {
             }
         }
     }
-    driver.everybody_goes();
+    driver.close_all();
     Ok(())
 }
 
@@ -317,11 +319,11 @@ struct ServerDriver {
     wake: Wake,
     open: BTreeSet<TransportId>,
     keys: Vec<SmolStr>,
-    told: BTreeMap<SmolStr, BTreeMap<(SmolStr, SmolStr), SmolStr>>,
+    from_events: BTreeMap<SmolStr, BTreeMap<(SmolStr, SmolStr), SmolStr>>,
 }
 
 impl ServerDriver {
-    fn pass(&mut self, millis: u64) {
+    fn advance(&mut self, millis: u64) {
         let until = self.now.saturating_add(millis);
         let mut calls = 0;
         while let Some(at) = self.wake.at().map(|at| at.as_millis()).filter(|at| *at <= until) {
@@ -330,7 +332,7 @@ impl ServerDriver {
                 calls = 0;
             }
             calls += 1;
-            assert!(calls < PATIENCE, "the server does not let the time go on");
+            assert!(calls < MAX_TICKS, "the server loops on its deadlines");
             self.call(server::Input::Tick);
         }
         self.now = until;
@@ -342,7 +344,7 @@ impl ServerDriver {
                 self.open.insert(*transport);
                 None
             }
-            // What was due is sent before the input counts.
+            // Due outputs precede the input.
             server::Input::Closed(server::input::Closed { transport, .. }) => Some(*transport),
             _ => None,
         };
@@ -356,12 +358,12 @@ impl ServerDriver {
         if let Some(transport) = closes {
             self.open.remove(&transport);
         }
-        for (channel, told) in &self.told {
+        for (channel, expected) in &self.from_events {
             let mut query = server::PresenceQuery::default();
             query.limit = server::MAX_PAGE;
             let page = self.core.presence(channel, &query).unwrap_or_default();
             let set: BTreeMap<_, _> = page.items.iter().map(event_parts).collect();
-            assert_eq!(&set, told, "the server's events do not make its set of {channel}");
+            assert_eq!(&set, expected, "the server's events do not give its members of {channel}");
         }
     }
 
@@ -376,7 +378,7 @@ impl ServerDriver {
                 self.keys.extend(details.and_then(|details| details.connection_key));
             }
             server::Output::Close(server::output::Close { transport, .. }) => {
-                assert!(self.open.remove(&transport), "it closes what is not open");
+                assert!(self.open.remove(&transport), "it closes a transport that is not open");
             }
             server::Output::Event(ServerEvent::MemberEntered(server::output::MemberEntered {
                 channel,
@@ -384,7 +386,7 @@ impl ServerDriver {
                 ..
             })) => {
                 let (key, id) = event_parts(&message);
-                let before = self.told.entry(channel).or_default().insert(key, id);
+                let before = self.from_events.entry(channel).or_default().insert(key, id);
                 assert!(before.is_none(), "enters twice: {message:?}");
             }
             server::Output::Event(ServerEvent::MemberUpdated(server::output::MemberUpdated {
@@ -393,8 +395,8 @@ impl ServerDriver {
                 ..
             })) => {
                 let (key, id) = event_parts(&message);
-                let before = self.told.entry(channel).or_default().insert(key, id);
-                assert!(before.is_some(), "updates and was not there: {message:?}");
+                let before = self.from_events.entry(channel).or_default().insert(key, id);
+                assert!(before.is_some(), "updates, but is not present: {message:?}");
             }
             server::Output::Event(ServerEvent::MemberLeft(server::output::MemberLeft {
                 channel,
@@ -402,20 +404,20 @@ impl ServerDriver {
                 ..
             })) => {
                 let (key, _) = event_parts(&message);
-                let before = self.told.entry(channel).or_default().remove(&key);
-                assert!(before.is_some(), "leaves and was not there: {message:?}");
+                let before = self.from_events.entry(channel).or_default().remove(&key);
+                assert!(before.is_some(), "leaves, but is not present: {message:?}");
             }
             _ => {}
         }
     }
 
-    fn everybody_goes(&mut self) {
+    fn close_all(&mut self) {
         for transport in self.open.clone() {
             if self.open.contains(&transport) {
                 self.call(server::Input::closed(transport));
             }
         }
-        self.pass(2_000_000);
+        self.advance(2_000_000);
         let counters = self.core.counters();
         let left = [
             counters.connections,
@@ -428,8 +430,8 @@ impl ServerDriver {
             counters.syncs_running,
             counters.congested,
         ];
-        assert_eq!(left, [0; 9], "something is left of those who have gone: {counters:?}");
-        assert_eq!(self.wake.at(), None, "it waits for nobody");
+        assert_eq!(left, [0; 9], "state remains after all have closed: {counters:?}");
+        assert_eq!(self.wake.at(), None, "a deadline remains after all have closed");
     }
 }
 
@@ -456,8 +458,8 @@ fn server_input(u: &mut Unstructured<'_>, driver: &ServerDriver) -> Result<serve
                 *u.choose(&[None, Some(Duration::ZERO), Some(Duration::from_secs(60))])?;
             request.echo = u.arbitrary()?;
             request.heartbeats = u.arbitrary()?;
-            // A number that is in use may come free by a deadline in the same call, so that the
-            // answer would not tell which of the two transports it is for.
+            // A deadline in the same call may free a number in use. Then outputs would be
+            // ambiguous.
             if driver.open.contains(&transport) {
                 Input::Tick
             } else {
@@ -533,7 +535,7 @@ fn error(u: &mut Unstructured<'_>) -> Result<ErrorInfo> {
         codes::PRESENCE_WITHOUT_CLIENT_ID,
     ])?;
     let status = *u.choose(&[0, 400, 401, 403, 500])?;
-    Ok(ErrorInfo::new(code, status, "made up"))
+    Ok(ErrorInfo::new(code, status, "generated"))
 }
 
 fn data(u: &mut Unstructured<'_>) -> Result<Option<Data>> {

@@ -1,29 +1,30 @@
-//! The proof of `presence-proto`: scenarios, a reference model, checkers, exhaustive search, replay and
-//! the bodies of the fuzz targets.
+//! The checks of `presence-proto`: scenarios, a reference model, invariants, exhaustive search,
+//! replay and the bodies of the fuzz targets.
 //!
-//! A [`Scenario`] is a generated history: what applications do, and faults. [`Scenario::run`] plays it
-//! and checks, after every call:
+//! A [`Scenario`] is a generated history of application actions and faults. [`Scenario::run`] plays
+//! it and checks after every call:
 //!
-//! - the server's member sets are those of a naive model that shares no code with the server; its
-//!   events, folded, give exact copies of them;
-//! - no member leaves before its grace period is over, or much later; none leaves on a resume;
-//! - the events that a client gives its application, folded, are what it lists; no member leaves that
-//!   had not entered;
+//! - the server's members equal those of a naive model that shares no code with the server, and the
+//!   server's events, applied in order, give the same members;
+//! - no member leaves before its grace period ends, or much later, and none because of a resume;
+//! - the presence events of a client, applied in order, give the members that it lists, and no member
+//!   leaves that is not present;
 //! - each operation ends exactly once;
-//! - no half asks for calls without end, and no half reports a misuse.
+//! - no half loops on its deadlines, and none reports a misuse.
 //!
-//! Then every fault is mended. Within a bounded time all clients must be connected and attached and see
-//! what the server sees, and the sets must be what the applications were told they are. At last all
-//! clients go, and nothing may be left: no connection, no member, no timer.
+//! Then all faults end. Within a bounded time all clients must be connected and attached and list
+//! the server's members, and own members must be in the state that the results of operations imply.
+//! At last all clients end, after which the server must have no connection, member or timer.
 //!
-//! [`Space::explore`] follows every order in which a small world can unfold. [`Recording::replay`] plays
-//! a run again in ways that must not show. [`fuzz`] and [`codec`] have the bodies of the fuzz targets.
+//! [`Space::explore`] searches all states of a small world. [`Recording::replay`] repeats a run
+//! with variations that must not change the outputs. [`fuzz`] and [`codec`] contain the bodies of
+//! the fuzz targets.
 
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
     clippy::field_reassign_with_default,
-    reason = "a tool for tests on std says std; options are made as users of the crate make them"
+    reason = "the crate requires std, and creates options as users of the library do"
 )]
 
 mod check;
@@ -36,6 +37,6 @@ mod run;
 mod scenario;
 
 pub use explore::{Explored, Space};
-pub use replay::{Replayed, Twist};
+pub use replay::{Replayed, Variation};
 pub use run::{Failure, Recording, Report};
 pub use scenario::{ClientSetup, Scenario, Setup, Step};

@@ -1,4 +1,4 @@
-//! Runs the checks for longer than tests do. `--help` lists the commands.
+//! Runs the checks for longer than the tests do. `--help` lists the commands.
 
 use clap::{Parser, Subcommand, ValueEnum};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,12 @@ use presence_check::{Report, Scenario, fuzz};
 use std::process::ExitCode;
 use std::thread;
 
-/// Failed seeds after which a run stops.
+/// The number of failed seeds after which a run stops.
 const MAX_FAILURES: usize = 10;
-/// Bytes of one input for the body of a fuzz target.
-const INPUT: usize = 1_500;
+/// The size of a fuzz input, in bytes.
+const INPUT_SIZE: usize = 1_500;
 
-/// Proves presence-proto: simulation, single seeds with their traces, and random bytes.
+/// Checks presence-proto: simulation, single seeds with their traces, and random bytes.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -33,11 +33,11 @@ enum Command {
     Seed {
         /// The seed.
         seed: u64,
-        /// Leaves out the steps without which it fails too.
+        /// Removes steps that are not needed for the failure.
         #[arg(long)]
         shrink: bool,
     },
-    /// Gives random bytes to the body of a fuzz target.
+    /// Runs the body of a fuzz target on random bytes.
     Bytes {
         /// The fuzz target.
         target: Target,
@@ -59,18 +59,18 @@ enum Target {
 }
 
 fn main() -> ExitCode {
-    let held = match Args::parse().command {
+    let passed = match Args::parse().command {
         Command::Simulate { first_seed, seeds } => simulate(first_seed, seeds),
         Command::Seed { seed, shrink } => {
             let scenario = Scenario::from_seed(seed);
-            show(&if shrink { scenario.minimised() } else { scenario })
+            show(&if shrink { scenario.shrunk() } else { scenario })
         }
         Command::Bytes { target, first_seed, seeds } => bytes(target, first_seed, seeds),
     };
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Plays the seeds on as many threads as there are cores.
+/// Plays seeds, with a thread per core.
 fn simulate(first: u64, seeds: u64) -> bool {
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);
@@ -100,15 +100,14 @@ fn simulate(first: u64, seeds: u64) -> bool {
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
         for handle in handles {
-            let (some, bad) =
-                handle.join().expect("a check reports what it finds, and does not panic");
-            total += some;
-            failed.extend(bad);
+            let (report, failures) = handle.join().expect("a check does not panic");
+            total += report;
+            failed.extend(failures);
         }
     });
     println!("{total:#?}\n{} virtual hours", total.virtual_millis / 3_600_000);
     if let Some(seed) = failed.iter().min() {
-        show(&Scenario::from_seed(*seed).minimised());
+        show(&Scenario::from_seed(*seed).shrunk());
     }
     println!("simulate: {seeds} seeds, {} failed", failed.len());
     failed.is_empty()
@@ -124,7 +123,7 @@ fn show(scenario: &Scenario) -> bool {
     result.is_ok()
 }
 
-/// The body of a fuzz target panics if something does not hold.
+/// Runs the body of a fuzz target, which panics on a violated property.
 fn bytes(target: Target, first: u64, seeds: u64) -> bool {
     let body: fn(&[u8]) = match target {
         Target::Client => fuzz::client_inputs,
@@ -133,7 +132,7 @@ fn bytes(target: Target, first: u64, seeds: u64) -> bool {
         Target::Trace => fuzz::trace_replay,
     };
     for seed in first..first.saturating_add(seeds) {
-        let bytes = fuzz::random_bytes(seed, INPUT);
+        let bytes = fuzz::random_bytes(seed, INPUT_SIZE);
         if std::panic::catch_unwind(|| body(&bytes)).is_err() {
             println!("{target:?}: seed {seed} fails");
             return false;

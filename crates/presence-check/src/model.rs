@@ -1,55 +1,51 @@
-//! A naive model of a presence authority: what the member sets must be, said as plainly as can
-//! be. It shares no code with the server; it is what the server is compared with.
+//! The reference model: a naive presence authority that the server is compared with. It shares no
+//! code with the server.
 
 use presence_proto::SmolStr;
 use presence_proto::wire::{Data, PresenceAction, PresenceMessage};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who a member is: its connection and its client id.
+/// The key of a member: connection id and client id.
 pub(crate) type Key = (SmolStr, SmolStr);
 
 /// One member.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Member {
-    /// The id of the event that it stems from.
+    /// The id of the message that set it.
     pub(crate) id: SmolStr,
-    /// What it says of itself.
+    /// Its data.
     pub(crate) data: Option<Data>,
 }
 
-/// One connection that the authority keeps.
+/// A connection.
 #[derive(Clone, Debug)]
 struct Connection {
-    /// The client id that entries without one are for.
+    /// The client id of messages without one.
     client_id: Option<SmolStr>,
-    /// How long its members outlive its transport, in milliseconds.
+    /// The grace period of its members, in milliseconds.
     grace: u64,
-    /// The channels that its present transport, if it has one, has not attached again: when they
-    /// were lost first, and when last.
+    /// The channels that are not attached since the loss of a transport: the times of the first and
+    /// of the last loss.
     away: BTreeMap<SmolStr, (u64, u64)>,
-    /// The channels that its present transport has attached, and since when it has that transport.
+    /// The channels that the current transport has attached, and the time when it connected.
     attached: BTreeSet<SmolStr>,
     since: u64,
-    /// The message serials that were acknowledged. A set: frames that wait for their channel after
-    /// a resume keep their serial, and others overtake them.
+    /// The acknowledged message serials. They may have gaps: after a resume, frames that wait for
+    /// their channel keep their serial, and later frames overtake them.
     acknowledged: BTreeSet<i64>,
 }
 
-/// How long after the grace a member may still be there, in milliseconds: the granularity of the
-/// server's timers.
-pub(crate) type Slack = u64;
-
-/// The member sets of all channels, and the connections that they hang on.
+/// The connections and the member sets of all channels.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     connections: BTreeMap<SmolStr, Connection>,
     channels: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
-    /// Members that the host takes out and that are not out yet, by channel: since when.
+    /// Members that the host has kicked and that have not left yet, and the time of the kick.
     kicked: BTreeMap<(SmolStr, Key), u64>,
 }
 
 impl Model {
-    /// A connection has a transport: a new one, or one that was kept.
+    /// A transport connected: a new connection, or a resumed one.
     pub(crate) fn connected(
         &mut self,
         id: &SmolStr,
@@ -68,14 +64,14 @@ impl Model {
         connection.client_id = client_id;
         connection.grace = grace;
         connection.since = now;
-        // It has the time of another grace to attach its channels again.
+        // A new grace period begins, in which the channels must be attached.
         for (_, last) in connection.away.values_mut() {
             *last = now;
         }
     }
 
-    /// A connection lost its transport and did not say goodbye: from now on its members are on
-    /// their grace, until another transport attaches their channel.
+    /// A connection lost its transport without CLOSE: the grace period of its members begins, and
+    /// ends when another transport attaches their channel.
     pub(crate) fn lost(&mut self, id: &SmolStr, now: u64) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.attached.clear();
@@ -84,7 +80,7 @@ impl Model {
         }
     }
 
-    /// A transport attached a channel: members there are in no danger any more.
+    /// A transport attached a channel: the grace period of its members there ends.
     pub(crate) fn attached(&mut self, id: &SmolStr, channel: &SmolStr) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.away.remove(channel);
@@ -92,19 +88,18 @@ impl Model {
         }
     }
 
-    /// A client attaches and does not say what it had heard: it knows nothing of members that
-    /// wait there for it.
-    pub(crate) fn attached_anew(&mut self, id: &SmolStr, channel: &SmolStr) {
+    /// A client attached without a channel serial: its members from before the loss leave.
+    pub(crate) fn attached_without_serial(&mut self, id: &SmolStr, channel: &SmolStr) {
         let away = |connection: &Connection| connection.away.contains_key(channel);
         if self.connections.get(id).is_some_and(away) {
             self.detached(id, channel);
         }
     }
 
-    /// The authority accepted a presence frame. One that it had accepted before (RTN19a2: a frame
-    /// in flight comes again after a resume) brings nobody in, unless it names the last word of a
-    /// member that was taken out; but of a member that is present, and has been put back by a
-    /// re-entry or by an older frame that was refused at first, its word still counts.
+    /// The server accepted a PRESENCE frame. A frame that was accepted before (a frame in flight is
+    /// sent again after a resume, RTN19a2) enters no member, unless it has the id of the last
+    /// message of a removed member. It still updates a present member whose message is older: the
+    /// result of a re-entry, or of an earlier frame that was refused at first.
     pub(crate) fn accepted(
         &mut self,
         id: &SmolStr,
@@ -119,16 +114,16 @@ impl Model {
             let Some(client_id) = client_id else { continue };
             let members = self.channels.entry(channel.clone()).or_default();
             let key = (id.clone(), client_id);
-            // The place of the event among those of its member: that of the message that a
-            // re-entry names (RTP17g), if this connection has sent it before, else its own. Of a
-            // member that was taken out it is kept only if it was the last.
-            let place = (serial, i64::try_from(index).unwrap_or(i64::MAX));
-            let named = item.id.as_deref().and_then(|item_id| own_place(item_id, id));
+            // The sequence of the message: that of the id in a re-entry (RTP17g), if this
+            // connection sent it earlier, else its own. For a removed member, the id must be of its
+            // last message.
+            let own_sequence = (serial, i64::try_from(index).unwrap_or(i64::MAX));
+            let named = item.id.as_deref().and_then(|item_id| sequence(item_id, id));
             let named = named.filter(|(named, _)| *named < serial);
-            // What is not newer than the member that is present says nothing (RTP2b2): it is its
-            // own re-entry, or was overtaken by another frame.
-            let stored = members.get(&key).and_then(|member| own_place(&member.id, id));
-            if stored.is_some_and(|stored| named.unwrap_or(place) <= stored) {
+            // A message that is not newer than the present member has no effect (RTP2b2): it is a
+            // re-entry of the same message, or was overtaken.
+            let stored = members.get(&key).and_then(|member| sequence(&member.id, id));
+            if stored.is_some_and(|stored| named.unwrap_or(own_sequence) <= stored) {
                 continue;
             }
             let last = named.filter(|(serial, _)| !connection.acknowledged.contains(serial));
@@ -139,11 +134,11 @@ impl Model {
             connection.acknowledged.extend(kept.map(|(serial, _)| serial));
             match item.action {
                 PresenceAction::Enter | PresenceAction::Update | PresenceAction::Present => {
-                    let (serial, index) = kept.unwrap_or(place);
+                    let (serial, index) = kept.unwrap_or(own_sequence);
                     let id = SmolStr::from(format!("{id}:{serial}:{index}"));
                     members.insert(key, Member { id, data: item.data.clone() });
                     if !connection.attached.contains(channel) {
-                        // A frame that is sent again, before its channel is attached again.
+                        // Sent again before its channel was attached again.
                         let since = connection.since;
                         connection.away.entry(channel.clone()).or_insert((since, since));
                     }
@@ -156,14 +151,14 @@ impl Model {
         }
     }
 
-    /// A connection detached a channel: its members there are gone at once.
+    /// A connection detached a channel: its members there leave at once.
     pub(crate) fn detached(&mut self, id: &SmolStr, channel: &SmolStr) {
         if let Some(members) = self.channels.get_mut(channel) {
             members.retain(|(connection, _), _| connection != id);
         }
     }
 
-    /// The host takes members out of a channel: those that are there now.
+    /// The host kicked members of a channel.
     pub(crate) fn kicked(
         &mut self,
         channel: &SmolStr,
@@ -181,24 +176,24 @@ impl Model {
         }
     }
 
-    /// A member was taken out by the host. It may enter again, by a retry as well. Says what is wrong
-    /// if it was not named, or came later.
-    pub(crate) fn kicked_out(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
+    /// A member left because of a kick. It may enter again, also by a repeated frame. An error if
+    /// it was not kicked, or entered after the kick.
+    pub(crate) fn left_by_kick(&mut self, channel: &SmolStr, key: &Key) -> Result<(), String> {
         if !self.kicked.contains_key(&(channel.clone(), key.clone())) {
-            return Err(format!("{channel}: {key:?} is taken out, and nobody asked for it"));
+            return Err(format!("{channel}: {key:?} leaves as kicked, but was not kicked"));
         }
-        self.taken_out(channel, key);
+        self.remove(channel, key);
         Ok(())
     }
 
-    /// A member left because its connection closed, or gave up the channel or the right to be there.
+    /// A member left because its connection closed, or detached the channel, or lost the right.
     pub(crate) fn departed(&mut self, channel: &SmolStr, key: &Key) {
         if let Some(members) = self.channels.get_mut(channel) {
             members.remove(key);
         }
     }
 
-    /// A member left because its grace was over. Says what is wrong if it was not.
+    /// A member left because its grace period ended. An error if it has not ended.
     pub(crate) fn expired(&mut self, channel: &SmolStr, key: &Key, now: u64) -> Result<(), String> {
         let connection = self.connections.get(&key.0);
         let due = connection.and_then(|connection| {
@@ -209,24 +204,28 @@ impl Model {
             Some(due) if now >= due => {}
             Some(due) => {
                 let early = due - now;
-                return Err(format!("{channel}: {key:?} is gone {early} ms before its grace is"));
+                return Err(format!(
+                    "{channel}: {key:?} leaves {early} ms before the end of its grace period"
+                ));
             }
-            None => return Err(format!("{channel}: {key:?} is gone and must not be")),
+            None => return Err(format!("{channel}: {key:?} leaves without a grace period")),
         }
-        self.taken_out(channel, key);
+        self.remove(channel, key);
         Ok(())
     }
 
-    /// A member is gone without a word of its own. A retry of the frame that set it sets it again.
-    fn taken_out(&mut self, channel: &SmolStr, key: &Key) {
+    /// The server removed a member. If the frame that set it is repeated, it sets the member again.
+    fn remove(&mut self, channel: &SmolStr, key: &Key) {
         let member = self.channels.get_mut(channel).and_then(|members| members.remove(key));
-        let place = member.and_then(|member| own_place(&member.id, &key.0));
-        if let (Some((serial, _)), Some(connection)) = (place, self.connections.get_mut(&key.0)) {
+        let own_sequence = member.and_then(|member| sequence(&member.id, &key.0));
+        if let (Some((serial, _)), Some(connection)) =
+            (own_sequence, self.connections.get_mut(&key.0))
+        {
             connection.acknowledged.remove(&serial);
         }
     }
 
-    /// A connection closed: its members are gone at once, everywhere.
+    /// A connection closed: all its members leave at once.
     pub(crate) fn closed(&mut self, id: &SmolStr) {
         self.connections.remove(id);
         for members in self.channels.values_mut() {
@@ -234,57 +233,59 @@ impl Model {
         }
     }
 
-    /// A member is no more, or is another one from now on: nobody who was taken out is meant.
+    /// A member left: a pending kick no longer concerns it.
     pub(crate) fn left(&mut self, channel: &SmolStr, key: &Key) {
         self.kicked.remove(&(channel.clone(), key.clone()));
     }
 
-    /// Compares the authority's set of one channel with the model's. Says what is wrong, if
-    /// anything is: also if somebody is there whose grace, and the slack, are over.
+    /// Compares the server's members of a channel with the model's. A member must leave at most
+    /// `slack` milliseconds after the end of its grace period or a kick.
     pub(crate) fn compare(
         &self,
         channel: &SmolStr,
         found: &BTreeMap<Key, Member>,
         now: u64,
-        slack: Slack,
+        slack: u64,
     ) -> Result<(), String> {
         let none = BTreeMap::new();
         let expected = self.channels.get(channel).unwrap_or(&none);
         for (key, member) in found {
             match expected.get(key) {
-                None => return Err(format!("{channel}: {key:?} is there and must not be")),
-                Some(wanted) if wanted != member => {
-                    return Err(format!("{channel}: {key:?} is {member:?}, must be {wanted:?}"));
+                None => return Err(format!("{channel}: {key:?} is present and must not be")),
+                Some(expected) if expected != member => {
+                    return Err(format!("{channel}: {key:?} is {member:?}, must be {expected:?}"));
                 }
                 Some(_) => {}
             }
             if let Some(since) = self.kicked.get(&(channel.clone(), key.clone()))
                 && now > since + slack
             {
-                return Err(format!("{channel}: {key:?} is there though it was taken out"));
+                return Err(format!("{channel}: {key:?} is still present after a kick"));
             }
             if let Some(connection) = self.connections.get(&key.0)
                 && let Some((_, last)) = connection.away.get(channel)
                 && now > last + connection.grace + slack
             {
                 let late = now - last - connection.grace;
-                return Err(format!("{channel}: {key:?} is there {late} ms after its grace"));
+                return Err(format!(
+                    "{channel}: {key:?} is present {late} ms after the end of its grace period"
+                ));
             }
         }
         match expected.keys().find(|key| !found.contains_key(*key)) {
-            Some(key) => Err(format!("{channel}: {key:?} is gone and must not be")),
+            Some(key) => Err(format!("{channel}: {key:?} is absent and must be present")),
             None => Ok(()),
         }
     }
 
-    /// The channels that have had members.
+    /// The channels that have or had members.
     pub(crate) fn channels(&self) -> Vec<SmolStr> {
         self.channels.keys().cloned().collect()
     }
 }
 
-/// The message serial and the index in an id that was made from a frame of this connection.
-pub(crate) fn own_place(id: &str, connection: &str) -> Option<(i64, i64)> {
+/// The sequence of a message id, message serial and index, if the connection created it.
+pub(crate) fn sequence(id: &str, connection: &str) -> Option<(i64, i64)> {
     let (serial, index) = id.strip_prefix(connection)?.strip_prefix(':')?.split_once(':')?;
     Some((serial.parse().ok()?, index.parse().ok()?))
 }

@@ -1,50 +1,49 @@
-//! Plays a recording again, to fresh halves, in the same way or in a way that must not matter.
+//! Replays a recording to new halves, unchanged or with a variation that must not change the
+//! outputs.
 
 use crate::run::Recording;
 use presence_proto::client::{self, Client};
 use presence_proto::server::{self, Server};
 use presence_proto::{Instant, Now, UnixMillis};
-use presence_sim::{Call, Half};
-use presence_sim::{client_seed, server_seed};
+use presence_sim::{Call, CallKind, client_seed, server_seed};
 use std::collections::BTreeMap;
 
-/// What is done differently when a recording is played again. None of it may show.
+/// A variation of a replay. None may change the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Twist {
+pub enum Variation {
     /// Nothing.
     None,
-    /// Ticks come in that nobody asked for: at the time of the call before, of the call itself
-    /// and half way between.
+    /// Additional ticks before each call: at the time of the previous call, of this call, and half
+    /// way between them.
     ExtraTicks,
-    /// The outbox is emptied after every so many calls, not after each.
+    /// The outbox is drained after this many calls.
     RareDrains(usize),
-    /// The hash tables of the halves are seeded differently.
+    /// The hash tables of the halves have another seed.
     HashSeed(u64),
-    /// The monotonic clock now and then steps back, by up to so many milliseconds, on calls that
-    /// are repeated as ticks.
+    /// A tick after each call whose monotonic clock is this many milliseconds behind.
     BackwardTicks(u64),
 }
 
-/// What came out of each half, in order: of the server, life after life, and of each client.
+/// The outputs of each half, in order and across restarts.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Replayed {
-    /// The server's outputs.
+    /// The outputs of the server.
     pub server: Vec<server::Output>,
-    /// Each client's outputs.
+    /// The outputs of each client.
     pub clients: BTreeMap<usize, Vec<client::Output>>,
 }
 
 impl Recording {
-    /// What came out when it was recorded.
+    /// The recorded outputs.
     #[must_use]
     pub fn outputs(&self) -> Replayed {
         let mut replayed = Replayed::default();
         for call in &self.calls {
-            match &call.half {
-                Half::Server { outputs, .. } => replayed.server.extend(outputs.iter().cloned()),
-                Half::Client { client, outputs, .. } => {
+            match &call.kind {
+                CallKind::Server { outputs, .. } => replayed.server.extend(outputs.iter().cloned()),
+                CallKind::Client { client, outputs, .. } => {
                     replayed.clients.entry(*client).or_default().extend(outputs.iter().cloned());
                 }
                 _ => {}
@@ -53,39 +52,39 @@ impl Recording {
         replayed
     }
 
-    /// Plays it to fresh halves and tells what came out.
+    /// Replays the calls to new halves and returns their outputs.
     #[must_use]
-    pub fn replay(&self, twist: Twist) -> Replayed {
-        let mut server = Player::new(self.server(0, twist), twist);
+    pub fn replay(&self, variation: Variation) -> Replayed {
+        let mut server = Player::new(self.new_server(0, variation), variation);
         let mut clients: BTreeMap<usize, Player<Client, client::Output>> = BTreeMap::new();
-        let (mut server_lives, mut client_lives) = (0, BTreeMap::new());
+        let (mut server_restarts, mut client_restarts) = (0, BTreeMap::new());
         for call in &self.calls {
-            match &call.half {
-                Half::Server { input, .. } => {
+            match &call.kind {
+                CallKind::Server { input, .. } => {
                     server.call(call, input.clone(), server::Input::Tick, Server::handle);
                 }
-                Half::Client { client, input, .. } => {
+                CallKind::Client { client, input, .. } => {
                     let player = clients.entry(*client).or_insert_with(|| {
-                        Player::new(self.client(*client, 0, None, twist), twist)
+                        Player::new(self.new_client(*client, 0, None, variation), variation)
                     });
                     player.call(call, input.clone(), client::Input::Tick, Client::handle);
                 }
-                Half::ServerRestarted => {
-                    server_lives += 1;
-                    server.core = self.server(server_lives, twist);
+                CallKind::ServerRestarted => {
+                    server_restarts += 1;
+                    server.core = self.new_server(server_restarts, variation);
                     server.drain();
                 }
-                Half::ClientRestarted { client, recover } => {
-                    let lives = client_lives.entry(*client).or_insert(0);
-                    *lives += 1;
-                    let core = self.client(*client, *lives, recover.clone(), twist);
+                CallKind::ClientRestarted { client, recover } => {
+                    let restarts = client_restarts.entry(*client).or_insert(0);
+                    *restarts += 1;
+                    let core = self.new_client(*client, *restarts, recover.clone(), variation);
                     match clients.get_mut(client) {
                         Some(player) => {
                             player.drain();
                             player.core = core;
                         }
                         None => {
-                            clients.insert(*client, Player::new(core, twist));
+                            clients.insert(*client, Player::new(core, variation));
                         }
                     }
                 }
@@ -100,28 +99,28 @@ impl Recording {
         }
     }
 
-    fn server(&self, life: u64, twist: Twist) -> Server {
-        let server = Server::new(self.config.clone(), server_seed(self.seed, life));
-        match twist {
-            Twist::HashSeed(seed) => server.with_hash_seed(seed),
+    fn new_server(&self, restarts: u64, variation: Variation) -> Server {
+        let server = Server::new(self.server.clone(), server_seed(self.seed, restarts));
+        match variation {
+            Variation::HashSeed(seed) => server.with_hash_seed(seed),
             _ => server,
         }
     }
 
-    fn client(
+    fn new_client(
         &self,
         number: usize,
-        life: u64,
+        restarts: u64,
         recover: Option<presence_proto::SmolStr>,
-        twist: Twist,
+        variation: Variation,
     ) -> Client {
         let mut options = self.clients.get(number).cloned().unwrap_or_default();
-        if life > 0 {
+        if restarts > 0 {
             options.recover = recover;
         }
-        let client = Client::new(options, client_seed(self.seed, number, life));
-        match twist {
-            Twist::HashSeed(seed) => client.with_hash_seed(seed),
+        let client = Client::new(options, client_seed(self.seed, number, restarts));
+        match variation {
+            Variation::HashSeed(seed) => client.with_hash_seed(seed),
             _ => client,
         }
     }
@@ -132,18 +131,18 @@ struct Player<C, O> {
     core: C,
     out: presence_proto::Outbox<O>,
     outputs: Vec<O>,
-    twist: Twist,
+    variation: Variation,
     calls: usize,
     last: Option<Now>,
 }
 
 impl<C, O> Player<C, O> {
-    const fn new(core: C, twist: Twist) -> Self {
+    const fn new(core: C, variation: Variation) -> Self {
         Self {
             core,
             out: presence_proto::Outbox::new(),
             outputs: Vec::new(),
-            twist,
+            variation,
             calls: 0,
             last: None,
         }
@@ -157,23 +156,24 @@ impl<C, O> Player<C, O> {
         handle: impl Fn(&mut C, Now, I, &mut presence_proto::Outbox<O>) -> presence_proto::Wake,
     ) {
         let now = call.now;
-        if self.twist == Twist::ExtraTicks {
-            // What the budget left is due before the next call, and was done before it; half way
-            // there is nothing due.
+        if self.variation == Variation::ExtraTicks {
+            // Work beyond the budget of the previous call is due at its time; nothing is due half
+            // way.
             for at in self.last.map(|last| [last, half_way(last, now)]).into_iter().flatten() {
                 handle(&mut self.core, at, tick.clone(), &mut self.out);
             }
             handle(&mut self.core, now, tick.clone(), &mut self.out);
         }
         handle(&mut self.core, now, input, &mut self.out);
-        if let Twist::BackwardTicks(by) = self.twist {
+        if let Variation::BackwardTicks(by) = self.variation {
             let mono = now.mono.as_millis().saturating_sub(by);
             let earlier = Now::new(Instant::from_millis(mono), now.wall);
             handle(&mut self.core, earlier, tick, &mut self.out);
         }
         self.last = Some(now);
         self.calls += 1;
-        let every = if let Twist::RareDrains(every) = self.twist { every.max(1) } else { 1 };
+        let every =
+            if let Variation::RareDrains(every) = self.variation { every.max(1) } else { 1 };
         if self.calls.is_multiple_of(every) {
             self.drain();
         }

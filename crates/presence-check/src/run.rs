@@ -1,7 +1,7 @@
-//! Plays a scenario and checks it: first what goes wrong, then the mending, and at last
-//! everybody leaves.
+//! Plays a scenario and checks it: the steps, the convergence after all faults have ended, and the
+//! end of all clients.
 
-use crate::check::{Checker, Found};
+use crate::check::{CheckResult, Checker};
 use crate::scenario::{ClientSetup, Scenario, Setup, Step};
 use core::fmt;
 use core::time::Duration;
@@ -11,25 +11,21 @@ use presence_proto::client::{
 };
 use presence_proto::server::{Identity, KeySecret, Rate, ServerOptions};
 use presence_proto::wire::{Data, Format, Modes, PresenceAction};
-use presence_sim::Call;
-use presence_sim::ClientHandle;
-use presence_sim::Latency;
-use presence_sim::Trace;
-use presence_sim::World;
+use presence_sim::{Call, Latency, SimClient, Trace, World};
 
-/// How long the mended world has to settle, in milliseconds of virtual time: half-open transports
-/// have to be noticed, suspended connections and channels wait for their retry.
+/// The time to converge after a round of reconnects, in milliseconds of virtual time: long enough
+/// to detect half-open transports and to retry suspended connections and channels.
 const SETTLE: u64 = 150_000;
 
-/// How long it takes until nothing is left of clients that have gone, in milliseconds: the
-/// longest silence, the time to live of a connection, and that of the history.
+/// The time after which the server has no state of ended clients, in milliseconds of virtual time:
+/// the idle timeout, the time to live of connection state, and that of the history.
 const FORGET: u64 = 600_000;
 
-/// What a run was like.
+/// Figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Calls of `handle`, of all halves.
+    /// Calls of all halves.
     pub calls: u64,
     /// Faults, of all kinds.
     pub faults: u64,
@@ -37,11 +33,11 @@ pub struct Report {
     pub virtual_millis: u64,
     /// Connections that were resumed.
     pub resumed: u64,
-    /// Own members entered again that the server had kept.
+    /// Re-entries of members that the server still had.
     pub reentries: u64,
-    /// Frames that came twice and were acknowledged twice.
+    /// Frames that were received and acknowledged twice.
     pub duplicates: u64,
-    /// Members that left because their grace ended.
+    /// Members that left at the end of their grace period.
     pub grace_leaves: u64,
     /// Syncs.
     pub syncs: u64,
@@ -60,82 +56,82 @@ impl core::ops::AddAssign for Report {
     }
 }
 
-/// What a run found.
+/// A violated invariant.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
     /// The seed of the scenario.
     pub seed: u64,
-    /// When, in milliseconds of virtual time.
+    /// The virtual time, in milliseconds.
     pub at: u64,
-    /// What does not hold.
-    pub what: String,
+    /// The invariant and how it is violated.
+    pub reason: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}, t={}: {}", self.seed, self.at, self.what)
+        write!(f, "seed {}, t={}: {}", self.seed, self.at, self.reason)
     }
 }
 
 impl core::error::Error for Failure {}
 
 impl Scenario {
-    /// Plays the scenario: its steps, then everything is mended and must converge, then everybody
-    /// goes and nothing must be left.
+    /// Plays the scenario: its steps, convergence after all faults have ended, and the end of all
+    /// clients, after which the server must have no state.
     ///
     /// # Errors
     ///
-    /// The first thing that does not hold.
+    /// The first violated invariant.
     pub fn run(&self) -> Result<Report, Failure> {
         let mut runner = Runner::new(self);
-        runner.world.without_trace();
+        runner.world.disable_trace();
         runner.play(self)
     }
 
-    /// The same, with the text trace of the run.
+    /// Like [`run`](Self::run), and returns the trace.
     pub fn run_traced(&self) -> (Result<Report, Failure>, Trace) {
         let mut runner = Runner::new(self);
         let result = runner.play(self);
         (result, runner.world.into_trace())
     }
 
-    /// The same, with every call of every half.
+    /// Like [`run`](Self::run), and returns all calls of the halves.
     pub fn run_recorded(&self) -> (Result<Report, Failure>, Recording) {
         let mut runner = Runner::new(self);
-        runner.kept = Some(Vec::new());
+        runner.recorded = Some(Vec::new());
         let result = runner.play(self);
         let recording = Recording {
             seed: self.seed,
-            config: runner.world.server_options().clone(),
-            clients: (0..runner.world.clients())
+            server: runner.world.server_options().clone(),
+            clients: (0..runner.world.client_count())
                 .filter_map(|client| runner.world.client_options(client).cloned())
                 .collect(),
-            calls: runner.kept.take().unwrap_or_default(),
+            calls: runner.recorded.take().unwrap_or_default(),
         };
         (result, recording)
     }
 
-    /// A scenario that fails as this one does, with as few steps as leaving steps out can reach.
+    /// Removes steps as long as the scenario still fails: first halves, at last single steps.
     #[must_use]
-    pub fn minimised(&self) -> Self {
+    pub fn shrunk(&self) -> Self {
         let mut best = self.clone();
         let mut chunk = best.steps.len().div_ceil(2).max(1);
         loop {
             let mut from = 0;
-            let mut shrunk = false;
+            let mut removed = false;
             while from < best.steps.len() {
                 let mut shorter = best.clone();
                 let to = (from + chunk).min(shorter.steps.len());
                 shorter.steps.drain(from..to);
                 if shorter.run().is_err() {
                     best = shorter;
-                    shrunk = true;
+                    removed = true;
                 } else {
                     from += chunk;
                 }
             }
-            if chunk == 1 && !shrunk {
+            if chunk == 1 && !removed {
                 return best;
             }
             chunk = chunk.div_ceil(2);
@@ -143,28 +139,28 @@ impl Scenario {
     }
 }
 
-/// Everything that went into the halves in one run, and what came out.
+/// The calls of all halves in a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recording {
     /// The seed of the world.
     pub seed: u64,
-    /// How the server was configured.
-    pub config: ServerOptions,
-    /// The clients' options.
+    /// The options of the server.
+    pub server: ServerOptions,
+    /// The options of the clients.
     pub clients: Vec<ClientOptions>,
     /// The calls, in order.
     pub calls: Vec<Call>,
 }
 
-/// A world that is watched.
+/// A world whose calls are checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Runner {
     pub(crate) world: World,
     pub(crate) checker: Checker,
     pub(crate) channels: Vec<SmolStr>,
     setups: Vec<ClientSetup>,
-    kept: Option<Vec<Call>>,
+    recorded: Option<Vec<Call>>,
     report: Report,
     refusals: bool,
 }
@@ -172,7 +168,7 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let setup = &scenario.setup;
-        let mut world = World::new(scenario.seed, config(setup));
+        let mut world = World::new(scenario.seed, server_options(setup));
         world.set_queue_limit(setup.queue.into());
         world.record_calls();
         let mut runner = Self {
@@ -180,7 +176,7 @@ impl Runner {
             checker: Checker::default(),
             channels: (1..=setup.channels.max(1)).map(|n| format!("room{n}").into()).collect(),
             setups: setup.clients.clone(),
-            kept: None,
+            recorded: None,
             report: Report::default(),
             refusals: setup.tiny_limits,
         };
@@ -215,13 +211,13 @@ impl Runner {
         let latency = Latency { up: setup.up.into(), down: setup.down.into() };
         self.world.set_latency(client, latency);
         self.world.set_format(client, format_of(setup.format));
-        // The checker reads the calls.
-        self.world.client(client).ignore_events();
-        self.listen(client);
+        // The checker uses the recorded calls.
+        self.world.client(client).discard_events();
+        self.subscribe(client);
     }
 
-    /// The application subscribes to all channels, without attaching them.
-    fn listen(&mut self, client: usize) {
+    /// Subscribes a client to all channels without attaching them.
+    fn subscribe(&mut self, client: usize) {
         let modes = self.setups.get(client).and_then(|setup| modes(setup.modes));
         for channel in self.channels.clone() {
             let mut options = ChannelOptions::default();
@@ -242,43 +238,44 @@ impl Runner {
         self.report.duplicates = counters.duplicates;
         self.report.grace_leaves = counters.grace_leaves;
         self.report.syncs = counters.syncs;
-        let failure = |what| Failure { seed: scenario.seed, at: self.world.now(), what };
+        let failure = |reason| Failure { seed: scenario.seed, at: self.world.now(), reason };
         result.map_err(failure).map(|()| self.report)
     }
 
-    fn phases(&mut self, scenario: &Scenario) -> Found {
-        self.watch()?;
+    fn phases(&mut self, scenario: &Scenario) -> CheckResult {
+        self.check()?;
         for step in &scenario.steps {
             self.step(*step)?;
         }
-        self.mend_and_check()?;
-        self.leave()
+        self.heal_and_check()?;
+        self.end_clients()
     }
 
-    /// Mends what is broken, and demands that everybody sees the same then.
-    pub(crate) fn mend_and_check(&mut self) -> Found {
-        self.mend()?;
-        self.checker.at_rest(&self.world, &self.channels, self.refusals)
+    /// Ends all faults and checks that the world converges.
+    pub(crate) fn heal_and_check(&mut self) -> CheckResult {
+        self.heal()?;
+        self.checker.converged(&self.world, &self.channels, self.refusals)
     }
 
-    /// Everything that is broken is mended; who is not there comes back.
-    fn mend(&mut self) -> Found {
+    /// Ends all faults, reconnects all clients and gives them time to converge.
+    fn heal(&mut self) -> CheckResult {
         self.world.note(format_args!("-- everything is mended"));
-        for client in 0..self.world.clients() {
+        for client in 0..self.world.client_count() {
             self.world.set_reachable(client, true);
-            self.world.flow(client);
-            self.world.defuse(client);
-            self.watch()?;
+            self.world.unstall(client);
+            self.world.cancel_cut(client);
+            self.check()?;
         }
         for _ in 0..3 {
-            self.come_back()?;
+            self.reconnect()?;
             self.run_for(SETTLE)?;
         }
         Ok(())
     }
 
-    fn come_back(&mut self) -> Found {
-        for client in 0..self.world.clients() {
+    /// Connects and attaches clients that do not do so by themselves.
+    fn reconnect(&mut self) -> CheckResult {
+        for client in 0..self.world.client_count() {
             let mut handle = self.world.client(client);
             if matches!(
                 handle.connection_state(),
@@ -288,7 +285,7 @@ impl Runner {
                     | ConnectionState::Failed
             ) {
                 handle.connect();
-                self.watch()?;
+                self.check()?;
             }
             for channel in self.channels.clone() {
                 let mut handle = self.world.client(client);
@@ -297,26 +294,26 @@ impl Runner {
                     ChannelState::Attached | ChannelState::Attaching
                 ) {
                     handle.attach(&channel);
-                    self.watch()?;
+                    self.check()?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Half of the clients close, the others die. Nothing must be left of any of them.
-    fn leave(&mut self) -> Found {
-        for client in 0..self.world.clients() {
+    /// Closes half of the clients and kills the others. The server must have no state of them.
+    fn end_clients(&mut self) -> CheckResult {
+        for client in 0..self.world.client_count() {
             if client % 2 == 0 {
                 self.world.client(client).close();
             } else {
                 self.world.unplug(client);
                 self.world.restart_client(client, false);
             }
-            self.watch()?;
+            self.check()?;
         }
         self.run_for(FORGET)?;
-        self.checker.at_end()?;
+        self.checker.all_ended()?;
         let counters = self.world.server().counters();
         for (what, left) in [
             ("connections", counters.connections),
@@ -331,57 +328,59 @@ impl Runner {
             ("misuses", counters.misuse),
         ] {
             if left != 0 {
-                return Err(format!("everybody has gone, and {left} {what} are left"));
+                return Err(format!("{left} {what} remain after all clients have ended"));
             }
         }
         if self.world.has_open_transports() {
-            return Err("everybody has gone, and the server has never closed a transport".into());
+            return Err("a transport remains open after all clients have ended".into());
         }
         if let Some(at) = self.world.server_deadline() {
-            return Err(format!("everybody has gone, and the server waits for {at:?}"));
+            return Err(format!(
+                "the server has a deadline at {at:?} after all clients have ended"
+            ));
         }
-        for number in 0..self.world.clients() {
+        for number in 0..self.world.client_count() {
             if let Some(at) = self.world.client_deadline(number) {
-                return Err(format!("client {number} has gone, and waits for {at:?}"));
+                return Err(format!("client {number} has ended, and has a deadline at {at:?}"));
             }
         }
         Ok(())
     }
 
-    /// Lets time pass and looks after every call.
-    pub(crate) fn run_for(&mut self, millis: u64) -> Found {
+    /// Advances the clock, and checks after every packet and deadline.
+    pub(crate) fn run_for(&mut self, millis: u64) -> CheckResult {
         let until = self.world.now().saturating_add(millis);
-        while self.world.step_before(until) {
-            self.watch()?;
+        while self.world.step_until(until) {
+            self.check()?;
         }
-        self.world.wait_until(until);
+        self.world.advance_to(until);
         Ok(())
     }
 
-    /// Checks what has just happened.
-    pub(crate) fn watch(&mut self) -> Found {
+    /// Checks the calls since the last time.
+    pub(crate) fn check(&mut self) -> CheckResult {
         let calls = self.world.take_calls();
         self.report.calls += calls.len() as u64;
-        if let Some(kept) = &mut self.kept {
-            kept.extend(calls.iter().cloned());
+        if let Some(recorded) = &mut self.recorded {
+            recorded.extend(calls.iter().cloned());
         }
         self.checker.observe(&self.world, calls)
     }
 
-    /// Carries a step out.
-    pub(crate) fn step(&mut self, step: Step) -> Found {
+    /// Performs a step.
+    pub(crate) fn step(&mut self, step: Step) -> CheckResult {
         if let Step::Run(millis) = step {
             return self.run_for(millis.into());
         }
-        if !self.ask(step) {
+        if !self.act(step) {
             self.report.faults += 1;
             self.fault(step);
         }
-        self.watch()
+        self.check()
     }
 
-    fn number(&self, client: u8) -> usize {
-        usize::from(client) % self.world.clients().max(1)
+    fn client_number(&self, client: u8) -> usize {
+        usize::from(client) % self.world.client_count().max(1)
     }
 
     fn channel(&self, channel: u8) -> SmolStr {
@@ -389,13 +388,13 @@ impl Runner {
         self.channels.get(index).cloned().unwrap_or_default()
     }
 
-    fn handle(&mut self, client: u8) -> ClientHandle<'_> {
-        let number = self.number(client);
+    fn handle(&mut self, client: u8) -> SimClient<'_> {
+        let number = self.client_number(client);
         self.world.client(number)
     }
 
-    /// What an application does. False if the step is a fault.
-    fn ask(&mut self, step: Step) -> bool {
+    /// Performs a step of an application. Returns false if the step is a fault.
+    fn act(&mut self, step: Step) -> bool {
         match step {
             Step::Connect(c) => self.handle(c).connect(),
             Step::Close(c) => self.handle(c).close(),
@@ -443,14 +442,17 @@ impl Runner {
         let channel = self.channel(channel);
         let mut change = PresenceChange::new(action, data_of(data));
         if who > 0 {
-            let who = OTHERS.get(usize::from(who) % OTHERS.len()).copied().unwrap_or("x");
+            let who = OTHER_CLIENT_IDS
+                .get(usize::from(who) % OTHER_CLIENT_IDS.len())
+                .copied()
+                .unwrap_or("x");
             change = change.of_client(who);
         }
         self.handle(c).presence(&channel, change);
     }
 
     fn fault(&mut self, step: Step) {
-        let number = |c| self.number(c);
+        let number = |c| self.client_number(c);
         match step {
             Step::Cut(c) => self.world.cut(number(c)),
             Step::CutAfter(c, frames) => self.world.cut_after(number(c), frames.into()),
@@ -459,23 +461,23 @@ impl Runner {
             Step::Unplug(c) => self.world.unplug(number(c)),
             Step::StallUp(c) => self.world.stall_up(number(c)),
             Step::StallDown(c) => self.world.stall_down(number(c)),
-            Step::DelayPages(c) => self.world.delay_pages(number(c)),
-            Step::Flow(c) => self.world.flow(number(c)),
-            Step::Hiccup(c) => self.world.hiccup(number(c)),
-            Step::OutOfReach(c) => self.world.set_reachable(number(c), false),
-            Step::InReach(c) => self.world.set_reachable(number(c), true),
-            Step::SlowDown(c, up, down) => {
+            Step::DelaySyncPages(c) => self.world.delay_sync_pages(number(c)),
+            Step::Unstall(c) => self.world.unstall(number(c)),
+            Step::CongestBriefly(c) => self.world.congest_briefly(number(c)),
+            Step::Unreachable(c) => self.world.set_reachable(number(c), false),
+            Step::Reachable(c) => self.world.set_reachable(number(c), true),
+            Step::SetLatency(c, up, down) => {
                 let latency = Latency { up: up.into(), down: down.into() };
                 self.world.set_latency(number(c), latency);
             }
             Step::ServerClock(by) => self.world.step_server_clock(by.into()),
             Step::ClientClock(c, by) => self.world.step_client_clock(number(c), by.into()),
-            Step::DropAll => self.world.drop_all_transports(),
+            Step::CutAll => self.world.cut_all(),
             Step::RestartServer => self.world.restart_server(),
             Step::RestartClient(c, recover) => {
                 let number = number(c);
                 self.world.restart_client(number, recover);
-                self.listen(number);
+                self.subscribe(number);
             }
             Step::Kick(channel, who) => {
                 let channel = self.channel(channel);
@@ -493,8 +495,8 @@ impl Runner {
 
 const NAMES: &[&str] = &["alice", "bob", "carol", "dave"];
 
-/// Client ids that wildcard clients act for.
-const OTHERS: &[&str] = &["x", "y", "alice", "z"];
+/// Client ids for which wildcard clients act.
+const OTHER_CLIENT_IDS: &[&str] = &["x", "y", "alice", "z"];
 
 fn modes(number: u8) -> Option<Modes> {
     let all = Modes::PRESENCE | Modes::PUBLISH | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
@@ -513,7 +515,7 @@ fn format_of(number: u8) -> Option<Format> {
     }
 }
 
-/// Data of several kinds, a few of each.
+/// Data of several types.
 fn data_of(number: u8) -> Option<Data> {
     match number % 8 {
         0 => None,
@@ -522,22 +524,22 @@ fn data_of(number: u8) -> Option<Data> {
     }
 }
 
-fn config(setup: &Setup) -> ServerOptions {
-    let mut config = ServerOptions::default();
-    config.key_secret = Some(KeySecret([7; 32]));
-    config.sync_page_members = setup.page_members.into();
-    config.sync_page_bytes = usize::try_from(setup.page_bytes).unwrap_or(usize::MAX);
-    config.budget = setup.budget.into();
-    config.sync_pages_per_call = setup.budget.into();
-    config.connection_state_ttl = Duration::from_millis(setup.state_ttl.into());
+fn server_options(setup: &Setup) -> ServerOptions {
+    let mut options = ServerOptions::default();
+    options.key_secret = Some(KeySecret([7; 32]));
+    options.sync_page_members = setup.page_members.into();
+    options.sync_page_bytes = usize::try_from(setup.page_bytes).unwrap_or(usize::MAX);
+    options.budget = setup.budget.into();
+    options.sync_pages_per_call = setup.budget.into();
+    options.connection_state_ttl = Duration::from_millis(setup.state_ttl.into());
     if setup.tiny_limits {
-        config.limits.members_per_channel = 3;
-        config.limits.message_size = 64;
-        config.limits.items_per_frame = 2;
-        config.limits.inbound = Rate { per_second: 20, burst: 20 };
-        config.limits.channel = Rate { per_second: 20, burst: 20 };
-        config.limits.replies_while_congested = 5;
-        config.history.events = 2;
+        options.limits.members_per_channel = 3;
+        options.limits.message_size = 64;
+        options.limits.items_per_frame = 2;
+        options.limits.inbound = Rate { per_second: 20, burst: 20 };
+        options.limits.channel = Rate { per_second: 20, burst: 20 };
+        options.limits.replies_while_congested = 5;
+        options.history.events = 2;
     }
-    config
+    options
 }

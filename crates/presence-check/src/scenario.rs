@@ -1,107 +1,106 @@
-//! Made-up histories: which clients there are, what their applications do, and what goes wrong.
+//! Generated histories: clients, actions of their applications, and faults.
 //!
-//! One generator serves the simulation runs, the property tests and the fuzzers: it draws from
+//! Simulation runs, property tests and fuzzers share this generator. It draws from
 //! [`arbitrary::Unstructured`].
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-/// A history: a setup, and what happens step by step. Equal scenarios make equal runs.
+/// A history: a setup and steps. Equal scenarios give equal runs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Where ids, keys and jitter come from.
+    /// The seed of ids, keys and jitter.
     pub seed: u64,
-    /// Who takes part, and how the server is configured.
+    /// The clients and the options of the halves.
     pub setup: Setup,
-    /// What happens.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// Who takes part, and how the halves are configured.
+/// The clients and the options of the halves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Setup {
     /// The clients.
     pub clients: Vec<ClientSetup>,
-    /// How many channels are used.
+    /// The number of channels.
     pub channels: u8,
-    /// Most members on one page of a sync.
+    /// The maximum number of members in a sync page.
     pub page_members: u16,
-    /// Most bytes on one page of a sync.
+    /// The maximum size of a sync page, in bytes.
     pub page_bytes: u32,
-    /// Most expiries or pages that one call of the server does.
+    /// The maximum number of expiries or sync pages in a call of the server.
     pub budget: u16,
-    /// The server's limits are tiny, so that many things are refused.
+    /// The server has low limits and refuses many requests.
     pub tiny_limits: bool,
-    /// How many packets the server's host keeps for a client before it calls it congested.
+    /// The number of queued packets at which the server's host reports congestion.
     pub queue: u16,
-    /// How long the server keeps the state of a lost connection, in milliseconds.
+    /// The time to live of the state of a lost connection, in milliseconds.
     pub state_ttl: u32,
 }
 
-/// One client.
+/// The options of a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientSetup {
-    /// Whether it may act for any client id.
+    /// It may act for any client id.
     pub wildcard: bool,
-    /// How long its members outlive its transport, in milliseconds, if it asks for that.
+    /// The requested grace period of its members (`remainPresentFor`), in milliseconds.
     pub grace: Option<u32>,
-    /// How often it wants a sign of life, in milliseconds, if it asks for that.
+    /// The requested heartbeat interval, in milliseconds.
     pub heartbeat: Option<u32>,
-    /// Its operations wait while it is not connected.
+    /// It queues operations while it is not connected.
     pub queues: bool,
-    /// Its messages come back to it.
+    /// The server echoes its messages.
     pub echo: bool,
-    /// Its host sees the pings of the transport, so that it needs no heartbeats.
+    /// Its host observes transport pings, so that it needs no heartbeats.
     pub pings: bool,
-    /// Its retries are scattered.
+    /// Its retries have jitter.
     pub jitter: bool,
-    /// How it writes frames: not at all (they are handed over as they are), as JSON or as
-    /// MessagePack.
+    /// The format of its frames: 0 values without encoding, 1 JSON, 2 MessagePack.
     pub format: u8,
-    /// Latency towards the server, in milliseconds.
+    /// Latency to the server, in milliseconds.
     pub up: u16,
     /// Latency from the server, in milliseconds.
     pub down: u16,
-    /// The modes that it attaches with: all, all but PRESENCE_SUBSCRIBE, all but PRESENCE.
+    /// The requested modes: 0 default, 1 without PRESENCE_SUBSCRIBE, 2 without PRESENCE.
     pub modes: u8,
 }
 
-/// One thing that happens. The first number is the client, the second the channel, if there is one;
-/// they are taken modulo how many there are.
+/// A step of a scenario. The first number is the client, the second the channel, if there is one,
+/// both modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Time passes: so many milliseconds.
+    /// Advances the clock by this many milliseconds.
     Run(u32),
     /// Connects.
     Connect(u8),
-    /// Closes its connection.
+    /// Closes the connection.
     Close(u8),
     /// Attaches a channel.
     Attach(u8, u8),
-    /// Detaches a channel, connected or not.
+    /// Detaches a channel.
     Detach(u8, u8),
-    /// Enters a channel: as whom (0 is itself), and with which data.
+    /// Enters a member: client id (0 is the client's own) and data.
     Enter(u8, u8, u8, u8),
-    /// Updates its data: as whom, and with which data.
+    /// Updates a member: client id and data.
     Update(u8, u8, u8, u8),
-    /// Leaves a channel: as whom.
+    /// Lets a member leave: client id.
     Leave(u8, u8, u8),
-    /// Asks who is present, and whether it waits for the sync.
+    /// Gets the members, and waits for the sync if true.
     Get(u8, u8, bool),
     /// Measures the round trip time.
     Ping(u8),
-    /// Asks for other modes on a channel: see [`ClientSetup::modes`].
+    /// Requests other modes on a channel: see [`ClientSetup::modes`].
     SetModes(u8, u8, u8),
-    /// Its operating system says that the network is lost.
+    /// The client's host reports that the network is lost.
     NetworkLost(u8),
-    /// Its operating system says that there is a network.
+    /// The client's host reports that the network is available.
     NetworkAvailable(u8),
     /// [`World::cut`](presence_sim::World::cut).
     Cut(u8),
-    /// [`World::cut_after`](presence_sim::World::cut_after) so many frames.
+    /// [`World::cut_after`](presence_sim::World::cut_after) this many frames.
     CutAfter(u8, u8),
     /// [`World::cut_unseen_by_server`](presence_sim::World::cut_unseen_by_server).
     CutUnseenByServer(u8),
@@ -113,37 +112,39 @@ pub enum Step {
     StallUp(u8),
     /// [`World::stall_down`](presence_sim::World::stall_down).
     StallDown(u8),
-    /// [`World::delay_pages`](presence_sim::World::delay_pages).
-    DelayPages(u8),
-    /// [`World::flow`](presence_sim::World::flow).
-    Flow(u8),
-    /// [`World::hiccup`](presence_sim::World::hiccup).
-    Hiccup(u8),
-    /// Its new transports cannot be opened.
-    OutOfReach(u8),
-    /// They can be opened again.
-    InReach(u8),
-    /// Its packets take so long from now on: up and down, in milliseconds.
-    SlowDown(u8, u16, u16),
-    /// The wall clock of the server's host steps by so many milliseconds.
+    /// [`World::delay_sync_pages`](presence_sim::World::delay_sync_pages).
+    DelaySyncPages(u8),
+    /// [`World::unstall`](presence_sim::World::unstall).
+    Unstall(u8),
+    /// [`World::congest_briefly`](presence_sim::World::congest_briefly).
+    CongestBriefly(u8),
+    /// [`World::set_reachable`](presence_sim::World::set_reachable) with `false`.
+    Unreachable(u8),
+    /// [`World::set_reachable`](presence_sim::World::set_reachable) with `true`.
+    Reachable(u8),
+    /// [`World::set_latency`](presence_sim::World::set_latency): up and down, in milliseconds.
+    SetLatency(u8, u16, u16),
+    /// [`World::step_server_clock`](presence_sim::World::step_server_clock) by this many
+    /// milliseconds.
     ServerClock(i32),
-    /// The wall clock of its host steps by so many milliseconds.
+    /// [`World::step_client_clock`](presence_sim::World::step_client_clock) by this many
+    /// milliseconds.
     ClientClock(u8, i32),
-    /// [`World::drop_all_transports`](presence_sim::World::drop_all_transports).
-    DropAll,
+    /// [`World::cut_all`](presence_sim::World::cut_all).
+    CutAll,
     /// [`World::restart_server`](presence_sim::World::restart_server).
     RestartServer,
-    /// [`World::restart_client`](presence_sim::World::restart_client), with its recovery key or without.
+    /// [`World::restart_client`](presence_sim::World::restart_client), with the recovery key if
+    /// true.
     RestartClient(u8, bool),
-    /// The host takes members out of a channel, which is the first number: all of them (0), or
-    /// those of one client id ([`World::kick`](presence_sim::World::kick)).
+    /// [`World::kick`](presence_sim::World::kick): channel, and client id or 0 for all members.
     Kick(u8, u8),
-    /// Sends something that is no frame.
+    /// [`World::send_garbage`](presence_sim::World::send_garbage).
     Garbage(u8),
 }
 
 impl Scenario {
-    /// The scenario of a number.
+    /// The scenario of a seed.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         let bytes = random_bytes(seed, 2_048);
@@ -152,11 +153,11 @@ impl Scenario {
         scenario
     }
 
-    /// The scenario that bytes spell. Any bytes spell one; few bytes spell a short one.
+    /// The scenario that is drawn from bytes. Any bytes are valid; fewer bytes give fewer steps.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut u = Unstructured::new(bytes);
-        // It fails only for lack of bytes, and then zeros are as good.
+        // Drawing fails only if there are too few bytes.
         Self::draw(&mut u).unwrap_or_else(|_| Self {
             seed: 0,
             setup: Setup::plain(2),
@@ -167,12 +168,11 @@ impl Scenario {
     fn draw(u: &mut Unstructured<'_>) -> Result<Self> {
         let seed = u.arbitrary::<u32>()?.into();
         let setup = Setup::arbitrary(u)?;
-        // Swarm testing: each run knows only some of the kinds of steps, so that now and then
-        // rare ones meet undisturbed.
+        // Swarm testing: each run uses only some kinds of steps, so that rare kinds combine.
         let kinds = u.arbitrary::<u64>()?;
         let calm = u.ratio(1, 8)?;
         let mut steps = Vec::new();
-        // Most runs begin with everybody there; what can go wrong before is tried by the others.
+        // Most runs start with all clients attached; the others test the time before.
         if u.ratio(7, 8)? {
             for client in 0..count(setup.clients.len()) {
                 steps.push(Step::Connect(client));
@@ -192,7 +192,7 @@ impl Scenario {
 }
 
 impl Setup {
-    /// So many clients with everything at its default, and one channel.
+    /// A setup with this many default clients, one channel and default options.
     #[must_use]
     pub fn plain(clients: usize) -> Self {
         Self {
@@ -209,7 +209,7 @@ impl Setup {
 }
 
 impl ClientSetup {
-    /// A client with everything at its default.
+    /// A client with default options.
     #[must_use]
     pub const fn plain() -> Self {
         Self {
@@ -292,15 +292,15 @@ impl Step {
             47 => Self::Unplug(client),
             48 => Self::StallUp(client),
             49 => Self::StallDown(client),
-            50 => Self::DelayPages(client),
-            51..=52 => Self::Flow(client),
-            53 => Self::Hiccup(client),
-            54 => Self::OutOfReach(client),
-            55..=56 => Self::InReach(client),
-            57 => Self::SlowDown(client, u.int_in_range(0..=900)?, u.int_in_range(0..=900)?),
+            50 => Self::DelaySyncPages(client),
+            51..=52 => Self::Unstall(client),
+            53 => Self::CongestBriefly(client),
+            54 => Self::Unreachable(client),
+            55..=56 => Self::Reachable(client),
+            57 => Self::SetLatency(client, u.int_in_range(0..=900)?, u.int_in_range(0..=900)?),
             58 => Self::ServerClock(clock_step(u)?),
             59 => Self::ClientClock(client, clock_step(u)?),
-            60 => Self::DropAll,
+            60 => Self::CutAll,
             61 => Self::RestartServer,
             62 if u.arbitrary()? => Self::RestartClient(client, u.arbitrary()?),
             62 => Self::Kick(channel, u.int_in_range(0..=4)?),
@@ -309,8 +309,8 @@ impl Step {
     }
 }
 
-/// How long nothing but time happens: mostly less than a round trip, now and then beyond a
-/// deadline of the protocol.
+/// A duration in milliseconds: mostly up to a few round trips, sometimes beyond a timeout of the
+/// protocol.
 fn duration(u: &mut Unstructured<'_>, calm: bool) -> Result<u32> {
     let short = &[0, 1, 10, 20, 40, 41, 100, 300, 1_000];
     let long = &[
@@ -328,7 +328,7 @@ fn count(len: usize) -> u8 {
     u8::try_from(len).unwrap_or(u8::MAX)
 }
 
-/// Bytes that look random and follow from a seed.
+/// Pseudorandom bytes from a seed.
 #[must_use]
 pub fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -342,7 +342,7 @@ pub fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The next of a sequence of well mixed numbers.
+/// The next number of the SplitMix64 generator.
 fn splitmix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;

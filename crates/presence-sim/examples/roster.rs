@@ -1,9 +1,9 @@
 //! Finds a bug in a program with the simulator: `cargo run -p presence-sim --example roster`.
 //!
-//! The program shows who is in a room. The first version keeps client ids, and forgets one when it
-//! hears a leave. Ann has two tabs open, each a member with the same client id: when one goes, she
-//! disappears though the other is there. The second version keeps members, which are a client id on a
-//! connection.
+//! The program displays the members of a room. The first version stores client ids and removes one on
+//! a leave. Ann has two tabs open, two members with the same client id: when one of them leaves, Ann
+//! disappears, although the other is present. The second version stores members, as pairs of a client
+//! id and a connection id.
 
 use presence_proto::client::{ClientOptions, Output, output};
 use presence_proto::server::Identity;
@@ -12,9 +12,9 @@ use presence_sim::{Event, Search, World};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-/// What the program shows, and how it follows events.
+/// The displayed state of the program, updated by presence events.
 trait Roster: Default {
-    fn hear(&mut self, event: &PresenceMessage);
+    fn apply(&mut self, event: &PresenceMessage);
     fn shown(&self) -> BTreeSet<String>;
 }
 
@@ -27,7 +27,7 @@ fn client_id(event: &PresenceMessage) -> String {
 struct ByClientId(BTreeSet<String>);
 
 impl Roster for ByClientId {
-    fn hear(&mut self, event: &PresenceMessage) {
+    fn apply(&mut self, event: &PresenceMessage) {
         if event.action == PresenceAction::Leave {
             self.0.remove(&client_id(event));
         } else {
@@ -40,12 +40,12 @@ impl Roster for ByClientId {
     }
 }
 
-/// The version without.
+/// The correct version.
 #[derive(Default)]
 struct ByMember(BTreeSet<(String, String)>);
 
 impl Roster for ByMember {
-    fn hear(&mut self, event: &PresenceMessage) {
+    fn apply(&mut self, event: &PresenceMessage) {
         let connection = event.connection_id.clone().unwrap_or_default().into();
         let member = (client_id(event), connection);
         if event.action == PresenceAction::Leave {
@@ -60,7 +60,7 @@ impl Roster for ByMember {
     }
 }
 
-/// Two tabs of Ann, and Bob, whose roster must show who is there once all is quiet.
+/// Two tabs of Ann, and Bob, whose roster must show the present client ids at the end.
 fn program<R: Roster>(world: &mut World, events: &[Event]) -> Result<(), String> {
     let options = ClientOptions::default();
     let ann = || Identity::Client("ann".into());
@@ -77,24 +77,24 @@ fn program<R: Roster>(world: &mut World, events: &[Event]) -> Result<(), String>
                 0 => _ = world.client(client).leave("room"),
                 _ => _ = world.client(client).enter("room", "here"),
             },
-            other => other.happen(world),
+            other => other.apply(world),
         }
-        follow(world, bob, &mut roster);
+        update(world, bob, &mut roster);
     }
-    world.mend();
-    follow(world, bob, &mut roster);
-    let there: BTreeSet<String> =
+    world.heal();
+    update(world, bob, &mut roster);
+    let present: BTreeSet<String> =
         world.client(bob).present("room").iter().map(|id| id.to_string()).collect();
     match roster.shown() {
-        shown if shown == there => Ok(()),
-        shown => Err(format!("bob's screen shows {shown:?}, and {there:?} are there")),
+        shown if shown == present => Ok(()),
+        shown => Err(format!("bob's roster is {shown:?}, present are {present:?}")),
     }
 }
 
-fn follow(world: &mut World, client: usize, roster: &mut impl Roster) {
+fn update(world: &mut World, client: usize, roster: &mut impl Roster) {
     for event in world.client(client).events() {
         if let Output::Presence(output::Presence { message, .. }) = event {
-            roster.hear(&message);
+            roster.apply(&message);
         }
     }
 }
@@ -102,12 +102,12 @@ fn follow(world: &mut World, client: usize, roster: &mut impl Roster) {
 fn main() -> ExitCode {
     let search = Search::new(3);
     let Err(found) = search.run(0..1_000, program::<ByClientId>) else {
-        println!("the bug was not found");
+        println!("the bug is not found");
         return ExitCode::FAILURE;
     };
     println!("By client id:\n{found}");
     match search.run(0..1_000, program::<ByMember>) {
-        Ok(()) => println!("By member: 1000 seeds, nothing found"),
+        Ok(()) => println!("By member: no failure in 1000 seeds"),
         Err(found) => {
             println!("By member:\n{found}");
             return ExitCode::FAILURE;

@@ -1,4 +1,4 @@
-//! The application of a client: what passes between the two.
+//! The application of a client, and the trace lines of what it passes in and receives.
 
 use crate::trace::{Item, Reason, Trace};
 use presence_proto::OpId;
@@ -6,19 +6,19 @@ use presence_proto::client::{Input, Outcome, Output, input, output};
 use presence_proto::wire::{ErrorInfo, PresenceAction, PresenceMessage};
 use std::collections::BTreeMap;
 
-/// What an application has heard of its client, and how it numbers its operations.
+/// The outputs that an application has received, and the counter of its operations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Application {
     events: Vec<Output>,
     results: BTreeMap<OpId, Result<Outcome, ErrorInfo>>,
-    /// Events are kept only for an application that asks for them.
-    deaf: bool,
+    /// Outputs are not stored.
+    discarding: bool,
     ops: u64,
 }
 
 impl Application {
-    pub(crate) fn take_in(&mut self, output: Output) {
-        if self.deaf {
+    pub(crate) fn receive(&mut self, output: Output) {
+        if self.discarding {
             return;
         }
         if let Output::Done(output::Done { op, result, .. }) = &output {
@@ -27,9 +27,9 @@ impl Application {
         self.events.push(output);
     }
 
-    /// Keeps nothing of what comes from here on.
-    pub(crate) fn ignore(&mut self) {
-        *self = Self { deaf: true, ops: self.ops, ..Self::default() };
+    /// Discards stored and future outputs.
+    pub(crate) fn discard(&mut self) {
+        *self = Self { discarding: true, ops: self.ops, ..Self::default() };
     }
 
     pub(crate) fn take_events(&mut self) -> Vec<Output> {
@@ -40,88 +40,88 @@ impl Application {
         self.results.get(&op)
     }
 
-    /// The number of the next operation, from 1.
+    /// The number of the next operation, counted from 1.
     pub(crate) const fn next_op(&mut self) -> OpId {
         self.ops += 1;
         OpId(self.ops)
     }
 }
 
-/// A line for what an application asks of its client.
-pub(crate) fn ask(trace: &mut Trace, at: u64, name: &str, input: &Input) {
-    let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} < {what}"));
+/// Traces an input that an application passes in.
+pub(crate) fn log_input(trace: &mut Trace, at: u64, name: &str, input: &Input) {
+    let mut log = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} < {what}"));
     match input {
         Input::Presence(input::Presence { op, channel, change, .. }) => {
             let mut item = PresenceMessage::new(change.action);
             item.client_id.clone_from(&change.client_id);
             item.data.clone_from(&change.data);
-            say(format_args!("{} {channel} (op {})", Item(&item), op.0));
+            log(format_args!("{} {channel} (op {})", Item(&item), op.0));
         }
         Input::Attach(input::Attach { op, channel, .. }) => {
-            say(format_args!("attach {channel} (op {})", op.0))
+            log(format_args!("attach {channel} (op {})", op.0))
         }
         Input::Detach(input::Detach { op, channel, .. }) => {
-            say(format_args!("detach {channel} (op {})", op.0))
+            log(format_args!("detach {channel} (op {})", op.0))
         }
         Input::Release(input::Release { op, channel, .. }) => {
-            say(format_args!("release {channel} (op {})", op.0))
+            log(format_args!("release {channel} (op {})", op.0))
         }
         Input::Get(input::Get { op, channel, .. }) => {
-            say(format_args!("get {channel} (op {})", op.0))
+            log(format_args!("get {channel} (op {})", op.0))
         }
         Input::Subscribe(input::Subscribe { op, channel, .. }) => {
-            say(format_args!("subscribe {channel} (op {})", op.0));
+            log(format_args!("subscribe {channel} (op {})", op.0));
         }
         Input::SetOptions(input::SetOptions { op, channel, .. }) => {
-            say(format_args!("set options {channel} (op {})", op.0));
+            log(format_args!("set options {channel} (op {})", op.0));
         }
-        Input::Ping(input::Ping { op, .. }) => say(format_args!("ping (op {})", op.0)),
-        Input::Connect => say(format_args!("connect")),
-        Input::Close => say(format_args!("close")),
-        Input::NetworkLost => say(format_args!("network lost")),
-        Input::NetworkAvailable => say(format_args!("network available")),
+        Input::Ping(input::Ping { op, .. }) => log(format_args!("ping (op {})", op.0)),
+        Input::Connect => log(format_args!("connect")),
+        Input::Close => log(format_args!("close")),
+        Input::NetworkLost => log(format_args!("network lost")),
+        Input::NetworkAvailable => log(format_args!("network available")),
         Input::Authorize(input::Authorize { op, .. }) => {
-            say(format_args!("authorize (op {})", op.0))
+            log(format_args!("authorize (op {})", op.0))
         }
-        other => say(format_args!("{other:?}")),
+        other => log(format_args!("{other:?}")),
     }
 }
 
-/// A line for what a client tells its application.
-pub(crate) fn tell(trace: &mut Trace, at: u64, name: &str, output: &Output) {
-    let mut say = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} | {what}"));
+/// Traces an output that an application receives.
+pub(crate) fn log_output(trace: &mut Trace, at: u64, name: &str, output: &Output) {
+    let mut log = |what: core::fmt::Arguments<'_>| trace.line(at, format_args!("{name} | {what}"));
     match output {
         Output::Connection(change) => match &change.reason {
             Some(reason) => {
-                say(format_args!("connection {} {}", change.event.name(), Reason(reason)));
+                log(format_args!("connection {} {}", change.event.name(), Reason(reason)));
             }
-            None => say(format_args!("connection {}", change.event.name())),
+            None => log(format_args!("connection {}", change.event.name())),
         },
         Output::Channel(output::Channel { channel, change, .. }) => {
             let resumed = if change.resumed { " resumed" } else { "" };
             match &change.reason {
-                Some(reason) => say(format_args!(
+                Some(reason) => log(format_args!(
                     "channel {channel} {}{resumed} {}",
                     change.event.name(),
                     Reason(reason)
                 )),
-                None => say(format_args!("channel {channel} {}{resumed}", change.event.name())),
+                None => log(format_args!("channel {channel} {}{resumed}", change.event.name())),
             }
         }
         Output::Presence(output::Presence { channel, message, .. }) => {
             let present = if message.action == PresenceAction::Present { "present " } else { "" };
-            say(format_args!("{channel}: {present}{}", Item(message)));
+            log(format_args!("{channel}: {present}{}", Item(message)));
         }
         Output::Done(output::Done { op, result: Ok(Outcome::Members(members)), .. }) => {
-            say(format_args!("op {}: {} members", op.0, members.len()));
+            log(format_args!("op {}: {} members", op.0, members.len()));
         }
         Output::Done(output::Done { op, result: Ok(_), .. }) => {
-            say(format_args!("op {}: done", op.0))
+            log(format_args!("op {}: done", op.0))
         }
         Output::Done(output::Done { op, result: Err(error), .. }) => {
-            say(format_args!("op {}: failed {}", op.0, Reason(error)));
+            log(format_args!("op {}: failed {}", op.0, Reason(error)));
         }
-        Output::Warning(warning) => say(format_args!("warning: {warning:?}")),
-        other => say(format_args!("{other:?}")),
+        Output::Warning(warning) => log(format_args!("warning: {warning:?}")),
+        other => log(format_args!("{other:?}")),
     }
 }

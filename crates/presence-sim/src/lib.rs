@@ -1,11 +1,16 @@
-//! Tests a program against real presence clients, a real presence server and a network that breaks, in
+//! Tests programs against real presence clients, a real presence server and a faulty network, in
 //! one process and under a virtual clock.
 //!
-//! A [`World`] holds real clients and a real server. Time is virtual and jumps to the next thing
-//! that is due, so that two minutes of silence cost nothing. The network is ordered and reliable,
-//! as a WebSocket is, and fails as one does: it can be cut at any frame, go half-open, stall in
-//! one direction, or be out of reach; clocks step, processes start anew. All of it comes from a
-//! seed: the same calls give the same run.
+//! A [`World`] contains clients and a server of [`presence_proto`] and the network between them.
+//! Its clock jumps to the next packet or deadline, so that minutes of silence take no real time.
+//! The network delivers frames in order, as a WebSocket does, and fails like one: transports break,
+//! stay half-open or stall, the server becomes unreachable. Wall clocks step; processes restart.
+//! Runs are deterministic: the same calls with the same seed give the same run, byte for byte.
+//!
+//! # A first test
+//!
+//! A test adds clients, acts for their applications through [`World::client`], advances the clock
+//! and checks the results:
 //!
 //! ```
 //! use core::time::Duration;
@@ -24,20 +29,39 @@
 //! world.run_for(Duration::from_secs(1));
 //! assert_eq!(world.client(bob).present("room"), ["alice"]);
 //!
-//! // Alice's cable is pulled, and she is gone for good. Nobody hears of it for a while …
+//! // The trace shows each frame, event and operation, with the virtual time in milliseconds.
+//! println!("{}", world.trace());
+//! assert_eq!(world.failure(), None);
+//! ```
+//!
+//! # Faults
+//!
+//! Alice's cable is pulled, and she cannot reconnect. The server detects her silence only after a
+//! while, and then waits for the end of her grace period:
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use presence_proto::client::ClientOptions;
+//! # use presence_proto::server::{Identity, ServerOptions};
+//! # use presence_sim::World;
+//! # let mut world = World::new(1, ServerOptions::default());
+//! # let alice = world.add_client("alice", Identity::Client("alice".into()), ClientOptions::default());
+//! # let bob = world.add_client("bob", Identity::Client("bob".into()), ClientOptions::default());
+//! # world.client(alice).connect();
+//! # world.client(alice).enter("room", "hello");
+//! # world.client(bob).connect();
+//! # world.client(bob).subscribe("room");
+//! # world.run_for(Duration::from_secs(1));
 //! world.unplug(alice);
 //! world.set_reachable(alice, false);
 //! world.run_for(Duration::from_secs(10));
 //! assert_eq!(world.client(bob).present("room"), ["alice"]);
-//!
-//! // … until the server has noticed her silence, and her grace is over.
 //! world.run_for(Duration::from_secs(40));
 //! assert_eq!(world.client(bob).present("room").len(), 0);
-//! println!("{}", world.trace());
 //! ```
 //!
-//! Where the server's host sees at once that the transport broke, it is the grace to the millisecond,
-//! and the 20 ms that the news is under way:
+//! If the server's host detects the broken transport at once, Alice leaves after exactly the grace
+//! period, and Bob receives the event after the latency of 20 ms:
 //!
 //! ```
 //! # use core::time::Duration;
@@ -63,7 +87,9 @@
 //! assert_eq!(world.client(bob).present("room").len(), 0);
 //! ```
 //!
-//! A fuzz target of a program is such a test, with moves out of bytes:
+//! # Fuzz targets
+//!
+//! The body of a fuzz target is a test whose actions derive from bytes:
 //!
 //! ```
 //! # use core::time::Duration;
@@ -88,37 +114,79 @@
 //!             _ => world.run_for(Duration::from_millis(u64::from(step[1]) * 100)),
 //!         }
 //!         for (action, client_id, data) in world.client(bob).presence_events() {
-//!             // What the program makes of it, and what must hold then.
+//!             // Update the program under test, and check its invariants.
 //!         }
 //!     }
 //! }
 //! # room(&[0, 0, 4, 10, 2, 0, 4, 200, 1, 0, 4, 255]);
 //! ```
 //!
-//! A [`Search`] plays random histories, made of faults and of acts of the program, and shrinks the first
-//! that breaks the program. `examples/roster.rs` finds a bug that many presence applications have.
+//! # Random histories
+//!
+//! A [`Search`] generates histories of faults, pauses and actions of the program, plays each in a
+//! new world, and shrinks the first in which the program fails. Here the program assumes that its
+//! connection never breaks:
+//!
+//! ```
+//! use presence_proto::client::ClientOptions;
+//! use presence_proto::server::Identity;
+//! use presence_sim::{Event, Search, World};
+//!
+//! fn program(world: &mut World, events: &[Event]) -> Result<(), String> {
+//!     let ann = world.add_client("ann", Identity::Client("ann".into()), ClientOptions::default());
+//!     world.client(ann).connect();
+//!     for event in events {
+//!         match *event {
+//!             // The program decides what it does. Here: it enters or leaves.
+//!             Event::Act(client, choice) if choice % 2 == 0 => _ = world.client(client).enter("room", ""),
+//!             Event::Act(client, _) => _ = world.client(client).leave("room"),
+//!             fault_or_pause => fault_or_pause.apply(world),
+//!         }
+//!     }
+//!     if world.trace().to_string().contains("connection disconnected") {
+//!         return Err("ann is disconnected".into());
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let found = Search::new(1).run(0..100, program).unwrap_err();
+//! assert_eq!(found.reason, "ann is disconnected");
+//! assert!(found.events.len() <= 3);
+//! // The reason, the events and the end of the trace.
+//! println!("{found}");
+//! ```
+//!
+//! [`World::heal`] ends all faults at the end of a history, to check that the program converges.
+//! `examples/roster.rs` finds a common bug of presence applications that way.
 
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
-    reason = "a tool for tests on std says std"
+    reason = "the crate requires std"
 )]
 
 mod application;
+mod client;
+mod client_host;
 mod faults;
 mod frames;
-mod handle;
+mod hosts;
 mod inspect;
 mod network;
 mod record;
 mod rules;
-mod script;
+mod search;
+mod seeds;
+mod server_host;
+mod time;
 mod trace;
 mod world;
 
-pub use handle::ClientHandle;
+pub use client::SimClient;
 pub use network::Latency;
-pub use record::{Call, Half};
-pub use script::{Counterexample, Event, Search};
+pub use record::{Call, CallKind};
+pub use search::{Counterexample, Event, Search};
+pub use seeds::{client_seed, server_seed};
+pub use time::Pending;
 pub use trace::Trace;
-pub use world::{Due, World, client_seed, server_seed};
+pub use world::World;

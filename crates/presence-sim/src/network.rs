@@ -1,33 +1,32 @@
-//! The simulated transports: ordered and reliable while they live, and breakable in every way in
-//! which a WebSocket breaks.
+//! The simulated transports: ordered and reliable like a WebSocket until they break.
 
 use presence_proto::wire::{Format, Params, ProtocolMessage};
 use presence_proto::{SmolStr, TransportId};
 use std::collections::VecDeque;
 
-/// What travels in a lane.
+/// A packet of a transport.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
-    /// The client asks for a transport, with these query parameters.
+    /// The client opens the transport with these query parameters.
     Open(Params),
-    /// The server's host took it.
+    /// The server's host accepted the transport.
     Accept,
-    /// The server's host, or the network before it, would not.
+    /// The transport could not be opened.
     Refuse,
-    /// A frame as it is.
+    /// A frame as a value.
     Frame(Box<ProtocolMessage>),
-    /// A frame in bytes.
+    /// An encoded frame.
     Bytes(Format, Vec<u8>),
-    /// Bytes that are no frame.
+    /// Bytes that do not decode.
     Garbage,
-    /// A ping of the transport itself, or the answer to it.
+    /// A ping or pong of the transport.
     Ping,
-    /// The sender closed the transport after everything before it.
+    /// The sender closed the transport.
     Close,
 }
 
 impl Packet {
-    /// A frame, encoded if the client speaks bytes.
+    /// A frame, encoded if the client has a format.
     pub(crate) fn frame(frame: ProtocolMessage, format: Option<Format>) -> Self {
         match format {
             Some(format) => Self::Bytes(format, frame.encode(format)),
@@ -36,18 +35,18 @@ impl Packet {
     }
 }
 
-/// One direction of a link: a queue, since a WebSocket neither loses nor reorders.
+/// One direction of a link: a queue, as a WebSocket neither loses nor reorders frames.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lane {
     packets: VecDeque<(u64, Packet)>,
-    /// Nothing is delivered: what is sent waits.
+    /// Packets are queued but not delivered.
     pub(crate) stalled: bool,
-    /// What is sent is never delivered (a cable that was pulled).
+    /// Packets are lost.
     pub(crate) dead: bool,
 }
 
 impl Lane {
-    /// Sends `packet`, to arrive at `due` but not before what was sent earlier.
+    /// Sends a packet that arrives at `due`, or later if an earlier packet does.
     pub(crate) fn send(&mut self, due: u64, packet: Packet) {
         if self.dead {
             return;
@@ -56,7 +55,7 @@ impl Lane {
         self.packets.push_back((due, packet));
     }
 
-    /// When the next packet arrives, if one does.
+    /// The arrival time of the next packet.
     pub(crate) fn due(&self) -> Option<u64> {
         if self.stalled || self.dead {
             return None;
@@ -64,40 +63,40 @@ impl Lane {
         self.packets.front().map(|(due, _)| *due)
     }
 
-    /// The next packet, out of the lane.
+    /// Removes and returns the next packet.
     pub(crate) fn take(&mut self) -> Option<Packet> {
         self.packets.pop_front().map(|(_, packet)| packet)
     }
 
-    /// How many packets are under way.
+    /// The number of packets in flight.
     pub(crate) fn len(&self) -> usize {
         self.packets.len()
     }
 
-    /// Loses everything under way, and everything that is sent later.
+    /// Loses all packets in flight and all later ones.
     pub(crate) fn kill(&mut self) {
         self.packets.clear();
         self.dead = true;
     }
 }
 
-/// One end of a link, as its host sees it.
+/// The state of one end of a link, as its host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Not there yet.
+    /// Not open yet.
     Opening,
-    /// Usable.
+    /// Open.
     Open,
-    /// The host has told its core that it is closed, or was told to close it.
+    /// Closed by the host, or reported closed to its half.
     Closed,
 }
 
 /// A transport between one client and the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    /// Which client.
+    /// The number of the client.
     pub(crate) client: usize,
-    /// How the client calls the transport. The server's host calls it by the link's number.
+    /// The client's id of the transport. The server's id of it is the number of the link.
     pub(crate) transport: TransportId,
     /// From the client to the server.
     pub(crate) up: Lane,
@@ -107,16 +106,16 @@ pub(crate) struct Link {
     pub(crate) client_end: End,
     /// The server's end.
     pub(crate) server_end: End,
-    /// The server's host has said that its queue is full.
+    /// The server's host has reported congestion.
     pub(crate) congested: bool,
-    /// Frames until it breaks by itself.
+    /// The number of frames until the link breaks.
     pub(crate) fuse: Option<u32>,
-    /// Pages of syncs that are late: the client has them still to come.
-    pub(crate) late: Vec<ProtocolMessage>,
+    /// Pages of syncs that are held back from the client.
+    pub(crate) delayed_pages: Vec<ProtocolMessage>,
 }
 
 impl Link {
-    /// A link that the client has just asked for.
+    /// A link that the client is opening.
     pub(crate) fn new(client: usize, transport: TransportId) -> Self {
         Self {
             client,
@@ -127,11 +126,11 @@ impl Link {
             server_end: End::Opening,
             congested: false,
             fuse: None,
-            late: Vec::new(),
+            delayed_pages: Vec::new(),
         }
     }
 
-    /// Whether nothing can come of it any more.
+    /// Whether both ends are done with the link.
     pub(crate) fn is_over(&self) -> bool {
         self.client_end == End::Closed
             && (self.server_end == End::Closed
@@ -139,9 +138,9 @@ impl Link {
     }
 }
 
-/// How long packets take, in milliseconds.
+/// The latency between a client and the server, in milliseconds of virtual time per direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "two directions, no more")]
+#[allow(clippy::exhaustive_structs, reason = "a link has two directions")]
 pub struct Latency {
     /// From the client to the server.
     pub up: u64,
@@ -156,5 +155,5 @@ impl Default for Latency {
     }
 }
 
-/// The name of the error that a broken transport is reported with.
+/// The message of the error that reports a broken transport.
 pub(crate) const BROKEN: SmolStr = SmolStr::new_static("the simulated network broke the transport");

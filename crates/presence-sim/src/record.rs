@@ -1,57 +1,59 @@
-//! What the two halves were given and what they answered, call by call: a recording to check, to
-//! compare and to replay.
+//! Recorded calls of the halves, for checkers and replays.
 
 use presence_proto::{Now, SmolStr, client, server};
 
-/// One call of a half's `handle`.
+/// A recorded call of [`Client::handle`](client::Client::handle) or
+/// [`Server::handle`](server::Server::handle), or the restart of a half.
+///
+/// [`World::record_calls`](crate::World::record_calls) starts the recording.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Call {
-    /// The time that it was called with.
+    /// The clocks of the host, as passed in; [`Now::default`] for a restart.
     pub now: Now,
     /// The virtual time, in milliseconds.
     pub at: u64,
-    /// Which half, and what went in and came out.
-    pub half: Half,
+    /// The half, its input and its outputs.
+    pub kind: CallKind,
 }
 
-/// Whose call it was, its input and its outputs.
+/// The half that was called, its input and its outputs.
 #[derive(Clone, Debug)]
-#[allow(clippy::exhaustive_enums, reason = "a replay has to do all that there is")]
-pub enum Half {
-    /// A client's.
+#[allow(clippy::exhaustive_enums, reason = "a replay must handle every kind")]
+pub enum CallKind {
+    /// A call of a client.
     Client {
-        /// Which client.
+        /// The number of the client.
         client: usize,
-        /// What went in.
+        /// The input.
         input: client::Input,
-        /// What came out.
+        /// The outputs, in order.
         outputs: Vec<client::Output>,
     },
-    /// The server's.
+    /// A call of the server.
     Server {
-        /// What went in.
+        /// The input.
         input: server::Input,
-        /// What came out.
+        /// The outputs, in order.
         outputs: Vec<server::Output>,
     },
-    /// No call: a new server has taken the place of the old one.
+    /// A restart of the server ([`World::restart_server`](crate::World::restart_server)).
     ServerRestarted,
-    /// No call: a new client has taken the place of an old one.
+    /// A restart of a client ([`World::restart_client`](crate::World::restart_client)).
     ClientRestarted {
-        /// Which client.
+        /// The number of the client.
         client: usize,
-        /// The recovery key that the new one was given.
+        /// The recovery key of the new client.
         recover: Option<SmolStr>,
     },
 }
 
 impl Call {
     pub(crate) fn server_restarted(at: u64) -> Self {
-        Self { now: Now::default(), at, half: Half::ServerRestarted }
+        Self { now: Now::default(), at, kind: CallKind::ServerRestarted }
     }
 
     pub(crate) fn client_restarted(at: u64, client: usize, recover: Option<SmolStr>) -> Self {
-        Self { now: Now::default(), at, half: Half::ClientRestarted { client, recover } }
+        Self { now: Now::default(), at, kind: CallKind::ClientRestarted { client, recover } }
     }
 }

@@ -1,17 +1,17 @@
-//! Which frames arrive otherwise than they were sent.
+//! Rules that drop or replace single frames.
 
 use presence_proto::wire::{Action, ProtocolMessage};
 
-/// A fault of the next frames of one action between one client and the server.
+/// Drops or replaces the next frames of an action on their way from or to a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) client: usize,
     pub(crate) direction: Direction,
     pub(crate) action: Action,
-    /// The number of frames it still applies to.
+    /// The number of frames that the rule still applies to.
     pub(crate) times: usize,
-    /// What arrives instead; nothing if `None`.
-    pub(crate) instead: Option<Box<ProtocolMessage>>,
+    /// The frame that arrives instead, if any.
+    pub(crate) replacement: Option<Box<ProtocolMessage>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// What arrives of a frame, if anything.
+/// The frame that arrives when `frame` is sent, if any.
 pub(crate) fn arriving(
     rules: &mut [Rule],
     client: usize,
@@ -34,7 +34,7 @@ pub(crate) fn arriving(
     match rules.iter_mut().find(applies) {
         Some(rule) => {
             rule.times -= 1;
-            rule.instead.as_deref().cloned()
+            rule.replacement.as_deref().cloned()
         }
         None => Some(frame),
     }

@@ -1,19 +1,28 @@
-//! What happened, as text: one line for each thing.
+//! The trace: a run as text, one line for each event.
 
 use core::fmt::{self, Write};
 use presence_proto::wire::{
     Action, Data, ErrorInfo, Flags, Modes, PresenceAction, PresenceMessage, ProtocolMessage, Value,
 };
 
-/// The timeline of a run: one line for each frame that arrives, each event that an application
-/// hears, each operation and each fault.
+/// The timeline of a run as text: a line for each frame that arrives, each input and output of an
+/// application, and each fault.
 ///
-/// The lines read like `t=15040 server > alice SYNC room 1: [bob]`: the virtual time in
-/// milliseconds, who did it to whom, and what. Equal scenarios give equal traces.
+/// A line starts with the virtual time in milliseconds, and a sign shows its kind:
+///
+/// | line | meaning |
+/// |---|---|
+/// | `t=60 server > alice SYNC room 1: [bob]` | a frame arrives |
+/// | `t=20 alice < attach room (op 1)` | the application passes an input to its client |
+/// | <code>t=80 alice \| room: enter bob</code> | the application receives an output of its client |
+/// | `t=90 -- alice: the transport breaks` | a fault, or a [`note`](crate::World::note) |
+///
+/// In frames, `@` precedes a channel serial and `#` a message serial. Equal runs give equal traces.
+/// The wording of lines may change between versions.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     lines: Vec<String>,
-    off: bool,
+    disabled: bool,
 }
 
 impl Trace {
@@ -23,19 +32,19 @@ impl Trace {
         &self.lines
     }
 
-    /// A trace that keeps nothing, for runs by the thousand.
-    pub(crate) const fn off() -> Self {
-        Self { lines: Vec::new(), off: true }
+    /// A trace that keeps no lines.
+    pub(crate) const fn disabled() -> Self {
+        Self { lines: Vec::new(), disabled: true }
     }
 
     /// Whether lines are kept.
-    pub(crate) const fn is_on(&self) -> bool {
-        !self.off
+    pub(crate) const fn is_enabled(&self) -> bool {
+        !self.disabled
     }
 
     /// Adds a line.
     pub(crate) fn line(&mut self, at: u64, what: fmt::Arguments<'_>) {
-        if self.off {
+        if self.disabled {
             return;
         }
         let mut line = String::new();
@@ -44,7 +53,7 @@ impl Trace {
         self.lines.push(line);
     }
 
-    /// Forgets the lines.
+    /// Removes all lines.
     pub(crate) fn clear(&mut self) {
         self.lines.clear();
     }
@@ -116,7 +125,7 @@ impl fmt::Display for Frame<'_> {
     }
 }
 
-/// The sync serial up to its cursor, and whether there is more.
+/// A sync serial, its cursor cut short.
 fn cursor(serial: &str) -> &str {
     match serial.split_once(':') {
         Some((sequence, rest)) if !rest.is_empty() => {
@@ -132,10 +141,10 @@ const FLAGS: &[(Flags, &str)] = &[
     (Flags::RESUMED, "resumed"),
 ];
 
-/// The modes that presence is about, unless they are the four that everybody has.
+/// The modes, unless all four default ones are set.
 fn modes(f: &mut fmt::Formatter<'_>, modes: Modes) -> fmt::Result {
-    let usual = Modes::PRESENCE | Modes::PUBLISH | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
-    if modes.is_empty() || modes.contains(usual) {
+    let default = Modes::PRESENCE | Modes::PUBLISH | Modes::SUBSCRIBE | Modes::PRESENCE_SUBSCRIBE;
+    if modes.is_empty() || modes.contains(default) {
         return Ok(());
     }
     f.write_str(" modes")?;
@@ -152,7 +161,7 @@ fn modes(f: &mut fmt::Formatter<'_>, modes: Modes) -> fmt::Result {
     Ok(())
 }
 
-/// A presence message on one line: what it did, who, and its data.
+/// A presence message on one line: action, client id and data.
 pub(crate) struct Item<'a>(pub(crate) &'a PresenceMessage);
 
 impl fmt::Display for Item<'_> {
@@ -178,7 +187,7 @@ impl fmt::Display for Item<'_> {
     }
 }
 
-/// A JSON value, cut short.
+/// A JSON value, at most 40 characters long.
 struct Short<'a>(&'a Value);
 
 impl fmt::Display for Short<'_> {
@@ -190,7 +199,7 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// An error on one line: its code, and its words.
+/// An error on one line: code and message.
 pub(crate) struct Reason<'a>(pub(crate) &'a ErrorInfo);
 
 impl fmt::Display for Reason<'_> {
@@ -199,7 +208,7 @@ impl fmt::Display for Reason<'_> {
     }
 }
 
-/// The name of an action, as the protocol writes it.
+/// The protocol's name of an action.
 fn action(action: Action) -> &'static str {
     match action {
         Action::Heartbeat => "HEARTBEAT",

@@ -292,9 +292,9 @@ fn rtn23a_a_client_without_heartbeats_connects_again() {
         world.advance(120 * SECOND);
         assert_eq!(world.peer(peer).transports(), 1, "heartbeats keep it");
         world.peer(peer).forget();
-        world.world.lose_received(peer, Action::Heartbeat, usize::MAX);
+        world.world.drop_received(peer, Action::Heartbeat, usize::MAX);
         world.advance(26 * SECOND);
-        world.world.pass_frames(peer);
+        world.world.clear_frame_faults(peer);
         let mut host = world.peer(peer);
         assert_eq!(host.connection_path(), ["disconnected", "connecting", "connected"]);
         assert_eq!((host.transports(), host.connection_id()), (2, id));
@@ -343,7 +343,7 @@ fn rtn15h1_a_token_that_cannot_be_renewed_fails_the_connection() {
         let mut options = options();
         options.token = Some("token-1".into());
         let peer = world.connected(options);
-        world.fault(|world| world.inject_last(peer, disconnected(token_error())));
+        world.fault(|world| world.inject_and_close(peer, disconnected(token_error())));
         world.advance(60 * SECOND);
         let host = world.peer(peer);
         assert_eq!(host.state(), ConnectionState::Failed);
@@ -361,7 +361,7 @@ fn rtn15h3_disconnected_for_another_reason_is_followed_by_a_resume() {
         let id = world.peer(peer).connection_id();
         world.peer(peer).forget();
         world.fault(|world| {
-            world.inject_last(peer, disconnected(ErrorInfo::new(80003, 500, "unavailable")))
+            world.inject_and_close(peer, disconnected(ErrorInfo::new(80003, 500, "unavailable")))
         });
         let mut host = world.peer(peer);
         assert_eq!(host.connection_path(), ["disconnected", "connecting", "connected"]);
@@ -430,7 +430,7 @@ fn rtn19a_unacknowledged_frames_are_sent_again_and_applied_once() {
         let observer = attached_in(&mut world, options());
         world.peer(observer).subscribe(1, &[]);
         let peer = attached_in(&mut world, options_of("me"));
-        world.world.lose_received(peer, Action::Ack, 2);
+        world.world.drop_received(peer, Action::Ack, 2);
         let publish = world.peer(peer).op(|op| Input::send(op, message("event")));
         let enter = world.peer(peer).enter("hello");
         world.advance(SECOND);
@@ -497,14 +497,14 @@ fn quick() -> ClientOptions {
 fn rtl4f_a_lost_attach_suspends_the_channel() {
     for mut world in worlds() {
         let peer = world.connected(quick());
-        world.world.lose_sent(peer, Action::Attach, usize::MAX);
+        world.world.drop_sent(peer, Action::Attach, usize::MAX);
         let op = world.peer(peer).attach(CH);
         world.advance(3 * SECOND);
         let mut host = world.peer(peer);
         host.err(op);
         assert_eq!(host.channel_path(CH), ["attaching", "suspended"]);
         assert_eq!(host.state(), ConnectionState::Connected);
-        world.world.pass_frames(peer);
+        world.world.clear_frame_faults(peer);
         world.advance(15 * SECOND);
         assert_eq!(world.peer(peer).channel_path(CH), ["attaching", "attached"]);
     }
@@ -531,7 +531,7 @@ fn rtl5f_a_lost_detach_leaves_the_channel_attached() {
     for mut world in worlds() {
         let peer = attached_in(&mut world, quick());
         world.peer(peer).forget();
-        world.world.lose_sent(peer, Action::Detach, 1);
+        world.world.drop_sent(peer, Action::Detach, 1);
         let op = world.peer(peer).detach(CH);
         world.advance(3 * SECOND);
         let mut host = world.peer(peer);
@@ -672,7 +672,7 @@ fn rtn14d_a_refused_attempt_is_retried() {
 fn rtn14c_an_attempt_without_connected_times_out() {
     for mut world in worlds() {
         let peer = world.add(quick());
-        world.world.lose_received(peer, Action::Connected, 1);
+        world.world.drop_received(peer, Action::Connected, 1);
         world.peer(peer).pass_in(Input::Connect);
         world.advance(3 * SECOND);
         let mut host = world.peer(peer);

@@ -1,25 +1,27 @@
-//! Random histories from a seed, and the search for one that breaks a program.
+//! Random histories, and the search for one in which a program fails.
 
 use crate::{Trace, World};
 use core::fmt;
 use core::time::Duration;
 use presence_proto::server::ServerOptions;
 
-/// Longest pause between two events, in milliseconds: longer than the default grace period.
-const LONGEST_PAUSE: u32 = 20_000;
-/// Time in which a mended world comes to rest: half-open transports are noticed, connections and
-/// channels that are SUSPENDED retry.
+/// The longest [`Event::Wait`], in milliseconds: longer than the default grace period.
+const LONGEST_WAIT: u32 = 20_000;
+/// Long enough to detect half-open transports and to retry SUSPENDED connections and channels.
 const SETTLE: Duration = Duration::from_secs(450);
-/// Lines of the trace that a [`Counterexample`] shows.
-const SHOWN: usize = 10;
+/// The number of trace lines that a [`Counterexample`] prints.
+const PRINTED_LINES: usize = 10;
 
-/// Something that happens to a program under test.
+/// An event of a random history: an action of the program, a pause or a fault.
+///
+/// The first field is the number of the client, except for [`Wait`](Self::Wait).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Time passes, in milliseconds.
-    Pass(u32),
-    /// The program acts for a client. What it does is up to the program; the number is random.
+    /// Advances the clock by this many milliseconds, 20 000 at most.
+    Wait(u32),
+    /// The program does something for a client. The second field is a random number from which the
+    /// program chooses.
     Act(usize, u32),
     /// [`World::cut`].
     Cut(usize),
@@ -33,14 +35,14 @@ pub enum Event {
     StallUp(usize),
     /// [`World::stall_down`].
     StallDown(usize),
-    /// [`World::flow`].
-    Flow(usize),
-    /// New transports of a client cannot be opened.
-    OutOfReach(usize),
-    /// They can be opened again.
-    InReach(usize),
-    /// [`World::drop_all_transports`].
-    DropAll,
+    /// [`World::unstall`].
+    Unstall(usize),
+    /// [`World::set_reachable`] with `false`.
+    Unreachable(usize),
+    /// [`World::set_reachable`] with `true`.
+    Reachable(usize),
+    /// [`World::cut_all`].
+    CutAll,
     /// [`World::restart_server`].
     RestartServer,
 }
@@ -49,7 +51,7 @@ impl Event {
     fn random(random: &mut fastrand::Rng, clients: usize) -> Self {
         let client = random.usize(..clients.max(1));
         match random.u8(..20) {
-            0..=5 => Self::Pass(random.u32(1..=LONGEST_PAUSE)),
+            0..=5 => Self::Wait(random.u32(1..=LONGEST_WAIT)),
             6..=10 => Self::Act(client, random.u32(..)),
             11 => Self::Cut(client),
             12 => Self::CutUnseenByServer(client),
@@ -57,18 +59,19 @@ impl Event {
             14 => Self::Unplug(client),
             15 => Self::StallUp(client),
             16 => Self::StallDown(client),
-            17 => Self::Flow(client),
-            18 if random.bool() => Self::OutOfReach(client),
-            18 => Self::InReach(client),
-            _ if random.bool() => Self::DropAll,
+            17 => Self::Unstall(client),
+            18 if random.bool() => Self::Unreachable(client),
+            18 => Self::Reachable(client),
+            _ if random.bool() => Self::CutAll,
             _ => Self::RestartServer,
         }
     }
 
-    /// Makes the event happen. [`Act`](Self::Act) does nothing here.
-    pub fn happen(self, world: &mut World) {
+    /// Applies the event to a world. Does nothing for [`Act`](Self::Act), which the program has to
+    /// interpret.
+    pub fn apply(self, world: &mut World) {
         match self {
-            Self::Pass(millis) => world.run_for(Duration::from_millis(millis.into())),
+            Self::Wait(millis) => world.run_for(Duration::from_millis(millis.into())),
             Self::Act(..) => {}
             Self::Cut(client) => world.cut(client),
             Self::CutUnseenByServer(client) => world.cut_unseen_by_server(client),
@@ -76,54 +79,62 @@ impl Event {
             Self::Unplug(client) => world.unplug(client),
             Self::StallUp(client) => world.stall_up(client),
             Self::StallDown(client) => world.stall_down(client),
-            Self::Flow(client) => world.flow(client),
-            Self::OutOfReach(client) => world.set_reachable(client, false),
-            Self::InReach(client) => world.set_reachable(client, true),
-            Self::DropAll => world.drop_all_transports(),
+            Self::Unstall(client) => world.unstall(client),
+            Self::Unreachable(client) => world.set_reachable(client, false),
+            Self::Reachable(client) => world.set_reachable(client, true),
+            Self::CutAll => world.cut_all(),
             Self::RestartServer => world.restart_server(),
         }
     }
 }
 
 impl World {
-    /// Mends every fault of the network and lets the world come to rest: connections that want to be
-    /// connected are, half-open transports are noticed, grace periods are over.
-    pub fn mend(&mut self) {
+    /// Ends all faults of the network and advances the clock by 450 s. By then half-open transports
+    /// are detected, clients with a retry due are connected and attached, and grace periods have
+    /// ended, so that all clients see the same members. Rules for single frames stay.
+    pub fn heal(&mut self) {
         self.note(format_args!("-- everything is mended"));
-        for client in 0..self.clients() {
+        for client in 0..self.client_count() {
             self.set_reachable(client, true);
-            self.flow(client);
-            self.defuse(client);
+            self.unstall(client);
+            self.cancel_cut(client);
         }
         self.run_for(SETTLE);
     }
 }
 
-/// Searches for a history that breaks a program.
+/// A search for a history in which a program fails.
+///
+/// A history is a list of random [`Event`]s that derive from a seed. [`run`](Self::run) plays one
+/// for each seed, each in a new [`World`], and shrinks the first that fails.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Search {
-    /// Clients that the events are about. The program adds as many to the world, or more.
+    /// The number of clients in the events, which are numbered from 0. The program must add at
+    /// least as many to the world.
     pub clients: usize,
-    /// Events of one history.
+    /// The number of events in a history.
     pub events: usize,
-    /// Options of the server.
+    /// The options of the server.
     pub server: ServerOptions,
 }
 
 impl Search {
-    /// A search with histories of 40 events.
+    /// Creates a search with histories of 40 events and default options of the server.
     #[must_use]
     pub fn new(clients: usize) -> Self {
         Self { clients, events: 40, server: ServerOptions::default() }
     }
 
-    /// Plays one history for each seed. `program` adds its clients to the world, lets the events
-    /// happen, and says what does not hold.
+    /// Plays one history for each seed.
+    ///
+    /// `program` receives a new world and the events. It adds its clients, applies the events, and
+    /// returns an error with a message if an invariant is violated. It must be deterministic.
     ///
     /// # Errors
     ///
-    /// The first history that fails, with as few events as still fail.
+    /// The first history that fails, shrunk: removing any further event makes it pass. A history
+    /// also fails if [`World::failure`] is set at its end.
     pub fn run(
         &self,
         seeds: impl IntoIterator<Item = u64>,
@@ -151,11 +162,12 @@ impl Search {
     ) -> Result<(), Counterexample> {
         let mut world = World::new(seed, self.server.clone());
         let result = program(&mut world, &events);
-        let result = result.and_then(|()| world.wrong().map_or(Ok(()), |wrong| Err(wrong.into())));
-        result.map_err(|what| Counterexample { seed, events, what, trace: world.into_trace() })
+        let result =
+            result.and_then(|()| world.failure().map_or(Ok(()), |found| Err(found.into())));
+        result.map_err(|reason| Counterexample { seed, events, reason, trace: world.into_trace() })
     }
 
-    /// Leaves out events for as long as the program still fails: halves first, then single ones.
+    /// Removes events as long as the program still fails: first halves, at last single events.
     fn shrink(
         &self,
         found: Counterexample,
@@ -185,29 +197,31 @@ impl Search {
     }
 }
 
-/// A history that breaks a program.
+/// A history in which a program fails. [`Search::run`] on its seed finds it again.
+///
+/// [`Display`](fmt::Display) prints the reason, the events, and the last ten lines of the trace
+/// that are not frames.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Counterexample {
-    /// The seed of the world and of the history that was found first.
+    /// The seed of the world, and of the history before it was shrunk.
     pub seed: u64,
-    /// The events that are needed.
+    /// The events that remain after shrinking.
     pub events: Vec<Event>,
-    /// What does not hold.
-    pub what: String,
-    /// Everything that happened.
+    /// The error of the program, or the [`World::failure`].
+    pub reason: String,
+    /// The trace of the shrunk history.
     pub trace: Trace,
 }
 
-/// What does not hold, the events, and the last lines of the trace but for frames.
 impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {}", self.seed, self.what)?;
+        writeln!(f, "seed {}: {}", self.seed, self.reason)?;
         writeln!(f, "events: {:?}", self.events)?;
-        // Without frames: what applications did and heard, and the faults.
+        // Frames hide the inputs, outputs and faults.
         let lines: Vec<&String> =
             self.trace.lines().iter().filter(|line| !line.contains(" > ")).collect();
-        let last = lines.len().saturating_sub(SHOWN);
+        let last = lines.len().saturating_sub(PRINTED_LINES);
         lines.iter().skip(last).try_for_each(|line| writeln!(f, "  {line}"))
     }
 }
