@@ -259,7 +259,7 @@ impl Runner {
 
     /// Ends all faults, reconnects all clients and gives them time to converge.
     fn heal(&mut self) -> CheckResult {
-        self.world.note(format_args!("-- everything is mended"));
+        self.world.note(format_args!("-- all faults are healed"));
         for client in 0..self.world.client_count() {
             self.world.set_reachable(client, true);
             self.world.unstall(client);

@@ -15,7 +15,7 @@ impl World {
     /// Breaks the transport of a client. Both ends detect it at once; frames in flight are lost.
     /// The client reconnects by itself, and the connection resumes if the server still has it.
     pub fn cut(&mut self, client: usize) {
-        self.log_fault(client, "the transport breaks");
+        self.log_fault(client, "cut");
         for number in self.links_of(client) {
             self.break_link(number, true, true);
         }
@@ -24,7 +24,7 @@ impl World {
     /// Breaks the transport of a client after `frames` more frames, counted over both directions.
     /// Later transports are not affected.
     pub fn cut_after(&mut self, client: usize, frames: u32) {
-        self.log_fault(client, "the transport has a fuse");
+        self.log_fault(client, "will be cut");
         if let Some(link) = self.newest_link(client).and_then(|n| self.links.get_mut(&n)) {
             link.fuse = Some(frames);
         }
@@ -38,7 +38,7 @@ impl World {
     /// Breaks the transport of a client, detected by the client only. The server has a half-open
     /// transport until it detects the silence, or until the client resumes on a new transport.
     pub fn cut_unseen_by_server(&mut self, client: usize) {
-        self.log_fault(client, "the transport breaks, unseen by the server");
+        self.log_fault(client, "cut, unseen by the server");
         for number in self.links_of(client) {
             self.break_link(number, true, false);
         }
@@ -47,7 +47,7 @@ impl World {
     /// Breaks the transport of a client, detected by the server only. The client has a half-open
     /// transport until it detects the silence.
     pub fn cut_unseen_by_client(&mut self, client: usize) {
-        self.log_fault(client, "the transport breaks, unseen by the client");
+        self.log_fault(client, "cut, unseen by the client");
         for number in self.links_of(client) {
             self.break_link(number, false, true);
         }
@@ -57,7 +57,7 @@ impl World {
     /// neither end detects it until it notices the silence. New transports can be opened, unless
     /// the client is also [unreachable](Self::set_reachable).
     pub fn unplug(&mut self, client: usize) {
-        self.log_fault(client, "the cable is pulled");
+        self.log_fault(client, "unplugged");
         for number in self.links_of(client) {
             self.break_link(number, false, false);
         }
@@ -66,7 +66,7 @@ impl World {
     /// Breaks the transports of all clients, as the restart of a proxy does. Both ends detect it at
     /// once; the server keeps its state.
     pub fn cut_all(&mut self) {
-        self.trace.line(self.now, format_args!("-- every transport breaks"));
+        self.trace.line(self.now, format_args!("-- all transports are cut"));
         for number in self.links.keys().copied().collect::<Vec<_>>() {
             self.break_link(number, true, true);
         }
@@ -122,7 +122,7 @@ impl World {
     /// Stalls the transport of a client from the client to the server: packets are queued and
     /// arrive after [`unstall`](Self::unstall).
     pub fn stall_up(&mut self, client: usize) {
-        self.log_fault(client, "what it sends is stuck");
+        self.log_fault(client, "writes are stalled");
         self.for_links(client, |link| link.up.stalled = true);
     }
 
@@ -130,7 +130,7 @@ impl World {
     /// read: packets are queued and arrive after [`unstall`](Self::unstall). When the queue reaches
     /// [its limit](Self::set_queue_limit), the server's host reports congestion.
     pub fn stall_down(&mut self, client: usize) {
-        self.log_fault(client, "it does not read");
+        self.log_fault(client, "reads are stalled");
         self.for_links(client, |link| link.down.stalled = true);
     }
 
@@ -140,7 +140,7 @@ impl World {
     /// A single server never reorders frames. In a cluster it is common, as the page and the event
     /// may come from different nodes (RTP2h2).
     pub fn delay_sync_pages(&mut self, client: usize) {
-        self.log_fault(client, "pages of syncs are late");
+        self.log_fault(client, "sync pages are delayed");
         if let Some(host) = self.clients.get_mut(client) {
             host.sync_pages_delayed = true;
         }
@@ -149,7 +149,7 @@ impl World {
     /// Ends [`stall_up`](Self::stall_up), [`stall_down`](Self::stall_down) and
     /// [`delay_sync_pages`](Self::delay_sync_pages) of a client.
     pub fn unstall(&mut self, client: usize) {
-        self.log_fault(client, "traffic flows again");
+        self.log_fault(client, "unstalled");
         if let Some(host) = self.clients.get_mut(client) {
             host.sync_pages_delayed = false;
         }
@@ -165,7 +165,7 @@ impl World {
     /// Lets the server's host report congestion of a client's transport, and then that it is
     /// writable again, at the same virtual time. No frame is lost.
     pub fn congest_briefly(&mut self, client: usize) {
-        self.log_fault(client, "the queue for it is long for a moment");
+        self.log_fault(client, "congested briefly");
         for number in self.links_of(client) {
             let is_open = |world: &Self| {
                 world.links.get(&number).is_some_and(|link| link.server_end == End::Open)
@@ -186,8 +186,7 @@ impl World {
     /// Sets whether new transports of a client can be opened. Open transports stay open. Default:
     /// true.
     pub fn set_reachable(&mut self, client: usize, reachable: bool) {
-        let what =
-            if reachable { "the server can be reached" } else { "the server is out of reach" };
+        let what = if reachable { "reachable" } else { "unreachable" };
         self.log_fault(client, what);
         if let Some(host) = self.clients.get_mut(client) {
             host.unreachable = !reachable;
@@ -218,7 +217,7 @@ impl World {
     /// Steps the wall clock of a client's host by `millis` milliseconds, forwards or backwards. The
     /// monotonic clock does not step.
     pub fn step_client_clock(&mut self, client: usize, millis: i64) {
-        self.log_fault(client, "its wall clock steps");
+        self.log_fault(client, "the wall clock steps");
         if let Some(host) = self.clients.get_mut(client) {
             host.wall_offset = host.wall_offset.saturating_add(millis);
         }
@@ -227,14 +226,14 @@ impl World {
     /// Lets the server's host remove the members with a client id from a channel, or all members if
     /// `client_id` is `None`. They may enter again.
     pub fn kick(&mut self, channel: &str, client_id: Option<&str>) {
-        self.trace.line(self.now, format_args!("-- members of {channel} are taken out"));
+        self.trace.line(self.now, format_args!("-- members of {channel} are kicked"));
         self.server_input(server::Input::kick(channel, client_id.map(SmolStr::from), None));
     }
 
     /// Restarts the server's process. The new server has no connections, members or history; all
     /// transports break, and the clients detect it at once.
     pub fn restart_server(&mut self) {
-        self.trace.line(self.now, format_args!("-- the server starts anew, without its state"));
+        self.trace.line(self.now, format_args!("-- the server restarts without its state"));
         self.server.restarts += 1;
         let seed = server_seed(self.seed, self.server.restarts);
         self.server.core = Server::new(self.server.options.clone(), seed);
@@ -256,7 +255,7 @@ impl World {
     /// recovery key of the old one (RTN16). It is not connected; the caller connects it, attaches
     /// channels and enters members. The server detects the loss of the transport at once.
     pub fn restart_client(&mut self, client: usize, recover: bool) {
-        self.log_fault(client, "its process starts anew");
+        self.log_fault(client, "restart");
         for number in self.links_of(client) {
             if let Some(link) = self.links.get_mut(&number) {
                 link.client_end = End::Closed;

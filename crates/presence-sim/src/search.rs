@@ -93,7 +93,7 @@ impl World {
     /// are detected, clients with a retry due are connected and attached, and grace periods have
     /// ended, so that all clients see the same members. Rules for single frames stay.
     pub fn heal(&mut self) {
-        self.note(format_args!("-- everything is mended"));
+        self.note(format_args!("-- all faults are healed"));
         for client in 0..self.client_count() {
             self.set_reachable(client, true);
             self.unstall(client);
