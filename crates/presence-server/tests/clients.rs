@@ -46,22 +46,22 @@ fn acknowledged_events_survive_a_crash() {
 }
 
 #[test]
-fn the_server_as_an_operator_sees_it() {
+fn operation() {
     node("interop", "operation.test.mjs", &[("FORMAT", "json")]);
 }
 
 #[test]
-fn hostile_peers_harm_nobody() {
+fn hostile_peers_do_not_affect_others() {
     node("interop", "hostile.test.mjs", &[("FORMAT", "json")]);
 }
 
 #[test]
-fn what_does_not_end_holds_no_slot_for_ever() {
+fn endless_requests_hold_no_slot() {
     node("interop", "limits.test.mjs", &[]);
 }
 
 #[test]
-fn a_server_that_stops_tells_everybody() {
+fn a_stopping_server_informs_all_clients() {
     node("interop", "drain.test.mjs", &[]);
 }
 
@@ -71,17 +71,17 @@ fn websockets_end_with_a_close_frame() {
 }
 
 #[test]
-fn apps_are_apart() {
+fn apps_are_separate() {
     node("interop", "apps.test.mjs", &[("FORMAT", "msgpack")]);
 }
 
 #[test]
-fn tokens_are_good_when_they_say_so_and_errors_are_in_our_words() {
+fn times_of_tokens_and_messages_of_errors() {
     node("interop", "tokens.test.mjs", &[("FORMAT", "json")]);
 }
 
 #[test]
-fn http_as_strangers_meet_it() {
+fn errors_and_headers_over_http() {
     node("interop", "http.test.mjs", &[]);
 }
 
@@ -125,10 +125,10 @@ fn node(folder: &str, file: &str, environment: &[(&str, &str)]) {
         .envs(environment.iter().copied())
         .output()
         .expect("node starts");
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}{}", String::from_utf8_lossy(&output.stderr));
+    let report = String::from_utf8_lossy(&output.stdout);
+    println!("{report}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{file} failed");
-    assert!(told.contains("ℹ pass ") && !told.contains("ℹ pass 0"), "{file} ran no test");
+    assert!(report.contains("ℹ pass ") && !report.contains("ℹ pass 0"), "{file} ran no test");
 }
 
 fn skip(why: &str) {

@@ -79,7 +79,7 @@ test('two tabs are two members, and closing one makes it leave', async () => {
 
 // The page's own button takes the network away until it is pressed again, so nothing waits here
 // but for what the page shows.
-test('a network that is lost for less than the grace is nobody else\'s business', async () => {
+test('a network loss shorter than the grace period is not visible to others', async () => {
   const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
   const one = await open(context, 'Ada', '?channel=short');
   const two = await open(context, 'Grace', '?channel=short');
@@ -103,7 +103,7 @@ test('a network that is lost for less than the grace is nobody else\'s business'
   await context.close();
 });
 
-test('a network that is lost for longer makes it leave, and come again', async () => {
+test('a longer network loss makes the member leave and enter again', async () => {
   const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
   const one = await open(context, 'Ada', '?channel=long');
   const two = await open(context, 'Grace', '?channel=long&grace=1000');
@@ -122,7 +122,7 @@ test('a network that is lost for longer makes it leave, and come again', async (
 });
 
 // Data comes from strangers: whatever it is, the page goes on and shows everybody.
-test('members that say strange things do not break the page', async () => {
+test('members with strange data do not break the page', async () => {
   const context = await browser.newContext({ viewport: { width: 1000, height: 1400 } });
   const { page, problems } = await open(context, 'Ada', '?channel=strange');
   const json = (data) => ({ data, encoding: 'json' });

@@ -33,7 +33,7 @@ const members = async (port, channel, key) => {
 
 const entered = (events) => events.map(({ clientId }) => clientId).sort();
 
-test('keys of one app share a channel; keys of another have one of their own by the same name', async () => {
+test('keys of one app share a channel; keys of another app have a separate one of the same name', async () => {
   const server = await startServer(...BOTH, '--metrics-token', 'of-the-operator');
   const clients = {
     ann: realtime(server.port, { clientId: 'ann' }),
@@ -84,7 +84,7 @@ test('keys of one app share a channel; keys of another have one of their own by 
 });
 
 for (const how of ['resume', 'recover']) {
-  test(`to ${how} a connection of another app makes a new one, as with any foreign key`, async () => {
+  test(`to ${how} a connection of another app starts a new one, as with any unknown key`, async () => {
     const server = await startServer(...BOTH);
     const owner = await attached(server.port, 'room', { clientId: 'me' });
     owner.send({ action: Action.PRESENCE, channel: 'room', msgSerial: 0, presence: [{ action: 2 }] });
@@ -105,7 +105,7 @@ for (const how of ['resume', 'recover']) {
   });
 }
 
-test('a connection stays in its app: a token of another ends it', async () => {
+test('a token of another app ends the connection', async () => {
   const server = await startServer(...BOTH);
   const { send, next, ended } = await connect(server.port, { clientId: 'me' });
   send({ action: Action.AUTH, auth: { accessToken: tokenOf(SAME, { 'x-ably-clientId': 'me' }) } });
@@ -117,7 +117,7 @@ test('a connection stays in its app: a token of another ends it', async () => {
   await server.stop();
 });
 
-test('the secret of a key counts in its own app alone', async () => {
+test('the secret of a key is valid in its own app only', async () => {
   const server = await startServer(...BOTH);
   const [, secret] = KEY.split(':');
   for (const key of [`other.key:${secret}`, `none.key:${secret}`, 'test.other:' + OTHER.split(':')[1]]) {
@@ -133,7 +133,7 @@ test('the secret of a key counts in its own app alone', async () => {
   await server.stop();
 });
 
-test('the limits of a channel are those of its app', async () => {
+test('channel limits apply per app', async () => {
   const server = await startServer(...BOTH, '--max-members', '1');
   const one = realtime(server.port, { clientId: 'one' });
   const two = realtime(server.port, { clientId: 'two' });
@@ -145,7 +145,7 @@ test('the limits of a channel are those of its app', async () => {
   await server.stop();
 });
 
-test('an app has connections of its own, and can take none of those of another', async () => {
+test('connection limits apply per app', async () => {
   const server = await startServer(...BOTH, '--max-app-connections', '2');
   const mine = [await connect(server.port), await connect(server.port, { key: SAME })];
   const refused = await bare(server.port, { key: KEY });
@@ -155,7 +155,7 @@ test('an app has connections of its own, and can take none of those of another',
   await server.stop();
 });
 
-test('time passes in every app: who is gone leaves, and the connections of all are told when the server stops', async () => {
+test('in every app grace periods end, and a stopping server informs the connections', async () => {
   const server = await startServer(...BOTH, '--drain-seconds', '0');
   for (const key of [KEY, OTHER]) {
     const watcher = realtime(server.port, { key, clientId: 'watcher' });
@@ -173,7 +173,7 @@ test('time passes in every app: who is gone leaves, and the connections of all a
   for (const { frames, code } of ends) assert.deepEqual([frames.at(-1), code], [Action.DISCONNECTED, 1001]);
 });
 
-test('a store keeps the apps apart, and each has its own again in the next run', async () => {
+test('the stores of apps are separate, also in the next run', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   const options = [...BOTH, '--persist', join(folder, 'history')];
   const told = async (port, key) => (await rest(port, { key }).channels.get('room').presence.history({ direction: 'forwards' }))
@@ -204,7 +204,7 @@ test('a store keeps the apps apart, and each has its own again in the next run',
   rmSync(folder, { recursive: true });
 });
 
-test('when the store fails, the connections of all apps are told', async () => {
+test('when the store fails, the connections of all apps are informed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   // Files may have 4 MiB, and more is an error.
   const server = await startServerUnder("trap '' XFSZ && ulimit -f 8192", ...BOTH, '--persist', join(folder, 'history'));
@@ -221,7 +221,7 @@ test('when the store fails, the connections of all apps are told', async () => {
   rmSync(folder, { recursive: true });
 });
 
-test('keys of another form, and two of one name, are refused at the start, with a clear word', () => {
+test('malformed and duplicate keys are refused at start with a clear error', () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   const file = join(folder, 'keys.json');
   writeFileSync(file, JSON.stringify([{ name: 'test.key', secret: 'hidden' }]));

@@ -79,7 +79,7 @@ for (const [what, bytes, code] of [
   ['a close reason that is no UTF-8', frame(FIN | CLOSE, Buffer.from([0x03, 0xe8, 0xff])), 1007],
   ['the head of a giant frame', frame(FIN | BINARY, '', { length: 2 ** 40 }), 1009],
   ['a giant frame that goes on', frame(FIN | BINARY, long.repeat(20)), 1009],
-  ['a message without an end', endless, 1009],
+  ['an endless message', endless, 1009],
   ['a message somewhat too long', frame(FIN | TEXT, `"${'x'.repeat(600_000)}"`), 1009],
   ['no frame of the protocol', frame(FIN | TEXT, '{"action":'), 1008],
   ['the end of the connection', frame(FIN | TEXT, JSON.stringify({ action: Action.CLOSE })), 1000],
@@ -94,10 +94,10 @@ for (const [what, params] of [
   ['a wrong key', { key: 'test.key:wrong' }],
   ['a version that there is not', { v: 'x' }],
 ]) {
-  test(`a connection that is refused, for ${what}, ends with 1008`, async () => assert.deepEqual(await say('', params), [1008]));
+  test(`a connection refused for ${what} ends with 1008`, async () => assert.deepEqual(await say('', params), [1008]));
 }
 
-test('a giant message of a client that goes on sending ends with 1009', async () => {
+test('a giant message ends with 1009 although the client continues to send', async () => {
   const { peer, ended } = await connect(server.port);
   peer.send('x'.repeat(8 << 20));
   assert.equal((await ended).code, 1009);

@@ -17,7 +17,7 @@ function assertTold({ frames, code }) {
 }
 
 for (const count of [1, 10, 300]) {
-  test(`all of ${count} clients are told, ${TIMES} times in a row`, async () => {
+  test(`all of ${count} clients are informed, ${TIMES} times in a row`, async () => {
     for (let time = 0; time < TIMES; time += 1) {
       const server = await startServer('--drain-seconds', '0');
       const clients = await Promise.all(Array.from({ length: count }, () => connect(server.port)));
@@ -28,7 +28,7 @@ for (const count of [1, 10, 300]) {
   });
 }
 
-test('the server ends when all have been told, however much time they were given', async () => {
+test('the server ends when all clients are informed, however long the drain may take', async () => {
   const server = await startServer('--drain-seconds', '3600');
   const { ended } = await connect(server.port);
   const [[status], end] = await Promise.all([server.stop('SIGTERM'), ended]);
@@ -36,7 +36,7 @@ test('the server ends when all have been told, however much time they were given
   assertTold(end);
 });
 
-test('what clients send meanwhile takes nothing of what they are told', async () => {
+test('frames that arrive during a drain do not keep clients from being informed', async () => {
   for (let time = 0; time < TIMES; time += 1) {
     const server = await startServer('--drain-seconds', '0');
     const clients = await Promise.all(Array.from({ length: 10 }, (_, i) => attached(server.port, 'busy', { clientId: `busy-${i}` })));
@@ -56,7 +56,7 @@ test('what clients send meanwhile takes nothing of what they are told', async ()
   }
 });
 
-test('a request under way is answered', async () => {
+test('a request in progress is answered', async () => {
   const server = await startServer('--drain-seconds', '0');
   const { ended } = await connect(server.port);
   const socket = net.connect({ port: server.port, host: '127.0.0.1' }).setEncoding('latin1');
@@ -98,7 +98,7 @@ test('a long send queue goes out before the end', async () => {
   assert.equal(status, 0);
 });
 
-test('a second signal ends it at once, and it says how many were not told', async () => {
+test('a second signal ends the server at once, and it logs how many were not informed', async () => {
   const { server, slow, loud } = await withSlowReader();
   const stopped = server.stop('SIGTERM');
   assertTold(await loud.ended);
@@ -108,7 +108,7 @@ test('a second signal ends it at once, and it says how many were not told', asyn
   slow.peer.terminate();
 });
 
-test('who is about to come is told as well', async () => {
+test('a client whose upgrade is in progress is informed too', async () => {
   const server = await startServer('--drain-seconds', '3600');
   const clients = await Promise.all(Array.from({ length: 2 }, () => connect(server.port)));
   const late = net.connect({ port: server.port, host: '127.0.0.1' }).setEncoding('latin1');
@@ -134,7 +134,7 @@ test('who is about to come is told as well', async () => {
   await stopped;
 });
 
-test('when the store fails, clients are told before the server ends', async () => {
+test('when the store fails, clients are informed before the server ends', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   // Files may have 4 MiB, and more is an error.
   const server = await startServerUnder("trap '' XFSZ && ulimit -f 8192", '--persist', join(folder, 'history'));

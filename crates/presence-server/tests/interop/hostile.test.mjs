@@ -204,7 +204,7 @@ test('slow readers', () => attack('slow readers', async () => {
   return `${(COUNT * said.length * readers.length) >> 20} MiB not read;`;
 }));
 
-test('a message without an end', () => attack('a message without an end', async () => {
+test('an endless message', () => attack('an endless message', async () => {
   const sockets = await Promise.all(Array.from({ length: 20 }, () => upgraded()));
   const closed = sockets.map((socket) => new Promise((resolve) => { socket.once('close', resolve); }));
   // Fragments of 32 KiB, masked with zeros, none of which is the last.
@@ -225,7 +225,7 @@ test('a message without an end', () => attack('a message without an end', async 
   return `${sent >> 20} MiB sent;`;
 }));
 
-test('pings without an end', () => attack('pings without an end', async () => {
+test('endless pings', () => attack('endless pings', async () => {
   const { peer } = await connect();
   // It does not read the pongs either.
   peer.pause();
@@ -236,7 +236,7 @@ test('pings without an end', () => attack('pings without an end', async () => {
   peer.terminate();
 }));
 
-test('many that come, enter, and vanish', () => attack('many that come and vanish', async () => {
+test('many clients that enter and vanish', () => attack('clients that enter and vanish', async () => {
   const COUNT = 500;
   for (let i = 0; i < COUNT; i += 20) {
     await Promise.all(Array.from({ length: 20 }, async (_, k) => {
@@ -249,7 +249,7 @@ test('many that come, enter, and vanish', () => attack('many that come and vanis
   return `${COUNT} came;`;
 }));
 
-test('a crowd that floods', () => attack('a crowd that floods', async () => {
+test('many flooding clients', () => attack('many flooding clients', async () => {
   const COUNT = 1000;
   const crowd = await Promise.all(Array.from({ length: 20 }, (_, i) => attached(`flood-${i % 4}`, { clientId: `flood-${i}` })));
   const counts = { [Action.ACK]: 0, [Action.NACK]: 0 };

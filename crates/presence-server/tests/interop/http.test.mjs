@@ -51,7 +51,7 @@ for (const [format, type, accepted] of [
   ['JSON', 'application/json', {}],
   ['MessagePack', 'application/x-msgpack', { accept: 'application/x-msgpack' }],
 ]) {
-  test(`what is refused is refused in the protocol's form, in ${format}`, async () => {
+  test(`errors have the protocol's form, in ${format}`, async () => {
     const server = await startServer('--request-seconds', '1', '--metrics-token', TOKEN, '--origin', 'https://example.com');
     for (const [path, options, status, code] of refusals) {
       const what = `${options.method ?? 'GET'} ${path} ${JSON.stringify(options.headers ?? {})}`;
@@ -73,14 +73,14 @@ for (const [format, type, accepted] of [
   });
 }
 
-test('an answer without a body is without one when it is refused', async () => {
+test('a refused HEAD request has no body', async () => {
   const server = await startServer();
   const answer = await ask(server.port, '/nowhere', { method: 'HEAD' });
   assert.deepEqual([answer.status, answer.body.length], [404, 0]);
   await server.stop();
 });
 
-test('pages of other origins may read what was refused', async () => {
+test('pages of other origins may read errors', async () => {
   const server = await startServer();
   for (const path of ['/nowhere', '/channels/%ff/presence', '/channels/x/presence']) {
     const { headers } = await ask(server.port, path, { headers: { origin: 'https://example.com' } });
@@ -90,7 +90,7 @@ test('pages of other origins may read what was refused', async () => {
   await server.stop();
 });
 
-test('a body that is too long is answered while it is still being sent', async () => {
+test('a body that is too long is answered before it has ended', async () => {
   const server = await startServer();
   const socket = net.connect({ port: server.port, host: '127.0.0.1' });
   let got = '';
@@ -104,7 +104,7 @@ test('a body that is too long is answered while it is still being sent', async (
   await server.stop();
 });
 
-test('metrics are for who has the token, or reaches their address; health is for everybody', async () => {
+test('metrics require the token or their address; health checks are open', async () => {
   const told = /^presence_misuse_total\{app="test"\} 0$/m;
   for (const [options, onMain, withToken, onOwn, ownWithToken] of [
     [[], 403, 403],
@@ -135,7 +135,7 @@ test('metrics are for who has the token, or reaches their address; health is for
   }
 });
 
-test('the metrics have their address for as long as the server drains', async () => {
+test('metrics are served during a drain', async () => {
   const server = await startServer('--metrics-listen', '127.0.0.1:0', '--drain-seconds', '3600');
   // Two clients, so that draining goes on after the first.
   const clients = [await connect(server.port), await connect(server.port)];
@@ -147,7 +147,7 @@ test('the metrics have their address for as long as the server drains', async ()
   await stopped;
 });
 
-test('every answer tells browsers what to allow, and caches not to keep it', async () => {
+test('every response has security headers and is not cached', async () => {
   const server = await startServer('--metrics-listen', '127.0.0.1:0');
   const pages = ['/', '/style.css', '/app.js', '/presence.js', '/presence.wasm'];
   const others = ['/page.json', '/time', '/healthz', '/metrics', '/nowhere', '/channels/%ff/presence', `/channels/x/presence?key=${KEY}`];

@@ -55,7 +55,7 @@ for (const [what, text, options] of [
   ['an upgrade behind answers that are not read', unread + upgradeHead(), { paused: true }],
   ['an upgrade that is refused, and not closed', upgradeHead({ key: 'no.key:at-all' })],
 ]) {
-  test(`${what}: health checks are answered meanwhile, and others get in after it`, async () => {
+  test(`${what}: health checks are answered meanwhile, and others are served afterwards`, async () => {
     const server = await start();
     const { sockets, all } = await stalled(server.port, text, options);
     const refused = await until(server.port, '/time', 503);
@@ -74,7 +74,7 @@ for (const [what, text, options] of [
   });
 }
 
-test('a connection that never stops asking is closed between two requests', async () => {
+test('a connection with endless requests is closed between two of them', async () => {
   const server = await start();
   const socket = net.connect({ port: server.port, host: '127.0.0.1' }).setEncoding('latin1');
   // It may be closed just when the next request is on its way.
@@ -92,7 +92,7 @@ test('a connection that never stops asking is closed between two requests', asyn
   await server.stop();
 });
 
-test('a WebSocket stays beyond the time of HTTP, with what was let in', async () => {
+test('a WebSocket outlives the time limit of HTTP', async () => {
   const server = await start();
   const { peer, ended } = await connect(server.port);
   // Another connection, which has only that time, comes to its end after it.
@@ -106,7 +106,7 @@ test('a WebSocket stays beyond the time of HTTP, with what was let in', async ()
   await server.stop();
 });
 
-test('a WebSocket whose peer takes nothing is given up', async () => {
+test('a WebSocket whose peer does not read is closed', async () => {
   const server = await start();
   const slow = await attached(server.port, 'loud');
   slow.peer.pause();
@@ -119,7 +119,7 @@ test('a WebSocket whose peer takes nothing is given up', async () => {
   await server.stop();
 });
 
-test('there are as many connections as were asked for, whatever the soft limit of open files', async () => {
+test('the soft limit of open files is raised for the connections', async () => {
   const server = await startServerUnder('ulimit -Sn 64', '--max-connections', '200');
   const clients = await Promise.all(Array.from({ length: 200 }, () => connect(server.port)));
   assert.equal((await ask(server.port, '/time')).status, 503);
@@ -129,7 +129,7 @@ test('there are as many connections as were asked for, whatever the soft limit o
   await server.stop();
 });
 
-test('where the hard limit of open files is lower, the server says so, and refuses what is beyond it', async () => {
+test('with a lower hard limit of open files the server logs it and accepts fewer connections', async () => {
   const server = await startServerUnder('ulimit -n 228', '--max-connections', '200');
   const clients = await Promise.all(Array.from({ length: 100 }, () => connect(server.port)));
   assert.equal((await ask(server.port, '/time')).status, 503);
@@ -140,6 +140,6 @@ test('where the hard limit of open files is lower, the server says so, and refus
   await server.stop();
 });
 
-test('with too few open files for any connection the server does not start', async () => {
+test('the server does not start without open files for a connection', async () => {
   await assert.rejects(startServerUnder('ulimit -n 100'), /ended with 1/);
 });

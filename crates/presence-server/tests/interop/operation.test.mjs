@@ -24,7 +24,7 @@ async function farewell(peer) {
   return code;
 }
 
-test('health, metrics, and errors in the form of the protocol', async () => {
+test('health, metrics, and errors in the protocol\'s form', async () => {
   const server = await startServer('--metrics-token', 'of the operator');
   const base = `http://127.0.0.1:${server.port}`;
   assert.equal((await fetch(`${base}/healthz`)).status, 200);
@@ -53,7 +53,7 @@ test('health, metrics, and errors in the form of the protocol', async () => {
   await server.stop();
 });
 
-test('a bad peer costs itself its connection, and nobody else anything', async () => {
+test('a misbehaving peer loses its connection and affects nobody else', async () => {
   const server = await startServer('--origin', 'https://example.com', '--max-connections', '4');
   const alice = realtime(server.port, { clientId: 'alice' });
   const seen = await watch(alice.channels.get('calm'));
@@ -88,7 +88,7 @@ test('a bad peer costs itself its connection, and nobody else anything', async (
   await server.stop();
 });
 
-test('SIGTERM tells the connections to go elsewhere, and the server ends well', async () => {
+test('SIGTERM disconnects the connections, and the server ends with success', async () => {
   const server = await startServer('--drain-seconds', '1');
   const clients = Array.from({ length: 5 }, (_, i) => realtime(server.port, { clientId: `client-${i}` }));
   await Promise.all(clients.map((client) => client.channels.get('drained').presence.enter()));

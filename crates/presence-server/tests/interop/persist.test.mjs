@@ -75,7 +75,7 @@ test('no acknowledged event is lost when the server is killed', async () => {
 const modes = { skip: process.platform === 'win32' && 'there are no modes' };
 const mode = (file) => statSync(file).mode & 0o7777;
 
-test('the store is for its owner alone, whatever the umask, and there is no other file', modes, async () => {
+test('the store has mode 0600 whatever the umask, and there is no other file', modes, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   const file = join(folder, 'history');
   const server = await startServerUnder('umask 0', '--persist', file);
@@ -92,7 +92,7 @@ test('the store is for its owner alone, whatever the umask, and there is no othe
   rmSync(folder, { recursive: true });
 });
 
-test('the server warns of a store and of a file of keys that others can open, says what to do, and leaves them as they are', modes, async () => {
+test('the server warns about a store and a key file that others can open, and does not change them', modes, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'presence-'));
   const [store, keys] = [join(folder, 'history'), join(folder, 'keys.json')];
   writeFileSync(keys, JSON.stringify([{ name: 'test.more', secret: 'of-the-file' }]), { mode: 0o600 });

@@ -10,7 +10,7 @@ let server;
 before(async () => { server = await startServer(); });
 after(async () => { await server.stop('SIGTERM'); });
 
-test('two clients enter, update and leave, and get each other', async () => {
+test('two clients enter, update and leave, and see each other', async () => {
   const alice = realtime(server.port, { clientId: 'alice' });
   const bob = realtime(server.port, { clientId: 'bob' });
   const [hers, his] = [alice.channels.get('room'), bob.channels.get('room')];
@@ -41,7 +41,7 @@ test('two clients enter, update and leave, and get each other', async () => {
   await close(alice, bob);
 });
 
-test('closing leaves at once', async () => {
+test('a closed connection leaves at once', async () => {
   const alice = realtime(server.port, { clientId: 'alice' });
   const bob = realtime(server.port, { clientId: 'bob' });
   const seen = await watch(bob.channels.get('closing'));
@@ -95,7 +95,7 @@ test('a dropped and resumed connection causes no event', async () => {
   proxy.close();
 });
 
-test('a newcomer is synced with more members than a page holds', async () => {
+test('a new subscriber is synced with more members than fit a page', async () => {
   const COUNT = 250;
   const crowd = realtime(server.port);
   const channel = crowd.channels.get('crowd');
@@ -142,7 +142,7 @@ test('members and history over HTTP, page by page', async () => {
   await close(crowd);
 });
 
-test('tokens limit what their bearer may do', async () => {
+test('tokens limit the rights of their bearer', async () => {
   const issuer = rest(server.port);
   const authCallback = (params, done) => {
     issuer.auth.requestToken({ ...params, clientId: 'carol', capability: { listen: ['subscribe'], talk: ['presence', 'subscribe'] } })
@@ -166,7 +166,7 @@ test('a wrong key is refused', async () => {
   await assert.rejects(rest(server.port, { key: `${KEY}!` }).channels.get('x').presence.get(), { code: 40101, statusCode: 401 });
 });
 
-test('the clock, and the format that was asked for', async () => {
+test('the clock, in the requested format', async () => {
   assert.ok(Math.abs((await rest(server.port).time()) - Date.now()) < 60_000);
   assert.equal(options(server.port).useBinaryProtocol, BINARY);
 });

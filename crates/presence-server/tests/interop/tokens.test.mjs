@@ -26,7 +26,7 @@ async function codes(token) {
   return [answer.status === 200 ? null : Number(answer.headers['x-ably-errorcode']), error?.code ?? null];
 }
 
-test('a token is good from when on it says to when it says, and for a day at most', async () => {
+test('a token is valid between its nbf and exp, for at most a day', async () => {
   for (const [claims, code] of [
     [{ exp: now() + 60 }, null],
     [{ exp: now() + 60.5 }, null],
@@ -46,7 +46,7 @@ test('a token is good from when on it says to when it says, and for a day at mos
   ]) assert.deepEqual(await codes(jwt(KEY, claims)), [code, code], JSON.stringify(claims));
 });
 
-test('a token that a connection changes to is held to the same', async () => {
+test('a renewed token has the same limits', async () => {
   const { send, next } = await connect(server.port, { clientId: 'me' });
   send({ action: Action.AUTH, auth: { accessToken: jwt(KEY, { exp: now() + 60.5, 'x-ably-clientId': 'me' }) } });
   await next((frame) => frame.action === Action.CONNECTED);
@@ -54,7 +54,7 @@ test('a token that a connection changes to is held to the same', async () => {
   assert.equal((await next((frame) => frame.error)).error.code, 40144);
 });
 
-test('the library connects with a token whose times have parts of seconds', async () => {
+test('ably-js connects with a token whose times have fractions of seconds', async () => {
   const client = realtime(server.port, { key: undefined, authCallback: (_, done) => done(null, jwt(KEY, { iat: Date.now() / 1000, exp: Date.now() / 1000 + 60, 'x-ably-clientId': 'me' })) });
   await client.channels.get('x').presence.enter();
   client.close();
@@ -71,7 +71,7 @@ function requestWith(nonce, more = {}) {
 
 const post = (body, type = 'application/json') => ask(server.port, `/keys/${NAME}/requestToken`, { method: 'POST', headers: { 'content-type': type }, body });
 
-test('the nonce of a token request has sixteen characters at least', async () => {
+test('the nonce of a token request has at least sixteen characters', async () => {
   for (const [nonce, status] of [['x'.repeat(16), 201], ['y'.repeat(40), 201], ['x'.repeat(15), 400], ['x', 400], ['', 400], ['é'.repeat(15), 400]]) {
     const answer = await post(JSON.stringify(requestWith(nonce)));
     assert.equal(answer.status, status, nonce);
@@ -82,7 +82,7 @@ test('the nonce of a token request has sixteen characters at least', async () =>
 // What serde, its formats, jsonwebtoken, axum, tungstenite and redb say of errors.
 const INNER = /, expected|expected (one|value|ident|`|,|:)|invalid (type|value|digit|length|token|gzip)|unknown variant|missing field|did not match any|untagged|EOF|trailing|recursion|control character|Marker|TypeMismatch|InvalidToken|InvalidSignature|Base64|sequence|integer|float literal|did not include|deserialize|os error|serde|rmp|Error\(/i;
 
-test('what is wrong is said in our words, wherever something can be wrong', async () => {
+test('errors are in plain words and show no parser messages', async () => {
   const told = [];
   const tell = ({ body }) => told.push(JSON.parse(body).error.message);
   const b64 = (text) => Buffer.from(text).toString('base64url');
@@ -156,7 +156,7 @@ test('what is wrong is said in our words, wherever something can be wrong', asyn
   }
 });
 
-test('an option of another form is refused in our words', () => {
+test('malformed options are refused in plain words', () => {
   for (const [option, wanted, ...values] of [
     ['--port', /whole number from 0 to 65535/, 'x', '-1', '1.5', '65536', ''],
     ['--retention-hours', /whole number from 1 to 8760/, 'x', '0', '8761'],
