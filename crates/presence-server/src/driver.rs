@@ -1,8 +1,9 @@
 //! The task that owns the presence core of an app.
 //!
-//! Everything that happens reaches it as a [`Command`], in one queue. Outputs go to the send queues of
-//! the connections. With a store, the events of a whole batch of commands are committed before its
-//! outputs go out: what is acknowledged is durable, and while one commit runs the next batch collects.
+//! It receives [`Command`]s from one queue and puts outputs into the send queues of the connections.
+//! With a store, it commits the events of a batch of commands before it sends the outputs of the
+//! batch. So acknowledged events are durable, and commands queue up during a commit and share the next
+//! one (group commit).
 
 use crate::{
     EventStore, StoreError, StoredEvent,
@@ -23,13 +24,14 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{debug, error, info, trace};
 
-/// Maximum of commands that are handled before their outputs go out.
+/// Maximum number of commands in a batch.
 const BATCH: usize = 1024;
 
 enum Command {
     /// A new connection with its send queue.
     Open { link: Link, request: Box<ConnectRequest>, transport: TransportId },
-    /// An input of a connection. The permit, if any, counts against its inputs that wait here.
+    /// An input of a connection. Its permit, if any, limits the queued inputs of the connection and
+    /// is released once the input is handled.
     From(TransportId, Box<Input>, Option<OwnedSemaphorePermit>),
     /// Any other input.
     Input(Box<Input>),
@@ -46,7 +48,7 @@ impl Handle {
         self.send(Command::Open { link, request: Box::new(request), transport });
     }
 
-    /// An input of a connection, with its permit.
+    /// Sends an input of a connection, with its permit.
     pub(crate) fn from(
         &self,
         from: TransportId,
@@ -56,34 +58,34 @@ impl Handle {
         self.send(Command::From(from, Box::new(input), permit));
     }
 
-    /// An input of no connection.
+    /// Sends an input that belongs to no connection.
     pub(crate) fn input(&self, input: Input) {
         self.send(Command::Input(Box::new(input)));
     }
 
-    /// The result of a query, unless the core has ended.
+    /// Runs a query on the core's thread. Returns `None` if the core has stopped.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Server) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Read(Box::new(move |server| {
-            // The caller may have gone away.
+            // The caller may have been cancelled.
             let _ = reply.send(query(server));
         })));
         answer.await.ok()
     }
 
     fn send(&self, command: Command) {
-        // The core ends only when the process does.
+        // Fails only if the core has stopped. `Node::failed` reports that.
         let _ = self.0.send(command);
     }
 }
 
-/// Receives the events of the apps, with the name of the app.
+/// The callback for events. Its first argument is the name of the app.
 pub(crate) type OnEvent = Arc<dyn Fn(&str, &ServerEvent) + Send + Sync>;
 
-/// What a core works with.
+/// What a driver needs besides its core.
 pub(crate) struct Environment {
     /// The name of the app.
     pub(crate) app: String,
@@ -93,14 +95,14 @@ pub(crate) struct Environment {
     pub(crate) on_event: Option<OnEvent>,
 }
 
-/// Owns a core.
+/// Owns a core and carries out its outputs.
 pub(crate) struct Driver {
     server: Server,
     environment: Environment,
     commands: mpsc::UnboundedReceiver<Command>,
-    /// For the results of tasks that the core started. It does not keep the core running.
+    /// For the results of the driver's own tasks. Weak, so that it does not keep the core running.
     results: mpsc::WeakUnboundedSender<Command>,
-    /// The ids are this node's own, so that the hash need not withstand chosen ones.
+    /// Peers cannot choose transport ids, so a fast hash is safe.
     links: HashMap<TransportId, Link, RandomState>,
     out: Outbox<Output>,
     wake: Option<Wake>,
@@ -121,8 +123,8 @@ impl Driver {
         (driver, Handle(sender))
     }
 
-    /// Runs until nobody holds a [`Handle`], or the store fails: then nothing more can be
-    /// acknowledged.
+    /// Runs until the last [`Handle`] is dropped, or until the store fails, after which no event can
+    /// be acknowledged.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -141,7 +143,7 @@ impl Driver {
                 self.apply(command);
             }
             if let Err(failure) = self.flush() {
-                error!("the history cannot be written, so the server stops: {failure}");
+                error!("stopping: cannot write the history: {failure}");
                 return;
             }
         }
@@ -159,7 +161,7 @@ impl Driver {
                 } else {
                     self.links.contains_key(&transport)
                 };
-                // Without a link the core has closed the connection, and has forgotten it.
+                // Without a link, the core has already closed this transport.
                 if known {
                     self.handle(*input);
                 }
@@ -174,7 +176,7 @@ impl Driver {
         self.wake = Some(self.server.handle(self.environment.clock.now(), input, &mut self.out));
     }
 
-    /// Commits the events that wait, then carries the outputs out.
+    /// Commits the events of the outbox, then carries out its outputs. These can cause more outputs.
     fn flush(&mut self) -> Result<(), StoreError> {
         while !self.out.is_empty() {
             self.commit()?;
@@ -199,16 +201,16 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Send(output::Send { to, mut frame, .. }) => {
-                // Text is validated once, not for each recipient.
-                let mut made: Option<(Format, Message)> = None;
+                // The message of the latest format: its UTF-8 is validated once, not per recipient.
+                let mut encoded: Option<(Format, Message)> = None;
                 for transport in to.iter() {
                     let Some(link) = self.links.get_mut(&transport) else { continue };
                     link.note(frame.head());
                     let format = link.format();
-                    made = made.filter(|(made, _)| *made == format).or_else(|| {
+                    encoded = encoded.filter(|(encoded, _)| *encoded == format).or_else(|| {
                         message(format, frame.encode(format)).map(|message| (format, message))
                     });
-                    if let Some((_, message)) = &made {
+                    if let Some((_, message)) = &encoded {
                         let pushed = link.push(message.clone());
                         self.pushed(transport, pushed);
                     }
@@ -239,7 +241,7 @@ impl Driver {
         }
     }
 
-    /// Verifies a token in a task of its own. The core goes on meanwhile.
+    /// Verifies a token in a separate task, so that the core does not wait for it.
     fn verify(&self, transport: TransportId, token: String) {
         let verifier = self.environment.verifier.clone();
         let app = self.environment.app.clone();
@@ -258,13 +260,13 @@ impl Driver {
         });
     }
 
-    /// Tells the core if a send queue has become long, and ends a connection whose queue is full.
+    /// Notifies the core of congestion, and drops a connection whose send queue overflows.
     fn pushed(&mut self, transport: TransportId, pushed: Pushed) {
         match pushed {
             Pushed::Fine => {}
             Pushed::Congested => self.handle(Input::congested(transport)),
             Pushed::Overflow => {
-                debug!(transport = transport.0, "dropped: it reads too slowly");
+                debug!(transport = transport.0, "dropped: the peer reads too slowly");
                 if let Some(link) = self.links.remove(&transport) {
                     link.close_with(closing::too_slow());
                 }
@@ -286,18 +288,18 @@ fn message(format: Format, bytes: Bytes) -> Option<Message> {
 }
 
 fn log(event: &ServerEvent) {
-    let who = |message: &presence_proto::wire::PresenceMessage| -> SmolStr {
+    let client_id = |message: &presence_proto::wire::PresenceMessage| -> SmolStr {
         message.client_id.clone().unwrap_or_default()
     };
     match event {
         ServerEvent::MemberEntered(output::MemberEntered { channel, message, .. }) => {
-            debug!(%channel, client_id = %who(message), "entered");
+            debug!(%channel, client_id = %client_id(message), "entered");
         }
         ServerEvent::MemberUpdated(output::MemberUpdated { channel, message, .. }) => {
-            debug!(%channel, client_id = %who(message), "updated");
+            debug!(%channel, client_id = %client_id(message), "updated");
         }
         ServerEvent::MemberLeft(output::MemberLeft { channel, message, cause, .. }) => {
-            debug!(%channel, client_id = %who(message), ?cause, "left");
+            debug!(%channel, client_id = %client_id(message), ?cause, "left");
         }
         ServerEvent::ChannelOccupied(output::ChannelOccupied { channel, .. }) => {
             info!(%channel, "occupied")
