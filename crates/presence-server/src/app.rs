@@ -9,14 +9,15 @@ use presence_proto::{
 use std::{fmt, sync::Arc, time::Duration};
 use tracing::error;
 
-/// An app of a [`Node`](crate::Node): channels, members, histories, connections and limits of its own.
+/// An app of a [`Node`](crate::Node): an isolated set of channels, members, histories and
+/// connections, with limits of its own.
 ///
-/// It is a handle; clones refer to the same app.
+/// This is a handle. Clones refer to the same app.
 #[derive(Clone)]
 pub struct App {
     pub(crate) core: Handle,
     pub(crate) store: Option<Arc<dyn EventStore>>,
-    /// The limit of an inbound frame, in bytes.
+    /// Maximum size of a received frame, in bytes.
     pub(crate) frame_size: usize,
 }
 
@@ -27,26 +28,29 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// Reads from the app's core, for example [`Server::presence`] or [`Server::occupancy`].
+    /// Queries the app's core, for example [`Server::presence`] or [`Server::occupancy`].
     ///
-    /// The closure runs on the core's thread, between two batches of inputs. It must not block.
+    /// The closure runs on the core's thread, in order with the inputs. It must not block. The result
+    /// is up to date: it includes every event that a client has received so far.
     ///
     /// # Errors
     ///
-    /// 50003 if the core has ended.
+    /// 50003 if the core has stopped.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Server) -> T + Send + 'static,
     ) -> Result<T, ErrorInfo> {
-        let ended = || error(codes::TIMEOUT_ERROR, 503, "The server is stopping");
-        self.core.read(query).await.ok_or_else(ended)
+        let stopped = || error(codes::TIMEOUT_ERROR, 503, "The server is stopping");
+        self.core.read(query).await.ok_or_else(stopped)
     }
 
-    /// A page of a channel's history: from the store if there is one, else from memory.
+    /// Returns a page of a channel's presence history: from the app's store if it has one, else from
+    /// memory.
     ///
     /// # Errors
     ///
-    /// Those of [`EventStore::history`] or [`Server::history`]; 50003 if the core has ended.
+    /// With a store: the errors of [`EventStore::history`], and 50000 if it panics. Without a store:
+    /// the errors of [`Server::history`], and 50003 if the core has stopped.
     pub async fn history(
         &self,
         channel: String,
@@ -57,14 +61,16 @@ impl App {
         };
         tokio::task::spawn_blocking(move || store.history(&channel, &query)).await.map_err(
             |failure| {
-                error!("the history cannot be read: {failure}");
-                error(codes::INTERNAL_ERROR, 500, "The history cannot be read")
+                error!("cannot read the history: {failure}");
+                error(codes::INTERNAL_ERROR, 500, "Cannot read the history")
             },
         )?
     }
 
-    /// Removes members of a channel: those of this client id and this connection, `None` for any.
-    /// Their clients stay connected and may enter again.
+    /// Removes the members of a channel that match a client id and a connection id; `None` matches
+    /// any. Their clients stay connected and may enter again.
+    ///
+    /// Returns before the members are removed. A later [`read`](Self::read) observes the removal.
     pub fn kick(
         &self,
         channel: impl Into<SmolStr>,
@@ -74,16 +80,16 @@ impl App {
         self.core.input(Input::kick(channel, client_id, connection_id));
     }
 
-    /// The counters of the app's core.
+    /// Returns the counters of the app's core.
     ///
     /// # Errors
     ///
-    /// 50003 if the core has ended.
+    /// 50003 if the core has stopped.
     pub async fn counters(&self) -> Result<Counters, ErrorInfo> {
         self.read(Server::counters).await
     }
 
-    /// Disconnects the connections, evenly over this time, so that they reconnect elsewhere.
+    /// Disconnects all connections, spread evenly over `over`, so that they reconnect elsewhere.
     pub(crate) fn drain(&self, over: Duration) {
         self.core.input(Input::drain(over));
     }

@@ -19,11 +19,11 @@ use std::{
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{error, info, warn};
 
-/// The key of a server that has no other.
+/// The key of a server without configured keys.
 const DEVELOPMENT_KEY: &str = "dev.key:development-only";
-/// Threads that read and clean the durable history. More work waits for one.
+/// Threads for blocking reads and purges of the durable history.
 const STORE_THREADS: usize = 16;
-/// Connections that the system keeps until they are accepted.
+/// Length of the listen queue of the operating system.
 const BACKLOG: u32 = 1024;
 
 fn main() -> ExitCode {
@@ -50,12 +50,12 @@ fn fail(failure: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Adds the subject of an error.
-fn about<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
-    move |error| format!("{what}: {error}")
+/// Prefixes an error message with its subject.
+fn about<E: Display>(subject: impl Display) -> impl FnOnce(E) -> String {
+    move |error| format!("{subject}: {error}")
 }
 
-/// Starts the server, and serves until a signal.
+/// Serves until a stop signal or a failure, then drains.
 async fn run(options: &Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     let development = options.keys.is_empty() && options.keys_file.is_none();
     let development_key = development.then_some(DEVELOPMENT_KEY);
@@ -71,31 +71,31 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error + Send + Sync>> {
     announce(listener.local_addr()?, development_key);
     let router = node.router_with_metrics(match &options.metrics_token {
         Some(token) => MetricsAccess::with_token(token),
-        // With the development key everybody may do everything, and read this too.
+        // The development key is public, so the metrics are too.
         None if development => MetricsAccess::open(),
         None => MetricsAccess::closed(),
     });
     tokio::select! {
         () = node.serve(listener, router, connections) => {}
         () = node.failed() => {
-            // The connections of the app that failed are closed; those of the others now.
+            // The failed app has closed its connections. This closes those of the other apps.
             node.drain(std::time::Duration::ZERO).await;
-            return Err("a core has ended".into());
+            return Err("a presence core has stopped".into());
         }
-        signal = signals.next() => info!(signal, "draining; once more stops at once"),
+        signal = signals.next() => info!(signal, "draining; a second signal stops immediately"),
     }
     tokio::select! {
         () = node.drain(options.drain()) => {}
-        signal = signals.next() => warn!(signal, "stopping at once"),
+        signal = signals.next() => warn!(signal, "stopping immediately"),
     }
     match node.uninformed() {
         0 => info!("drained"),
-        left => warn!(left, "stopped, and some connections were not informed"),
+        left => warn!(left, "stopped before all connections were notified"),
     }
     Ok(())
 }
 
-/// The keys of the command line and the file, else the development key.
+/// The keys of the command line and the key file, and the development key if any.
 fn keys(options: &Options, development_key: Option<&str>) -> Result<Keys, String> {
     let mut keys = Keys::new();
     for (number, key) in (1..).zip(&options.keys) {
@@ -108,12 +108,12 @@ fn keys(options: &Options, development_key: Option<&str>) -> Result<Keys, String
         keys.add(key).map_err(|error| error.to_string())?;
     }
     if keys.apps().next().is_none() {
-        return Err("there is no key, so nobody could connect".to_owned());
+        return Err("no API key is configured, so no client could connect".to_owned());
     }
     Ok(keys)
 }
 
-/// Starts a node with an app for each app that there is a key of.
+/// Starts a node with the apps of the keys.
 fn start(
     keys: Keys,
     options: &Options,
@@ -147,7 +147,7 @@ fn start(
     Ok(node)
 }
 
-/// Serves metrics and health checks at an address of their own.
+/// Serves metrics and health checks at a separate address.
 fn serve_operator(node: &Node, address: SocketAddr, token: Option<&str>) -> Result<(), String> {
     let listener = listen(address).map_err(about(address))?;
     let bound = listener.local_addr().map_err(about(address))?;
@@ -162,8 +162,8 @@ fn serve_operator(node: &Node, address: SocketAddr, token: Option<&str>) -> Resu
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A port is free again when its server has ended. On Windows this would let another program
-    // take it.
+    // Allows a restart while old connections are in TIME_WAIT. On Windows the option would let
+    // another program take over the port.
     if cfg!(unix) {
         socket.set_reuseaddr(true)?;
     }
@@ -171,7 +171,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Prints where the server is and how to connect.
+/// Prints the address and how to connect.
 fn announce(address: SocketAddr, development_key: Option<&str>) {
     println!("Presence server on http://{address}/ (open it in two tabs)");
     let Some(key) = development_key else { return };

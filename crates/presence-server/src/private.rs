@@ -1,9 +1,9 @@
-//! Files that hold secrets: they are for their owner alone.
+//! Files with secrets, which only their owner should be able to access.
 
 use std::{fs::File, io, path::Path};
 
-/// Opens a file that is read and written, or makes one that nobody else can open, however the
-/// process is set up to make files. Warns if there is one that others can open.
+/// Opens a file for reading and writing, or creates it with mode 0600 whatever the umask. Logs a
+/// warning if other users can access an existing file.
 #[cfg(feature = "store")]
 pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
@@ -15,7 +15,7 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a file. Warns if others can open it.
+/// Reads a file. Logs a warning if other users can access it.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     warn_if_open(path, &file)?;
@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Warns if a file that holds secrets can be opened by its group or by all.
+/// Logs a warning if the group or others have access to a file.
 #[cfg(unix)]
 fn warn_if_open(path: &Path, file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -32,13 +32,13 @@ fn warn_if_open(path: &Path, file: &File) -> io::Result<()> {
     if mode & 0o066 != 0 {
         let path = path.display();
         tracing::warn!(
-            "{path} holds secrets and is not for its owner alone (mode {mode:04o}): chmod 600 {path}"
+            "{path} contains secrets and other users can access it (mode {mode:04o}): chmod 600 {path}"
         );
     }
     Ok(())
 }
 
-/// There are no modes here.
+/// This platform has no file modes.
 #[cfg(not(unix))]
 fn warn_if_open(_path: &Path, _file: &File) -> io::Result<()> {
     Ok(())
@@ -50,10 +50,10 @@ mod tests {
     use std::{fs, os::unix::fs::MetadataExt as _};
 
     #[test]
-    fn a_new_file_is_for_its_owner_alone_before_there_is_a_byte_in_it() {
+    fn a_new_file_is_private_while_it_is_still_empty() {
         let path = std::env::temp_dir().join(format!("presence-private-{}", std::process::id()));
-        let made = open_or_create(&path).unwrap().metadata().unwrap();
+        let created = open_or_create(&path).unwrap().metadata().unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!((made.len(), made.mode() & 0o7777), (0, 0o600));
+        assert_eq!((created.len(), created.mode() & 0o7777), (0, 0o600));
     }
 }

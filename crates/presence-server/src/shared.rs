@@ -1,4 +1,4 @@
-//! What every request needs.
+//! The state that all requests share.
 
 use crate::{
     App, Grant, Times,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) max_send_queue: usize,
     pub(crate) page: bool,
     pub(crate) page_key: Option<String>,
-    /// The largest limit of an inbound frame among the apps, in bytes.
+    /// Maximum size of a received frame, in bytes: the largest limit of all apps.
     pub(crate) frame_size: usize,
 }
 
@@ -41,7 +41,7 @@ impl Default for Options {
     }
 }
 
-/// What every request needs.
+/// The state that all requests share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) verifier: Verifier,
@@ -72,7 +72,7 @@ impl Shared {
         self.apps.values()
     }
 
-    /// Waits until a core has ended.
+    /// Waits until a core has stopped.
     pub(crate) async fn failed(&self) {
         self.failed.cancelled().await;
     }
@@ -86,11 +86,11 @@ impl Shared {
         allowed.is_empty() || allowed.iter().any(|allowed| allowed.as_bytes() == origin)
     }
 
-    /// The app of the credentials, and what they allow.
+    /// Verifies credentials. Returns their app and grant.
     ///
     /// # Errors
     ///
-    /// Those of [`Authenticate::authenticate`]; 50003 if it takes too long.
+    /// The errors of [`Verifier::grant`]; 40101 if the node has no such app.
     pub(crate) async fn admit(
         &self,
         credentials: &Credentials,
@@ -99,18 +99,18 @@ impl Shared {
         let app = self.apps.get(&grant.app).ok_or_else(|| {
             tracing::error!(
                 app = grant.app,
-                "credentials were granted for an app that was not added"
+                "the authenticator granted access to an app that the node does not have"
             );
-            error(codes::INVALID_CREDENTIALS, 401, "There is no such app")
+            error(codes::INVALID_CREDENTIALS, 401, "No such app")
         })?;
         Ok((app, grant))
     }
 
-    /// The counters of each app.
+    /// Returns the counters of each app.
     ///
     /// # Errors
     ///
-    /// 50003 if a core has ended.
+    /// 50003 if a core has stopped.
     pub(crate) async fn counters(&self) -> Result<Vec<(&str, Counters)>, ErrorInfo> {
         let mut counters = Vec::with_capacity(self.apps.len());
         for (name, app) in &self.apps {

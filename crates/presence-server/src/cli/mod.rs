@@ -1,4 +1,4 @@
-//! The parts of the program that are not the library's.
+//! The command line of the program.
 
 pub(crate) mod descriptors;
 pub(crate) mod options;

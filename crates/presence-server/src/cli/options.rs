@@ -1,4 +1,4 @@
-//! The options of the command line.
+//! Command-line options.
 
 use super::values;
 use clap::{Args, Parser};
@@ -10,112 +10,110 @@ use std::{
 };
 use tracing::level_filters::LevelFilter;
 
-/// A presence server for the Ably realtime SDKs, with a page at / to try it.
+/// A presence server for the Ably realtime SDKs, with a demo page at /.
 ///
-/// Started without options it listens on this machine only, keeps everything in memory, and
-/// prints a development key.
+/// Without options it listens on the loopback interface, keeps all data in memory, and prints a
+/// development key.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// The address to listen on; 0.0.0.0 or :: for every interface.
+    /// Address to listen on; 0.0.0.0 or :: for all interfaces.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = values::of::<IpAddr>("an IP address"))]
     pub(crate) listen: IpAddr,
 
-    /// The port to listen on; 0 takes a free one.
+    /// Port to listen on; 0 for any free port.
     #[arg(long, default_value_t = 8080, value_parser = values::whole(0..=u16::MAX))]
     pub(crate) port: u16,
 
-    /// An API key that may do everything; may be given several times. Keys of the same app share
-    /// its channels; those of different apps share nothing. With a key of your own there is no
-    /// development key. Other users of this machine can see it: a file of --keys need not be theirs
-    /// to read.
+    /// API key with full access; repeatable. Keys of the same app share its channels; different apps
+    /// share nothing. Replaces the development key. Other users of this machine can see the command
+    /// line; use --keys to keep the secret private.
     #[arg(long = "key", value_name = "APP.KEY:SECRET")]
     pub(crate) keys: Vec<String>,
 
-    /// A JSON file of API keys: [{"name": "app.key", "secret": "…", "capability": {"room:*":
-    /// ["presence", "subscribe"]}}, …].
+    /// JSON file with API keys: [{"name": "app.key", "secret": "…", "capability": {"room:*":
+    /// ["presence", "subscribe"]}}, …]. Replaces the development key.
     #[arg(long = "keys", value_name = "FILE")]
     pub(crate) keys_file: Option<PathBuf>,
 
-    /// An origin whose pages may connect, such as https://example.com; may be given several
-    /// times. Without it every origin may.
+    /// Origin whose web pages may connect, such as https://example.com; repeatable. Default: all
+    /// origins.
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub(crate) origins: Vec<String>,
 
-    /// Keep the presence history in this file: it survives a restart and a crash.
+    /// Persist the presence history in this file, so that it survives restarts and crashes.
     #[arg(long, value_name = "FILE")]
     pub(crate) persist: Option<PathBuf>,
 
-    /// How many MiB of memory --persist uses as a cache.
+    /// Cache size of --persist, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = values::whole(1..=u16::MAX))]
     pub(crate) store_cache: u16,
 
-    /// For how many hours --persist keeps an event.
+    /// Retention of events with --persist, in hours.
     #[arg(long, value_name = "HOURS", default_value_t = 72, value_parser = values::whole(1..=8760_u32))]
     pub(crate) retention_hours: u32,
 
-    /// The most connections at a time, WebSockets and others. A few more are let in for health
-    /// checks and metrics.
+    /// Maximum number of open connections, both WebSocket and HTTP. A few more are accepted for
+    /// health checks and metrics.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) max_connections: usize,
 
-    /// The most connections of one app, those included that can still be resumed.
+    /// Maximum number of connections per app, including lost connections that can still be resumed.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) max_app_connections: usize,
 
-    /// The most members of a channel.
+    /// Maximum number of members per channel.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_members: usize,
 
-    /// The most bytes that wait to be sent to one connection. A slow reader first skips events and
-    /// is synced later, then is disconnected.
+    /// Maximum size of the send queue of a connection, in bytes. Broadcasts skip a connection whose
+    /// queue is more than half full; a connection whose queue overflows is dropped.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = values::whole(0..=usize::MAX))]
     pub(crate) max_send_queue: usize,
 
     #[command(flatten)]
     times: TimeOptions,
 
-    /// A separate address for /metrics and /healthz, such as 10.0.0.1:9090. Everybody who can
-    /// reach it may read them.
+    /// Separate address for /metrics and /healthz, such as 10.0.0.1:9090. Access needs no
+    /// credentials unless --metrics-token is set.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::of::<SocketAddr>("an IP address and a port"))]
     pub(crate) metrics_listen: Option<SocketAddr>,
 
-    /// A token that /metrics asks for, as HTTP Bearer. With API keys and without a token, metrics
-    /// are served at --metrics-listen only.
+    /// Bearer token required for /metrics. With API keys and without a token, the metrics are
+    /// available at --metrics-listen only.
     #[arg(long, value_name = "TOKEN", env = "METRICS_TOKEN", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) metrics_token: Option<String>,
 
-    /// On SIGTERM, over how many seconds the connections are disconnected, so that they reconnect
-    /// elsewhere. With 0 all are disconnected at once.
+    /// Duration of the drain on SIGTERM or Ctrl-C, in seconds: clients are disconnected evenly over
+    /// this time, so that they reconnect elsewhere. 0 disconnects all at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = values::whole(0..=u64::MAX))]
     pub(crate) drain_seconds: u64,
 
-    /// What to log: off, error, warn, info, debug or trace.
+    /// Log level: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = values::of::<LevelFilter>("off, error, warn, info, debug or trace"))]
     pub(crate) log: LevelFilter,
 }
 
-/// Time limits of peers, in seconds.
+/// Time limits for peers, in seconds.
 #[derive(Clone, Copy, Debug, Args)]
 struct TimeOptions {
-    /// How many seconds a client may take to send the head of a request, and then its body; and
-    /// how long a connection may be idle between two requests. The server also responds within
-    /// this time.
+    /// Time limit in seconds for each of these: receiving the head of a request, receiving the body
+    /// and responding, verifying credentials, and idling between two HTTP requests.
     #[arg(long = "request-seconds", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     request: Duration,
 
-    /// For how many seconds a client may read nothing, over HTTP or a WebSocket, before its
-    /// connection is dropped.
+    /// Write timeout in seconds: a connection is dropped if its client reads nothing for this long,
+    /// over HTTP or a WebSocket.
     #[arg(long = "write-seconds", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     write: Duration,
 
-    /// For how many seconds a connection serves HTTP requests. Then it closes after the one in
-    /// progress, which may take --request-seconds and --write-seconds more. A WebSocket may stay.
+    /// Lifetime of an HTTP connection, in seconds. Then it closes after the request in progress, which
+    /// may take --request-seconds plus --write-seconds longer. Does not apply to WebSockets.
     #[arg(long = "http-seconds", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     http: Duration,
 }
 
-/// Whole seconds, at most an hour.
+/// Parses a duration of 1 s to 1 h.
 fn seconds(text: &str) -> Result<Duration, String> {
     values::whole(1..=3600)(text).map(Duration::from_secs)
 }

@@ -1,8 +1,8 @@
-//! The signals that stop the process.
+//! Stop signals.
 
 use std::io;
 
-/// SIGTERM and Ctrl-C. A signal between two waits is kept.
+/// SIGTERM and Ctrl-C. A signal between two waits is not lost.
 #[cfg(unix)]
 pub(crate) struct StopSignals {
     terminate: tokio::signal::unix::Signal,
@@ -11,7 +11,7 @@ pub(crate) struct StopSignals {
 
 #[cfg(unix)]
 impl StopSignals {
-    /// Starts to catch the signals.
+    /// Installs the handlers. From then on the signals do not end the process.
     pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -20,7 +20,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal. Returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -35,12 +35,12 @@ pub(crate) struct StopSignals(tokio::signal::windows::CtrlC);
 
 #[cfg(windows)]
 impl StopSignals {
-    /// Starts to catch the signals.
+    /// Installs the handlers. From then on the signals do not end the process.
     pub(crate) fn new() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal. Returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         let _ = self.0.recv().await;
         "Ctrl-C"

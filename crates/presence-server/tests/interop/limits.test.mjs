@@ -134,7 +134,7 @@ test('with a lower hard limit of open files the server logs it and accepts fewer
   const clients = await Promise.all(Array.from({ length: 100 }, () => connect(server.port)));
   assert.equal((await ask(server.port, '/time')).status, 503);
   assert.equal((await ask(server.port, '/healthz')).status, 200);
-  assert.match(server.said(), /the system allows 228 open files: there will be at most 100 connections, not 200/);
+  assert.match(server.said(), /the system allows 228 open files: the server accepts at most 100 connections, not 200/);
   assert.doesNotMatch(server.said(), /cannot accept/);
   for (const { peer } of clients) peer.terminate();
   await server.stop();

@@ -104,7 +104,7 @@ test('the server warns about a store and a key file that others can open, and do
     const server = await startServer('--persist', store, '--keys', keys);
     await server.stop('SIGTERM');
     for (const [file, to] of given) {
-      const text = `${file} holds secrets and is not for its owner alone (mode ${to.toString(8).padStart(4, '0')}): chmod 600 ${file}`;
+      const text = `${file} contains secrets and other users can access it (mode ${to.toString(8).padStart(4, '0')}): chmod 600 ${file}`;
       assert.equal(server.said().includes(text), warned, `${to.toString(8)} ${file}`);
       assert.equal(mode(file), to);
     }
