@@ -34,22 +34,34 @@ fn folder(path: &str) -> PathBuf {
 /// Names are readable, and have one definition.
 #[test]
 fn error_codes_are_named_constants() {
+    let constants = folder("src/wire/codes.rs");
+    let codes = fs::read_to_string(&constants).expect("a readable file");
+    let codes: Vec<u32> =
+        codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
+    assert!(codes.len() > 30, "too few codes");
+    assert!(codes.is_sorted_by(|a, b| a < b), "the codes are sorted and unique: {codes:?}");
+
     let mut files = Vec::new();
     FOLDERS.iter().for_each(|sources| list(&folder(sources), &mut files));
     list(&folder("examples"), &mut files);
-    let numbers = files.iter().filter(|file| {
+    list(&folder("crates/presence-server/examples"), &mut files);
+    let numbers = files.iter().filter(|file| **file != constants).flat_map(|file| {
+        let text = without_tests(file);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        let numbers = words.filter_map(|word| word.parse().ok());
+        let numbers = numbers.filter(|number| codes.contains(number));
+        numbers.map(|number: u32| format!("{}: {number}", file.display())).collect::<Vec<_>>()
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), Vec::<String>::new());
+    // Nor is there a number that has no name yet.
+    let unnamed = files.iter().filter(|file| {
         let text = without_tests(file).replace([' ', '\n'], "");
         let makes = ["ErrorInfo::new(", "Self::new(", "error("].map(|new| text.split(new).skip(1));
         let mut arguments = makes.into_iter().flatten();
         arguments.any(|arguments| arguments.starts_with(|c: char| c.is_ascii_digit()))
     });
-    assert_eq!(numbers.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
-
-    let codes = fs::read_to_string(folder("src/wire/codes.rs")).expect("a readable file");
-    let codes: Vec<u32> =
-        codes.split("u32 = ").filter_map(|rest| rest.split(';').next()?.parse().ok()).collect();
-    assert!(codes.len() > 30, "too few codes");
-    assert!(codes.is_sorted_by(|a, b| a < b), "the codes are sorted and unique: {codes:?}");
+    assert_eq!(unnamed.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }
 
 /// The modules below a folder and their imports. Imports of re-exports in `mod.rs` or `lib.rs` do

@@ -112,30 +112,11 @@ impl Scenario {
         (result, recording)
     }
 
-    /// Removes steps as long as the scenario still fails: first halves, at last single steps.
+    /// The scenario with as few steps as still fail.
     #[must_use]
     pub fn shrunk(&self) -> Self {
-        let mut best = self.clone();
-        let mut chunk = best.steps.len().div_ceil(2).max(1);
-        loop {
-            let mut from = 0;
-            let mut removed = false;
-            while from < best.steps.len() {
-                let mut shorter = best.clone();
-                let to = (from + chunk).min(shorter.steps.len());
-                shorter.steps.drain(from..to);
-                if shorter.run().is_err() {
-                    best = shorter;
-                    removed = true;
-                } else {
-                    from += chunk;
-                }
-            }
-            if chunk == 1 && !removed {
-                return best;
-            }
-            chunk = chunk.div_ceil(2);
-        }
+        let with = |steps: &[Step]| Self { steps: steps.to_vec(), ..self.clone() };
+        with(&presence_sim::shrink(self.steps.clone(), |steps| with(steps).run().is_err()))
     }
 }
 

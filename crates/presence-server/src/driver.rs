@@ -204,9 +204,12 @@ impl Driver {
             Output::Send(output::Send { to, mut frame, .. }) => {
                 // Text is validated once, not for each recipient.
                 let mut made: Option<(Format, Message)> = None;
+                let end = closing::after(frame.head());
                 for transport in to.iter() {
                     let Some(link) = self.links.get_mut(&transport) else { continue };
-                    link.note(frame.head());
+                    if let Some(end) = &end {
+                        link.will_end(end.clone());
+                    }
                     let format = link.format();
                     made = made.filter(|(made, _)| *made == format).or_else(|| {
                         message(format, frame.encode(format)).map(|message| (format, message))

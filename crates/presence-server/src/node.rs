@@ -55,6 +55,9 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
+    /// Connections that [`serve`](Self::serve) accepts above its limit, for one request each.
+    pub const SPARE_CONNECTIONS: usize = SPARE;
+
     /// Starts the configuration of a node. A node needs at least one app to accept a connection.
     pub fn builder(authenticate: impl Authenticate) -> NodeBuilder {
         NodeBuilder {
@@ -97,7 +100,7 @@ impl Node {
     /// Serves a router with at most `connections` concurrent connections and the node's [`Times`].
     /// Never returns.
     ///
-    /// When the limit is reached, up to 32 more connections are accepted for one request each, so
+    /// When the limit is reached, [`SPARE_CONNECTIONS`](Self::SPARE_CONNECTIONS) more are accepted for one request each, so
     /// that health checks get an answer; any other request on them fails with 50003. Once
     /// [`drain`](Self::drain) is called, each HTTP connection closes after its request in progress.
     pub async fn serve(&self, listener: TcpListener, router: Router, connections: usize) {

@@ -1,5 +1,6 @@
 //! Random histories, and the search for one in which a program fails.
 
+use crate::shrink::shrink;
 use crate::{Trace, World};
 use core::fmt;
 use core::time::Duration;
@@ -142,8 +143,9 @@ impl Search {
     ) -> Result<(), Counterexample> {
         for seed in seeds {
             let events = self.history(seed);
-            if let Err(found) = self.play(seed, events, &program) {
-                return Err(self.shrink(found, &program));
+            if self.play(seed, &events, &program).is_err() {
+                let fails = |events: &[Event]| self.play(seed, events, &program).is_err();
+                return self.play(seed, &shrink(events, fails), &program);
             }
         }
         Ok(())
@@ -157,43 +159,19 @@ impl Search {
     fn play(
         &self,
         seed: u64,
-        events: Vec<Event>,
+        events: &[Event],
         program: &impl Fn(&mut World, &[Event]) -> Result<(), String>,
     ) -> Result<(), Counterexample> {
         let mut world = World::new(seed, self.server.clone());
-        let result = program(&mut world, &events);
+        let result = program(&mut world, events);
         let result =
             result.and_then(|()| world.failure().map_or(Ok(()), |found| Err(found.into())));
-        result.map_err(|reason| Counterexample { seed, events, reason, trace: world.into_trace() })
-    }
-
-    /// Removes events as long as the program still fails: first halves, at last single events.
-    fn shrink(
-        &self,
-        found: Counterexample,
-        program: &impl Fn(&mut World, &[Event]) -> Result<(), String>,
-    ) -> Counterexample {
-        let mut best = found;
-        let mut chunk = best.events.len().div_ceil(2).max(1);
-        loop {
-            let mut from = 0;
-            let mut shrunk = false;
-            while from < best.events.len() {
-                let mut fewer = best.events.clone();
-                fewer.drain(from..(from + chunk).min(fewer.len()));
-                match self.play(best.seed, fewer, program) {
-                    Err(smaller) => {
-                        best = smaller;
-                        shrunk = true;
-                    }
-                    Ok(()) => from += chunk,
-                }
-            }
-            if chunk == 1 && !shrunk {
-                return best;
-            }
-            chunk = chunk.div_ceil(2);
-        }
+        result.map_err(|reason| Counterexample {
+            seed,
+            events: events.to_vec(),
+            reason,
+            trace: world.into_trace(),
+        })
     }
 }
 

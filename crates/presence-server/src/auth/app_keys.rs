@@ -76,15 +76,19 @@ impl AppKeys {
         Ok(Grant::new(&*self.app, Identity::Any, capability))
     }
 
-    /// What a token allows at this time.
+    /// What a token of the key `name` allows at this time.
     ///
     /// # Errors
     ///
     /// 40142 if it has expired, 40144 if it is not a token of a key of this app, is not valid yet or
     /// is valid for too long, 40000 for a bad capability.
-    pub(super) fn token(&self, token: &str, now: UnixMillis) -> Result<Grant, ErrorInfo> {
-        let name = jwt::key_name(token).map_err(|e| no_token(&e))?;
-        let key = self.keys.get(&name).ok_or_else(|| no_token(&"no such key"))?;
+    pub(super) fn token(
+        &self,
+        name: &str,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<Grant, ErrorInfo> {
+        let key = self.keys.get(name).ok_or_else(|| no_token(&"no such key"))?;
         let claims = jwt::verify(token, &key.secret).map_err(|e| no_token(&e))?;
         in_time(&claims, now)?;
         let capability = match &claims.capability {
@@ -290,6 +294,11 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis::from_millis(1_700_000_000_000);
 
+    fn verify(keys: &AppKeys, token: &str, now: UnixMillis) -> Result<Grant, ErrorInfo> {
+        let name = jwt::key_name(token).map_err(|error| no_token(&error))?;
+        keys.token(&name, token, now)
+    }
+
     fn keys() -> AppKeys {
         let mut keys = AppKeys::new("app");
         let patterns = patterns::parse(r#"{"room:*":["presence","subscribe"]}"#).unwrap();
@@ -318,7 +327,7 @@ mod tests {
         let json = serde_json::json!({"capability": r#"{"*":["*"]}"#, "clientId": "al"});
         let asked = request("app.room", Some("app.room:other"), json);
         let details = keys.issue(&asked, NOW).unwrap();
-        let grant = keys.token(&details.token, NOW).unwrap();
+        let grant = verify(&keys, &details.token, NOW).unwrap();
         assert_eq!(grant.identity, Identity::Client("al".into()));
         let expected = Operations::PRESENCE | Operations::SUBSCRIBE;
         assert_eq!(grant.capability.on("room:1"), expected);
@@ -336,21 +345,21 @@ mod tests {
         let asked = request("app.all", Some("app.all:secret"), serde_json::json!({"ttl": 5000}));
         let details = keys.issue(&asked, NOW).unwrap();
         let at = |ms: i64| UnixMillis::from_millis(NOW.as_millis() + ms);
-        assert!(keys.token(&details.token, at(4999)).is_ok());
-        assert_eq!(keys.token(&details.token, at(5000)).unwrap_err().code, 40142);
+        assert!(verify(&keys, &details.token, at(4999)).is_ok());
+        assert_eq!(verify(&keys, &details.token, at(5000)).unwrap_err().code, 40142);
 
         let claims = serde_json::json!({"exp": NOW.as_millis() / 1000 + 60});
         for (name, secret) in [("app.all", "guess"), ("app.none", "secret")] {
             let forged = jwt::encode(claims.as_object().unwrap(), name, secret).unwrap();
-            assert_eq!(keys.token(&forged, NOW).unwrap_err().code, 40144);
+            assert_eq!(verify(&keys, &forged, NOW).unwrap_err().code, 40144);
         }
-        assert_eq!(keys.token("rubbish", NOW).unwrap_err().code, 40144);
+        assert_eq!(verify(&keys, "rubbish", NOW).unwrap_err().code, 40144);
     }
 
     /// The expiry of a token of `app.all` with these claims, or its error.
     fn claimed(claims: serde_json::Value) -> Result<Option<UnixMillis>, (u32, String)> {
         let token = jwt::encode(claims.as_object().unwrap(), "app.all", "secret").unwrap();
-        let grant = keys().token(&token, NOW);
+        let grant = verify(&keys(), &token, NOW);
         grant.map(|grant| grant.expires).map_err(|e| (e.code, e.message.to_string()))
     }
 
@@ -373,7 +382,7 @@ mod tests {
         let now = UnixMillis::from_millis(NOW.as_millis() + 123);
         let details = keys.issue(&asked, now).unwrap();
         assert_eq!(details.expires, NOW.as_millis() + 1623);
-        let grant = keys.token(&details.token, now).unwrap();
+        let grant = verify(&keys, &details.token, now).unwrap();
         assert_eq!(grant.expires, Some(UnixMillis::from_millis(details.expires)));
     }
 
@@ -426,7 +435,7 @@ mod tests {
         let asked = request("app.all", Some("app.all:secret"), serde_json::json!({"ttl": MAX_TTL}));
         let now = UnixMillis::from_millis(NOW.as_millis() + 999);
         let details = keys().issue(&asked, now).unwrap();
-        assert!(keys().token(&details.token, now).is_ok());
+        assert!(verify(&keys(), &details.token, now).is_ok());
     }
 
     #[test]
@@ -471,7 +480,7 @@ mod tests {
             (format!("{good}.e30"), no_jwt),
             (list, "its claims are not an object"),
         ] {
-            let told = keys().token(&token, NOW).unwrap_err();
+            let told = verify(&keys(), &token, NOW).unwrap_err();
             let expected = format!("The token cannot be verified: {why}");
             assert_eq!((told.code, &*told.message), (40144, &*expected), "{token}");
         }

@@ -95,7 +95,7 @@ impl Keys {
             Credentials::Token(token) => {
                 let name = jwt::key_name(token).map_err(|error| app_keys::no_token(&error))?;
                 let app = self.of_key(&name);
-                app.ok_or_else(|| app_keys::no_token(&"no such key"))?.token(token, now)
+                app.ok_or_else(|| app_keys::no_token(&"no such key"))?.token(&name, token, now)
             }
         }
     }

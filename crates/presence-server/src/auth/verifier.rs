@@ -25,7 +25,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// Those of [`Authenticate::authenticate`](crate::Authenticate::authenticate), and 50003 after the time limit.
+    /// Those of [`Authenticate::authenticate`](crate::Authenticate::authenticate), and 50003 after
+    /// the time limit.
     pub(crate) async fn grant(
         &self,
         credentials: &Credentials,
@@ -38,7 +39,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// Those of [`Authenticate::issue_token`](crate::Authenticate::issue_token), and 50003 after the time limit.
+    /// Those of [`Authenticate::issue_token`](crate::Authenticate::issue_token), and 50003 after the
+    /// time limit.
     pub(crate) async fn token(
         &self,
         request: &TokenRequest,

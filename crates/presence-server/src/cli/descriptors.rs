@@ -1,16 +1,15 @@
 //! The operating system's limit on open files. Each connection needs one.
 
+use presence_server::Node;
 use std::io;
 use tracing::warn;
 
 /// Maximum number of connections to the operator's address (`--metrics-listen`).
 pub(crate) const OPERATORS: usize = 64;
-/// Connections that a node accepts above its limit, for health checks.
-const SPARE: usize = 32;
 /// Open files that are no connections: listeners, the store, standard streams, the runtime's own.
 const OTHERS: usize = 32;
 /// Open files besides the connections that `--max-connections` counts.
-const RESERVED: usize = SPARE + OPERATORS + OTHERS;
+const RESERVED: usize = Node::SPARE_CONNECTIONS + OPERATORS + OTHERS;
 
 /// Raises the limit on open files for `most` connections. Returns the number of connections that the
 /// limit allows, and logs a warning if that is less than `most`.

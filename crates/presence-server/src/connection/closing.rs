@@ -29,7 +29,7 @@ pub(crate) fn core_ended() -> CloseFrame {
 }
 
 /// The close frame that follows a frame that ends its connection.
-pub(crate) fn said_by(frame: &ProtocolMessage) -> Option<CloseFrame> {
+pub(crate) fn after(frame: &ProtocolMessage) -> Option<CloseFrame> {
     match frame.action {
         Action::Closed => Some(normal()),
         Action::Disconnected => Some(frame.error.as_deref().map_or_else(normal, because)),
@@ -71,7 +71,7 @@ mod tests {
         let with = |action, code, status| {
             let mut frame = ProtocolMessage::error(ErrorInfo::new(code, status, "why"));
             frame.action = action;
-            said_by(&frame).map(|frame| frame.code)
+            after(&frame).map(|frame| frame.code)
         };
         for (action, code, status, expected) in [
             (Action::Disconnected, 50003, 503, Some(1001)),
@@ -85,12 +85,12 @@ mod tests {
             assert_eq!(with(action, code, status), expected, "{action:?} {code}");
         }
         assert_eq!(
-            said_by(&ProtocolMessage::new(Action::Disconnected)).map(|frame| frame.code),
+            after(&ProtocolMessage::new(Action::Disconnected)).map(|frame| frame.code),
             Some(1000)
         );
         let mut of_a_channel = ProtocolMessage::error(ErrorInfo::new(40160, 401, "why"));
         of_a_channel.channel = Some("c".into());
-        assert_eq!(said_by(&of_a_channel), None);
+        assert_eq!(after(&of_a_channel), None);
     }
 
     #[test]

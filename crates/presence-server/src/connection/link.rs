@@ -2,7 +2,7 @@
 
 use super::closing;
 use axum::extract::ws::{CloseFrame, Message};
-use presence_proto::wire::{Format, ProtocolMessage};
+use presence_proto::wire::Format;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -58,11 +58,9 @@ impl Link {
         self.format
     }
 
-    /// Notes whether the frame that is pushed next ends the connection.
-    pub(crate) fn note(&mut self, frame: &ProtocolMessage) {
-        if let Some(end) = closing::said_by(frame) {
-            self.end = Some(end);
-        }
+    /// The frame that is pushed next ends the connection, with this close frame.
+    pub(crate) fn will_end(&mut self, end: CloseFrame) {
+        self.end = Some(end);
     }
 
     /// Closes the connection once all that waits is sent, for the reason that the last frame gave.
@@ -141,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_is_told_however_full_the_queue_is() {
         let (mut link, mut waiting) = queue(Format::MessagePack, 400);
-        link.note(&ProtocolMessage::error(ErrorInfo::new(50003, 503, "The server stops")));
+        link.will_end(closing::because(&ErrorInfo::new(50003, 503, "The server stops")));
         link.push(message(400));
         assert_eq!(link.push(message(100)), Pushed::Overflow);
         link.close();

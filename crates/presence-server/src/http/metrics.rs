@@ -8,11 +8,13 @@ type Metric = (&'static str, &'static str, fn(&Counters) -> u64);
 
 /// Current values.
 const GAUGES: &[Metric] = &[
-    ("connections", "Connections, those included that can still be resumed", |c| c.connections),
+    ("connections", "Connections, including those that can still be resumed", |c| c.connections),
     ("transports", "Open transports", |c| c.transports),
     ("channels", "Channels in use", |c| c.channels),
     ("attachments", "Attachments of connections to channels", |c| c.attachments),
     ("members", "Members of all channels", |c| c.members),
+    ("member_bytes", "Bytes of the members of all channels", |c| c.member_bytes),
+    ("history_bytes", "Bytes of the histories in memory", |c| c.history_bytes),
     ("syncs_running", "Syncs that are not finished", |c| c.syncs_running),
     ("congested", "Transports that are congested", |c| c.congested),
 ];
@@ -23,9 +25,9 @@ const TOTALS: &[Metric] = &[
     ("refused", "Transports that were refused", |c| c.refused),
     ("resumed", "Connections that were resumed or recovered", |c| c.resumed),
     ("resume_failed", "Attempts to resume that made a new connection", |c| c.resume_failed),
-    ("frames_in", "Frames that came in", |c| c.frames_in),
-    ("frames_out", "Frames put out, a broadcast counted once", |c| c.frames_out),
-    ("deliveries", "Frames put out, a broadcast counted per recipient", |c| c.deliveries),
+    ("frames_in", "Received frames", |c| c.frames_in),
+    ("frames_out", "Sent frames, a broadcast counted once", |c| c.frames_out),
+    ("deliveries", "Sent frames, a broadcast counted per recipient", |c| c.deliveries),
     ("presence_events", "Presence events delivered to subscribers", |c| c.presence_events),
     ("messages", "Messages delivered to subscribers", |c| c.messages),
     ("acks", "Frames that were acknowledged", |c| c.acks),
@@ -41,6 +43,7 @@ const TOTALS: &[Metric] = &[
     ("limited", "Refusals by a limit", |c| c.limited),
     ("protocol_errors", "Inputs that ended their transport", |c| c.protocol_errors),
     ("misuse", "Mistakes of the program that drives the core", |c| c.misuse),
+    ("internal_errors", "Broken invariants of the core, each a bug", |c| c.internal_errors),
 ];
 
 /// The page that a Prometheus server reads: for each metric a line for each app.
@@ -53,11 +56,41 @@ pub(crate) fn text(apps: &[(&str, Counters)]) -> String {
                 "# HELP presence_{name}{ending} {help}.\n# TYPE presence_{name}{ending} {kind}"
             );
             for (app, counters) in apps {
-                // The names of apps have no characters that would have to be escaped here.
-                let value = value(counters);
+                let (app, value) = (label(app), value(counters));
                 let _ = writeln!(text, "presence_{name}{ending}{{app=\"{app}\"}} {value}");
             }
         }
     }
     text
+}
+
+/// The value of a label, escaped.
+fn label(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_a_metric() {
+        let text = text(&[("app", Counters::default())]);
+        // The form of `Debug` names the fields.
+        let debug = format!("{:?}", Counters::default());
+        let fields = debug.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':'));
+        let mut count = 0;
+        for field in fields {
+            count += 1;
+            let sample = |ending: &str| text.contains(&format!("\npresence_{field}{ending}{{"));
+            assert!(sample("") || sample("_total"), "{field}");
+        }
+        assert_eq!(count, GAUGES.len() + TOTALS.len());
+    }
+
+    #[test]
+    fn names_of_apps_are_escaped() {
+        let text = text(&[("a\"b\\c\nd", Counters::default())]);
+        assert!(text.contains(r#"{app="a\"b\\c\nd"} 0"#), "{text}");
+    }
 }

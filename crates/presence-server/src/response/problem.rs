@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use presence_proto::wire::ErrorInfo;
+use presence_proto::wire::{ErrorInfo, codes};
 use serde::Serialize;
 
 /// The header that has an error's code.
@@ -78,12 +78,18 @@ pub(crate) async fn in_form(request: Request, next: Next) -> Response {
 fn meaning(status: StatusCode, method: &Method) -> (u32, String) {
     match status {
         StatusCode::BAD_REQUEST => {
-            (40000, "The path, the query or the body is malformed".to_owned())
+            (codes::BAD_REQUEST, "The path, the query or the body is malformed".to_owned())
         }
-        StatusCode::NOT_FOUND => (40400, "There is nothing at this path".to_owned()),
-        StatusCode::METHOD_NOT_ALLOWED => (40500, format!("There is no {method} of this path")),
-        StatusCode::REQUEST_TIMEOUT => (50003, "The request took too long".to_owned()),
-        StatusCode::PAYLOAD_TOO_LARGE => (40009, "The body is too long".to_owned()),
+        StatusCode::NOT_FOUND => (codes::NOT_FOUND, "There is nothing at this path".to_owned()),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            (codes::METHOD_NOT_ALLOWED, format!("There is no {method} of this path"))
+        }
+        StatusCode::REQUEST_TIMEOUT => {
+            (codes::TIMEOUT_ERROR, "The request took too long".to_owned())
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            (codes::MAX_MESSAGE_SIZE_EXCEEDED, "The body is too long".to_owned())
+        }
         other => {
             let reason = other.canonical_reason().unwrap_or("The request cannot be served");
             (u32::from(other.as_u16()) * 100, reason.to_owned())

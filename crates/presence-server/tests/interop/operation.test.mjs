@@ -36,6 +36,7 @@ test('health, metrics, and errors in the protocol\'s form', async () => {
   assert.match(metrics, /^presence_transports\{app="test"\} 1$/m);
   assert.match(metrics, /^# TYPE presence_opened_total counter$/m);
   assert.match(metrics, /^presence_misuse_total\{app="test"\} 0$/m);
+  assert.match(metrics, /^presence_internal_errors_total\{app="test"\} 0$/m);
 
   for (const [path, status, code] of [
     ['/nowhere', 404, 40400],
