@@ -5,13 +5,12 @@
 //! cargo run --release -p presence-bench --example crowd -- --members 1000000
 //! ```
 //!
-//! One connection enters so many members, no faster than a server takes them for one channel. Then
-//! newcomers connect, one after the other, with the client half of this crate. What is told of each
-//! is the time from its wish to connect until its sync is complete, over a WebSocket, with an
-//! event for every member. A newcomer that does not find all members, or is not told of each once,
-//! is a failure.
+//! One connection enters the members, no faster than a server accepts them on one channel. Then
+//! subscribers connect one after the other, with the client half of this crate, over a WebSocket.
+//! Reported is the time from the connection attempt to the end of the sync, with an event for each
+//! member. A subscriber that does not receive each member exactly once is a failure.
 //!
-//! It talks to this machine alone: other addresses are refused.
+//! Only addresses of this machine are allowed.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]

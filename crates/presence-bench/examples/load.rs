@@ -1,17 +1,15 @@
-//! Puts a presence server on this machine under load, and tells what it did with it.
+//! Puts a presence server on this machine under load, and reports deliveries and latency.
 //!
 //! ```text
 //! cargo run --release -p presence-server -- --port 8080 &
 //! cargo run --release -p presence-bench --example load -- --connections 1000 --server-pid $!
 //! ```
 //!
-//! So many connections enter rooms of so many members each. Then members update their data, at a
-//! fixed rate, and everybody in the room is told: a delivery. The data is the time at which it was
-//! sent, so that each delivery tells its latency. With the number of the server's process, its
-//! processor time and memory are told as well.
+//! The connections enter rooms. Then members update their data at a fixed rate; each update is
+//! delivered to everybody in the room. The data is the time of sending, which gives the latency of
+//! each delivery. With the server's process id it also reports processor time and memory.
 //!
-//! It is bounded in everything and stops by itself. It talks to this machine alone: other addresses
-//! are refused.
+//! Everything is bounded, and the program ends by itself. Only addresses of this machine are allowed.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
@@ -32,7 +30,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Whatever takes longer than this has failed.
+/// Time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that are opened at the same time.
 const AT_ONCE: usize = 32;

@@ -10,7 +10,7 @@
 //! data. Ctrl-C closes the connection, which makes its member leave at once; a second one does not
 //! wait for the server.
 //!
-//! The driver is the loop in [`run`]: whatever happens becomes an [`Input`], and every
+//! The driver is the loop in [`run`]: each event becomes an [`Input`], and every
 //! [`Output`] is done before the next input. Everything else is sockets and the screen.
 
 #![allow(clippy::std_instead_of_core, reason = "a program on std says std")]
@@ -33,7 +33,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 
 /// How long to wait for a transport to open; the core gives up at about the same time (TO3l11).
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Frames and typed lines that may wait for the loop. Whoever is faster than that waits.
+/// Maximum of frames and typed lines that wait for the loop. Their senders wait beyond it.
 const QUEUE: usize = 64;
 /// The operations of this program, told apart by what they are.
 const SUBSCRIBE: OpId = OpId(1);

@@ -70,7 +70,9 @@ impl App {
     /// Removes the members of a channel that match a client id and a connection id; `None` matches
     /// any. Their clients stay connected and may enter again.
     ///
-    /// Returns before the members are removed. A later [`read`](Self::read) observes the removal.
+    /// Returns before the members are removed. A later [`read`](Self::read) observes the removal of up to
+    /// [`ServerOptions::budget`](presence_proto::server::ServerOptions::budget) members; the rest are
+    /// removed at once after that.
     pub fn kick(
         &self,
         channel: impl Into<SmolStr>,

@@ -491,7 +491,7 @@ impl Host {
 pub(crate) struct Sink {
     pub(crate) bytes: Vec<u64>,
     pub(crate) sent: u64,
-    /// Leaves, each counted once for everybody who is told.
+    /// Leaves, each counted once for each recipient.
     pub(crate) items: u64,
     buffer: Vec<u8>,
 }
