@@ -1,4 +1,8 @@
 //! Slabs: storage with stable, reusable keys, and copy-on-write snapshots.
+//!
+//! A new value takes the lowest free key, so that the key depends only on the keys in use, not on how
+//! they came into use. Servers that apply the same records hold their members in the same slots, also
+//! one that was restored from a snapshot. So pages, cursors and removals have the same order on each.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,6 +14,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Cells per chunk. Chunks are not reallocated when the slab grows; only the last one has unused
 /// capacity.
 const CHUNK: usize = u64::BITS as usize;
+
+/// Chunks that [`Slab::insert`] fills. The last keys are not used, so that the number after a key
+/// exists.
+const MAX_CHUNKS: usize = u32::MAX as usize / CHUNK;
 
 /// The key of a slab. Each kind of value has its own key type.
 pub(crate) trait Key: Copy + Eq + core::fmt::Debug {
@@ -88,13 +96,11 @@ struct Chunk<C> {
     shared: Option<Arc<Vec<C>>>,
     /// A bit for each cell.
     occupied: u64,
-    /// Whether the chunk is in `Slab::free_chunks`.
-    in_free_list: bool,
 }
 
 impl<C: Clone> Chunk<C> {
-    const fn new(cells: Vec<C>, in_free_list: bool) -> Self {
-        Self { cells, shared: None, occupied: 0, in_free_list }
+    const fn new() -> Self {
+        Self { cells: Vec::new(), shared: None, occupied: 0 }
     }
 
     fn cells(&self) -> &[C] {
@@ -144,29 +150,29 @@ impl<C> Chunk<C> {
         self.occupied & 1 << cell != 0
     }
 
-    /// The first free cell.
-    fn first_free(&self) -> Option<usize> {
-        let cell = self.occupied.trailing_ones() as usize;
-        (cell < CHUNK).then_some(cell)
+    const fn is_full(&self) -> bool {
+        self.occupied == u64::MAX
     }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Slab<K, C> {
     chunks: Vec<Chunk<C>>,
-    /// Chunks that may have free cells. A hint: entries are checked on use.
-    free_chunks: Vec<u32>,
-    len: usize,
+    /// A bit for each full chunk. Missing words are zero, so that a small slab needs none.
+    full: Vec<u64>,
+    /// The first chunk that is not full. It may be the one after the last.
+    first_free: u32,
+    len: u32,
     keys: PhantomData<K>,
 }
 
 impl<K: Key, C: Cell + Clone> Slab<K, C> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), free_chunks: Vec::new(), len: 0, keys: PhantomData }
+        Self { chunks: Vec::new(), full: Vec::new(), first_free: 0, len: 0, keys: PhantomData }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&C::Value> {
@@ -182,46 +188,65 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         chunk.cells_mut(cell).get_mut(cell)?.get_mut(occupied)
     }
 
-    /// `None` if all keys are taken (four thousand million).
+    /// Inserts a value with the lowest free key. `None` if all keys are taken (four thousand million).
     pub(crate) fn insert(&mut self, value: C::Value) -> Option<K> {
-        let at = self.chunk_with_free_cell()?;
-        let chunk = self.chunks.get_mut(at)?;
-        let cell = chunk.first_free()?;
-        let key = u32::try_from(at * CHUNK + cell).ok().map(K::from_number)?;
-        if chunk.shared.is_some() {
-            chunk.unshare();
+        let at = self.first_free as usize;
+        if at >= MAX_CHUNKS {
+            return None;
         }
-        match chunk.cells.get_mut(cell) {
-            Some(free) => *free = C::new(value),
-            None => chunk.cells.push(C::new(value)),
-        }
-        chunk.occupied |= 1 << cell;
-        self.len += 1;
+        let cell = self.chunks.get(at).map_or(0, |chunk| chunk.occupied.trailing_ones());
+        let key = K::from_number(self.first_free * CHUNK as u32 + cell);
+        self.insert_at(key, value);
         Some(key)
     }
 
-    /// Inserts a value with a key of another slab. The key must be free here.
-    fn insert_at(&mut self, key: K, value: C::Value) {
+    /// Inserts a value with a given key, such as that of another slab. The key must be free here.
+    /// Allocates chunks for all lower keys: the caller limits keys from outside.
+    #[inline]
+    pub(crate) fn insert_at(&mut self, key: K, value: C::Value) {
         let (at, cell) = place(key);
-        while self.chunks.len() <= at {
-            self.chunks.push(Chunk::new(Vec::new(), true));
+        if self.chunks.len() <= at {
+            self.chunks.resize_with(at + 1, Chunk::new);
         }
         let Some(chunk) = self.chunks.get_mut(at) else {
             debug_assert!(false, "the chunk of {key:?} exists");
             return;
         };
-        let cells = chunk.cells_mut(cell);
-        if cells.len() <= cell {
-            // A small set stays small; a large one takes whole chunks.
-            if at > 0 {
-                cells.reserve_exact(CHUNK - cells.len());
-            }
-            cells.resize_with(cell + 1, C::empty);
+        debug_assert!(!chunk.is_occupied(cell), "{key:?} is free");
+        if chunk.shared.is_some() {
+            chunk.unshare();
         }
-        if let Some(free) = cells.get_mut(cell) {
-            *free = C::new(value);
-            chunk.occupied |= 1 << cell;
-            self.len += 1;
+        match chunk.cells.get_mut(cell) {
+            Some(free) => *free = C::new(value),
+            None => {
+                if chunk.cells.len() < cell || chunk.cells.len() == chunk.cells.capacity() {
+                    grow(&mut chunk.cells, cell, at > 0);
+                }
+                chunk.cells.push(C::new(value));
+            }
+        }
+        chunk.occupied |= 1 << cell;
+        self.len += 1;
+        if chunk.is_full() {
+            self.set_full(at);
+        }
+    }
+
+    #[inline(never)]
+    fn set_full(&mut self, at: usize) {
+        let (word, bit) = (at / 64, at % 64);
+        if self.full.len() <= word {
+            self.full.resize(word + 1, 0);
+        }
+        if let Some(full) = self.full.get_mut(word) {
+            *full |= 1 << bit;
+        }
+        if at == self.first_free as usize {
+            let words = self.full.iter().enumerate().skip(word);
+            let free =
+                words.map(|(word, full)| (word, full.trailing_ones())).find(|(_, n)| *n < 64);
+            let (word, bit) = free.unwrap_or((self.full.len(), 0));
+            self.first_free = word as u32 * 64 + bit;
         }
     }
 
@@ -229,12 +254,14 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         let (at, cell) = place(key);
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.is_occupied(cell))?;
         let value = chunk.cells_mut(cell).get_mut(cell)?.take()?;
+        if chunk.is_full()
+            && let Some(full) = self.full.get_mut(at / 64)
+        {
+            *full &= !(1 << (at % 64));
+        }
         chunk.occupied &= !(1 << cell);
         self.len -= 1;
-        if !chunk.in_free_list {
-            chunk.in_free_list = true;
-            self.free_chunks.push(key.number() / CHUNK as u32);
-        }
+        self.first_free = self.first_free.min(at as u32);
         // Frees empty chunks at the end, except one, so that alternating insert and remove at the
         // edge of a chunk does not allocate.
         while matches!(self.chunks.as_slice(), [.., a, b] if a.occupied == 0 && b.occupied == 0) {
@@ -265,6 +292,12 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
 
     pub(crate) fn iter(&self) -> Iter<'_, K, C> {
         self.iter_from(0)
+    }
+
+    /// A copy of the slab that shares all values with it, for reading.
+    pub(crate) fn share(&mut self) -> Shared<K, C> {
+        let chunks = self.chunks.iter_mut().map(|chunk| (chunk.share(), chunk.occupied));
+        Shared { chunks: chunks.collect(), keys: PhantomData }
     }
 
     /// A snapshot of the values from number `from` on, in the order of keys, while `accept` returns
@@ -304,26 +337,15 @@ impl<K: Key, C: Cell + Clone> Slab<K, C> {
         }
         (snapshot, None)
     }
+}
 
-    fn chunk_with_free_cell(&mut self) -> Option<usize> {
-        while let Some(&at) = self.free_chunks.last() {
-            match self.chunks.get_mut(at as usize) {
-                Some(chunk) if chunk.first_free().is_some() => return Some(at as usize),
-                Some(chunk) => chunk.in_free_list = false,
-                None => {}
-            }
-            self.free_chunks.pop();
-        }
-        if self.chunks.last().is_none_or(|chunk| chunk.first_free().is_none()) {
-            if self.chunks.len() * CHUNK > (u32::MAX as usize) - CHUNK {
-                return None;
-            }
-            // A small set stays small; a large one takes whole chunks.
-            let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
-            self.chunks.push(Chunk::new(Vec::with_capacity(capacity), false));
-        }
-        Some(self.chunks.len() - 1)
-    }
+/// Adds empty cells before number `cell`, and makes room for it. A small set stays small; a large one takes whole chunks.
+#[cold]
+#[inline(never)]
+fn grow<C: Cell>(cells: &mut Vec<C>, cell: usize, large: bool) {
+    let capacity = if large { CHUNK } else { (cell + 1).next_power_of_two().max(4) };
+    cells.reserve_exact(capacity - cells.len());
+    cells.resize_with(cell, C::empty);
 }
 
 /// A slab in which a dangling key is a bug of the owner. It panics with debug assertions. In
@@ -360,7 +382,7 @@ impl<K: Key, T: Clone + Default> Arena<K, T> {
         self.slab.get_mut(key)
     }
 
-    /// `None` if all keys are taken (four thousand million).
+    /// Inserts a value with the lowest free key. `None` if all keys are taken (four thousand million).
     pub(crate) fn insert(&mut self, value: T) -> Option<K> {
         self.slab.insert(value)
     }
@@ -448,6 +470,29 @@ impl<C: Cell> Snapshot<C> {
     }
 }
 
+/// All values of a slab at one time. Later changes of the slab do not affect them.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared<K, C> {
+    /// Each with a bit for each occupied cell.
+    chunks: Vec<(Arc<Vec<C>>, u64)>,
+    keys: PhantomData<K>,
+}
+
+impl<K: Key, C: Cell> Shared<K, C> {
+    /// The values from number `from` on, with their keys.
+    pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (K, &C::Value)> {
+        let (at, skip) = place_of(from);
+        let chunks = self.chunks.iter().enumerate().skip(at);
+        chunks.flat_map(move |(number, &(ref cells, occupied))| {
+            let first = if number == at { skip } else { 0 };
+            (first..CHUNK).filter(move |cell| occupied & 1 << cell != 0).filter_map(move |cell| {
+                let key = K::from_number((number * CHUNK + cell) as u32);
+                Some((key, cells.get(cell)?.get(true)?))
+            })
+        })
+    }
+}
+
 /// The values of a [`Snapshot`], in the order of keys.
 #[derive(Debug)]
 pub(crate) struct SnapshotIter<'a, C> {
@@ -514,6 +559,8 @@ impl<'a, K: Key, C: Cell + Clone> Iterator for Iter<'a, K, C> {
 mod tests {
     use super::*;
     use crate::members::Slot;
+    use alloc::collections::BTreeSet;
+    use proptest::prelude::*;
 
     #[test]
     fn keys_are_stable_and_reused() {
@@ -584,14 +631,122 @@ mod tests {
             slab.remove(*slot);
         }
         assert_eq!(slab.chunks.len(), 2);
-        // Stale hints point to freed chunks: they must be harmless.
         let again: Vec<Slot> = (0..10_000).filter_map(|n| slab.insert(n)).collect();
         assert_eq!(again.len(), 10_000);
         assert_eq!(slab.len(), 10_001);
-        assert!(slab.free_chunks.len() <= slab.chunks.len());
         for slot in again.iter().chain(&slots[..1]) {
             assert!(slab.remove(*slot).is_some());
         }
-        assert_eq!((slab.len(), slab.chunks.len(), slab.free_chunks.len()), (0, 0, 0));
+        assert_eq!((slab.len(), slab.chunks.capacity(), slab.full.capacity()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_small_slab_needs_little_memory() {
+        assert_eq!(size_of::<Slab<Slot, Option<u32>>>(), 7 * size_of::<usize>());
+        assert_eq!(size_of::<Chunk<Option<u32>>>(), 5 * size_of::<usize>());
+        let mut slab = Slab::<Slot, Option<u32>>::new();
+        let slots: Vec<Slot> = (0..63).filter_map(|n| slab.insert(n)).collect();
+        slab.remove(slots[5]);
+        assert_eq!(slab.full.capacity(), 0);
+        // Cells are never more than a chunk, also with gaps.
+        let mut slab = Slab::<Slot, Option<u32>>::new();
+        for (number, capacity) in [(2, 4), (4, 8), (40, 64), (50, 64), (70, 64)] {
+            slab.insert_at(Slot::from_number(number), number);
+            assert_eq!(slab.chunks.last().map(|chunk| chunk.cells.capacity()), Some(capacity));
+        }
+    }
+
+    /// The lowest number not in the set.
+    fn lowest_free(model: &BTreeSet<u32>) -> u32 {
+        let gap = model.iter().zip(0..).find(|(number, index)| **number != *index);
+        gap.map_or(model.len() as u32, |(_, index)| index)
+    }
+
+    /// A slab with the same numbers, inserted in ascending or descending order.
+    fn restored(model: &BTreeSet<u32>, descending: bool) -> Slab<Slot, Option<u32>> {
+        let mut slab = Slab::new();
+        let mut numbers: Vec<u32> = model.iter().copied().collect();
+        if descending {
+            numbers.reverse();
+        }
+        for number in numbers {
+            slab.insert_at(Slot::from_number(number), number);
+        }
+        slab
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Insert this many values.
+        Insert(u32),
+        /// Remove the values with these numbers.
+        Remove(core::ops::Range<u32>),
+        /// Insert a value at this number, if it is free.
+        InsertAt(u32),
+        /// Share the cells.
+        Snapshot,
+    }
+
+    /// Numbers in more than one word of full chunks.
+    const NUMBERS: u32 = (CHUNK * CHUNK * 2 + CHUNK) as u32;
+
+    fn steps() -> impl Strategy<Value = Step> {
+        let number = || prop_oneof![0..300u32, 0..NUMBERS];
+        prop_oneof![
+            prop_oneof![0..200u32, 0..NUMBERS].prop_map(Step::Insert),
+            (number(), prop_oneof![0..3u32, 0..200u32, 0..NUMBERS])
+                .prop_map(|(from, count)| Step::Remove(from..from + count)),
+            number().prop_map(Step::InsertAt),
+            Just(Step::Snapshot),
+        ]
+    }
+
+    proptest::proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_value_takes_the_lowest_free_number(steps in proptest::collection::vec(steps(), 1..30)) {
+            let (mut slab, mut model) = (Slab::<Slot, Option<u32>>::new(), BTreeSet::new());
+            for step in steps {
+                match step {
+                    Step::Insert(count) => {
+                        let mut free = 0..;
+                        for _ in 0..count {
+                            // Numbers before the last one found are taken.
+                            let lowest = free.find(|number| !model.contains(number)).unwrap();
+                            prop_assert_eq!(slab.insert(lowest), Some(Slot::from_number(lowest)));
+                            model.insert(lowest);
+                        }
+                    }
+                    Step::Remove(numbers) => {
+                        for number in numbers {
+                            let removed = slab.remove(Slot::from_number(number));
+                            prop_assert_eq!(removed, model.take(&number));
+                        }
+                    }
+                    Step::InsertAt(number) => {
+                        if model.insert(number) {
+                            slab.insert_at(Slot::from_number(number), number);
+                        }
+                    }
+                    Step::Snapshot => {
+                        let (snapshot, _) = slab.snapshot(0, |_, _| true);
+                        prop_assert_eq!(snapshot.iter().len(), model.len());
+                    }
+                }
+                prop_assert_eq!(slab.len(), model.len());
+                prop_assert!(slab.iter().map(|(_, number)| number).eq(&model));
+                prop_assert!(slab.iter().all(|(slot, number)| slot.number() == *number));
+            }
+            // The next keys do not depend on the history.
+            let mut ascending = restored(&model, false);
+            let mut descending = restored(&model, true);
+            for _ in 0..300 {
+                let lowest = Some(Slot::from_number(lowest_free(&model)));
+                let key = slab.insert(0);
+                prop_assert_eq!(key, lowest);
+                prop_assert_eq!((ascending.insert(0), descending.insert(0)), (key, key));
+                model.extend(key.map(Key::number));
+            }
+        }
     }
 }

@@ -85,6 +85,11 @@ impl UnixMillis {
         Self(millis)
     }
 
+    /// The time `millis` milliseconds earlier, saturating.
+    pub(crate) const fn minus(self, millis: i64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {

@@ -76,6 +76,18 @@ proptest! {
 }
 
 /// Failures that longer runs have found.
+/// Several nodes that share a log, with the faults of nodes and of the log.
+#[test]
+fn clusters_keep_the_laws_and_converge() {
+    let failed_earlier = [653, 840, 975, 1009, 1694, 1931, 2032, 2763];
+    for seed in (0..100).chain(failed_earlier) {
+        let scenario = Scenario::cluster_from_seed(seed);
+        if let Err(failure) = scenario.run() {
+            panic!("{failure}\n{}", explain(&scenario));
+        }
+    }
+}
+
 #[test]
 fn seeds_that_failed_earlier_pass() {
     for seed in [96_809, 127_730, 267_630, 670_640, 688_176, 764_047] {

@@ -17,7 +17,7 @@ mod sync;
 pub(crate) use incoming::Incoming;
 pub use member::{Member, MemberSnapshot};
 pub use newness::Version;
-pub(crate) use set::{MemberPage, Place};
+pub(crate) use set::{MemberPage, Place, SharedMembers};
 pub use set::{MemberSet, Members, MembersOfClient};
 
 crate::slab::keys! {

@@ -147,6 +147,27 @@ impl MemberSet {
         (MemberPage { records }, stopped)
     }
 
+    /// A copy of the set that shares all members with it, for reading.
+    pub(crate) fn share(&mut self) -> SharedMembers {
+        debug_assert_eq!(self.absent, 0, "an authority marks nobody absent");
+        SharedMembers { records: self.records.share() }
+    }
+
+    /// Inserts a new member at a free slot. For an authority. `false` without a change if it has no
+    /// client id or connection id, if it is present, or if the slot is not free.
+    pub(crate) fn restore(&mut self, slot: Slot, message: &PresenceMessage) -> bool {
+        let Some(incoming) = Incoming::complete(message) else { return false };
+        let Err(place) = self.locate(incoming.client_id, incoming.connection_id) else {
+            return false;
+        };
+        if self.records.get(slot).is_some() {
+            return false;
+        }
+        self.records.insert_at(slot, Record::new(&incoming, self.sync));
+        self.link(place, slot);
+        true
+    }
+
     /// Inserts or replaces a member, and returns its slot. For an authority: newness is not
     /// compared. `None` without a change if the client id or the connection id is absent or empty.
     pub fn put(&mut self, message: &PresenceMessage) -> Option<Slot> {
@@ -236,6 +257,13 @@ impl MemberSet {
     pub(super) fn insert(&mut self, place: Place, record: Record) -> Option<Slot> {
         let absent = record.absent;
         let slot = self.records.insert(record)?;
+        self.link(place, slot);
+        self.absent += usize::from(absent);
+        Some(slot)
+    }
+
+    /// Adds a stored record to the tables.
+    fn link(&mut self, place: Place, slot: Slot) {
         let mut first = None;
         match place {
             Place::First { client_hash: hash } => {
@@ -247,8 +275,6 @@ impl MemberSet {
             }
         }
         ring::push_back(&mut self.records, &mut first, slot);
-        self.absent += usize::from(absent);
-        Some(slot)
     }
 
     /// Removes a record from the storage and from both tables.
@@ -318,6 +344,19 @@ impl<'a> IntoIterator for &'a MemberSet {
 
 fn hash_key(hasher: &FixedState, client_id: &str, connection_id: &str) -> u32 {
     fold(hasher.hash_one((client_id, connection_id)))
+}
+
+/// All members of a set at one time. Later changes of the set do not affect them.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedMembers {
+    records: slab::Shared<Slot, Record>,
+}
+
+impl SharedMembers {
+    /// The members from a slot number on, with their slots.
+    pub(crate) fn iter_from(&self, number: u32) -> impl Iterator<Item = (Slot, Member<'_>)> {
+        self.records.iter_from(number).map(|(slot, record)| (slot, Member { record }))
+    }
 }
 
 /// A snapshot of some members.

@@ -2,11 +2,12 @@
 
 use super::access::{DEFAULT_MODES, matches};
 use super::connections::AttachmentSlot;
-use super::delivery::Metrics;
-use super::state::{self, ConnectionSlot};
-use super::{LeaveCause, Outbox, Server};
-use crate::SmolStr;
+use super::delivery::{Delivery, Metrics};
+use super::keys::Keys;
+use super::state::{self, ChannelSlot, ConnectionSlot, State};
+use super::{LeaveCause, Outbox, Server, ServerOptions};
 use crate::wire::{Action, ErrorInfo, Flags, Modes, Params, ProtocolMessage, codes};
+use crate::{Now, SmolStr};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -17,6 +18,9 @@ impl Server {
         frame: ProtocolMessage,
         out: &mut Outbox,
     ) {
+        if self.must_catch_up(slot, &frame) {
+            return self.postpone(slot, frame);
+        }
         let name = frame.channel.clone().unwrap_or_default();
         let before = self.attachment(slot, &name);
         let stale = before.is_some_and(|attachment| self.may_hold_stale_members(attachment));
@@ -126,19 +130,17 @@ impl Server {
         };
         let channel = match found {
             Some(channel) => channel,
-            None => {
-                let seed = self.keys.random();
-                let channel = self.state.open_channel(self.now, name, seed).ok_or_else(no_room)?;
-                let rules = &self.options.coalesce;
-                let rule = rules.iter().find(|rule| matches(&rule.channels, name));
-                let window = rule.map(|rule| rule.window).filter(|window| !window.is_zero());
-                self.delivery.open(channel, window);
-                channel
-            }
+            None => self.open_channel(name).ok_or_else(no_room)?,
         };
         let attachment = self.connections.attach(slot, channel).ok_or_else(no_room)?;
         self.delivery.attach(attachment, channel);
         Ok(attachment)
+    }
+
+    /// Creates a channel. `None` if there are no free slots.
+    pub(super) fn open_channel(&mut self, name: &SmolStr) -> Option<ChannelSlot> {
+        let Self { state, delivery, keys, options, at, .. } = self;
+        open_channel(state, delivery, keys, options, *at, name)
     }
 
     /// Whether the client has every message of the channel (RTL2f): none was sent while it was not
@@ -162,7 +164,11 @@ impl Server {
         }
         let was_here = !entry.granted().is_empty();
         if !was_here {
-            return serial.is_some_and(|serial| serial >= last_message);
+            // It heard everything on another node until it lost the transport, and the channel has
+            // had no message since.
+            let moved = self.connections.get(entry.connection()).has_moved()
+                && !self.state.channel(entry.channel()).has_recent_message();
+            return serial.is_some_and(|serial| moved || serial >= last_message);
         }
         if !granted.contains(Modes::SUBSCRIBE) {
             return true;
@@ -255,7 +261,7 @@ impl Server {
             self.deliver_coalesced(slot, out);
             self.delivery.join_audiences(attachment, granted, transport);
         }
-        self.occupancy_changed(slot, out);
+        self.attachments_changed(slot, out);
     }
 
     /// The transport is lost, or detaches the channel.
@@ -266,7 +272,7 @@ impl Server {
         if !self.delivery.deactivate(attachment, granted, presence, messages) {
             self.broken("an attachment is at its places in the audiences");
         }
-        self.occupancy_changed(slot, out);
+        self.attachments_changed(slot, out);
     }
 
     pub(super) fn deactivate_all(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
@@ -294,7 +300,7 @@ impl Server {
         flags.set(Flags::HAS_PRESENCE, syncs && !channel.members().is_empty());
         let frame = ProtocolMessage {
             channel: Some(channel.name().clone()),
-            channel_serial: Some(state::format_serial(channel.last())),
+            channel_serial: Some(state::format_serial(self.state.serial_of(entry.channel()))),
             flags: Some(flags),
             params: Some(entry.params()),
             error: error.map(Box::new),
@@ -397,6 +403,22 @@ impl Server {
         }
         true
     }
+}
+
+/// Creates a channel. `None` if there are no free slots.
+pub(super) fn open_channel(
+    state: &mut State,
+    delivery: &mut Delivery,
+    keys: &mut Keys,
+    options: &ServerOptions,
+    at: Now,
+    name: &SmolStr,
+) -> Option<ChannelSlot> {
+    let channel = state.open_channel(at, name, keys.random())?;
+    let rule = options.coalesce.iter().find(|rule| matches(&rule.channels, name));
+    let window = rule.map(|rule| rule.window).filter(|window| !window.is_zero());
+    delivery.open(channel, window);
+    Some(channel)
 }
 
 /// The parameters of an ATTACH.

@@ -99,7 +99,8 @@ impl Server {
         for (message, was_present) in events {
             missed.add(message.clone(), was_present);
         }
-        let serial = channel.last_presence();
+        let serial =
+            if self.has_log() { self.state.serial_of(slot) } else { channel.last_presence() };
         for frame in self.presence_frames(slot, Some(serial), missed.into_messages()) {
             self.send_to(transport, frame, out);
         }

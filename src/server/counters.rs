@@ -63,6 +63,12 @@ pub struct Counters {
     pub syncs: u64,
     /// Presence events not delivered because coalescing cancelled or replaced them.
     pub coalesced: u64,
+    /// Connections that another node has taken over, because their client came back there.
+    pub moved: u64,
+    /// Times that this node was taken for gone by others, and joined anew.
+    pub fenced: u64,
+    /// Entries of the log that did not count: repeated, or of a node that was taken for gone.
+    pub void_entries: u64,
     /// Requests refused or delayed by a limit.
     pub limited: u64,
     /// Undecodable frames and violations of the protocol.

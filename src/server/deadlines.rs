@@ -23,7 +23,7 @@ impl Server {
         if self.draining.is_some() {
             self.drain_due(out);
         }
-        if !self.unfinished.is_empty() {
+        if !self.unfinished.is_empty() && !self.is_starting_over() {
             self.run_unfinished(out);
         }
         self.deliver_batches(out);
@@ -45,10 +45,27 @@ impl Server {
             self.end(slot, LeaveCause::GraceEnded, out);
             return true;
         }
-        if connection.grace_is_over(now) && !self.end_grace(slot, out) {
-            self.postpone_expiry(slot);
+        if connection.grace_is_over(now) && self.grace_ends(slot) && !self.end_grace(slot, out) {
+            self.postpone_expiry(slot, false);
         }
         false
+    }
+
+    /// Whether a grace period that is over ends now. With a log it may last longer than it was meant
+    /// to.
+    #[inline]
+    fn grace_ends(&mut self, slot: ConnectionSlot) -> bool {
+        if !self.has_log() {
+            return true;
+        }
+        let now = self.now.mono;
+        match self.grace_end(slot) {
+            Some(end) if end > now => {
+                self.connections.get_mut(slot).extend_grace(end, self.options.connection_state_ttl);
+                false
+            }
+            _ => true,
+        }
     }
 
     fn connection_due(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
@@ -57,7 +74,7 @@ impl Server {
         if connection.is_ending() {
             return;
         }
-        if connection.grace_is_over(now) && !self.end_grace(slot, out) {
+        if connection.grace_is_over(now) && self.grace_ends(slot) && !self.end_grace(slot, out) {
             // Beyond the budget: the rest is due at once.
             self.arm(slot);
             return;
@@ -114,11 +131,15 @@ impl Server {
         let feed = self.delivery.feed_mut(slot);
         let window = feed.window_is_over(now);
         let occupancy = feed.take_occupancy_timer(now);
+        let row = feed.take_row_timer(now);
         if window {
             self.deliver_coalesced(slot, out);
         }
         if occupancy {
             self.occupancy_due(slot, out);
+        }
+        if row {
+            self.delivery.queue_row(slot);
         }
         if !self.close_channel_if_unused(slot) {
             self.arm_channel(slot);

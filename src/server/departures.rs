@@ -2,7 +2,8 @@
 //! or by the host.
 
 use super::connections::AttachmentSlot;
-use super::state::{Batch, ChannelSlot, ConnectionSlot, Removal};
+use super::record::Record;
+use super::state::{Batch, ChannelSlot, ConnectionSlot, Removal, Removed};
 use super::{LeaveCause, Outbox, Server};
 use crate::wire::PresenceAction;
 
@@ -14,7 +15,11 @@ impl Server {
         self.budget = self.budget.max(1);
         let present = self.connections.get(slot).transport().is_some();
         if !self.remove_inactive(slot, present, out) {
-            return false;
+            if !self.has_log() {
+                return false;
+            }
+            // The log decides when they leave.
+            self.postpone_expiry(slot, present);
         }
         self.connections.get_mut(slot).end_grace();
         true
@@ -28,6 +33,10 @@ impl Server {
         forget: bool,
         out: &mut Outbox,
     ) -> bool {
+        if self.has_log() && self.connections.get(slot).transport().is_none() {
+            return self.request_grace_over(slot);
+        }
+        let mut done = true;
         let mut next = self.connections.get(slot).first_attachment();
         while let Some(attachment) = next {
             let entry = self.connections.attachment(attachment);
@@ -36,25 +45,60 @@ impl Server {
                 continue;
             }
             if !self.remove_all(attachment, LeaveCause::GraceEnded, out) {
-                return false;
+                if !self.has_log() {
+                    return false;
+                }
+                done = false;
+                continue;
             }
             if forget {
                 self.remove_attachment(attachment, out);
             }
         }
-        true
+        done
     }
 
-    /// Removes the members of an attachment within the budget. Returns whether it is complete.
+    /// Removes the members of an attachment within the budget, or proposes it. Returns whether it is
+    /// complete.
     pub(super) fn remove_all(
         &mut self,
         attachment: AttachmentSlot,
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
+        if self.has_log() {
+            return self.request_dismissal(attachment, cause);
+        }
         let entry = self.connections.attachment(attachment);
         let mut removal = Removal::of_connection(entry.connection(), entry.channel(), cause);
         self.remove_members(&mut removal, out)
+    }
+
+    /// Proposes that the members of an attachment leave. Returns whether there are none, and will be
+    /// none.
+    fn request_dismissal(&mut self, attachment: AttachmentSlot, cause: LeaveCause) -> bool {
+        let entry = self.connections.attachment(attachment);
+        let (slot, channel) = (entry.connection(), entry.channel());
+        let none = self.state.first_member(slot, channel).is_none();
+        if none && self.connections.get(slot).frames_in_log() == 0 {
+            return true;
+        }
+        let connection = self.state.connection(slot).id().clone();
+        let channel = self.state.channel(channel).name().clone();
+        self.propose_work(slot, Record::Dismiss { connection, channel, cause });
+        false
+    }
+
+    /// Proposes that all members of a lost connection leave. Returns whether there are none, and will
+    /// be none.
+    fn request_grace_over(&mut self, slot: ConnectionSlot) -> bool {
+        let state = self.state.connection(slot);
+        if !state.has_members() && self.connections.get(slot).frames_in_log() == 0 {
+            return true;
+        }
+        let connection = state.id().clone();
+        self.propose_work(slot, Record::GraceOver { connection });
+        false
     }
 
     /// Removes members within the budget. Their leaves are delivered at the end of the step.
@@ -68,7 +112,8 @@ impl Server {
             if self.budget == 0 {
                 break self.state.is_done(removal);
             }
-            let Some((change, owner, may_have_more)) = self.state.remove_next(self.now, removal)
+            let Some(Removed { change, owner, waiting, may_have_more }) =
+                self.state.remove_next(self.at, removal)
             else {
                 if !self.state.is_done(removal) {
                     self.broken("a member has an owner");
@@ -81,7 +126,6 @@ impl Server {
                 self.notify_owner(owner, channel, change.position.serial, out);
             }
             self.handle_change(channel, owner, &change, None, out);
-            let waiting = change.position.index as usize + 1;
             if waiting == 1 {
                 self.delivery.add_batch(channel);
             }
@@ -110,7 +154,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         let Some(attachment) = self.connections.pair(owner, channel) else {
-            return self.broken("the owner of a member is attached");
+            return self.check_is_elsewhere(owner);
         };
         if self.connections.attachment(attachment).is_active()
             && self.is_notified_directly(attachment, PresenceAction::Leave)

@@ -1,6 +1,6 @@
 //! The inputs of a server.
 
-use super::{Capability, Identity};
+use super::{Capability, Entry, EntryId, Identity, LogPosition, SnapshotPage};
 use crate::variants::variants;
 use crate::wire::{ErrorInfo, ProtocolMessage, codes};
 use crate::{SmolStr, TransportId, UnixMillis};
@@ -109,6 +109,43 @@ variants! {
             /// The duration. Zero: at once, within the budget of each call.
             over: Duration,
         },
+        /// The next entry of the log, whichever node wrote it. Every node passes in the entries from
+        /// the position of its snapshot on, or from the first, in order and without a gap. One that
+        /// comes again is ignored.
+        Committed: committed {
+            /// Its position.
+            position: LogPosition,
+            /// The entry, from [`Entry::decode`](super::Entry::decode).
+            entry: Entry,
+        },
+        /// A page of a snapshot, before the first entry. The host passes in all pages of the newest
+        /// complete snapshot, in order, and then the entries after its position.
+        Restore: restore {
+            /// The page, from [`SnapshotPage::decode`](super::SnapshotPage::decode).
+            page: SnapshotPage,
+        },
+        /// The answer to [`Output::Append`](super::Output::Append) when the entry could not be
+        /// appended, or when it is not known whether it was. A success needs no answer: the entry
+        /// comes back as `Input::Committed`.
+        AppendFailed: append_failed {
+            /// The entry.
+            entry: EntryId,
+            /// The log has refused it for good, for example because it is too large. It is certainly
+            /// not in the log. The requests in it are refused (50003).
+            definite: bool,
+        },
+        /// The log does not go on from what this node has applied: it has lost its end or all of it,
+        /// or the node lags behind its beginning. The host passes in the newest snapshot and the
+        /// entries after it next, and then `LogAvailable`. The node keeps its transports. It forgets
+        /// what it has applied at once, in this call; a copy of the members outside
+        /// ([`Output::Event`](super::Output::Event)) must be made anew.
+        LogReset,
+        /// The log can be reached, and every entry that was in it when it was reached has been
+        /// passed in. At the start the node joins then; later it sends again what is not confirmed.
+        LogAvailable,
+        /// The log cannot be reached. Reads, attaches and syncs go on. Changes wait; nobody's grace
+        /// period ends.
+        LogUnavailable,
     }
 }
 

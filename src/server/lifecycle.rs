@@ -1,6 +1,7 @@
 //! Connections: connect, resume, authorize, close, drain.
 
 use super::connections::{Connection, Terms};
+use super::record::Record;
 use super::state::ConnectionSlot;
 use super::{
     Capability, ConnectRequest, Identity, LeaveCause, Misuse, Outbox, Output, Server, Token, keys,
@@ -51,12 +52,22 @@ impl Server {
             self.refuse(transport, error, out);
             return;
         }
+        if !self.takes_clients() {
+            let error = ErrorInfo::new(codes::TIMEOUT_ERROR, 503, "The server is not ready");
+            self.refuse(transport, error, out);
+            return;
+        }
         request.identity = request.identity.normalized();
         let key = request.resume.take().or_else(|| request.recover.take());
         let terms = self.terms(&request);
         let found = key.as_deref().map(|key| self.find_resumable(key, &request.identity, out));
         match (found, key) {
-            (Some(Ok(slot)), Some(key)) => self.resume(slot, transport, terms, key, out),
+            (Some(Ok(Resumable::Here(slot))), Some(key)) => {
+                self.resume(slot, transport, request.identity, terms, key, out);
+            }
+            (Some(Ok(Resumable::Elsewhere(id))), Some(key)) => {
+                self.request_adoption(&id, key, transport, request.identity, terms, out);
+            }
             (found, _) => {
                 let error = found.and_then(Result::err);
                 self.start(transport, request.identity, terms, error, out);
@@ -94,49 +105,70 @@ impl Server {
         key: &str,
         identity: &Identity,
         out: &mut Outbox,
-    ) -> Result<ConnectionSlot, ErrorInfo> {
-        let invalid = || {
-            ErrorInfo::new(
-                codes::INVALID_CONNECTION_KEY,
-                400,
-                "Unable to resume the connection: the key is not valid",
-            )
-        };
-        let (id, proof) = keys::parse(key).ok_or_else(invalid)?;
+    ) -> Result<Resumable, ErrorInfo> {
+        let (id, proof) = keys::parse(key).ok_or_else(invalid_key)?;
+        if self.has_log() {
+            return self.find_in_log(id, &proof, identity, out);
+        }
         // Expires it first: its timer may be due but beyond the budget.
         let found = self.state.by_id(id).filter(|slot| !self.expire_now(*slot, out));
         if let Some(slot) = found {
             let connection = self.connections.get(slot);
             if keys::equal(connection.proof(), &proof) && connection.identity() == identity {
-                return Ok(slot);
+                return Ok(Resumable::Here(slot));
             }
-            return Err(invalid());
+            return Err(invalid_key());
         }
         if keys::equal(&self.keys.proof(id, identity), &proof) {
-            let message = "Unable to resume the connection: it has expired";
-            return Err(ErrorInfo::new(codes::CONNECTION_RECOVERY_FAILED, 400, message));
+            return Err(expired());
         }
-        Err(invalid())
+        Err(invalid_key())
+    }
+
+    /// Finds the connection of a key on this node or another: they share the secret of the keys.
+    fn find_in_log(
+        &mut self,
+        id: &str,
+        proof: &keys::Proof,
+        identity: &Identity,
+        out: &mut Outbox,
+    ) -> Result<Resumable, ErrorInfo> {
+        if !keys::equal(&self.keys.proof(id, identity), proof) {
+            return Err(invalid_key());
+        }
+        let found = self.state.by_id(id);
+        let here = found.filter(|slot| self.connections.try_get(*slot).is_some());
+        match here {
+            Some(slot) if self.expire_now(slot, out) => Err(expired()),
+            Some(slot) => Ok(Resumable::Here(slot)),
+            None if self.state.has_ended(id) => Err(expired()),
+            None => Ok(Resumable::Elsewhere(id.into())),
+        }
     }
 
     fn resume(
         &mut self,
         slot: ConnectionSlot,
         transport: TransportId,
+        identity: Identity,
         terms: Terms,
         key: SmolStr,
         out: &mut Outbox,
     ) {
         self.counters.opened += 1;
-        self.counters.resumed += 1;
         // The new transport replaces an open one. The old peer receives no frame, and the members
         // stay.
         if let Some(old) = self.connections.get(slot).transport() {
             out.push(Output::close(old));
             self.lose_transport(old, out);
         }
+        if self.is_adopting(slot) {
+            return self.resume_adopting(slot, transport, terms, key);
+        }
+        self.counters.resumed += 1;
         let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
+        connection.set_identity(identity);
         let changed = *connection.capability() != terms.capability;
         connection.set_terms(terms);
         if connection.first_attachment().is_some() {
@@ -153,7 +185,7 @@ impl Server {
         self.arm(slot);
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         transport: TransportId,
         identity: Identity,
@@ -161,14 +193,7 @@ impl Server {
         error: Option<ErrorInfo>,
         out: &mut Outbox,
     ) {
-        let no_room = || {
-            ErrorInfo::new(
-                codes::TIMEOUT_ERROR,
-                503,
-                "The server has reached its limit of connections",
-            )
-        };
-        if self.state.connections() >= self.options.limits.connections {
+        if self.connections.len() >= self.options.limits.connections {
             self.counters.limited += 1;
             self.refuse(transport, no_room(), out);
             return;
@@ -190,7 +215,7 @@ impl Server {
         self.arm(slot);
     }
 
-    fn refuse(&mut self, transport: TransportId, error: ErrorInfo, out: &mut Outbox) {
+    pub(super) fn refuse(&mut self, transport: TransportId, error: ErrorInfo, out: &mut Outbox) {
         self.counters.refused += 1;
         let frame = ProtocolMessage {
             error: Some(Box::new(error)),
@@ -202,7 +227,7 @@ impl Server {
 
     /// Sends CONNECTED with complete details (CD2): first on a transport, and again after a change
     /// of rights (RTN24).
-    fn send_connected(
+    pub(super) fn send_connected(
         &mut self,
         slot: ConnectionSlot,
         key: Option<SmolStr>,
@@ -243,8 +268,9 @@ impl Server {
     pub(super) fn transport_lost(&mut self, transport: TransportId, out: &mut Outbox) -> bool {
         let now = self.now.mono;
         let Some(slot) = self.connections.unbind(transport, now) else { return false };
-        if self.state.connection(slot).has_members() {
-            self.connections.get_mut(slot).start_grace(now);
+        let connection = self.connections.get_mut(slot);
+        if self.state.connection(slot).has_members() || connection.frames_in_log() > 0 {
+            connection.start_grace(now);
         }
         self.deactivate_all(slot, out);
         self.arm(slot);
@@ -272,6 +298,9 @@ impl Server {
         cause: LeaveCause,
         out: &mut Outbox,
     ) -> bool {
+        if self.has_log() && self.request_end(slot, cause) {
+            return false;
+        }
         while let Some(attachment) = self.connections.get(slot).first_attachment() {
             if !self.remove_all(attachment, cause, out) {
                 self.postpone_end(slot, cause);
@@ -279,18 +308,49 @@ impl Server {
             }
             self.remove_attachment(attachment, out);
         }
+        self.end_here(slot, out);
+        true
+    }
+
+    /// Ends a connection without members on this node.
+    pub(super) fn end_here(&mut self, slot: ConnectionSlot, out: &mut Outbox) {
+        while let Some(attachment) = self.connections.get(slot).first_attachment() {
+            self.remove_attachment(attachment, out);
+        }
+        // Others have ended it if this node did not want to.
+        let is_own = !self.has_log() || self.connections.get(slot).is_ending();
         let transport = self.connections.get(slot).transport();
         if let Some(transport) = transport {
             self.lose_transport(transport, out);
         }
         self.timers.cancel_connection(slot);
         self.connections.remove(slot);
-        self.state.close_connection(slot);
+        if self.state.owner(slot) == 0 {
+            self.state.close_connection(slot);
+        }
         if let Some(transport) = transport {
-            self.send_to(transport, ProtocolMessage::new(Action::Closed), out);
+            let action = if is_own { Action::Closed } else { Action::Disconnected };
+            self.send_to(transport, ProtocolMessage::new(action), out);
             out.push(Output::close(transport));
         }
-        true
+    }
+
+    /// Proposes the end of a connection that the log knows. Returns whether it does.
+    fn request_end(&mut self, slot: ConnectionSlot, cause: LeaveCause) -> bool {
+        let connection = self.connections.get(slot);
+        let is_known =
+            connection.announced() != 0 || connection.frames_in_log() > 0 || self.is_adopting(slot);
+        self.postpone_end(slot, cause);
+        if is_known {
+            if self.work(slot).awaited == 0 {
+                let connection = self.state.connection(slot).id().clone();
+                self.propose_work(slot, Record::End { connection, cause });
+            }
+        } else {
+            let connection = self.state.connection(slot).id().clone();
+            self.propose(Record::End { connection, cause });
+        }
+        is_known
     }
 
     /// AUTH from the client (RTC8a): asks the host to verify the token.
@@ -346,6 +406,7 @@ impl Server {
         if self.draining.is_some() {
             return;
         }
+        self.propose(Record::Leaving);
         self.draining = Some(Draining {
             start: self.now.mono,
             duration,
@@ -379,6 +440,28 @@ impl Server {
             }
         }
     }
+}
+
+/// A connection that can be resumed.
+enum Resumable {
+    Here(ConnectionSlot),
+    /// By its id: it is on another node, or was.
+    Elsewhere(SmolStr),
+}
+
+pub(super) fn no_room() -> ErrorInfo {
+    let message = "The server has reached its limit of connections";
+    ErrorInfo::new(codes::TIMEOUT_ERROR, 503, message)
+}
+
+fn invalid_key() -> ErrorInfo {
+    let message = "Unable to resume the connection: the key is not valid";
+    ErrorInfo::new(codes::INVALID_CONNECTION_KEY, 400, message)
+}
+
+pub(super) fn expired() -> ErrorInfo {
+    let message = "Unable to resume the connection: it has expired";
+    ErrorInfo::new(codes::CONNECTION_RECOVERY_FAILED, 400, message)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -35,6 +35,74 @@
 //! answer (CLOSED, DETACHED, ACK) is sent when all have left; later frames of the connection wait
 //! for it, in order.
 //!
+//! # Several nodes
+//!
+//! With [`ServerOptions::log`] a server is a node: its changes go through a log that it shares with
+//! other nodes, or with its own later runs. All nodes have the same members, and a client can come
+//! back on any of them. `docs/cluster.md` says what is promised. Here a list is the log, and a node
+//! is lost:
+//!
+//! ```
+//! use presence_proto::server::{
+//!     Capability, ConnectRequest, Identity, Input, KeySecret, LogOptions, LogPosition, Outbox,
+//!     Output, PresenceQuery, Server, ServerEvent, ServerOptions, output,
+//! };
+//! use presence_proto::wire::{Action, PresenceAction, PresenceMessage, ProtocolMessage};
+//! use presence_proto::{Now, TransportId};
+//! use std::{collections::VecDeque, sync::Arc};
+//!
+//! /// Passes an input to a node, and each entry that it appends to all nodes.
+//! fn pass(nodes: &mut [Server], log: &mut u64, node: usize, input: Input) -> Vec<Output> {
+//!     let (mut inputs, mut outputs) = (VecDeque::from([(node, input)]), Vec::new());
+//!     while let Some((node, input)) = inputs.pop_front() {
+//!         let mut out = Outbox::new();
+//!         nodes[node].handle(Now::from_millis(1_000), input, &mut out);
+//!         for output in out {
+//!             if let Output::Append(output::Append { entry, .. }) = output {
+//!                 *log += 1;
+//!                 let entry = Input::committed(LogPosition(*log), entry);
+//!                 inputs.extend((0..nodes.len()).map(|node| (node, entry.clone())));
+//!             } else {
+//!                 outputs.push(output);
+//!             }
+//!         }
+//!     }
+//!     outputs
+//! }
+//!
+//! let mut log = 0;
+//! let mut nodes = ["a", "b"].map(|name| {
+//!     let mut options = ServerOptions::default();
+//!     (options.node, options.key_secret) = (name.into(), Some(KeySecret([7; 32])));
+//!     options.log = Some(LogOptions::default());
+//!     Server::new(options, [name.as_bytes()[0]; 32])
+//! });
+//! (0..2).for_each(|node| _ = pass(&mut nodes, &mut log, node, Input::LogAvailable));
+//! let request = |name: &str| ConnectRequest::new(Identity::Client(name.into()), Arc::new(Capability::all()));
+//! let mut frame = ProtocolMessage::new(Action::Attach);
+//! frame.channel = Some("room".into());
+//! // Alice is on node a, Bob on node b. She enters.
+//! let opened = pass(&mut nodes, &mut log, 0, Input::opened(TransportId(1), request("alice")));
+//! pass(&mut nodes, &mut log, 1, Input::opened(TransportId(2), request("bob")));
+//! pass(&mut nodes, &mut log, 0, Input::received(TransportId(1), frame.clone()));
+//! pass(&mut nodes, &mut log, 1, Input::received(TransportId(2), frame.clone()));
+//! frame.action = Action::Presence;
+//! frame.presence = [PresenceMessage::new(PresenceAction::Enter)].into_iter().collect();
+//! pass(&mut nodes, &mut log, 0, Input::received(TransportId(1), frame));
+//! // Node a is lost. She resumes on node b, and nobody is told of a leave.
+//! let key = opened.iter().find_map(|output| match output {
+//!     Output::Send(output::Send { frame, .. }) => frame.head().connection_details.clone()?.connection_key,
+//!     _ => None,
+//! });
+//! let mut resume = request("alice");
+//! resume.resume = key;
+//! let outputs = pass(&mut nodes[1..], &mut log, 0, Input::opened(TransportId(3), resume));
+//! assert!(!outputs.iter().any(|output| matches!(output, Output::Event(ServerEvent::MemberLeft(_)))));
+//! assert_eq!(nodes[1].counters().resumed, 1);
+//! assert_eq!(nodes[1].presence("room", &PresenceQuery::default())?.items.len(), 1);
+//! # Ok::<(), presence_proto::wire::ErrorInfo>(())
+//! ```
+//!
 //! # Order and time
 //!
 //! Positions order the events of a channel; timestamps do not. A timestamp is the wall clock of the
@@ -42,28 +110,38 @@
 //! member it removes, so that a client that compares them takes the leave for newer (RTP2b1a).
 
 mod access;
+mod adoption;
 mod attach;
 mod bucket;
+mod commit;
 mod congestion;
 mod connections;
 mod counters;
 mod deadlines;
 mod delivery;
 mod departures;
+mod entry;
 mod frame;
 pub mod input;
 mod keys;
 mod lifecycle;
+mod log;
 mod notify;
 mod occupancy;
 mod options;
 pub mod output;
 mod presence;
+mod proposals;
 mod publish;
 mod query;
 mod recipients;
+mod record;
+mod replication;
+mod reset;
 mod send;
+mod snapshots;
 mod state;
+mod status;
 mod syncs;
 mod timers;
 mod unfinished;
@@ -72,23 +150,29 @@ mod wheel;
 pub use access::{Capability, Identity, Operations};
 pub use counters::Counters;
 pub use delivery::Occupancy;
+pub use entry::{Entry, EntryError, EntryId, LogPosition, SnapshotPage};
 pub use frame::Frame;
 pub use input::{ConnectRequest, Input};
-pub use options::{CoalesceRule, HistoryOptions, KeySecret, Limits, Rate, ServerOptions};
-pub use output::{LeaveCause, Misuse, Output, Position, ServerEvent, Token};
+pub use options::{
+    CoalesceRule, HistoryOptions, KeySecret, Limits, LogOptions, Rate, ServerOptions, WithoutLog,
+};
+pub use output::{Halt, LeaveCause, Misuse, Output, Position, ServerEvent, Token};
 pub use query::{
     Direction, HistoryPage, HistoryQuery, MAX_PAGE, ParsePositionError, PresencePage, PresenceQuery,
 };
 pub use recipients::Recipients;
+pub use status::{LogStatus, NodeStatus};
 
 use crate::time::sooner;
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, codes};
 use crate::{Instant, Now, SmolStr, TransportId, Wake};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use connections::Connections;
 use delivery::Delivery;
 use keys::Keys;
 use lifecycle::Draining;
+use replication::Replication;
 use state::{ChannelSlot, ConnectionSlot, State};
 use timers::Timers;
 use unfinished::Unfinished;
@@ -102,6 +186,8 @@ pub struct Server {
     options: ServerOptions,
     /// The time of the call; the monotonic part never steps back.
     now: Now,
+    /// The time of what is being applied: that of the call, or of an entry of the log.
+    at: Now,
     counters: Counters,
     keys: Keys,
     // The four parts: ARCHITECTURE.md says what each owns.
@@ -109,6 +195,8 @@ pub struct Server {
     connections: Connections,
     delivery: Delivery,
     timers: Timers,
+    /// The node's part in the log; `None` without one.
+    replication: Option<Box<Replication>>,
     /// The largest transport number so far.
     highest_transport: Option<u64>,
     draining: Option<Draining>,
@@ -128,15 +216,22 @@ impl Server {
         let epoch = keys.random() >> 32;
         let connections = Connections::new(keys.random());
         let seed = keys.random();
-        let state =
+        let mut state =
             State::new(options.history, options.events, &node, epoch, options.first_serial, seed);
+        let replication = options.log.map(|log| {
+            let ttl = options.connection_state_ttl.as_millis();
+            state.follow_log(i64::try_from(ttl).unwrap_or(i64::MAX));
+            Box::new(Replication::new(log, options.node.clone()))
+        });
         Self {
             now: Now::default(),
+            at: Now::default(),
             counters: Counters::default(),
             state,
             connections,
             delivery: Delivery::new(),
             timers: Timers::new(),
+            replication,
             highest_transport: None,
             draining: None,
             budget: 0,
@@ -159,9 +254,13 @@ impl Server {
     /// Fires due timers, applies the input, emits outputs, and returns the next deadline.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) -> Wake {
         self.now = Now::new(now.mono.max(self.now.mono), now.wall);
+        self.at = self.now;
         self.budget = self.options.budget.max(1);
         self.fire_timers(out);
         self.apply(input, out);
+        if self.replication.is_some() {
+            self.replicate(out);
+        }
         self.deliver_batches(out);
         self.send_sync_pages(out);
         self.next_wake()
@@ -179,7 +278,7 @@ impl Server {
         let dangling =
             self.state.dangling() + self.connections.dangling() + self.delivery.dangling();
         Counters {
-            connections: self.state.connections() as u64,
+            connections: self.connections.len() as u64,
             transports: self.connections.transports() as u64,
             channels: self.state.channels() as u64,
             attachments: self.connections.attachments() as u64,
@@ -229,7 +328,29 @@ impl Server {
         }
     }
 
-    /// The current occupancy of a channel; zeros for an unknown channel.
+    /// Everything that follows from the log, as text: equal on all replicas that have applied the same
+    /// entries. Without histories. For tests; O(n).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fold(&self) -> alloc::string::String {
+        use core::fmt::Write as _;
+        self.state.canonical_parts().iter().fold(alloc::string::String::new(), |mut text, part| {
+            let _ = writeln!(text, "{part:?}");
+            text
+        })
+    }
+
+    /// The position of the last entry that is applied in full; `None` without a log, or while an
+    /// entry is being applied.
+    #[must_use]
+    pub fn position(&self) -> Option<LogPosition> {
+        let replication = self.replication.as_ref()?;
+        replication.applying.is_none().then(|| LogPosition(self.state.position()))
+    }
+
+    /// The current occupancy of a channel; zeros for an unknown channel. With a log it is the sum over
+    /// all nodes, of which others may be [`occupancy_interval`](ServerOptions::occupancy_interval)
+    /// behind.
     #[must_use]
     pub fn occupancy(&self, channel: &str) -> Occupancy {
         let channel = self.state.by_name(channel);
@@ -303,6 +424,16 @@ impl Server {
                 self.kick(&channel, client_id, connection_id, out);
             }
             Input::Drain(input::Drain { over }) => self.drain(over, out),
+            Input::Committed(input::Committed { position, entry }) => {
+                self.committed(position, entry);
+            }
+            Input::Restore(input::Restore { page }) => self.restore(page, out),
+            Input::AppendFailed(input::AppendFailed { entry, definite }) => {
+                self.append_failed(entry, definite);
+            }
+            Input::LogReset => self.log_reset(out),
+            Input::LogAvailable => self.log_available(),
+            Input::LogUnavailable => self.log_unavailable(),
         }
     }
 
@@ -348,7 +479,7 @@ impl Server {
         if !self.check_rate(slot, &frame, out) {
             return;
         }
-        if self.is_busy(slot) {
+        if self.is_busy(slot) || self.is_starting_over() {
             self.enqueue(slot, frame, out);
         } else {
             self.process(slot, frame, out);
@@ -388,11 +519,13 @@ impl Server {
     /// The next deadline, as the last [`handle`](Self::handle) returned it.
     #[inline]
     pub fn next_wake(&self) -> Wake {
-        if self.delivery.is_syncing() || !self.unfinished.is_empty() {
+        let unfinished = !self.unfinished.is_empty() && !self.is_starting_over();
+        if self.delivery.is_syncing() || unfinished {
             return Wake::at_opt(Some(self.now.mono));
         }
         let draining = self.draining.as_ref().and_then(Draining::next);
-        Wake::at_opt(sooner(self.timers.next(), draining))
+        let node = sooner(draining, self.replication_deadline());
+        Wake::at_opt(sooner(self.timers.next(), node))
     }
 
     /// Reports a broken invariant: an assertion in tests, a counter in production.

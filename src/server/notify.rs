@@ -26,7 +26,7 @@ impl Server {
                 Some(attachment) => {
                     self.delivery.subscriber_mut(attachment).member_removed(member, next);
                 }
-                None => self.broken("the owner of a member is attached"),
+                None => self.check_is_elsewhere(owner),
             }
         }
         if change.starts_history {
@@ -67,6 +67,14 @@ impl Server {
         }
     }
 
+    /// The owner of a member is attached, unless another node has it.
+    pub(super) fn check_is_elsewhere(&mut self, owner: ConnectionSlot) {
+        let is_here = self.connections.try_get(owner).is_some() && !self.is_adopting(owner);
+        if !self.has_log() || is_here {
+            self.broken("the owner of a member is attached");
+        }
+    }
+
     /// Delivers the leaves that were batched in this step.
     #[inline]
     pub(super) fn deliver_batches(&mut self, out: &mut Outbox) {
@@ -92,6 +100,7 @@ impl Server {
         let feed = self.delivery.feed(channel);
         if feed.coalesces() {
             for (place, mut leave) in batch.leaves.into_iter().enumerate() {
+                let place = batch.first as usize + place;
                 leave.id = leave.id.or_else(|| Some(inherited_id(&batch.id, place)));
                 self.coalesce(channel, leave, true, out);
             }
@@ -103,8 +112,10 @@ impl Server {
         let mut frame = self.new_presence_frame(channel, Some(batch.serial));
         // Items inherit fields of the frame (TP3a, TP3g); equal ones are not repeated.
         frame.timestamp = leaves.first().and_then(|leave| leave.timestamp);
-        for leave in &mut leaves {
-            leave.id = None;
+        for (place, leave) in leaves.iter_mut().enumerate() {
+            // An index that does not start from 0 is not inherited.
+            leave.id =
+                (batch.first > 0).then(|| inherited_id(&batch.id, batch.first as usize + place));
             leave.timestamp = leave.timestamp.filter(|_| leave.timestamp != frame.timestamp);
         }
         frame.id = Some(batch.id);
@@ -201,7 +212,7 @@ impl Server {
     /// Delivers the coalesced events of a channel.
     pub(super) fn deliver_coalesced(&mut self, channel: ChannelSlot, out: &mut Outbox) {
         let Some(messages) = self.delivery.feed_mut(channel).take_coalesced() else { return };
-        let serial = self.state.channel(channel).last();
+        let serial = self.state.serial_of(channel);
         let to = self.delivery.feed(channel).presence().share();
         self.arm_channel(channel);
         self.counters.presence_events += messages.len() as u64;

@@ -50,7 +50,8 @@ pub struct ServerOptions {
     /// Maximum of presence items in a frame that the server sends. Default: 200.
     pub items_per_broadcast: usize,
     /// Minimum time between two occupancy events of a channel, except when a number changes to or
-    /// from zero. Default: 5 s.
+    /// from zero. The same holds for what a node tells the others by the log about its attachments.
+    /// Default: 5 s.
     pub occupancy_interval: Duration,
     /// History of the channels.
     pub history: HistoryOptions,
@@ -61,6 +62,9 @@ pub struct ServerOptions {
     pub events: bool,
     /// Limits for peers.
     pub limits: Limits,
+    /// The log that this server shares with others, or with its later runs. `None`: it is alone, and
+    /// its state ends with it.
+    pub log: Option<LogOptions>,
 }
 
 impl Default for ServerOptions {
@@ -87,6 +91,71 @@ impl Default for ServerOptions {
             budget: 1_000,
             events: true,
             limits: Limits::default(),
+            log: None,
+        }
+    }
+}
+
+/// Options of a node: a server whose changes go through a log.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LogOptions {
+    /// Time of silence after which a node counts as gone: others remove its members then, as their
+    /// grace periods end, and the node itself takes no new clients. Default: 6 s.
+    pub lease: Duration,
+    /// Longest silence of a node that has nothing to say. Default: 2 s.
+    pub alive_interval: Duration,
+    /// Time between the nodes, by rank, before one does what another should have done. Default:
+    /// 250 ms.
+    pub stagger: Duration,
+    /// Maximum of entries that are appended but not confirmed. What is proposed meanwhile goes into
+    /// the next entry. Default: 8.
+    pub in_flight: usize,
+    /// Maximum of estimated bytes of an entry, unless a single record is larger. Default: 256 KiB.
+    pub entry_bytes: usize,
+    /// Maximum of records that wait for the log. Beyond it requests are refused (50003). Default:
+    /// 100,000.
+    pub waiting_records: usize,
+    /// Maximum of estimated bytes of the records that wait for the log. Default: 64 MiB.
+    pub waiting_bytes: usize,
+    /// How long a request waits to be appended before it is refused (50003). Default: 10 s.
+    pub wait: Duration,
+    /// What a node without its log does with its clients. Default: [`WithoutLog::Leave`].
+    pub without_log: WithoutLog,
+    /// Entries after which the first node writes a snapshot. Default: 100,000.
+    pub snapshot_entries: u64,
+    /// Estimated bytes of entries after which the first node writes a snapshot. Default: 64 MiB.
+    pub snapshot_bytes: u64,
+    /// Estimated bytes of a page of a snapshot. Default: 256 KiB.
+    pub snapshot_page_bytes: usize,
+}
+
+/// What a node does with its clients while it cannot reach the log for longer than the lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WithoutLog {
+    /// It sends them away, so that they resume on a node that can. For several nodes.
+    #[default]
+    Leave,
+    /// It keeps them: they see the members and wait for their changes. For a single node.
+    Hold,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(6),
+            alive_interval: Duration::from_secs(2),
+            stagger: Duration::from_millis(250),
+            in_flight: 8,
+            entry_bytes: 256 << 10,
+            waiting_records: 100_000,
+            waiting_bytes: 64 << 20,
+            wait: Duration::from_secs(10),
+            without_log: WithoutLog::Leave,
+            snapshot_entries: 100_000,
+            snapshot_bytes: 64 << 20,
+            snapshot_page_bytes: 256 << 10,
         }
     }
 }

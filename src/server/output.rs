@@ -1,6 +1,6 @@
 //! The outputs of a server.
 
-use super::{Frame, Recipients};
+use super::{Entry, Frame, LogPosition, Recipients, SnapshotPage};
 use crate::variants::variants;
 use crate::wire::PresenceMessage;
 use crate::{SmolStr, TransportId};
@@ -39,6 +39,28 @@ variants! {
             /// The token.
             token: Token,
         },
+        /// Append an entry to the log, after those before it. The host may have several appends
+        /// under way if the log keeps their order. If the append fails, or if its outcome is not
+        /// known, pass in `Input::AppendFailed`.
+        Append: append {
+            /// The entry.
+            entry: Entry,
+        },
+        /// Store a page of a snapshot. A snapshot is complete with its last page; before that the one
+        /// before is still needed.
+        Snapshot: snapshot {
+            /// The page.
+            page: SnapshotPage,
+        },
+        /// Entries before this position are not needed any more: the snapshots after it, once they are
+        /// stored, have all that follows from them. The host may remove them.
+        Trim: trim {
+            /// The first position to keep.
+            before: LogPosition,
+        },
+        /// The node has stopped taking part: its transports are closed, new ones are refused. The
+        /// host should end the process.
+        Halted = Halt,
         /// A change of a member set, for a copy outside the server or a durable history.
         Event = ServerEvent,
         /// An error of the host. Nothing has changed.
@@ -135,6 +157,15 @@ pub enum LeaveCause {
     Kicked,
 }
 
+/// Why a node has stopped taking part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Halt {
+    /// Another process has joined with the name of this node.
+    #[error("another node has joined with the name of this one")]
+    NameTaken,
+}
+
 /// An error of the host. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -142,6 +173,13 @@ pub enum Misuse {
     /// The input named a transport that was never opened.
     #[error("transport {0:?} is not open")]
     UnknownTransport(TransportId),
+    /// A page of a snapshot that does not follow those before it, or comes after an entry.
+    #[error("the page of a snapshot does not follow those before it")]
+    NotRestoring,
+    /// The pages of a snapshot contradict each other. The server must be created anew, from another
+    /// snapshot.
+    #[error("the snapshot is damaged")]
+    SnapshotDamaged,
     /// The transport is already open.
     #[error("transport {0:?} is already open")]
     TransportInUse(TransportId),

@@ -2,7 +2,8 @@
 
 use super::attach::check_name;
 use super::connections::AttachmentSlot;
-use super::state::{Applied, ChannelSlot, ConnectionSlot, PresenceRecord, adjusted};
+use super::record::{PresenceRecord, Record};
+use super::state::{Applied, ChannelSlot, ConnectionSlot, adjusted};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
 use crate::wire::{
@@ -19,17 +20,21 @@ impl Server {
         frame: ProtocolMessage,
         out: &mut Outbox,
     ) {
-        if self.is_kicking(frame.channel.as_deref()) {
+        if !self.has_log() && self.is_kicking(frame.channel.as_deref()) {
             self.postpone(slot, frame);
             return;
         }
         let msg_serial = frame.msg_serial.unwrap_or(0);
         let repeated = self.state.connection(slot).accepted(msg_serial);
         match self.check_presence(slot, frame) {
-            Ok((attachment, mut record)) => match self.state.apply(self.now, &mut record) {
-                Some(applied) => self.frame_applied(attachment, &applied, record, out),
-                None => self.broken("an attachment has a channel and a connection"),
-            },
+            Ok((_, record)) if self.has_log() => {
+                return self.propose_frame(slot, msg_serial, Record::Presence(record), out);
+            }
+            Ok((attachment, mut record)) => {
+                let channel = self.connections.attachment(attachment).channel();
+                let applied = self.state.apply(self.at, channel, slot, &mut record);
+                self.frame_applied(Some(attachment), &applied, record, out);
+            }
             Err(_) if repeated => {}
             Err(error) => {
                 self.nack(slot, msg_serial, error, out);
@@ -193,10 +198,11 @@ impl Server {
         Err(refused)
     }
 
-    /// Emits the events of an applied frame, and delivers its changes.
-    fn frame_applied(
+    /// Emits the events of an applied frame, and delivers its changes. `attachment`: that of the
+    /// member's connection, if it is on this node.
+    pub(super) fn frame_applied(
         &mut self,
-        attachment: AttachmentSlot,
+        attachment: Option<AttachmentSlot>,
         applied: &Applied,
         record: PresenceRecord,
         out: &mut Outbox,
@@ -212,7 +218,9 @@ impl Server {
         }
         if self.delivery.feed(channel).coalesces() {
             // `presence_events` counts coalesced events when they are delivered.
-            self.deliver_to_owner(attachment, applied, &record, serial, out);
+            if let Some(attachment) = attachment {
+                self.deliver_to_owner(attachment, applied, &record, serial, out);
+            }
             for ((change, _), message) in applied.changes.iter().zip(record.items) {
                 self.coalesce(channel, message, change.kind.was_present(), out);
             }
@@ -227,18 +235,21 @@ impl Server {
     /// Fields that all items share are set on the frame only.
     fn deliver_now(
         &mut self,
-        attachment: AttachmentSlot,
+        attachment: Option<AttachmentSlot>,
         applied: &Applied,
         mut record: PresenceRecord,
         serial: u64,
         out: &mut Outbox,
     ) {
         let per_frame = self.options.items_per_broadcast.max(1);
-        let stamp = self.now.wall;
-        let connection = self.connections.get(applied.connection);
-        let outside_audience = !self.delivery.subscriber(attachment).receives_presence();
-        let own = connection.transport().filter(|_| outside_audience && !connection.is_congested());
-        if own.is_none() && outside_audience {
+        let stamp = self.at.wall;
+        let outside = attachment
+            .filter(|attachment| !self.delivery.subscriber(*attachment).receives_presence());
+        let own = outside.and_then(|_| {
+            let connection = self.connections.get(applied.connection);
+            connection.transport().filter(|_| !connection.is_congested())
+        });
+        if let (None, Some(attachment)) = (own, outside) {
             self.deliver_to_owner(attachment, applied, &record, serial, out);
         }
         let audience = self.delivery.feed(applied.channel).presence().share();

@@ -2,7 +2,8 @@
 
 use super::attach::check_name;
 use super::presence::{check_connection_id, check_serial, missing_mode};
-use super::state::{self, ConnectionSlot};
+use super::record::{self, MessagesRecord, Record};
+use super::state::{self, ChannelSlot, ConnectionSlot};
 use super::{Identity, Outbox, Recipients, Server};
 use crate::SmolStr;
 use crate::wire::{Action, ErrorInfo, Map, Message, Modes, ProtocolMessage, Value, codes};
@@ -59,23 +60,25 @@ impl Server {
             self.accept(slot, msg_serial, true, None, out);
             return;
         }
-        match self.publish(slot, frame, out) {
-            Ok(res) => {
-                self.state.accept(slot, msg_serial);
+        match self.check_messages(slot, frame) {
+            Ok(record) if self.has_log() => {
+                self.propose_frame(slot, msg_serial, Record::Messages(record), out);
+            }
+            Ok(record) => {
+                let channel = self.state.by_name(&record.channel);
+                let res = self.deliver_messages(slot, channel, record, out);
                 self.accept(slot, msg_serial, false, Some(Box::new(res)), out);
             }
             Err(error) => self.nack(slot, msg_serial, error, out),
         }
     }
 
-    /// Broadcasts messages to the channel's current subscribers. The publisher need not be attached
-    /// (RTL6c). Returns the serials for the ACK.
-    fn publish(
+    /// Checks a MESSAGE frame. The publisher need not be attached (RTL6c).
+    fn check_messages(
         &mut self,
         slot: ConnectionSlot,
         mut frame: ProtocolMessage,
-        out: &mut Outbox,
-    ) -> Result<Value, ErrorInfo> {
+    ) -> Result<MessagesRecord, ErrorInfo> {
         let limits = self.options.limits;
         let name = frame.channel.clone().unwrap_or_default();
         check_name(&name, limits.channel_name)?;
@@ -103,7 +106,7 @@ impl Server {
         for message in &mut frame.messages {
             check_connection_id(message.connection_id.as_ref(), &connection_id)?;
             message.client_id = publisher(connection.identity(), message.client_id.take())?;
-            bytes = bytes.saturating_add(size_of(message));
+            bytes = bytes.saturating_add(record::size_of(message));
         }
         if bytes > limits.message_size {
             self.counters.limited += 1;
@@ -113,10 +116,6 @@ impl Server {
                 "The messages are too large",
             ));
         }
-        // RTN2b: no echo. A transport outside the audience must not be excluded from it.
-        let in_audience = attachment
-            .is_some_and(|attachment| self.delivery.subscriber(attachment).receives_messages());
-        let except = connection.transport().filter(|_| in_audience && !connection.echo());
         if let Some(channel) = channel
             && !self.delivery.feed_mut(channel).take_tokens(
                 limits.channel,
@@ -131,43 +130,57 @@ impl Server {
                 "Too many messages on this channel",
             ));
         }
-        let serial = self.state.next_message(self.now, channel);
-        let mut serials = Vec::with_capacity(frame.messages.len());
-        for (index, message) in frame.messages.iter_mut().enumerate() {
+        if self.has_log() && channel.is_none() && self.state.channels() >= limits.channels {
+            // Every node has a channel with messages, for a while.
+            self.counters.limited += 1;
+            let message = "The server has reached its limit of channels";
+            return Err(ErrorInfo::new(codes::TOO_MANY_CHANNELS, 400, message));
+        }
+        let messages = frame.messages;
+        Ok(MessagesRecord { connection_id, channel: name, msg_serial, messages })
+    }
+
+    /// Broadcasts messages to the channel's current subscribers, if the channel exists. Returns the
+    /// serials for the ACK.
+    pub(super) fn deliver_messages(
+        &mut self,
+        slot: ConnectionSlot,
+        channel: Option<ChannelSlot>,
+        record: MessagesRecord,
+        out: &mut Outbox,
+    ) -> Value {
+        let MessagesRecord { connection_id, channel: name, msg_serial, mut messages } = record;
+        self.state.accept(slot, msg_serial);
+        let serial = self.state.next_message(self.at, channel);
+        let mut serials = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter_mut().enumerate() {
             serials.push(Value::String(stamp(message, serial, index)));
         }
         if let Some(channel) = channel {
+            // RTN2b: no echo. A transport outside the audience must not be excluded from it.
+            let attachment = self.connections.pair(slot, channel);
+            let except = attachment.and_then(|attachment| {
+                let in_audience = self.delivery.subscriber(attachment).receives_messages();
+                let connection = self.connections.get(slot);
+                connection.transport().filter(|_| in_audience && !connection.echo())
+            });
             let to = Recipients::new(self.delivery.feed(channel).messages().share(), None, except);
-            self.counters.messages += frame.messages.len() as u64;
+            self.counters.messages += messages.len() as u64;
             let frame = ProtocolMessage {
                 id: Some(alloc::format!("{connection_id}:{msg_serial}").into()),
                 channel: Some(name),
                 channel_serial: Some(state::format_serial(serial)),
                 connection_id: Some(connection_id),
-                timestamp: Some(self.now.wall),
-                messages: frame.messages,
+                timestamp: Some(self.at.wall),
+                messages,
                 ..ProtocolMessage::new(Action::Message)
             };
             self.broadcast(to, frame, out);
         }
         let mut result = Map::new();
         result.insert("serials", Value::Array(serials));
-        Ok(Value::Array(alloc::vec![Value::Object(result)]))
+        Value::Array(alloc::vec![Value::Object(result)])
     }
-}
-
-/// The size of a message (TM6), plus its id, its encoding and fields outside the specification,
-/// which are broadcast too.
-fn size_of(message: &Message) -> usize {
-    let text = |text: &Option<SmolStr>| text.as_ref().map_or(0, |text| text.len());
-    let other = message.other.iter().fold(0, |sum: usize, (name, value)| {
-        sum.saturating_add(name.len()).saturating_add(value.json_len())
-    });
-    message
-        .size()
-        .saturating_add(text(&message.id))
-        .saturating_add(text(&message.encoding))
-        .saturating_add(other)
 }
 
 /// Removes fields that the frame carries, and sets the message's serial (TM2r). Returns the serial.

@@ -1,5 +1,6 @@
 //! Outgoing frames: to one transport, to many, acknowledgements and errors.
 
+use super::connections::Answer;
 use super::state::ConnectionSlot;
 use super::{Outbox, Output, Recipients, Server};
 use crate::wire::{Action, ErrorInfo, ProtocolMessage, Value, codes};
@@ -58,6 +59,18 @@ impl Server {
         res: Option<Box<Value>>,
         out: &mut Outbox,
     ) {
+        if !self.hold_answer(slot, Answer::Ack(serial), out) {
+            self.send_ack(slot, serial, res, out);
+        }
+    }
+
+    pub(super) fn send_ack(
+        &mut self,
+        slot: ConnectionSlot,
+        serial: i64,
+        res: Option<Box<Value>>,
+        out: &mut Outbox,
+    ) {
         self.counters.acks += 1;
         let connection = self.connections.get_mut(slot);
         if connection.is_congested() && res.is_none() {
@@ -79,6 +92,22 @@ impl Server {
 
     /// Sends NACK (RTN7a). The frame may be sent again: only accepted serials are recorded.
     pub(super) fn nack(
+        &mut self,
+        slot: ConnectionSlot,
+        serial: i64,
+        error: ErrorInfo,
+        out: &mut Outbox,
+    ) {
+        if self.has_log() {
+            let answer = Answer::Nack(serial, Box::new(error.clone()));
+            if self.hold_answer(slot, answer, out) {
+                return;
+            }
+        }
+        self.send_nack(slot, serial, error, out);
+    }
+
+    pub(super) fn send_nack(
         &mut self,
         slot: ConnectionSlot,
         serial: i64,

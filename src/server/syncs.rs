@@ -101,8 +101,15 @@ impl Server {
 
     /// Starts the deferred syncs of a connection, if they are due.
     pub(super) fn start_deferred_syncs(&mut self, slot: ConnectionSlot) {
+        let starting_over = self.is_starting_over();
+        let now = self.now.mono;
         let connection = self.connections.get_mut(slot);
-        if !connection.take_deferred_syncs_timer(self.now.mono) {
+        if !connection.take_deferred_syncs_timer(now) {
+            return;
+        }
+        if starting_over {
+            // There are no members to send yet.
+            connection.defer_syncs_until(now.after(1_000));
             return;
         }
         let mut next = connection.first_attachment();

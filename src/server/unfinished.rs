@@ -4,6 +4,7 @@
 //! frames of the connection wait in order.
 
 use super::connections::{AttachmentSlot, Work};
+use super::record::{Kick, Record};
 use super::state::{ConnectionSlot, Removal};
 use super::{LeaveCause, Outbox, Server};
 use crate::SmolStr;
@@ -68,10 +69,10 @@ impl Server {
         self.work(slot).ending = Some(cause);
     }
 
-    /// Removes the members of inactive attachments later, before any frame is processed: their
-    /// grace period ended before the resume.
-    pub(super) fn postpone_expiry(&mut self, slot: ConnectionSlot) {
-        self.work(slot).grace_ended = true;
+    /// Removes the members of inactive attachments later, before any frame is processed; with
+    /// `forget` the attachments too.
+    pub(super) fn postpone_expiry(&mut self, slot: ConnectionSlot, forget: bool) {
+        self.work(slot).grace_ended = Some(forget);
     }
 
     /// Applies a changed capability to the attachments of a connection, now or later.
@@ -104,12 +105,30 @@ impl Server {
     }
 
     /// The unfinished work of a connection. New work is queued.
-    fn work(&mut self, slot: ConnectionSlot) -> &mut Work {
+    pub(super) fn work(&mut self, slot: ConnectionSlot) -> &mut Work {
         let work = self.connections.get_mut(slot).work_mut();
         if work.is_none() {
             self.unfinished.push_back(Unfinished::Connection(slot));
         }
         work.get_or_insert_default()
+    }
+
+    /// The work of a connection waits for a record.
+    pub(super) fn await_log(&mut self, slot: ConnectionSlot) {
+        let work = self.connections.get_mut(slot).work_mut().get_or_insert_default();
+        work.awaited = work.awaited.saturating_add(1);
+    }
+
+    /// The log has confirmed a record that the work of a connection waits for.
+    pub(super) fn log_confirms(&mut self, slot: ConnectionSlot) {
+        if let Some(work) = self.connections.get_mut(slot).work_mut()
+            && work.awaited > 0
+        {
+            work.awaited -= 1;
+            if work.awaited == 0 {
+                self.unfinished.push_back(Unfinished::Connection(slot));
+            }
+        }
     }
 
     /// Continues unfinished work within the budget, round-robin.
@@ -140,16 +159,20 @@ impl Server {
             }
             let is_over = self.budget == 0;
             let work = self.work(slot);
+            if work.awaited > 0 {
+                // The log brings it back.
+                return true;
+            }
             if let Some((attachment, cause)) = work.removing {
                 if !self.remove_all(attachment, cause, out) {
                     return false;
                 }
                 self.work(slot).removing = None;
-            } else if work.grace_ended {
-                if !self.remove_inactive(slot, false, out) {
+            } else if let Some(forget) = work.grace_ended {
+                if !self.remove_inactive(slot, forget, out) {
                     return false;
                 }
-                self.work(slot).grace_ended = false;
+                self.work(slot).grace_ended = None;
             } else if let Some(cause) = work.ending {
                 return self.end(slot, cause, out);
             } else if core::mem::take(&mut work.reapply_capability) {
@@ -182,6 +205,10 @@ impl Server {
         connection_id: Option<SmolStr>,
         out: &mut Outbox,
     ) {
+        if self.has_log() {
+            let kick = Kick { channel: channel.into(), client_id, connection_id };
+            return self.propose(Record::Kick(kick));
+        }
         let kick = self.state.begin_kick(channel, client_id, connection_id);
         if let Some(mut kick) = kick
             && !self.continue_kick(&mut kick, out)

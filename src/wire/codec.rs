@@ -3,6 +3,9 @@
 use super::{Action, ErrorInfo, Format, PresenceMessage, ProtocolMessage, codes, write};
 use alloc::{string::String, vec::Vec};
 
+/// Maximum nesting of values, whatever the limits, because of the stack.
+pub(crate) const MAX_DEPTH: u32 = 100;
+
 /// Limits of decoding one frame.
 ///
 /// Without them, the decoder allocates at most about thirty times the length of the input.

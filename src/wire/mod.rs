@@ -45,12 +45,15 @@ mod plain;
 mod presence;
 #[cfg(any(feature = "json", feature = "msgpack"))]
 mod read;
-#[cfg(any(feature = "json", feature = "msgpack"))]
+#[cfg(any(feature = "json", feature = "msgpack", feature = "server"))]
 mod short;
 mod text;
 mod value;
 mod write;
 
+pub(crate) use codec::MAX_DEPTH;
+#[cfg(feature = "server")]
+pub(crate) use short::make as make_short;
 pub(crate) use write::{Id, Item};
 
 pub use action::{Action, PresenceAction};

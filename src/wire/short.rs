@@ -8,7 +8,7 @@ use crate::SmolStr;
 /// decoder: it copies a variable length into a buffer, then moves the buffer in pieces of other sizes,
 /// and each move stalls on store forwarding. Here each short length is a constant.
 #[inline(always)]
-pub(super) fn make(text: &str, store: impl FnOnce(SmolStr)) {
+pub(crate) fn make(text: &str, store: impl FnOnce(SmolStr)) {
     macro_rules! by_length {
         ($($len:literal)*) => {
             match text.len() {

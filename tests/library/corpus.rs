@@ -1,7 +1,7 @@
 //! The fuzzers' corpus, replayed on stable Rust: one input per line, in hex. The corpus of the two
-//! decoders is in `tests/wire/fixtures/corpus.txt` and runs in `tests/wire`.
+//! decoders of frames is in `tests/wire/fixtures/corpus.txt` and runs in `tests/wire`.
 
-use presence_check::fuzz;
+use presence_check::{codec, fuzz};
 
 fn replay(corpus: &str, body: fn(&[u8])) {
     assert!(corpus.lines().count() > 0);
@@ -20,6 +20,16 @@ fn client_inputs() {
 #[test]
 fn server_inputs() {
     replay(include_str!("../corpus/server_inputs.txt"), fuzz::server_inputs);
+}
+
+#[test]
+fn entries() {
+    replay(include_str!("../corpus/decode_entry.txt"), codec::decode_entry);
+}
+
+#[test]
+fn pages() {
+    replay(include_str!("../corpus/decode_page.txt"), codec::decode_page);
 }
 
 #[test]

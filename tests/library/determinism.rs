@@ -28,11 +28,14 @@ fn assert_same_outputs(variation: Variation) {
             }
             assert_eq!(outputs.len(), again.len(), "seed {}, client {number}", scenario.seed);
         }
-        for (index, (a, b)) in recorded.server.iter().zip(&replayed.server).enumerate() {
-            let (a, b) = (format!("{a:?}"), format!("{b:?}"));
-            assert_eq!(a, b, "seed {}, server, output {index}", scenario.seed);
+        for (node, outputs) in &recorded.nodes {
+            let again = &replayed.nodes[node];
+            for (index, (a, b)) in outputs.iter().zip(again).enumerate() {
+                let (a, b) = (format!("{a:?}"), format!("{b:?}"));
+                assert_eq!(a, b, "seed {}, node {node}, output {index}", scenario.seed);
+            }
+            assert_eq!(outputs.len(), again.len(), "seed {}, node {node}", scenario.seed);
         }
-        assert_eq!(recorded.server.len(), replayed.server.len(), "seed {}", scenario.seed);
     }
 }
 

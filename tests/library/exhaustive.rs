@@ -94,6 +94,13 @@ fn a_sync_and_changes_in_every_order() {
 }
 
 #[test]
+fn two_nodes_and_a_fault_at_every_point() {
+    let space = Space::cluster(1);
+    let states = if full() { 5_000_000 } else { 3_000 };
+    explore("cluster", &space, states);
+}
+
+#[test]
 fn two_faults_at_every_point() {
     let space = two_faults(if full() { 2 } else { 1 });
     assert!(!explore("two faults", &space, 5_000_000).cut_short);

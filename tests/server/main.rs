@@ -4,6 +4,8 @@
 mod text;
 
 mod budget;
+mod cluster;
+mod cluster_occupancy;
 mod coalescing;
 mod congestion;
 mod connections;
@@ -19,5 +21,6 @@ mod occupancy;
 mod outputs;
 mod pages;
 mod paging;
+mod replication;
 mod snapshots;
 mod storm;

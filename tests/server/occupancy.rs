@@ -20,7 +20,7 @@ fn watch_with(host: &mut Host, transport: u64, occupancy: &str) -> Outputs {
 }
 
 /// The occupancy events to a transport.
-fn figures(outputs: &Outputs, transport: u64) -> Vec<Json> {
+pub(crate) fn figures(outputs: &Outputs, transport: u64) -> Vec<Json> {
     let mut events = Vec::new();
     for frame in outputs.frames_of(transport, Action::Message) {
         for message in &frame.messages {

@@ -1,5 +1,6 @@
 //! The invariants: those of every call, those of a converged world, and those of its end.
 
+use crate::laws::Laws;
 use crate::model::{Key, Member, Model, sequence};
 use presence_proto::client::{self, ChannelEvent, ChannelState, Client, ConnectionState};
 use presence_proto::server::{self, LeaveCause, PresenceQuery, ServerEvent, output};
@@ -36,6 +37,8 @@ pub(crate) struct Checker {
     /// The member sets according to the server's events.
     from_events: BTreeMap<SmolStr, BTreeMap<Key, Member>>,
     apps: BTreeMap<usize, App>,
+    /// What must hold of several nodes, instead of the model of a single server.
+    laws: Option<Laws>,
 }
 
 /// A PRESENCE frame without an ACK or NACK.
@@ -77,17 +80,31 @@ enum Expected {
 }
 
 impl Checker {
+    /// Checks several nodes that share a log. `gentle`: see [`Setup`](crate::Setup).
+    pub(crate) fn of_nodes(gentle: bool) -> Self {
+        Self { laws: Some(Laws::new(gentle)), ..Self::default() }
+    }
+
     /// Checks calls, and the state of the world after them.
     pub(crate) fn observe(&mut self, world: &World, calls: Vec<Call>) -> CheckResult {
         if let Some(failure) = world.failure() {
             return Err(failure.into());
+        }
+        if let Some(laws) = &mut self.laws
+            && laws.observe(world, &calls)?
+        {
+            // The log has lost changes that it had confirmed.
+            self.apps.values_mut().for_each(App::forget_all_expected);
         }
         let mut clients = BTreeSet::new();
         let mut server = false;
         for call in calls {
             let at = call.at;
             match call.kind {
-                CallKind::Server { input, outputs } => {
+                CallKind::Server { input, outputs, .. } if self.laws.is_some() => {
+                    self.requested_leaves(&input, &outputs);
+                }
+                CallKind::Server { input, outputs, .. } => {
                     server = true;
                     self.server_call(world, at, &input, &outputs)?;
                 }
@@ -95,7 +112,7 @@ impl Checker {
                     clients.insert(client);
                     self.client_call(world, client, &input, &outputs)?;
                 }
-                CallKind::ServerRestarted => {
+                CallKind::ServerRestarted { .. } => {
                     self.model = Model::default();
                     self.transports.clear();
                     self.requests.clear();
@@ -118,6 +135,24 @@ impl Checker {
             self.compare_client(world, client)?;
         }
         Ok(())
+    }
+
+    /// Leaves that the applications did not ask for: what they expect is not certain any more.
+    fn requested_leaves(&mut self, input: &server::Input, outputs: &[server::Output]) {
+        if let server::Input::Kick(server::input::Kick { channel, .. }) = input {
+            for app in self.apps.values_mut() {
+                app.forget_expected(channel, None);
+            }
+        }
+        for output in outputs {
+            if let server::Output::Event(ServerEvent::MemberLeft(left)) = output
+                && !matches!(left.cause, LeaveCause::Left | LeaveCause::GraceEnded)
+            {
+                for app in self.apps.values_mut() {
+                    app.forget_expected(&left.channel, left.message.client_id.as_ref());
+                }
+            }
+        }
     }
 
     // The server.
@@ -592,6 +627,12 @@ impl App {
         }
     }
 
+    /// The state of all own members is unknown from now on.
+    fn forget_all_expected(&mut self) {
+        self.expected.values_mut().for_each(|(_, expected)| *expected = Expected::Unknown);
+        self.running.values_mut().flatten().for_each(|change| change.then = Expected::Unknown);
+    }
+
     /// The state of a member, or of all own members on a channel, is unknown from now on.
     fn forget_expected(&mut self, channel: &SmolStr, client_id: Option<&SmolStr>) {
         for ((name, who), (_, expected)) in &mut self.expected {
@@ -711,7 +752,8 @@ fn parts(message: &PresenceMessage) -> (Key, Member) {
 fn server_set(world: &World, channel: &str) -> BTreeMap<Key, Member> {
     let mut query = PresenceQuery::default();
     let mut members = BTreeMap::new();
-    while let Ok(page) = world.server().presence(channel, &query) {
+    let node = (0..world.node_count()).find(|node| world.is_node_up(*node)).unwrap_or(0);
+    while let Ok(page) = world.node(node).presence(channel, &query) {
         members.extend(page.items.iter().map(parts));
         query.after = page.next;
         if query.after.is_none() {

@@ -1,6 +1,7 @@
-//! The bodies of the fuzz targets of the two codecs. They accept any bytes and panic if a property
-//! is violated.
+//! The bodies of the fuzz targets of the codecs. They accept any bytes and panic if a property is
+//! violated.
 
+use presence_proto::server::{Entry, EntryError, SnapshotPage};
 use presence_proto::wire::{DecodeError, Format, ProtocolMessage};
 use serde::Deserialize as _;
 
@@ -47,6 +48,39 @@ pub fn decode_msgpack(bytes: &[u8]) {
             let once_more = ProtocolMessage::decode(format, &last);
             assert_eq!(once_more.map(|frame| frame.encode(format)), Ok(last));
         }
+    }
+}
+
+/// An entry of the log is unchanged by encoding and decoding it.
+///
+/// # Panics
+///
+/// If the property is violated.
+pub fn decode_entry(bytes: &[u8]) {
+    is_unchanged(bytes, |bytes| Entry::decode(bytes).map(|entry| entry.encode()));
+}
+
+/// A page of a snapshot is unchanged by encoding and decoding it.
+///
+/// # Panics
+///
+/// If the property is violated.
+pub fn decode_page(bytes: &[u8]) {
+    is_unchanged(bytes, |bytes| SnapshotPage::decode(bytes).map(|page| page.encode()));
+}
+
+/// Checks a function that decodes, and encodes again.
+fn is_unchanged(bytes: &[u8], encode_again: fn(&[u8]) -> Result<Vec<u8>, EntryError>) {
+    match encode_again(bytes) {
+        Ok(encoded) => {
+            assert!(encoded.len() <= bytes.len(), "numbers are written in their shortest form");
+            // Compare bytes, not what they mean: NaN is not equal to itself.
+            assert_eq!(encode_again(&encoded), Ok(encoded));
+        }
+        Err(EntryError::Malformed { at } | EntryError::TooDeep { at }) => {
+            assert!(at <= bytes.len(), "an error at byte {at}");
+        }
+        Err(_) => assert!(!bytes.is_empty()),
     }
 }
 

@@ -31,6 +31,40 @@ pub struct Space {
 }
 
 impl Space {
+    /// Two nodes that share a log, and two clients of which one enters and leaves while it moves to
+    /// the other node, the node is paused, killed or gone, or an append has no answer. `faults`: at
+    /// most so many of these.
+    #[must_use]
+    pub fn cluster(faults: usize) -> Self {
+        let mut setup = Setup { nodes: 2, ..Setup::plain(2) };
+        for client in &mut setup.clients {
+            (client.up, client.down) = (0, 0);
+        }
+        let mut space = Self::new(setup);
+        space.before = vec![
+            Step::Run(10),
+            Step::Connect(0),
+            Step::Attach(0, 0),
+            Step::Connect(1),
+            Step::Attach(1, 0),
+            Step::Run(100),
+        ];
+        space.scripts = vec![vec![Step::Enter(0, 0, 0, 2), Step::Leave(0, 0, 0)]];
+        space.faults = vec![
+            Step::Move(0, 1),
+            Step::Cut(0),
+            Step::PauseNode(0),
+            Step::ResumeNode(0),
+            Step::KillNode(0),
+            Step::LoseAnswer(0),
+            Step::LoseAppend(0),
+            Step::CutLog(0),
+        ];
+        space.max_faults = faults;
+        space.time_steps = faults;
+        space
+    }
+
     /// A space without events.
     #[must_use]
     pub const fn new(setup: Setup) -> Self {

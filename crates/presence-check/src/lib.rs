@@ -28,9 +28,11 @@
 )]
 
 mod check;
+mod cluster;
 pub mod codec;
 mod explore;
 pub mod fuzz;
+mod laws;
 mod model;
 mod replay;
 mod run;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use core::sync::atomic::{AtomicU64, Ordering};
-use presence_check::{Report, Scenario, fuzz};
+use presence_check::{Report, Scenario, Space, fuzz};
 use std::process::ExitCode;
 use std::thread;
 
@@ -29,6 +29,27 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
     },
+    /// Plays seeds of several nodes that share a log, on all cores. Shrinks and prints the first that
+    /// fails.
+    Cluster {
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        first_seed: u64,
+        /// The number of seeds.
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
+    /// Searches every interleaving of a small world.
+    Explore {
+        /// The world.
+        world: Small,
+        /// The maximum number of faults.
+        #[arg(long, default_value_t = 2)]
+        faults: usize,
+        /// The number of states after which the search stops.
+        #[arg(long, default_value_t = 300_000)]
+        states: u64,
+    },
     /// Plays one seed and prints its trace.
     Seed {
         /// The seed.
@@ -36,6 +57,9 @@ enum Command {
         /// Removes steps that are not needed for the failure.
         #[arg(long)]
         shrink: bool,
+        /// A seed of `cluster`.
+        #[arg(long)]
+        cluster: bool,
     },
     /// Runs the body of a fuzz target on random bytes.
     Bytes {
@@ -50,6 +74,13 @@ enum Command {
     },
 }
 
+/// A small world.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Small {
+    /// Two nodes, two clients, one channel.
+    Cluster,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Target {
     Client,
@@ -60,9 +91,18 @@ enum Target {
 
 fn main() -> ExitCode {
     let passed = match Args::parse().command {
-        Command::Simulate { first_seed, seeds } => simulate(first_seed, seeds),
-        Command::Seed { seed, shrink } => {
-            let scenario = Scenario::from_seed(seed);
+        Command::Simulate { first_seed, seeds } => {
+            play("simulate", Scenario::from_seed, first_seed, seeds)
+        }
+        Command::Cluster { first_seed, seeds } => {
+            play("cluster", Scenario::cluster_from_seed, first_seed, seeds)
+        }
+        Command::Explore { world: Small::Cluster, faults, states } => {
+            explore(&Space::cluster(faults), states)
+        }
+        Command::Seed { seed, shrink, cluster } => {
+            let of_seed = if cluster { Scenario::cluster_from_seed } else { Scenario::from_seed };
+            let scenario = of_seed(seed);
             show(&if shrink { scenario.shrunk() } else { scenario })
         }
         Command::Bytes { target, first_seed, seeds } => bytes(target, first_seed, seeds),
@@ -71,7 +111,7 @@ fn main() -> ExitCode {
 }
 
 /// Plays seeds, with a thread per core.
-fn simulate(first: u64, seeds: u64) -> bool {
+fn play(name: &str, of_seed: fn(u64) -> Scenario, first: u64, seeds: u64) -> bool {
     let next = AtomicU64::new(first);
     let end = first.saturating_add(seeds);
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -83,7 +123,7 @@ fn simulate(first: u64, seeds: u64) -> bool {
             if seed >= end {
                 return (total, failed);
             }
-            match Scenario::from_seed(seed).run() {
+            match of_seed(seed).run() {
                 Ok(report) => total += report,
                 Err(failure) => {
                     println!("{failure}");
@@ -107,10 +147,28 @@ fn simulate(first: u64, seeds: u64) -> bool {
     });
     println!("{total:#?}\n{} virtual hours", total.virtual_millis / 3_600_000);
     if let Some(seed) = failed.iter().min() {
-        show(&Scenario::from_seed(*seed).shrunk());
+        show(&of_seed(*seed).shrunk());
     }
-    println!("simulate: {seeds} seeds, {} failed", failed.len());
+    println!("{name}: {seeds} seeds, {} failed", failed.len());
     failed.is_empty()
+}
+
+/// Searches a space. The last line says how many states it has.
+fn explore(space: &Space, states: u64) -> bool {
+    match space.explore(states) {
+        Ok(found) => {
+            let more = if found.cut_short { ", and there are more" } else { "" };
+            println!(
+                "explore: {} states, {} moves, depth {}, {} ends{more}",
+                found.states, found.moves, found.depth, found.ends
+            );
+            true
+        }
+        Err((failure, trace)) => {
+            println!("{trace}\n{failure}");
+            false
+        }
+    }
 }
 
 fn show(scenario: &Scenario) -> bool {

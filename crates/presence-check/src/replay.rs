@@ -29,8 +29,8 @@ pub enum Variation {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Replayed {
-    /// The outputs of the server.
-    pub server: Vec<server::Output>,
+    /// The outputs of each node's server.
+    pub nodes: BTreeMap<usize, Vec<server::Output>>,
     /// The outputs of each client.
     pub clients: BTreeMap<usize, Vec<client::Output>>,
 }
@@ -42,7 +42,9 @@ impl Recording {
         let mut replayed = Replayed::default();
         for call in &self.calls {
             match &call.kind {
-                CallKind::Server { outputs, .. } => replayed.server.extend(outputs.iter().cloned()),
+                CallKind::Server { node, outputs, .. } => {
+                    replayed.nodes.entry(*node).or_default().extend(outputs.iter().cloned());
+                }
                 CallKind::Client { client, outputs, .. } => {
                     replayed.clients.entry(*client).or_default().extend(outputs.iter().cloned());
                 }
@@ -55,13 +57,16 @@ impl Recording {
     /// Replays the calls to new halves and returns their outputs.
     #[must_use]
     pub fn replay(&self, variation: Variation) -> Replayed {
-        let mut server = Player::new(self.new_server(0, variation), variation);
+        let mut nodes: BTreeMap<usize, Player<Server, server::Output>> = BTreeMap::new();
         let mut clients: BTreeMap<usize, Player<Client, client::Output>> = BTreeMap::new();
-        let (mut server_restarts, mut client_restarts) = (0, BTreeMap::new());
+        let (mut server_restarts, mut client_restarts) = (BTreeMap::new(), BTreeMap::new());
         for call in &self.calls {
             match &call.kind {
-                CallKind::Server { input, .. } => {
-                    server.call(call, input.clone(), server::Input::Tick, Server::handle);
+                CallKind::Server { node, input, .. } => {
+                    let player = nodes.entry(*node).or_insert_with(|| {
+                        Player::new(self.new_server(*node, 0, variation), variation)
+                    });
+                    player.call(call, input.clone(), server::Input::Tick, Server::handle);
                 }
                 CallKind::Client { client, input, .. } => {
                     let player = clients.entry(*client).or_insert_with(|| {
@@ -69,38 +74,26 @@ impl Recording {
                     });
                     player.call(call, input.clone(), client::Input::Tick, Client::handle);
                 }
-                CallKind::ServerRestarted => {
-                    server_restarts += 1;
-                    server.core = self.new_server(server_restarts, variation);
-                    server.drain();
+                CallKind::ServerRestarted { node } => {
+                    let restarts = server_restarts.entry(*node).or_insert(0);
+                    *restarts += 1;
+                    let core = self.new_server(*node, *restarts, variation);
+                    replace(&mut nodes, *node, core, variation);
                 }
                 CallKind::ClientRestarted { client, recover } => {
                     let restarts = client_restarts.entry(*client).or_insert(0);
                     *restarts += 1;
                     let core = self.new_client(*client, *restarts, recover.clone(), variation);
-                    match clients.get_mut(client) {
-                        Some(player) => {
-                            player.drain();
-                            player.core = core;
-                        }
-                        None => {
-                            clients.insert(*client, Player::new(core, variation));
-                        }
-                    }
+                    replace(&mut clients, *client, core, variation);
                 }
             }
         }
-        Replayed {
-            server: server.finish(),
-            clients: clients
-                .into_iter()
-                .map(|(number, player)| (number, player.finish()))
-                .collect(),
-        }
+        Replayed { nodes: finish(nodes), clients: finish(clients) }
     }
 
-    fn new_server(&self, restarts: u64, variation: Variation) -> Server {
-        let server = Server::new(self.server.clone(), server_seed(self.seed, restarts));
+    fn new_server(&self, node: usize, restarts: u64, variation: Variation) -> Server {
+        let options = self.nodes.get(node).cloned().unwrap_or_default();
+        let server = Server::new(options, server_seed(self.seed, node, restarts));
         match variation {
             Variation::HashSeed(seed) => server.with_hash_seed(seed),
             _ => server,
@@ -124,6 +117,29 @@ impl Recording {
             _ => client,
         }
     }
+}
+
+/// Replaces a half that has restarted.
+fn replace<C, O>(
+    players: &mut BTreeMap<usize, Player<C, O>>,
+    number: usize,
+    core: C,
+    variation: Variation,
+) {
+    match players.get_mut(&number) {
+        Some(player) => {
+            player.drain();
+            player.core = core;
+        }
+        None => {
+            players.insert(number, Player::new(core, variation));
+        }
+    }
+}
+
+/// The outputs of each half.
+fn finish<C, O>(players: BTreeMap<usize, Player<C, O>>) -> BTreeMap<usize, Vec<O>> {
+    players.into_iter().map(|(number, player)| (number, player.finish())).collect()
 }
 
 /// One half and its outbox.

@@ -9,9 +9,10 @@ use presence_proto::SmolStr;
 use presence_proto::client::{
     ChannelOptions, ChannelState, ClientOptions, ConnectionState, GetParams, Input, PresenceChange,
 };
-use presence_proto::server::{Identity, KeySecret, Rate, ServerOptions};
+use presence_proto::server::{Identity, KeySecret, LogOptions, Rate, ServerOptions};
 use presence_proto::wire::{Data, Format, Modes, PresenceAction};
 use presence_sim::{Call, Latency, SimClient, Trace, World};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The time to converge after a round of reconnects, in milliseconds of virtual time: long enough
 /// to detect half-open transports and to retry suspended connections and channels.
@@ -76,6 +77,12 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
+fn message_of(panic: &dyn core::any::Any) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panic: {}", text.unwrap_or("without a message"))
+}
+
 impl Scenario {
     /// Plays the scenario: its steps, convergence after all faults have ended, and the end of all
     /// clients, after which the server must have no state.
@@ -103,7 +110,9 @@ impl Scenario {
         let result = runner.play(self);
         let recording = Recording {
             seed: self.seed,
-            server: runner.world.server_options().clone(),
+            nodes: (0..runner.world.node_count())
+                .map(|node| runner.world.node_options(node).clone())
+                .collect(),
             clients: (0..runner.world.client_count())
                 .filter_map(|client| runner.world.client_options(client).cloned())
                 .collect(),
@@ -126,8 +135,8 @@ impl Scenario {
 pub struct Recording {
     /// The seed of the world.
     pub seed: u64,
-    /// The options of the server.
-    pub server: ServerOptions,
+    /// The options of the nodes.
+    pub nodes: Vec<ServerOptions>,
     /// The options of the clients.
     pub clients: Vec<ClientOptions>,
     /// The calls, in order.
@@ -144,22 +153,33 @@ pub(crate) struct Runner {
     recorded: Option<Vec<Call>>,
     report: Report,
     refusals: bool,
+    /// The number of nodes that share a log; 0 without a log.
+    nodes: usize,
 }
 
 impl Runner {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let setup = &scenario.setup;
-        let mut world = World::new(scenario.seed, server_options(setup));
+        let mut world = if setup.nodes == 0 {
+            World::new(scenario.seed, server_options(setup))
+        } else {
+            cluster(scenario.seed, setup)
+        };
         world.set_queue_limit(setup.queue.into());
         world.record_calls();
         let mut runner = Self {
             world,
-            checker: Checker::default(),
+            checker: if setup.nodes == 0 {
+                Checker::default()
+            } else {
+                Checker::of_nodes(setup.gentle)
+            },
             channels: (1..=setup.channels.max(1)).map(|n| format!("room{n}").into()).collect(),
             setups: setup.clients.clone(),
             recorded: None,
             report: Report::default(),
             refusals: setup.tiny_limits,
+            nodes: setup.nodes.into(),
         };
         for (number, client) in setup.clients.iter().enumerate() {
             runner.add(number, client);
@@ -211,7 +231,9 @@ impl Runner {
     }
 
     pub(crate) fn play(&mut self, scenario: &Scenario) -> Result<Report, Failure> {
-        let result = self.phases(scenario);
+        // A panic is a failure like others, to be shrunk and shown.
+        let result = catch_unwind(AssertUnwindSafe(|| self.phases(scenario)))
+            .unwrap_or_else(|panic| Err(message_of(panic.as_ref())));
         let counters = self.world.server().counters();
         self.report.virtual_millis = self.world.now();
         self.report.resumed = counters.resumed;
@@ -241,6 +263,16 @@ impl Runner {
     /// Ends all faults, reconnects all clients and gives them time to converge.
     fn heal(&mut self) -> CheckResult {
         self.world.note(format_args!("-- all faults are healed"));
+        if self.nodes > 0 {
+            self.world.log_up();
+            for node in 0..self.world.node_count() {
+                self.world.resume_node(node);
+                self.world.heal_log(node);
+                self.world.start_node(node);
+                self.world.slow_node_clock(node, 1_000);
+                self.check()?;
+            }
+        }
         for client in 0..self.world.client_count() {
             self.world.set_reachable(client, true);
             self.world.unstall(client);
@@ -248,6 +280,10 @@ impl Runner {
             self.check()?;
         }
         for _ in 0..3 {
+            for node in 0..self.nodes {
+                // It may have been stopping.
+                self.world.start_node(node);
+            }
             self.reconnect()?;
             self.run_for(SETTLE)?;
         }
@@ -295,7 +331,28 @@ impl Runner {
         }
         self.run_for(FORGET)?;
         self.checker.all_ended()?;
-        let counters = self.world.server().counters();
+        for node in (0..self.world.node_count()).filter(|node| self.world.is_node_up(*node)) {
+            self.nothing_left(node)?;
+        }
+        if self.world.has_open_transports() {
+            return Err("a transport remains open after all clients have ended".into());
+        }
+        if let (0, Some(at)) = (self.nodes, self.world.server_deadline()) {
+            return Err(format!(
+                "the server has a deadline at {at:?} after all clients have ended"
+            ));
+        }
+        for number in 0..self.world.client_count() {
+            if let Some(at) = self.world.client_deadline(number) {
+                return Err(format!("client {number} has ended, and has a deadline at {at:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node has no state of ended clients.
+    fn nothing_left(&self, node: usize) -> CheckResult {
+        let counters = self.world.node(node).counters();
         for (what, left) in [
             ("connections", counters.connections),
             ("transports", counters.transports),
@@ -309,20 +366,9 @@ impl Runner {
             ("misuses", counters.misuse),
         ] {
             if left != 0 {
-                return Err(format!("{left} {what} remain after all clients have ended"));
-            }
-        }
-        if self.world.has_open_transports() {
-            return Err("a transport remains open after all clients have ended".into());
-        }
-        if let Some(at) = self.world.server_deadline() {
-            return Err(format!(
-                "the server has a deadline at {at:?} after all clients have ended"
-            ));
-        }
-        for number in 0..self.world.client_count() {
-            if let Some(at) = self.world.client_deadline(number) {
-                return Err(format!("client {number} has ended, and has a deadline at {at:?}"));
+                return Err(format!(
+                    "node {node}: {left} {what} remain after all clients have ended"
+                ));
             }
         }
         Ok(())
@@ -469,6 +515,44 @@ impl Runner {
                 self.world.kick(&channel, client_id);
             }
             Step::Garbage(c) => self.world.send_garbage(number(c)),
+            step => self.node_fault(step),
+        }
+    }
+}
+
+impl Runner {
+    fn node_fault(&mut self, step: Step) {
+        let count = self.world.node_count();
+        let number = |node: u8| usize::from(node) % count.max(1);
+        match step {
+            Step::Move(c, node) => {
+                let client = self.client_number(c);
+                self.world.set_node(client, number(node));
+                self.world.cut(client);
+            }
+            Step::KillNode(node) => self.world.kill_node(number(node)),
+            Step::KillNodeUnseen(node) => self.world.kill_node_unseen(number(node)),
+            Step::StartNode(node) => self.world.start_node(number(node)),
+            Step::StopNode(node, over) => {
+                self.world.stop_node(number(node), Duration::from_millis(over.into()));
+            }
+            Step::PauseNode(node) => self.world.pause_node(number(node)),
+            Step::ResumeNode(node) => self.world.resume_node(number(node)),
+            Step::CutLog(node) => self.world.cut_log(number(node)),
+            Step::CutLogAfterAppends(node) => self.world.cut_log_after_appends(number(node)),
+            Step::HealLog(node) => self.world.heal_log(number(node)),
+            Step::DelayLog(node, millis) => self.world.delay_log(number(node), millis.into()),
+            Step::LogDown => self.world.log_down(),
+            Step::LogUp => self.world.log_up(),
+            Step::LoseAppend(node) => self.world.lose_append(number(node)),
+            Step::LoseAnswer(node) => self.world.lose_answer(number(node)),
+            Step::DuplicateAppend(node) => self.world.duplicate_append(number(node)),
+            Step::RefuseAppend(node) => self.world.refuse_append(number(node)),
+            Step::LoseLogEnd(entries) => self.world.lose_log_end(entries.into()),
+            Step::NodeClock(node, by) => self.world.step_node_clock(number(node), by.into()),
+            Step::NodeClockRate(node, rate) => {
+                self.world.slow_node_clock(number(node), rate.into());
+            }
             _ => {}
         }
     }
@@ -505,6 +589,26 @@ fn data_of(number: u8) -> Option<Data> {
     }
 }
 
+/// Nodes that share a log. What they hold must not depend on their options.
+fn cluster(seed: u64, setup: &Setup) -> World {
+    let named = |number: u8| {
+        let mut options = server_options(setup);
+        options.node = format!("node{number}").into();
+        if number.is_multiple_of(2) {
+            options.budget = 7;
+            options.items_per_broadcast = number.into();
+            options.sync_pages_per_call = 3;
+            options.history.events = 10;
+        }
+        options
+    };
+    let mut world = World::new(seed, named(1));
+    for number in 2..=setup.nodes {
+        world.add_node(named(number));
+    }
+    world
+}
+
 fn server_options(setup: &Setup) -> ServerOptions {
     let mut options = ServerOptions::default();
     options.key_secret = Some(KeySecret([7; 32]));
@@ -513,6 +617,12 @@ fn server_options(setup: &Setup) -> ServerOptions {
     options.budget = setup.budget.into();
     options.sync_pages_per_call = setup.budget.into();
     options.connection_state_ttl = Duration::from_millis(setup.state_ttl.into());
+    if setup.nodes > 0 {
+        let mut log = LogOptions::default();
+        log.snapshot_entries = setup.snapshot.into();
+        log.snapshot_page_bytes = options.sync_page_bytes;
+        options.log = Some(log);
+    }
     if setup.tiny_limits {
         options.limits.members_per_channel = 3;
         options.limits.message_size = 64;

@@ -37,6 +37,13 @@ pub struct Setup {
     pub queue: u16,
     /// The time to live of the state of a lost connection, in milliseconds.
     pub state_ttl: u32,
+    /// The number of nodes that share a log. 0: one server without a log.
+    pub nodes: u8,
+    /// The number of entries after which a node writes a snapshot.
+    pub snapshot: u16,
+    /// The faults are such that every client comes back in time: nobody's grace period may end
+    /// before its time.
+    pub gentle: bool,
 }
 
 /// The options of a client.
@@ -141,6 +148,46 @@ pub enum Step {
     Kick(u8, u8),
     /// [`World::send_garbage`](presence_sim::World::send_garbage).
     Garbage(u8),
+    /// A client's transport breaks, and its next one leads to this node.
+    Move(u8, u8),
+    /// [`World::kill_node`](presence_sim::World::kill_node).
+    KillNode(u8),
+    /// [`World::kill_node_unseen`](presence_sim::World::kill_node_unseen).
+    KillNodeUnseen(u8),
+    /// [`World::start_node`](presence_sim::World::start_node).
+    StartNode(u8),
+    /// [`World::stop_node`](presence_sim::World::stop_node) within this many milliseconds.
+    StopNode(u8, u16),
+    /// [`World::pause_node`](presence_sim::World::pause_node).
+    PauseNode(u8),
+    /// [`World::resume_node`](presence_sim::World::resume_node).
+    ResumeNode(u8),
+    /// [`World::cut_log`](presence_sim::World::cut_log).
+    CutLog(u8),
+    /// [`World::cut_log_after_appends`](presence_sim::World::cut_log_after_appends).
+    CutLogAfterAppends(u8),
+    /// [`World::heal_log`](presence_sim::World::heal_log).
+    HealLog(u8),
+    /// [`World::delay_log`](presence_sim::World::delay_log) by this many milliseconds.
+    DelayLog(u8, u16),
+    /// [`World::log_down`](presence_sim::World::log_down).
+    LogDown,
+    /// [`World::log_up`](presence_sim::World::log_up).
+    LogUp,
+    /// [`World::lose_append`](presence_sim::World::lose_append).
+    LoseAppend(u8),
+    /// [`World::lose_answer`](presence_sim::World::lose_answer).
+    LoseAnswer(u8),
+    /// [`World::duplicate_append`](presence_sim::World::duplicate_append).
+    DuplicateAppend(u8),
+    /// [`World::refuse_append`](presence_sim::World::refuse_append).
+    RefuseAppend(u8),
+    /// [`World::lose_log_end`](presence_sim::World::lose_log_end) by this many entries.
+    LoseLogEnd(u8),
+    /// [`World::step_node_clock`](presence_sim::World::step_node_clock) by this many milliseconds.
+    NodeClock(u8, i32),
+    /// [`World::slow_node_clock`](presence_sim::World::slow_node_clock).
+    NodeClockRate(u8, u16),
 }
 
 impl Scenario {
@@ -204,6 +251,9 @@ impl Setup {
             tiny_limits: false,
             queue: 16,
             state_ttl: 120_000,
+            nodes: 0,
+            snapshot: 100,
+            gentle: false,
         }
     }
 }
@@ -241,6 +291,9 @@ impl<'a> Arbitrary<'a> for Setup {
             tiny_limits: u.ratio(1, 10)?,
             queue: *u.choose(&[1, 3, 16])?,
             state_ttl: *u.choose(&[120_000, 120_000, 20_000, 2_000])?,
+            nodes: 0,
+            snapshot: 100,
+            gentle: false,
         })
     }
 }
@@ -311,7 +364,7 @@ impl Step {
 
 /// A duration in milliseconds: mostly up to a few round trips, sometimes beyond a timeout of the
 /// protocol.
-fn duration(u: &mut Unstructured<'_>, calm: bool) -> Result<u32> {
+pub(crate) fn duration(u: &mut Unstructured<'_>, calm: bool) -> Result<u32> {
     let short = &[0, 1, 10, 20, 40, 41, 100, 300, 1_000];
     let long = &[
         2_000, 5_000, 9_999, 10_000, 14_999, 15_000, 15_001, 16_000, 25_000, 30_000, 60_000,
@@ -320,11 +373,11 @@ fn duration(u: &mut Unstructured<'_>, calm: bool) -> Result<u32> {
     if calm || u.ratio(1, 5)? { Ok(*u.choose(long)?) } else { Ok(*u.choose(short)?) }
 }
 
-fn clock_step(u: &mut Unstructured<'_>) -> Result<i32> {
+pub(crate) fn clock_step(u: &mut Unstructured<'_>) -> Result<i32> {
     Ok(*u.choose(&[-86_400_000, -60_000, -1_000, -1, 1, 1_000, 60_000, 86_400_000])?)
 }
 
-fn count(len: usize) -> u8 {
+pub(crate) fn count(len: usize) -> u8 {
     u8::try_from(len).unwrap_or(u8::MAX)
 }
 

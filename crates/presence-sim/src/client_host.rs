@@ -48,9 +48,13 @@ impl World {
             client::Output::Close(client::output::Close { transport, .. }) => {
                 let latency = self.clients.get(number).map_or(0, |host| host.latency.up);
                 if let Some(link) = self.link_of(number, transport) {
+                    let (node, gives_up) = (link.node, link.client_end == End::Opening);
                     link.client_end = End::Closed;
                     link.up.send(now + latency, Packet::Close);
                     link.down = Lane::default();
+                    if gives_up {
+                        self.leave_node(number, node);
+                    }
                 }
             }
             client::Output::TokenRequired if !self.has_manual_tokens(number) => {
@@ -76,7 +80,7 @@ impl World {
 
     fn open_link(&mut self, number: usize, transport: TransportId, params: Params) {
         let Some(host) = self.clients.get(number) else { return };
-        let mut link = Link::new(number, transport);
+        let mut link = Link::new(number, self.client_node(number), transport);
         if host.unreachable {
             link.down.send(self.now + host.latency.up + host.latency.down, Packet::Refuse);
         } else {
@@ -96,23 +100,25 @@ impl World {
     pub(crate) fn packet_down(&mut self, number: u64) {
         let Some(link) = self.links.get_mut(&number) else { return };
         let Some(packet) = link.down.take() else { return };
+        let node = link.node;
         if link.congested && link.down.len() <= self.queue_limit / 2 {
             link.congested = false;
-            if link.server_end == End::Open {
-                let writable = server::Input::writable(TransportId(number));
-                self.server.follow_ups.push_back(writable);
+            if link.server_end == End::Open
+                && let Some(host) = self.nodes.get_mut(node)
+            {
+                host.follow_ups.push_back(server::Input::writable(TransportId(number)));
             }
         }
         if link.client_end != End::Closed {
             self.deliver_down(number, packet);
         }
-        self.flush_follow_ups();
+        self.flush_follow_ups(node);
     }
 
     fn deliver_down(&mut self, number: u64, packet: Packet) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&number) else { return };
-        let (client, transport) = (link.client, link.transport);
+        let (client, node, transport) = (link.client, link.node, link.transport);
         match packet {
             Packet::Accept => {
                 link.client_end = End::Open;
@@ -121,7 +127,8 @@ impl World {
             Packet::Refuse => {
                 link.client_end = End::Closed;
                 let name = self.client_name(client);
-                self.trace.line(now, format_args!("{name} cannot reach the server"));
+                let title = self.node_title(node);
+                self.trace.line(now, format_args!("{name} cannot reach {title}"));
                 self.client_input(client, client::Input::open_failed(transport, None));
             }
             Packet::Frame(frame) => {
@@ -132,8 +139,9 @@ impl World {
                 match ProtocolMessage::decode(format, &bytes) {
                     Ok(frame) => self.frame_down(number, frame),
                     Err(error) => {
+                        let title = self.node_title(node);
                         self.fail(format!(
-                            "client {client} cannot decode a frame of the server: {error}"
+                            "client {client} cannot decode a frame of {title}: {error}"
                         ));
                     }
                 }
@@ -144,8 +152,8 @@ impl World {
                 if let Some(link) = self.links.get_mut(&number) {
                     link.client_end = End::Closed;
                 }
-                let name = self.client_name(client);
-                self.trace.line(now, format_args!("server > {name} close"));
+                let (from, name) = (self.node_name(node), self.client_name(client));
+                self.trace.line(now, format_args!("{from} > {name} close"));
                 self.client_input(client, client::Input::closed(transport, None));
             }
             Packet::Ping => {
@@ -190,11 +198,14 @@ impl World {
 
     fn receive(&mut self, number: u64, frame: ProtocolMessage) {
         let Some(link) = self.links.get(&number) else { return };
-        let (client, transport) = (link.client, link.transport);
+        let (client, node, transport) = (link.client, link.node, link.transport);
         let is_closed = link.client_end == End::Closed;
-        let name = self.client_name(client);
-        self.trace.line(self.now, format_args!("server > {name} {}", Frame(&frame)));
+        let (from, name) = (self.node_name(node), self.client_name(client));
+        self.trace.line(self.now, format_args!("{from} > {name} {}", Frame(&frame)));
         if !is_closed {
+            if frame.action == Action::Disconnected {
+                self.leave_node(client, node);
+            }
             self.client_input(client, client::Input::received(transport, frame));
         }
     }

@@ -1,12 +1,12 @@
-//! Faults of transports, of the network, of clocks and of processes.
+//! Faults of transports, of the network, and of clients' clocks and processes.
 
 use crate::hosts::ClientHost;
 use crate::network::{BROKEN, End, Link, Packet};
 use crate::record::Call;
-use crate::seeds::{client_seed, server_seed};
+use crate::seeds::client_seed;
 use crate::world::World;
 use presence_proto::client::{self, Client};
-use presence_proto::server::{self, Server};
+use presence_proto::server;
 use presence_proto::wire::{ErrorInfo, codes};
 use presence_proto::{SmolStr, TransportId};
 
@@ -73,13 +73,13 @@ impl World {
     }
 
     /// Breaks a link. Only the notified ends detect it.
-    fn break_link(&mut self, number: u64, notify_client: bool, notify_server: bool) {
+    pub(crate) fn break_link(&mut self, number: u64, notify_client: bool, notify_server: bool) {
         let Some(link) = self.links.get_mut(&number) else { return };
         link.up.kill();
         link.down.kill();
         link.delayed_pages.clear();
         link.fuse = None;
-        let (client, transport) = (link.client, link.transport);
+        let (client, node, transport) = (link.client, link.node, link.transport);
         let client_end = link.client_end;
         let server_end = link.server_end;
         if notify_client {
@@ -89,7 +89,7 @@ impl World {
             link.server_end = End::Closed;
         }
         if notify_server && server_end == End::Open {
-            self.server_input(server::Input::closed(TransportId(number)));
+            self.server_input(node, server::Input::closed(TransportId(number)));
         }
         if notify_client {
             let error = Some(ErrorInfo::new(codes::CONNECTION_DISCONNECTED, 400, BROKEN));
@@ -137,8 +137,8 @@ impl World {
     /// Lets PRESENCE overtake the pages of syncs on the way to a client, until
     /// [`unstall`](Self::unstall). Other frames keep their order.
     ///
-    /// A single server never reorders frames. In a cluster it is common, as the page and the event
-    /// may come from different nodes (RTP2h2).
+    /// A server never reorders frames. In other systems the page and the event may come from
+    /// different nodes (RTP2h2).
     pub fn delay_sync_pages(&mut self, client: usize) {
         self.log_fault(client, "sync pages are delayed");
         if let Some(host) = self.clients.get_mut(client) {
@@ -171,14 +171,15 @@ impl World {
                 world.links.get(&number).is_some_and(|link| link.server_end == End::Open)
             };
             let transport = TransportId(number);
-            let congested = self.links.get(&number).is_some_and(|link| link.congested);
-            if congested || !is_open(self) {
+            let Some(link) = self.links.get(&number) else { continue };
+            let node = link.node;
+            if link.congested || !is_open(self) {
                 continue;
             }
-            self.server_input(server::Input::congested(transport));
+            self.server_input(node, server::Input::congested(transport));
             // The server may have closed the transport.
             if is_open(self) {
-                self.server_input(server::Input::writable(transport));
+                self.server_input(node, server::Input::writable(transport));
             }
         }
     }
@@ -205,15 +206,8 @@ impl World {
     }
 }
 
-/// Faults of clocks and processes, and removal of members.
+/// Faults of clients' clocks and processes, and removal of members.
 impl World {
-    /// Steps the wall clock of the server's host by `millis` milliseconds, forwards or backwards.
-    /// The monotonic clock does not step.
-    pub fn step_server_clock(&mut self, millis: i64) {
-        self.trace.line(self.now, format_args!("-- the server's wall clock steps by {millis} ms"));
-        self.server.wall_offset = self.server.wall_offset.saturating_add(millis);
-    }
-
     /// Steps the wall clock of a client's host by `millis` milliseconds, forwards or backwards. The
     /// monotonic clock does not step.
     pub fn step_client_clock(&mut self, client: usize, millis: i64) {
@@ -223,32 +217,12 @@ impl World {
         }
     }
 
-    /// Lets the server's host remove the members with a client id from a channel, or all members if
-    /// `client_id` is `None`. They may enter again.
+    /// Lets the host of the first node that is up remove the members with a client id from a
+    /// channel, or all members if `client_id` is `None`. They may enter again.
     pub fn kick(&mut self, channel: &str, client_id: Option<&str>) {
         self.trace.line(self.now, format_args!("-- members of {channel} are kicked"));
-        self.server_input(server::Input::kick(channel, client_id.map(SmolStr::from), None));
-    }
-
-    /// Restarts the server's process. The new server has no connections, members or history; all
-    /// transports break, and the clients detect it at once.
-    pub fn restart_server(&mut self) {
-        self.trace.line(self.now, format_args!("-- the server restarts without its state"));
-        self.server.restarts += 1;
-        let seed = server_seed(self.seed, self.server.restarts);
-        self.server.core = Server::new(self.server.options.clone(), seed);
-        self.server.wake = self.server.core.next_wake();
-        for number in self.links.keys().copied().collect::<Vec<_>>() {
-            if let Some(link) = self.links.get_mut(&number)
-                && link.server_end == End::Open
-            {
-                link.server_end = End::Closed;
-            }
-            self.break_link(number, true, false);
-        }
-        if let Some(calls) = &mut self.calls {
-            calls.push(Call::server_restarted(self.now));
-        }
+        let Some(node) = (0..self.nodes.len()).find(|node| self.is_node_up(*node)) else { return };
+        self.server_input(node, server::Input::kick(channel, client_id.map(SmolStr::from), None));
     }
 
     /// Restarts a client's process. The new client has the same options and, if `recover`, the

@@ -58,8 +58,9 @@ impl World {
         let Some(number) = number else { return };
         let Some(link) = self.links.get_mut(&number) else { return };
         link.down.send(due, Packet::Close);
+        let node = link.node;
         if core::mem::replace(&mut link.server_end, End::Closed) == End::Open {
-            self.server_input(server::Input::closed(TransportId(number)));
+            self.server_input(node, server::Input::closed(TransportId(number)));
         }
     }
 }

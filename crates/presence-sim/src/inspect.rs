@@ -21,10 +21,20 @@ impl World {
         self.clients.get(client).map(|host| &host.options)
     }
 
-    /// The options of the server.
+    /// The options of node 0.
     #[must_use]
-    pub const fn server_options(&self) -> &ServerOptions {
-        &self.server.options
+    pub fn server_options(&self) -> &ServerOptions {
+        self.node_options(0)
+    }
+
+    /// The options of a node.
+    ///
+    /// # Panics
+    ///
+    /// If there is no node with this number.
+    #[must_use]
+    pub fn node_options(&self, node: usize) -> &ServerOptions {
+        &self.nodes[node].options
     }
 
     /// The next deadline of a client, on the virtual clock.
@@ -33,10 +43,16 @@ impl World {
         self.clients.get(client).and_then(|host| host.wake.at())
     }
 
-    /// The next deadline of the server, on the virtual clock.
+    /// The next deadline of node 0, on the virtual clock.
     #[must_use]
     pub fn server_deadline(&self) -> Option<Instant> {
-        self.server.wake.at()
+        self.node_deadline(0)
+    }
+
+    /// The next deadline of a node's server, on the virtual clock. `None` if the node is down.
+    #[must_use]
+    pub fn node_deadline(&self, node: usize) -> Option<Instant> {
+        self.nodes.get(node)?.deadline().map(Instant::from_millis)
     }
 
     /// Adds a line to the trace, at the current virtual time.

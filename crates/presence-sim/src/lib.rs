@@ -5,7 +5,8 @@
 //! Its clock jumps to the next packet or deadline, so that minutes of silence take no real time.
 //! The network delivers frames in order, as a WebSocket does, and fails like one: transports break,
 //! stay half-open or stall, the server becomes unreachable. Wall clocks step; processes restart.
-//! Runs are deterministic: the same calls with the same seed give the same run, byte for byte.
+//! [`World::cluster`] has several servers that share a log, and faults of both. Runs are
+//! deterministic: the same calls with the same seed give the same run, byte for byte.
 //!
 //! # A first test
 //!
@@ -168,12 +169,21 @@
 mod application;
 mod client;
 mod client_host;
+mod clocks;
 mod faults;
 mod frames;
 mod hosts;
 mod inspect;
+mod log;
+mod log_faults;
+mod log_host;
 mod network;
+mod node;
+mod node_faults;
+mod nodes;
+mod processes;
 mod record;
+mod routes;
 mod rules;
 mod search;
 mod seeds;

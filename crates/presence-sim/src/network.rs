@@ -36,18 +36,24 @@ impl Packet {
 }
 
 /// One direction of a link: a queue, as a WebSocket neither loses nor reorders frames.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Lane {
-    packets: VecDeque<(u64, Packet)>,
+#[derive(Clone, Debug)]
+pub(crate) struct Lane<P = Packet> {
+    packets: VecDeque<(u64, P)>,
     /// Packets are queued but not delivered.
     pub(crate) stalled: bool,
     /// Packets are lost.
     pub(crate) dead: bool,
 }
 
-impl Lane {
+impl<P> Default for Lane<P> {
+    fn default() -> Self {
+        Self { packets: VecDeque::new(), stalled: false, dead: false }
+    }
+}
+
+impl<P> Lane<P> {
     /// Sends a packet that arrives at `due`, or later if an earlier packet does.
-    pub(crate) fn send(&mut self, due: u64, packet: Packet) {
+    pub(crate) fn send(&mut self, due: u64, packet: P) {
         if self.dead {
             return;
         }
@@ -64,7 +70,7 @@ impl Lane {
     }
 
     /// Removes and returns the next packet.
-    pub(crate) fn take(&mut self) -> Option<Packet> {
+    pub(crate) fn take(&mut self) -> Option<P> {
         self.packets.pop_front().map(|(_, packet)| packet)
     }
 
@@ -91,11 +97,13 @@ pub(crate) enum End {
     Closed,
 }
 
-/// A transport between one client and the server.
+/// A transport between a client and a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     /// The number of the client.
     pub(crate) client: usize,
+    /// The number of the node.
+    pub(crate) node: usize,
     /// The client's id of the transport. The server's id of it is the number of the link.
     pub(crate) transport: TransportId,
     /// From the client to the server.
@@ -116,9 +124,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// A link that the client is opening.
-    pub(crate) fn new(client: usize, transport: TransportId) -> Self {
+    pub(crate) fn new(client: usize, node: usize, transport: TransportId) -> Self {
         Self {
             client,
+            node,
             transport,
             up: Lane::default(),
             down: Lane::default(),
@@ -138,13 +147,14 @@ impl Link {
     }
 }
 
-/// The latency between a client and the server, in milliseconds of virtual time per direction.
+/// The latency between a client and its node, or between a node and the log, in milliseconds of
+/// virtual time per direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a link has two directions")]
 pub struct Latency {
-    /// From the client to the server.
+    /// From the client to the node, or from the node to the log.
     pub up: u64,
-    /// From the server to the client.
+    /// From the node to the client, or from the log to the node.
     pub down: u64,
 }
 

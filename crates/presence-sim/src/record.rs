@@ -30,15 +30,22 @@ pub enum CallKind {
         /// The outputs, in order.
         outputs: Vec<client::Output>,
     },
-    /// A call of the server.
+    /// A call of a node's server.
     Server {
+        /// The number of the node.
+        node: usize,
         /// The input.
         input: server::Input,
         /// The outputs, in order.
         outputs: Vec<server::Output>,
     },
-    /// A restart of the server ([`World::restart_server`](crate::World::restart_server)).
-    ServerRestarted,
+    /// A node has started again, with a new server
+    /// ([`World::restart_server`](crate::World::restart_server),
+    /// [`World::start_node`](crate::World::start_node)).
+    ServerRestarted {
+        /// The number of the node.
+        node: usize,
+    },
     /// A restart of a client ([`World::restart_client`](crate::World::restart_client)).
     ClientRestarted {
         /// The number of the client.
@@ -49,8 +56,8 @@ pub enum CallKind {
 }
 
 impl Call {
-    pub(crate) fn server_restarted(at: u64) -> Self {
-        Self { now: Now::default(), at, kind: CallKind::ServerRestarted }
+    pub(crate) fn server_restarted(at: u64, node: usize) -> Self {
+        Self { now: Now::default(), at, kind: CallKind::ServerRestarted { node } }
     }
 
     pub(crate) fn client_restarted(at: u64, client: usize, recover: Option<SmolStr>) -> Self {

@@ -90,17 +90,32 @@ impl Event {
 }
 
 impl World {
-    /// Ends all faults of the network and advances the clock by 450 s. By then half-open transports
+    /// Ends all faults of the network, of the nodes' processes and of the log, and advances the clock
+    /// by 450 s. By then half-open transports
     /// are detected, clients with a retry due are connected and attached, and grace periods have
     /// ended, so that all clients see the same members. Rules for single frames stay.
     pub fn heal(&mut self) {
         self.note(format_args!("-- all faults are healed"));
+        self.heal_nodes();
         for client in 0..self.client_count() {
             self.set_reachable(client, true);
             self.unstall(client);
             self.cancel_cut(client);
         }
         self.run_for(SETTLE);
+    }
+
+    fn heal_nodes(&mut self) {
+        if self.log.is_down() {
+            self.log_up();
+        }
+        for node in 0..self.node_count() {
+            if self.log.is_cut(node) {
+                self.heal_log(node);
+            }
+            self.resume_node(node);
+            self.start_node(node);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! The server's host: it passes inputs to the server, carries out its outputs, authenticates
-//! transports and reports congestion.
+//! The nodes' hosts: they pass inputs to the servers, carry out their outputs, authenticate
+//! transports and report congestion.
 
 use crate::network::{End, Packet};
+use crate::node::Node;
 use crate::record::{Call, CallKind};
 use crate::rules::{Direction, arriving};
 use crate::trace::Frame;
@@ -11,51 +12,59 @@ use presence_proto::server::{self, ConnectRequest};
 use presence_proto::wire::{Action, ErrorInfo, Params, ProtocolMessage, codes};
 
 impl World {
-    /// Passes an input to the server, carries out the outputs, and passes in what follows from
-    /// them.
-    pub(crate) fn server_input(&mut self, input: server::Input) {
-        self.call_server(input);
-        self.flush_follow_ups();
+    /// Passes an input to a node's server, carries out the outputs, and passes in what follows from
+    /// them. A paused process does so when it goes on; one that has ended never.
+    pub(crate) fn server_input(&mut self, node: usize, input: server::Input) {
+        let Some(host) = self.nodes.get_mut(node).filter(|host| host.is_up()) else { return };
+        if host.is_paused {
+            return host.follow_ups.push_back(input);
+        }
+        self.call_server(node, input);
+        self.flush_follow_ups(node);
     }
 
-    /// Passes in the follow-ups, except for transports that the server has closed meanwhile.
-    pub(crate) fn flush_follow_ups(&mut self) {
-        while let Some(input) = self.server.follow_ups.pop_front() {
-            let transport = match &input {
+    /// Passes in the follow-ups, except for transports that the server has closed meanwhile. Then
+    /// the process ends if it has nothing left to do.
+    pub(crate) fn flush_follow_ups(&mut self, node: usize) {
+        let next =
+            |host: &mut Node| if host.is_paused { None } else { host.follow_ups.pop_front() };
+        while let Some(input) = self.nodes.get_mut(node).and_then(next) {
+            let is_due = match &input {
                 server::Input::Congested(server::input::Congested { transport, .. })
                 | server::Input::Writable(server::input::Writable { transport, .. })
                 | server::Input::Authorized(server::input::Authorized { transport, .. }) => {
-                    *transport
+                    let link = self.links.get(&transport.0);
+                    link.is_some_and(|link| link.server_end == End::Open)
                 }
-                _ => continue,
+                _ => true,
             };
-            if self.links.get(&transport.0).is_some_and(|link| link.server_end == End::Open) {
-                self.call_server(input);
+            if is_due {
+                self.call_server(node, input);
             }
         }
+        self.end_if_done(node);
     }
 
-    fn call_server(&mut self, input: server::Input) {
-        let now = self.server_now();
+    fn call_server(&mut self, node: usize, input: server::Input) {
+        let now = self.node_now(node);
+        let Some(host) = self.nodes.get_mut(node) else { return };
         let recorded = self.calls.is_some().then(|| input.clone());
-        let mut out = core::mem::take(&mut self.server.out);
-        self.server.wake = self.server.core.handle(now, input, &mut out);
-        let outputs: Vec<server::Output> = out.drain().collect();
-        self.server.out = out;
+        host.wake = host.core.handle(now, input, &mut host.out);
+        let outputs: Vec<server::Output> = host.out.drain().collect();
         if let (Some(input), Some(calls)) = (recorded, &mut self.calls) {
-            let kind = CallKind::Server { input, outputs: outputs.clone() };
+            let kind = CallKind::Server { node, input, outputs: outputs.clone() };
             calls.push(Call { now, at: self.now, kind });
         }
         for output in outputs {
-            self.server_output(output);
+            self.server_output(node, output);
         }
     }
 
-    fn server_output(&mut self, output: server::Output) {
+    fn server_output(&mut self, node: usize, output: server::Output) {
         match output {
             server::Output::Send(server::output::Send { to, mut frame, .. }) => {
                 for transport in to.iter() {
-                    self.send_down(transport, &mut frame);
+                    self.send_down(node, transport, &mut frame);
                 }
             }
             server::Output::Ping(server::output::Ping { transport, .. }) => {
@@ -67,26 +76,46 @@ impl World {
                 }
             }
             server::Output::Close(server::output::Close { transport, .. }) => {
-                self.close_by_server(transport)
+                self.close_by_server(node, transport)
             }
             server::Output::Authenticate(server::output::Authenticate { transport, .. }) => {
-                self.authenticate(transport)
+                self.authenticate(node, transport)
             }
+            server::Output::Append(server::output::Append { entry, .. }) => {
+                // As it would go through a real log.
+                match server::Entry::decode(&entry.encode()) {
+                    Ok(decoded) if decoded == entry => self.log.send(self.now, node, decoded),
+                    other => self.fail(format!("an entry becomes {other:?}")),
+                }
+            }
+            server::Output::Snapshot(server::output::Snapshot { page, .. }) => {
+                match server::SnapshotPage::decode(&page.encode()) {
+                    Ok(decoded) if decoded == page => {
+                        let last = page.is_last().then(|| page.position());
+                        self.log.write_page(node, decoded, page.number(), last);
+                    }
+                    other => self.fail(format!("a page becomes {other:?}")),
+                }
+            }
+            server::Output::Trim(server::output::Trim { before, .. }) => self.log.trim(before),
+            server::Output::Halted(reason) => self.halted(node, reason),
             server::Output::Misuse(misuse) => {
-                self.fail(format!("the server reports a misuse: {misuse:?}"));
+                let title = self.node_title(node);
+                self.fail(format!("{title} reports a misuse: {misuse:?}"));
             }
             _ => {}
         }
     }
 
-    fn send_down(&mut self, transport: TransportId, frame: &mut server::Frame) {
+    fn send_down(&mut self, node: usize, transport: TransportId, frame: &mut server::Frame) {
         let now = self.now;
         let limit = self.queue_limit;
         let Some(link) = self.links.get_mut(&transport.0) else { return };
         if link.server_end != End::Open {
             return;
         }
-        let Some(host) = self.clients.get(link.client) else { return };
+        let link_client = link.client;
+        let Some(host) = self.clients.get(link_client) else { return };
         let packet = match host.format {
             Some(format) => Packet::Bytes(format, frame.encode(format).into()),
             None => Packet::Frame(Box::new(frame.to_message())),
@@ -94,12 +123,13 @@ impl World {
         link.down.send(now + host.latency.down, packet);
         if link.down.stalled && !link.congested && link.down.len() >= limit {
             link.congested = true;
-            self.trace.line(now, format_args!("server < queue to {} is full", host.name));
-            self.server.follow_ups.push_back(server::Input::congested(transport));
+            let (name, to) = (self.node_name(node), self.client_name(link_client));
+            self.trace.line(now, format_args!("{name} < queue to {to} is full"));
+            self.follow_up(node, server::Input::congested(transport));
         }
     }
 
-    fn close_by_server(&mut self, transport: TransportId) {
+    fn close_by_server(&mut self, node: usize, transport: TransportId) {
         let now = self.now;
         let Some(link) = self.links.get_mut(&transport.0) else { return };
         if link.server_end == End::Closed {
@@ -109,24 +139,32 @@ impl World {
         let packet = if link.server_end == End::Open { Packet::Close } else { Packet::Refuse };
         link.down.send(now + host.latency.down, packet);
         link.server_end = End::Closed;
-        self.trace.line(now, format_args!("server closes the transport of {}", host.name));
+        let (name, of) = (self.node_name(node), host.name.clone());
+        self.trace.line(now, format_args!("{name} closes the transport of {of}"));
     }
 
     /// Accepts any token: the identity and the capability are those of the client's host.
-    fn authenticate(&mut self, transport: TransportId) {
+    fn authenticate(&mut self, node: usize, transport: TransportId) {
         let Some(link) = self.links.get(&transport.0) else { return };
         let Some(host) = self.clients.get(link.client) else { return };
-        self.server.follow_ups.push_back(server::Input::authorized(
-            transport,
-            host.identity.clone(),
-            host.capability.clone(),
-            None,
-        ));
+        let (identity, capability) = (host.identity.clone(), host.capability.clone());
+        self.follow_up(node, server::Input::authorized(transport, identity, capability, None));
     }
 
-    /// The oldest packet of a link arrives at the server.
+    fn follow_up(&mut self, node: usize, input: server::Input) {
+        if let Some(host) = self.nodes.get_mut(node) {
+            host.follow_ups.push_back(input);
+        }
+    }
+
+    /// The oldest packet of a link arrives at its node.
     pub(crate) fn packet_up(&mut self, number: u64) {
         let transport = TransportId(number);
+        let Some(node) = self.links.get(&number).map(|link| link.node) else { return };
+        if self.is_paused(node) {
+            return;
+        }
+        let accepts = self.accepts(node);
         let Some(link) = self.links.get_mut(&number) else { return };
         let Some(packet) = link.up.take() else { return };
         let client = link.client;
@@ -134,7 +172,8 @@ impl World {
             return;
         }
         match packet {
-            Packet::Open(params) => self.accept(number, &params),
+            Packet::Open(params) if accepts => self.accept(number, &params),
+            Packet::Open(params) => self.send_elsewhere(number, params),
             Packet::Frame(frame) => {
                 self.frame_up(number, *frame);
                 self.burn_fuse(number);
@@ -143,40 +182,43 @@ impl World {
                 match ProtocolMessage::decode(format, &bytes) {
                     Ok(frame) => self.frame_up(number, frame),
                     Err(error) => {
+                        let title = self.node_title(node);
                         self.fail(format!(
-                            "the server cannot decode a frame of client {client}: {error}"
+                            "{title} cannot decode a frame of client {client}: {error}"
                         ));
                     }
                 }
                 self.burn_fuse(number);
             }
             Packet::Garbage => {
-                let name = self.client_name(client);
-                self.trace.line(self.now, format_args!("{name} > server garbage"));
+                let (name, to) = (self.client_name(client), self.node_name(node));
+                self.trace.line(self.now, format_args!("{name} > {to} garbage"));
                 let error = ErrorInfo::new(codes::BAD_REQUEST, 400, "not a frame");
-                self.server_input(server::Input::undecodable(transport, error));
+                self.server_input(node, server::Input::undecodable(transport, error));
             }
             Packet::Close => {
                 let was_open = link.server_end == End::Open;
                 link.server_end = End::Closed;
                 if was_open {
-                    let name = self.client_name(client);
-                    self.trace.line(self.now, format_args!("{name} > server close"));
-                    self.server_input(server::Input::closed(transport));
+                    let (name, to) = (self.client_name(client), self.node_name(node));
+                    self.trace.line(self.now, format_args!("{name} > {to} close"));
+                    self.server_input(node, server::Input::closed(transport));
                 }
             }
-            Packet::Ping => self.server_input(server::Input::activity(transport)),
+            Packet::Ping => self.server_input(node, server::Input::activity(transport)),
             Packet::Accept | Packet::Refuse => {}
         }
     }
 
     /// Accepts a transport; closes it again with an ERROR if its parameters are invalid.
     fn accept(&mut self, number: u64, params: &Params) {
+        let Some(node) = self.links.get(&number).map(|link| link.node) else { return };
+        let to = self.node_name(node);
         let Some(link) = self.links.get_mut(&number) else { return };
         let Some(host) = self.clients.get_mut(link.client) else { return };
         let arrival = self.now + host.latency.down;
         link.down.send(arrival, Packet::Accept);
-        self.trace.line(self.now, format_args!("{} > server open", host.name));
+        self.trace.line(self.now, format_args!("{} > {to} open", host.name));
         let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let (identity, capability) = (host.identity.clone(), host.capability.clone());
         let expires = host.token_expires.take();
@@ -184,7 +226,7 @@ impl World {
             Ok(mut request) => {
                 request.token_expires = expires;
                 link.server_end = End::Open;
-                self.server_input(server::Input::opened(TransportId(number), request));
+                self.server_input(node, server::Input::opened(TransportId(number), request));
             }
             Err(error) => {
                 let mut frame = ProtocolMessage::new(Action::Error);
@@ -197,10 +239,11 @@ impl World {
     }
 
     fn frame_up(&mut self, number: u64, frame: ProtocolMessage) {
-        let Some(client) = self.links.get(&number).map(|link| link.client) else { return };
+        let Some(link) = self.links.get(&number) else { return };
+        let (client, node) = (link.client, link.node);
         let Some(frame) = arriving(&mut self.rules, client, Direction::Up, frame) else { return };
-        let name = self.client_name(client);
-        self.trace.line(self.now, format_args!("{name} > server {}", Frame(&frame)));
-        self.server_input(server::Input::received(TransportId(number), frame));
+        let (name, to) = (self.client_name(client), self.node_name(node));
+        self.trace.line(self.now, format_args!("{name} > {to} {}", Frame(&frame)));
+        self.server_input(node, server::Input::received(TransportId(number), frame));
     }
 }

@@ -11,12 +11,18 @@ use presence_proto::server;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Pending {
-    /// The oldest packet from a client to the server, on the transport with this number.
+    /// The oldest packet from a client to its node, on the transport with this number.
     PacketUp(u64),
-    /// The oldest packet from the server to a client, on the transport with this number.
+    /// The oldest packet from a node to a client, on the transport with this number.
     PacketDown(u64),
-    /// The next deadline of the server.
-    ServerDeadline,
+    /// The oldest packet from the node with this number to the log.
+    PacketToLog(usize),
+    /// The oldest packet from the log to the node with this number.
+    PacketFromLog(usize),
+    /// The next deadline of the server of the node with this number.
+    NodeDeadline(usize),
+    /// The end of the time that the node with this number has to stop.
+    NodeEnd(usize),
     /// The next deadline of the client with this number.
     ClientDeadline(usize),
 }
@@ -73,8 +79,8 @@ impl World {
         }
     }
 
-    /// The packets that could arrive next if latencies were unknown: the oldest of each transport
-    /// and direction. For exhaustive searches.
+    /// The packets that could arrive next if latencies were unknown: the oldest of each direction
+    /// of each transport, and of each way to and from the log. For exhaustive searches.
     #[must_use]
     pub fn pending_packets(&self) -> Vec<Pending> {
         self.packets().map(|(_, packet)| packet).collect()
@@ -86,20 +92,32 @@ impl World {
         let clients = self.clients.iter().enumerate().filter_map(|(number, host)| {
             host.wake.at().map(|at| (at.as_millis(), Pending::ClientDeadline(number)))
         });
-        let server = self.server.wake.at().map(|at| (at.as_millis(), Pending::ServerDeadline));
-        clients.chain(server).min().map(|(at, deadline)| (at.max(self.now), deadline))
+        let running = self.nodes.iter().enumerate().filter(|(_, host)| host.is_running());
+        let nodes = running.flat_map(|(node, host)| {
+            let deadline = host.deadline().map(|at| (at, Pending::NodeDeadline(node)));
+            let end = host.ends_at().map(|at| (at, Pending::NodeEnd(node)));
+            [deadline, end].into_iter().flatten()
+        });
+        clients.chain(nodes).min().map(|(at, deadline)| (at.max(self.now), deadline))
     }
 
     /// Delivers a packet, or calls a half for its deadline, at the current virtual time, even if
-    /// that is early. Does nothing if there is no such packet.
+    /// that is early. Does nothing if there is no such packet, or if the node is paused or down.
     pub fn perform(&mut self, pending: Pending) {
         match pending {
-            Pending::ServerDeadline => {
-                if self.server.ticks.count(self.now) {
-                    self.fail(format!("the server loops on its deadlines at t={}", self.now));
+            Pending::PacketFromLog(node) | Pending::NodeDeadline(node) | Pending::NodeEnd(node)
+                if !self.is_running(node) => {}
+            Pending::NodeDeadline(node) => {
+                let now = self.now;
+                if let Some(host) = self.nodes.get_mut(node)
+                    && host.ticks.count(now)
+                {
+                    let title = self.node_title(node);
+                    self.fail(format!("{title} loops on its deadlines at t={now}"));
                 }
-                self.server_input(server::Input::Tick);
+                self.server_input(node, server::Input::Tick);
             }
+            Pending::NodeEnd(node) => self.end_if_stopping(node),
             Pending::ClientDeadline(number) => {
                 let now = self.now;
                 if let Some(host) = self.clients.get_mut(number)
@@ -111,6 +129,8 @@ impl World {
             }
             Pending::PacketUp(link) => self.packet_up(link),
             Pending::PacketDown(link) => self.packet_down(link),
+            Pending::PacketToLog(node) => self.packet_to_log(node),
+            Pending::PacketFromLog(node) => self.packet_from_log(node),
         }
         self.links.retain(|_, link| !link.is_over());
     }
@@ -120,12 +140,18 @@ impl World {
         all.min().map(|(at, pending)| (at.max(self.now), pending))
     }
 
-    /// The oldest packet of each lane, and when it arrives.
+    /// The oldest packet of each lane, and when it arrives. What is for a paused node waits.
     fn packets(&self) -> impl Iterator<Item = (u64, Pending)> {
-        self.links.iter().flat_map(|(&number, link)| {
-            let up = link.up.due().map(|at| (at, Pending::PacketUp(number)));
+        let links = self.links.iter().flat_map(|(&number, link)| {
+            let up = link.up.due().filter(|_| !self.is_paused(link.node));
             let down = link.down.due().map(|at| (at, Pending::PacketDown(number)));
-            [up, down].into_iter().flatten()
-        })
+            [up.map(|at| (at, Pending::PacketUp(number))), down].into_iter().flatten()
+        });
+        let log = (0..self.nodes.len()).flat_map(|node| {
+            let append = self.log.append_due(node).map(|at| (at, Pending::PacketToLog(node)));
+            let news = self.log.news_due(node).filter(|_| !self.is_paused(node));
+            [append, news.map(|at| (at, Pending::PacketFromLog(node)))].into_iter().flatten()
+        });
+        links.chain(log)
     }
 }

@@ -12,7 +12,8 @@ use presence_proto::wire::{
 ///
 /// | line | meaning |
 /// |---|---|
-/// | `t=60 server > alice SYNC room 1: [bob]` | a frame arrives |
+/// | `t=60 server > alice SYNC room 1: [bob]` | a frame arrives; with several nodes, with the name of the node |
+/// | `t=61 log 17: node2 3 records` | an entry of a node is appended to the log, at this position |
 /// | `t=20 alice < attach room (op 1)` | the application passes an input to its client |
 /// | <code>t=80 alice \| room: enter bob</code> | the application receives an output of its client |
 /// | `t=90 -- alice: the transport breaks` | a fault, or a [`note`](crate::World::note) |

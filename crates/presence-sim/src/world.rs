@@ -1,24 +1,30 @@
-//! The world: clients, a server and the network between them.
+//! The world: clients, nodes, and the network between them.
 
-use crate::hosts::{ClientHost, ServerHost, clocks};
+use crate::clocks::clocks;
+use crate::hosts::ClientHost;
+use crate::log::SimLog;
 use crate::network::{End, Latency, Link};
+use crate::node::Node;
 use crate::record::Call;
 use crate::rules::Rule;
 use crate::trace::Trace;
 use core::fmt;
 use core::time::Duration;
 use presence_proto::client::{Client, ClientOptions};
-use presence_proto::server::{Capability, Identity, Server, ServerOptions};
+use presence_proto::server::{Capability, Entry, Identity, ServerOptions, SnapshotPage};
 use presence_proto::wire::Format;
 use presence_proto::{Now, SmolStr, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Packets that the server's host queues for a client before it reports congestion.
+/// Packets that a node's host queues for a client before it reports congestion.
 const QUEUE_LIMIT: usize = 16;
 
-/// Real clients and a real server of `presence_proto`, connected by a simulated network and driven
+/// Real clients and real servers of `presence_proto`, connected by a simulated network and driven
 /// by a virtual clock.
+///
+/// [`new`](Self::new) creates a world with one server, [`cluster`](Self::cluster) one with several
+/// that share a log. A server and the process that hosts it are a node.
 ///
 /// Nothing happens between calls. [`run_for`](Self::run_for) advances the clock and delivers
 /// packets and deadlines as they fall due; [`step`](Self::step) performs the next one only. The
@@ -27,15 +33,18 @@ const QUEUE_LIMIT: usize = 16;
 /// A run is deterministic: the same calls on a world with the same seed give the same outputs and
 /// the same [`Trace`], byte for byte. A clone continues independently of its original.
 ///
-/// Clients are addressed by the number that [`add_client`](Self::add_client) returns. Unless a
-/// method says otherwise, it does nothing if there is no client with this number. The
-/// [crate documentation](crate) shows a first test.
+/// Clients are addressed by the number that [`add_client`](Self::add_client) returns, nodes by
+/// theirs, counted from 0. Unless a method says otherwise, it does nothing if there is no client or
+/// node with this number. The [crate documentation](crate) shows a first test.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(crate) now: u64,
     pub(crate) seed: u64,
     pub(crate) clients: Vec<ClientHost>,
-    pub(crate) server: ServerHost,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) log: SimLog<Entry, SnapshotPage>,
+    /// How often the log has lost entries.
+    pub(crate) log_resets: u64,
     pub(crate) links: BTreeMap<u64, Link>,
     pub(crate) next_link: u64,
     pub(crate) trace: Trace,
@@ -46,15 +55,17 @@ pub struct World {
 }
 
 impl World {
-    /// Creates a world with a server and no clients. All randomness derives from `seed`: connection
+    /// Creates a world with one node and no clients. All randomness derives from `seed`: connection
     /// ids, connection keys and the jitter of retries.
     #[must_use]
     pub fn new(seed: u64, options: ServerOptions) -> Self {
-        Self {
+        let mut world = Self {
             now: 0,
             seed,
             clients: Vec::new(),
-            server: ServerHost::new(options, seed),
+            nodes: Vec::new(),
+            log: SimLog::new(),
+            log_resets: 0,
             links: BTreeMap::new(),
             next_link: 1,
             trace: Trace::default(),
@@ -62,13 +73,15 @@ impl World {
             failure: None,
             queue_limit: QUEUE_LIMIT,
             rules: Vec::new(),
-        }
+        };
+        world.add_node(options);
+        world
     }
 
     /// Adds a client and returns its number; numbers count from 0. The client is not connected.
     ///
-    /// `name` denotes the client in the trace. `identity` is the identity that the server's host
-    /// verifies when it authenticates the client's transports. Its capability is
+    /// `name` denotes the client in the trace. `identity` is the identity that the nodes' hosts
+    /// verify when they authenticate the client's transports. Its capability is
     /// [`Capability::all`], its latency 20 ms in each direction.
     pub fn add_client(
         &mut self,
@@ -92,7 +105,7 @@ impl World {
     /// Lets the token of a client's next transport expire after `lifetime`, counted from now.
     /// Tokens of other transports do not expire.
     pub fn set_token_expiry(&mut self, client: usize, lifetime: Duration) {
-        let wall = self.server_now().wall.as_millis();
+        let wall = self.node_now(self.client_node(client)).wall.as_millis();
         let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
         if let Some(host) = self.clients.get_mut(client) {
             host.token_expires = Some(UnixMillis::from_millis(wall.saturating_add(lifetime)));
@@ -109,7 +122,7 @@ impl World {
         }
     }
 
-    /// Sets the latency between a client and the server, for packets that are sent from now on.
+    /// Sets the latency between a client and its nodes, for packets that are sent from now on.
     /// Packets never overtake each other. Default: 20 ms in each direction.
     pub fn set_latency(&mut self, client: usize, latency: Latency) {
         if let Some(host) = self.clients.get_mut(client) {
@@ -125,7 +138,7 @@ impl World {
         }
     }
 
-    /// Sets the number of packets that the server's host queues for a stalled client before it
+    /// Sets the number of packets that a node's host queues for a stalled client before it
     /// reports congestion ([`stall_down`](Self::stall_down)). Default: 16.
     pub const fn set_queue_limit(&mut self, packets: usize) {
         self.queue_limit = packets;
@@ -158,13 +171,6 @@ impl World {
         &self.clients[client].core
     }
 
-    /// The server half. Its state can be queried between calls, for example
-    /// [`Server::counters`] and [`Server::occupancy`].
-    #[must_use]
-    pub const fn server(&self) -> &Server {
-        &self.server.core
-    }
-
     /// The virtual time, in milliseconds since the creation of the world.
     #[must_use]
     pub const fn now(&self) -> u64 {
@@ -195,7 +201,7 @@ impl World {
         self.failure.as_deref()
     }
 
-    /// Whether the server's host has a transport that neither side has closed.
+    /// Whether a node has a transport that neither side has closed.
     #[must_use]
     pub fn has_open_transports(&self) -> bool {
         self.links.values().any(|link| link.server_end == End::Open)
@@ -209,20 +215,23 @@ impl World {
     ///
     /// Errors of `to`.
     pub fn write_state(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        write!(to, "{} {:?}", self.now, self.server.core)?;
-        for host in &self.clients {
-            write!(to, "{:?}", host.core)?;
+        write!(to, "{}", self.now)?;
+        for host in &self.nodes {
+            write!(to, "{:?}{:?}{}", host.core, host.process, host.is_paused)?;
         }
-        write!(to, "{:?}", self.links)
+        for host in &self.clients {
+            write!(to, "{:?}{:?}", host.core, host.node)?;
+        }
+        write!(to, "{:?}{:?}", self.links, self.log)
     }
 
     pub(crate) fn fail(&mut self, what: String) {
         self.failure.get_or_insert(what);
     }
 
-    /// The clocks of the server's host.
-    pub(crate) fn server_now(&self) -> Now {
-        clocks(self.now, self.server.wall_offset)
+    /// The clocks of a node's host.
+    pub(crate) fn node_now(&self, node: usize) -> Now {
+        self.nodes.get(node).map_or_else(Now::default, |host| host.clocks.read(self.now))
     }
 
     /// The clocks of a client's host.

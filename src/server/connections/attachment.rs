@@ -24,6 +24,9 @@ pub(in crate::server) struct Attachment {
     pub(super) params: Option<Box<Params>>,
     /// Whether the current transport attached it. If not, it waits for a resume or an ATTACH.
     pub(super) active: bool,
+    /// Whether members have left without a frame of the client, because others have taken this node
+    /// for gone.
+    pub(super) members_lost: bool,
 }
 
 impl Default for Attachment {
@@ -48,6 +51,7 @@ impl Attachment {
             granted: Modes::empty(),
             params: None,
             active: false,
+            members_lost: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! A connection: its transport, rights, rates and deadlines.
 
-use super::{AttachmentSlot, Work};
+use super::{AttachmentSlot, InLog, Work};
 use crate::server::bucket::TokenBucket;
 use crate::server::keys::Proof;
 use crate::server::{Capability, Identity, Rate};
@@ -40,6 +40,10 @@ pub(in crate::server) struct Connection {
     proof: Proof,
     identity: Identity,
     capability: Arc<Capability>,
+    /// The run of this node in which the log was told of it; 0 if it was not.
+    announced: u64,
+    /// Whether it has come from another node.
+    moved: bool,
 }
 
 /// The list of a connection's attachments.
@@ -63,6 +67,8 @@ struct Rare {
     deferred_syncs_at: Option<Instant>,
     /// Unfinished work.
     work: Option<Box<Work>>,
+    /// Its frames in the log: how many, and the answers that wait for them.
+    in_log: InLog,
 }
 
 /// The parameters of a connection, set by each new transport.
@@ -123,6 +129,8 @@ impl Connection {
             ping_at: Instant::ZERO,
             grace_at: None,
             rare: None,
+            announced: 0,
+            moved: false,
         };
         connection.set_terms(terms);
         connection
@@ -208,10 +216,16 @@ impl Connection {
 
     /// Forgets the state of the transport. Unfinished removals continue.
     pub(super) fn unbind(&mut self, now: Instant) {
-        self.rare = self.rare.take().and_then(|rare| rare.work).map(|mut work| {
-            work.transport_lost();
-            Box::new(Rare { work: Some(work), ..Rare::default() })
-        });
+        if let Some(rare) = self.rare.take() {
+            let Rare { mut work, in_log, .. } = *rare;
+            if let Some(work) = &mut work {
+                work.transport_lost();
+            }
+            let in_log = in_log.without_answers();
+            if work.is_some() || in_log.frames() > 0 {
+                self.rare = Some(Box::new(Rare { work, in_log, ..Rare::default() }));
+            }
+        }
         self.refused = 0;
         self.last_heard = now;
         self.transport = None;
@@ -352,6 +366,59 @@ impl Connection {
     /// Takes the deferred acknowledgements: the first serial and their number.
     pub(in crate::server) fn take_deferred_acks(&mut self) -> Option<(i64, u32)> {
         self.rare.as_mut()?.acks.take()
+    }
+
+    /// The run of this node in which the log was told of it; 0 if it was not.
+    pub(in crate::server) const fn announced(&self) -> u64 {
+        self.announced
+    }
+
+    pub(in crate::server) const fn set_announced(&mut self, incarnation: u64) {
+        self.announced = incarnation;
+    }
+
+    /// Whether it has come from another node.
+    pub(in crate::server) const fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    pub(in crate::server) const fn set_moved(&mut self) {
+        self.moved = true;
+    }
+
+    pub(in crate::server) const fn set_identity(&mut self, identity: Identity) -> Identity {
+        core::mem::replace(&mut self.identity, identity)
+    }
+
+    /// Grace period of its members, in milliseconds.
+    pub(in crate::server) const fn grace_period(&self) -> u32 {
+        self.grace_period
+    }
+
+    /// The end of the grace period.
+    pub(in crate::server) const fn grace_at(&self) -> Option<Instant> {
+        self.grace_at
+    }
+
+    /// Lets the grace period end later. The connection can be resumed until then. `ttl`: how long a
+    /// lost connection can be resumed.
+    pub(in crate::server) fn extend_grace(&mut self, until: Instant, ttl: Duration) {
+        self.grace_at = Some(until);
+        self.last_heard = self.last_heard.max(until - ttl);
+    }
+
+    /// Number of its frames that are on their way through the log.
+    pub(in crate::server) fn frames_in_log(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.in_log.frames())
+    }
+
+    /// Whether answers wait for earlier frames.
+    pub(in crate::server) fn has_waiting_answers(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.in_log.has_answers())
+    }
+
+    pub(in crate::server) fn in_log(&mut self) -> &mut InLog {
+        &mut self.rare().in_log
     }
 
     /// Unfinished work.

@@ -2,11 +2,13 @@
 
 mod attachment;
 mod connection;
+mod in_log;
 mod work;
 
 pub(super) use attachment::{Attachment, AttachmentSlot};
 pub(super) use connection::{Connection, Due, Terms};
-pub(super) use work::Work;
+pub(super) use in_log::{Answer, InLog};
+pub(super) use work::{Adopting, Work};
 
 use super::state::{ChannelSlot, ConnectionSlot};
 use crate::lookup::{Lookup, fold};
@@ -45,6 +47,11 @@ impl Connections {
     /// How often a dangling key was used.
     pub(super) fn dangling(&self) -> usize {
         self.connections.dangling() + self.attachments.dangling()
+    }
+
+    /// Number of connections.
+    pub(super) const fn len(&self) -> usize {
+        self.connections.len()
     }
 
     /// Number of open transports.
@@ -195,6 +202,15 @@ impl Connections {
         let attachment = &mut self.attachments[slot];
         let was_active = core::mem::replace(&mut attachment.active, false);
         was_active.then_some((attachment.channel(), attachment.granted))
+    }
+
+    pub(super) fn set_members_lost(&mut self, slot: AttachmentSlot) {
+        self.attachments[slot].members_lost = true;
+    }
+
+    /// Whether members have left because others have taken this node for gone. It is told once.
+    pub(super) fn take_members_lost(&mut self, slot: AttachmentSlot) -> bool {
+        core::mem::take(&mut self.attachments[slot].members_lost)
     }
 
     fn pair_hash(&self, connection: ConnectionSlot, channel: ChannelSlot) -> u32 {

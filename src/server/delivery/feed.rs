@@ -1,11 +1,13 @@
 //! Delivery state of a channel.
 
 use super::audience::Audience;
+use super::row::Told;
 use super::{Coalesced, Occupancy};
 use crate::Instant;
 use crate::server::Rate;
 use crate::server::bucket::TokenBucket;
 use crate::server::connections::AttachmentSlot;
+use crate::server::record::Row;
 use crate::time::sooner;
 use crate::wire::{Modes, PresenceMessage};
 use alloc::boxed::Box;
@@ -27,6 +29,8 @@ pub(in crate::server) struct Feed {
     last_occupancy: Occupancy,
     last_occupancy_at: Option<Instant>,
     occupancy_at: Option<Instant>,
+    /// What the log was told about the attachments; `None` if it never was.
+    told: Option<Box<Told>>,
     rate: TokenBucket,
     /// The window of coalescing; `None` without.
     window: Option<Duration>,
@@ -52,14 +56,18 @@ impl Feed {
         &self.watchers
     }
 
-    /// Whether there is no attachment and no undelivered event.
+    /// Whether there is no attachment, no undelivered event, and nothing to tell the log.
     pub(in crate::server) fn is_unused(&self) -> bool {
-        self.attachments == 0 && self.pending.is_none()
+        self.attachments == 0
+            && self.pending.is_none()
+            && self.told.as_ref().is_none_or(|told| !told.queued)
     }
 
-    /// The earlier of the ends of the coalescing window and of the occupancy interval.
+    /// The earliest of the ends of the coalescing window and of the intervals for occupancy events
+    /// and for rows.
     pub(in crate::server) fn deadline(&self) -> Option<Instant> {
-        sooner(self.window_end, self.occupancy_at)
+        let row = self.told.as_ref().and_then(|told| told.due);
+        sooner(sooner(self.window_end, self.occupancy_at), row)
     }
 
     /// Takes one token per event from the rate of the channel, or none if there are fewer.
@@ -119,6 +127,38 @@ impl Feed {
     ) {
         self.last_occupancy = occupancy;
         self.last_occupancy_at = Some(now);
+    }
+
+    /// Whether to tell the log about the attachments now. If not, and the run `run` has told it
+    /// something else, it is due at the end of the interval.
+    pub(in crate::server) fn row_is_due(
+        &mut self,
+        run: u64,
+        interval: Duration,
+        now: Instant,
+    ) -> bool {
+        self.told.get_or_insert_default().is_due(run, &self.counts, interval, now)
+    }
+
+    /// Whether the end of the interval for rows has come. It comes once.
+    pub(in crate::server) fn take_row_timer(&mut self, now: Instant) -> bool {
+        let Some(told) = &mut self.told else { return false };
+        told.due.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Marks the channel as queued. Returns whether that is a change.
+    pub(super) fn queue_row(&mut self) -> bool {
+        !core::mem::replace(&mut self.told.get_or_insert_default().queued, true)
+    }
+
+    /// The row that the run `run` has to propose. `None` if the log has it already.
+    pub(in crate::server) fn take_row(&mut self, run: u64, now: Instant) -> Option<Row> {
+        self.told.as_mut()?.take(run, &self.counts, now)
+    }
+
+    /// The log has refused a row.
+    pub(in crate::server) fn row_refused(&mut self) {
+        self.told.get_or_insert_default().refused();
     }
 
     pub(in crate::server) const fn coalesces(&self) -> bool {

@@ -4,6 +4,7 @@ mod audience;
 mod coalesce;
 mod feed;
 mod occupancy;
+mod row;
 mod subscriber;
 mod sync;
 
@@ -33,6 +34,8 @@ pub(super) struct Delivery {
     syncs_running: usize,
     /// Channels with leaves to deliver at the end of the step.
     batches: Vec<ChannelSlot>,
+    /// Channels about whose attachments the log has to be told, in turn.
+    rows: VecDeque<ChannelSlot>,
 }
 
 impl Delivery {
@@ -43,6 +46,7 @@ impl Delivery {
             syncs: VecDeque::new(),
             syncs_running: 0,
             batches: Vec::new(),
+            rows: VecDeque::new(),
         }
     }
 
@@ -225,5 +229,22 @@ impl Delivery {
 
     pub(super) const fn has_batches(&self) -> bool {
         !self.batches.is_empty()
+    }
+
+    /// Queues a channel, so that the log is told about its attachments. It is kept until then.
+    pub(super) fn queue_row(&mut self, channel: ChannelSlot) {
+        if self.feeds[channel].queue_row() {
+            self.rows.push_back(channel);
+        }
+    }
+
+    /// Takes the next channel about whose attachments the log has to be told.
+    pub(super) fn next_row(&mut self) -> Option<ChannelSlot> {
+        self.rows.pop_front()
+    }
+
+    /// Whether the log has to be told about attachments.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
     }
 }

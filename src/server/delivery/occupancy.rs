@@ -1,5 +1,6 @@
 //! Occupancy of a channel.
 
+use crate::server::record::Row;
 use crate::wire::{Map, Modes, Value};
 
 /// The occupancy of a channel (CHM2). An attachment counts while its connection has a transport.
@@ -70,6 +71,28 @@ impl Occupancy {
             if modes.contains(mode) {
                 change(number);
             }
+        }
+    }
+
+    /// Adds the attachments of another node.
+    pub(in crate::server) const fn add(&mut self, row: &Row) {
+        self.connections = self.connections.saturating_add(row.connections);
+        self.publishers = self.publishers.saturating_add(row.publishers);
+        self.subscribers = self.subscribers.saturating_add(row.subscribers);
+        self.presence_connections =
+            self.presence_connections.saturating_add(row.presence_connections);
+        self.presence_subscribers =
+            self.presence_subscribers.saturating_add(row.presence_subscribers);
+    }
+
+    /// The attachments, without the members.
+    pub(super) const fn to_row(self) -> Row {
+        Row {
+            connections: self.connections,
+            publishers: self.publishers,
+            subscribers: self.subscribers,
+            presence_connections: self.presence_connections,
+            presence_subscribers: self.presence_subscribers,
         }
     }
 

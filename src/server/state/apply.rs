@@ -5,21 +5,12 @@ use super::connection::Connection;
 use super::stream::Stream;
 use super::{ChannelSlot, ConnectionSlot, State, adjusted};
 use crate::members::{Slot, Version};
+use crate::server::record::PresenceRecord;
 use crate::server::{HistoryOptions, LeaveCause, Position};
-use crate::wire::{Items, PresenceAction, PresenceMessage};
+use crate::wire::{PresenceAction, PresenceMessage};
 use crate::{Now, SmolStr};
 use smallvec::SmallVec;
 use smol_str::SmolStrBuilder;
-
-/// A checked PRESENCE frame: rights, identities and sizes are valid. [`State::apply`] sets the ids,
-/// connection ids and timestamps of its items.
-#[derive(Clone, Debug)]
-pub(in crate::server) struct PresenceRecord {
-    pub(in crate::server) connection_id: SmolStr,
-    pub(in crate::server) channel: SmolStr,
-    pub(in crate::server) msg_serial: i64,
-    pub(in crate::server) items: Items<PresenceMessage>,
-}
 
 /// A change of a member set. Its message is kept separately.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +64,6 @@ pub(in crate::server) struct Applied {
 
 impl State {
     /// Applies a client's frame. Completes the items that change the set, and drops the others.
-    /// `None` if the channel or the connection no longer exists.
     ///
     /// Two rules make repetition harmless. In a frame with an accepted message serial, an item
     /// applies only if it is newer than the present member. And an enter of a present member with
@@ -82,10 +72,14 @@ impl State {
     pub(in crate::server) fn apply(
         &mut self,
         at: Now,
+        channel: ChannelSlot,
+        slot: ConnectionSlot,
         record: &mut PresenceRecord,
-    ) -> Option<Applied> {
-        let channel = self.by_name(&record.channel)?;
-        let slot = self.by_id(&record.connection_id)?;
+    ) -> Applied {
+        if self.fold.is_some() {
+            self.before_channel(channel);
+            self.before_connection(slot);
+        }
         let entry = &mut self.channels[channel];
         let connection = &mut self.connections[slot];
         let (members, bytes) = (entry.members().len(), entry.bytes());
@@ -120,7 +114,7 @@ impl State {
         self.members = adjusted(self.members, members, entry.members().len());
         self.member_bytes = adjusted(self.member_bytes, bytes, entry.bytes());
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
-        Some(applied)
+        applied
     }
 }
 

@@ -1,12 +1,13 @@
 //! The state of a channel: its members and their owners, its positions and its history.
 
 use super::history::History;
+use super::rows::Rows;
 use super::{ConnectionSlot, Kind, adjusted};
-use crate::members::{MemberPage, MemberSet, Place, Slot};
+use crate::members::{MemberPage, MemberSet, Place, SharedMembers, Slot};
 use crate::ring::{self, Links, Nodes};
 use crate::server::{HistoryOptions, Position};
 use crate::wire::{PresenceMessage, inherited_id};
-use crate::{Instant, SmolStr};
+use crate::{Instant, SmolStr, UnixMillis};
 use alloc::vec::Vec;
 
 /// A channel.
@@ -24,6 +25,17 @@ pub(in crate::server) struct Channel {
     history: History,
     /// The frame of the leaves synthesized in this step.
     batch: Option<Batch>,
+    /// The record that last removed members, and their number: its leaves share a serial, however
+    /// many calls and frames they take.
+    record: u64,
+    made: u32,
+    /// The log time of the last message, and whether the channel is kept for it.
+    pub(super) message_at: UnixMillis,
+    pub(super) is_recent: bool,
+    /// The last snapshot that has it, or need not.
+    pub(super) snapshot: u32,
+    /// The attachments that nodes have to it.
+    pub(super) rows: Rows,
     /// Unfinished removals by the host. Members cannot enter or update meanwhile.
     pub(super) kicks: u32,
 }
@@ -33,13 +45,16 @@ pub(in crate::server) struct Channel {
 pub(in crate::server) struct Batch {
     pub(in crate::server) serial: u64,
     pub(in crate::server) id: SmolStr,
+    /// The index of the first leave. Not 0 if other frames with leaves of the same serial have been
+    /// sent.
+    pub(in crate::server) first: u32,
     pub(in crate::server) leaves: Vec<PresenceMessage>,
 }
 
 impl Batch {
     /// The id of the leave at an index.
     pub(in crate::server) fn id_of(&self, place: usize) -> SmolStr {
-        inherited_id(&self.id, place)
+        inherited_id(&self.id, self.first as usize + place)
     }
 
     /// The last leave, with its id.
@@ -52,12 +67,12 @@ impl Batch {
 
 impl Default for Channel {
     fn default() -> Self {
-        Self::new(SmolStr::default(), 0, 0)
+        Self::new(SmolStr::default(), 0, 0, 0)
     }
 }
 
 impl Channel {
-    pub(super) fn new(name: SmolStr, serial: u64, seed: u64) -> Self {
+    pub(super) fn new(name: SmolStr, serial: u64, last_message: u64, seed: u64) -> Self {
         Self {
             name,
             members: MemberSet::new(seed),
@@ -65,9 +80,15 @@ impl Channel {
             bytes: 0,
             last: serial,
             last_presence: serial,
-            last_message: serial,
+            last_message,
             history: History::default(),
             batch: None,
+            record: 0,
+            made: 0,
+            message_at: UnixMillis::default(),
+            is_recent: false,
+            snapshot: 0,
+            rows: Rows::default(),
             kicks: 0,
         }
     }
@@ -123,11 +144,14 @@ impl Channel {
         self.kicks > 0
     }
 
-    /// Whether it has no members, no history and no unfinished work.
+    /// Whether it has no members, no attachments on any node that the log tells of, no history and
+    /// no unfinished work.
     pub(in crate::server) fn is_unused(&self) -> bool {
         self.kicks == 0
+            && !self.is_recent
             && self.batch.is_none()
             && self.members.is_empty()
+            && !self.has_rows()
             && self.history.is_empty()
     }
 
@@ -139,6 +163,66 @@ impl Channel {
     /// The bytes of a member that count for the limits.
     pub(in crate::server) fn bytes_of(&self, member: Slot) -> Option<usize> {
         self.owners.get(member).map(|owner| owner.bytes as usize)
+    }
+
+    /// Forgets the members, the history and the serials.
+    pub(super) fn clear(&mut self) {
+        self.members.clear();
+        let name = core::mem::take(&mut self.name);
+        let members = core::mem::replace(&mut self.members, MemberSet::new(0));
+        *self = Self { members, ..Self::new(name, 0, 0, 0) };
+    }
+
+    /// Whether it is kept for a message.
+    pub(in crate::server) const fn has_recent_message(&self) -> bool {
+        self.is_recent
+    }
+
+    /// Whether it is on all nodes: it has members or attachments, or had a message lately.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_recent || !self.members.is_empty() || self.has_rows()
+    }
+
+    /// A copy of the members, for reading.
+    pub(super) fn share_members(&mut self) -> SharedMembers {
+        self.members.share()
+    }
+
+    /// Sets the serials of the last frame, presence event and message.
+    pub(super) const fn set_serials(&mut self, last: u64, presence: u64, message: u64) {
+        (self.last, self.last_presence, self.last_message) = (last, presence, message);
+    }
+
+    /// Inserts a member of a snapshot. It is not in the list of its connection yet. `false` if it
+    /// does not fit.
+    pub(super) fn restore_member(
+        &mut self,
+        slot: Slot,
+        connection: ConnectionSlot,
+        message: &PresenceMessage,
+    ) -> bool {
+        let restored = self.members.restore(slot, message);
+        if restored {
+            self.owners.add(slot, connection);
+            let bytes = u32::try_from(message.size()).unwrap_or(u32::MAX);
+            self.count_bytes(slot, bytes);
+        }
+        restored
+    }
+
+    /// Puts a member of a snapshot in front of the list of its connection. `false` if it is not one
+    /// of its members.
+    pub(super) fn restore_list(
+        &mut self,
+        slot: Slot,
+        connection: ConnectionSlot,
+        first: &mut Option<Slot>,
+    ) -> bool {
+        let owned = self.members.get(slot).is_some() && self.owner(slot) == Some(connection);
+        if owned {
+            ring::push_front(&mut self.owners, first, slot);
+        }
+        owned
     }
 
     /// A page of members from a slot on, while `fits` accepts the bytes of each; and the start of
@@ -237,17 +321,27 @@ impl Channel {
         was_empty && !self.history.is_empty()
     }
 
-    /// The frame of the leaves synthesized in this step. `start` creates the serial and the id of a
-    /// new frame.
-    pub(super) fn start_batch(&mut self, start: impl FnOnce() -> (u64, SmolStr)) -> &mut Batch {
+    /// The frame of the leaves synthesized in this step. `start` returns the serial of a new frame,
+    /// `id` its id. Frames with leaves of one record, if it has a number, share the serial.
+    pub(super) fn start_batch(
+        &mut self,
+        record: u64,
+        start: impl FnOnce() -> u64,
+        id: impl FnOnce(u64) -> SmolStr,
+    ) -> &mut Batch {
         self.batch.get_or_insert_with(|| {
-            let (serial, id) = start();
-            (self.last, self.last_presence) = (serial, serial);
-            Batch { serial, id, leaves: Vec::new() }
+            if record == 0 || self.record != record {
+                let serial = start();
+                (self.last, self.last_presence) = (serial, serial);
+                (self.record, self.made) = (record, 0);
+            }
+            let serial = self.last_presence;
+            Batch { serial, id: id(serial), first: self.made, leaves: Vec::new() }
         })
     }
 
     pub(super) fn add_leave(&mut self, leave: PresenceMessage) -> Option<()> {
+        self.made = self.made.saturating_add(1);
         self.batch.as_mut()?.leaves.push(leave);
         Some(())
     }

@@ -19,6 +19,16 @@ pub(in crate::server) struct Connection {
     pub(super) serials: AcceptedSerials,
     /// The channels on which it has members, and the first member on each.
     members: SmallVec<[(ChannelSlot, Slot); 1]>,
+    /// The run of a node that owns it; 0 without a log, or if the log does not know it.
+    pub(super) owner: u64,
+    /// The grace period of its members, in milliseconds, as the log knows it.
+    pub(super) grace: u32,
+    /// Whether its grace period was over while its node was silent.
+    pub(super) spent: bool,
+    /// The record with which its owner adopted it. It orders the connections of an owner.
+    pub(super) adopted_by: u64,
+    /// The last snapshot that has it, or need not.
+    pub(super) snapshot: u32,
 }
 
 impl Default for Connection {
@@ -35,6 +45,11 @@ impl Connection {
             last_leave_at: UnixMillis::from_millis(i64::MIN),
             serials: AcceptedSerials::default(),
             members: SmallVec::new(),
+            owner: 0,
+            grace: 0,
+            spent: false,
+            adopted_by: 0,
+            snapshot: 0,
         }
     }
 
@@ -47,6 +62,11 @@ impl Connection {
         self.bytes
     }
 
+    /// The grace period of its members, in milliseconds, as the log knows it.
+    pub(in crate::server) const fn grace(&self) -> u32 {
+        self.grace
+    }
+
     /// Whether a frame with this message serial was accepted (RTN19a).
     pub(in crate::server) fn accepted(&self, msg_serial: i64) -> bool {
         self.serials.contains(msg_serial)
@@ -54,6 +74,16 @@ impl Connection {
 
     pub(in crate::server) fn has_members(&self) -> bool {
         !self.members.is_empty()
+    }
+
+    /// The channels on which it has members, and the first member on each.
+    pub(super) fn firsts(&self) -> &[(ChannelSlot, Slot)] {
+        &self.members
+    }
+
+    /// The channels on which it has members.
+    pub(in crate::server) fn channels(&self) -> impl Iterator<Item = ChannelSlot> {
+        self.members.iter().map(|(channel, _)| *channel)
     }
 
     /// The first of its members on a channel.

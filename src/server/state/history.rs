@@ -2,6 +2,7 @@
 
 use super::stream;
 use crate::Instant;
+use crate::server::entry::EventPart;
 use crate::server::query::{Direction, HistoryPage, HistoryQuery, MAX_PAGE};
 use crate::server::{HistoryOptions, Position};
 use crate::wire::{ErrorInfo, PresenceMessage, codes};
@@ -65,6 +66,48 @@ impl History {
                 break;
             }
         }
+    }
+
+    /// The newest event that was dropped.
+    pub(super) const fn last_dropped(&self) -> Option<Position> {
+        self.last_dropped
+    }
+
+    /// Adds an event of a snapshot.
+    pub(super) fn restore(
+        &mut self,
+        config: &HistoryOptions,
+        others: usize,
+        now: Instant,
+        event: EventPart,
+    ) {
+        if !config.is_enabled() {
+            return self.skip(event.position);
+        }
+        let EventPart { position, left, was_present, message } = event;
+        let (config, others) = (*config, others);
+        self.push(&config, others, now, position, &message, was_present);
+        if let Some(entry) = self.entries.back_mut() {
+            entry.expires_at = entry.expires_at.min(now.after(left));
+        }
+    }
+
+    /// The events from a position on up to a serial, for a snapshot.
+    pub(super) fn parts(
+        &self,
+        now: Instant,
+        from: Position,
+        to: u64,
+    ) -> impl Iterator<Item = EventPart> {
+        let first = self.entries.partition_point(|entry| entry.position < from);
+        let last = self.entries.partition_point(|entry| entry.position.serial <= to);
+        self.entries.range(first..last.max(first)).map(move |entry| EventPart {
+            position: entry.position,
+            left: u64::try_from(entry.expires_at.saturating_since(now).as_millis())
+                .unwrap_or(u64::MAX),
+            was_present: entry.was_present,
+            message: entry.message.clone(),
+        })
     }
 
     /// When the oldest event expires.

@@ -8,17 +8,25 @@
 mod apply;
 mod channel;
 mod connection;
+mod ended;
+mod fold;
 mod history;
+mod incarnations;
 mod leave_ids;
+mod parts;
 mod removal;
+mod rows;
 mod serials;
+mod snapshot;
 mod stream;
 
-pub(super) use apply::{Applied, Change, Kind, PresenceRecord};
+pub(super) use apply::{Applied, Change, Kind};
 pub(super) use channel::{Batch, Channel};
 pub(super) use connection::Connection;
+pub(super) use fold::Admission;
 pub(super) use history::{History, check_limit};
-pub(super) use removal::Removal;
+pub(super) use incarnations::{Incarnation, Incarnations};
+pub(super) use removal::{Removal, Removed};
 pub(super) use stream::{format_serial, parse_serial, sync_serial};
 
 use super::HistoryOptions;
@@ -26,7 +34,10 @@ use crate::lookup::{Lookup, fold};
 use crate::members::{MemberPage, Slot};
 use crate::slab::Arena;
 use crate::{Instant, Now, SmolStr};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use fold::Fold;
 use foldhash::fast::FixedState;
 use leave_ids::LeaveIds;
 use stream::Stream;
@@ -48,6 +59,8 @@ pub(super) struct State {
     hasher: FixedState,
     stream: Stream,
     leave_ids: LeaveIds,
+    /// What the log has told; `None` without a log.
+    fold: Option<Box<Fold>>,
     history: HistoryOptions,
     /// Whether synthesized leaves are kept by the history or the host. If not, they need no ids.
     leaves_need_ids: bool,
@@ -76,12 +89,44 @@ impl State {
             hasher: FixedState::with_seed(hash_seed),
             stream: Stream::new(first),
             leave_ids: LeaveIds::new(node, epoch),
+            fold: None,
             leaves_need_ids: events || history.is_enabled(),
             history,
             members: 0,
             member_bytes: 0,
             history_bytes: 0,
         }
+    }
+
+    /// Follows a log from its beginning on. `ttl`: how long a channel is kept after its last message,
+    /// in milliseconds.
+    pub(super) fn follow_log(&mut self, ttl: i64) {
+        self.fold = Some(Box::new(Fold::new(ttl)));
+        self.leave_ids = LeaveIds::of_log();
+    }
+
+    /// Forgets everything that follows from the log. Connections that `keep` accepts stay, without
+    /// members. Returns the channels, which are empty.
+    pub(super) fn reset(&mut self, keep: impl Fn(ConnectionSlot) -> bool) -> Vec<ChannelSlot> {
+        let connections: Vec<_> = self.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in connections {
+            let connection = &mut self.connections[slot];
+            let id = connection.id().clone();
+            *connection = Connection::new(id);
+            if !keep(slot) {
+                self.close_connection(slot);
+            }
+        }
+        let channels = self.channel_slots();
+        for slot in &channels {
+            self.channels[*slot].clear();
+        }
+        (self.members, self.member_bytes, self.history_bytes) = (0, 0, 0);
+        self.stream = Stream::new(0);
+        if let Some(fold) = &mut self.fold {
+            fold.clear();
+        }
+        channels
     }
 
     /// Replaces the seed of the hash tables, which must be empty.
@@ -98,10 +143,6 @@ impl State {
         self.channels.len()
     }
 
-    pub(super) const fn connections(&self) -> usize {
-        self.connections.len()
-    }
-
     /// Members of all channels.
     pub(super) const fn members(&self) -> usize {
         self.members
@@ -115,6 +156,11 @@ impl State {
     /// Estimated bytes of the histories of all channels.
     pub(super) const fn history_bytes(&self) -> usize {
         self.history_bytes
+    }
+
+    /// The keys of all channels.
+    pub(super) fn channel_slots(&self) -> Vec<ChannelSlot> {
+        self.channels.iter().map(|(slot, _)| slot).collect()
     }
 
     pub(super) fn by_name(&self, name: &str) -> Option<ChannelSlot> {
@@ -140,8 +186,18 @@ impl State {
         name: &SmolStr,
         seed: u64,
     ) -> Option<ChannelSlot> {
-        let serial = self.stream.next(at.wall);
-        let slot = self.channels.insert(Channel::new(name.clone(), serial, seed))?;
+        let (serial, last_message) = match &self.fold {
+            None => {
+                let serial = self.stream.next(at.wall);
+                (serial, serial)
+            }
+            // Other nodes may have the channel already. Its serials must not fall behind theirs, and
+            // opening it is no event.
+            Some(fold) => (self.stream.last(), fold.oldest_message()),
+        };
+        let mut channel = Channel::new(name.clone(), serial, last_message, seed);
+        channel.snapshot = self.new_in_snapshot();
+        let slot = self.channels.insert(channel)?;
         self.names.insert(fold(self.hasher.hash_one(name.as_str())), slot);
         Some(slot)
     }
@@ -165,7 +221,9 @@ impl State {
     /// Adds a connection; its id must be new. `None` if there are no free slots.
     pub(super) fn open_connection(&mut self, id: SmolStr) -> Option<ConnectionSlot> {
         let hash = fold(self.hasher.hash_one(id.as_str()));
-        let slot = self.connections.insert(Connection::new(id))?;
+        let mut connection = Connection::new(id);
+        connection.snapshot = self.new_in_snapshot();
+        let slot = self.connections.insert(connection)?;
         self.ids.insert(hash, slot);
         Some(slot)
     }
@@ -179,6 +237,7 @@ impl State {
 
     /// Records the message serial of an accepted frame that changes no member set.
     pub(super) fn accept(&mut self, connection: ConnectionSlot, msg_serial: i64) {
+        self.before_connection(connection);
         self.connections[connection].serials.insert(msg_serial);
     }
 
@@ -190,14 +249,34 @@ impl State {
 
     /// A serial for a frame that does not advance a channel, such as a sync.
     pub(super) fn next_serial(&mut self, at: Now) -> u64 {
-        self.stream.next(at.wall)
+        match &mut self.fold {
+            None => self.stream.next(at.wall),
+            Some(fold) => fold.local.next(at.wall),
+        }
+    }
+
+    /// The last channel serial.
+    pub(super) const fn last_serial(&self) -> u64 {
+        self.stream.last()
+    }
+
+    /// The `channelSerial` of a client that has everything of a channel until now. With a log it is
+    /// that of the last change of any channel: a node that does not have the channel yet starts from
+    /// there, and no client may see its serial go back.
+    pub(super) fn serial_of(&self, channel: ChannelSlot) -> u64 {
+        match &self.fold {
+            None => self.channels[channel].last(),
+            Some(_) => self.stream.last(),
+        }
     }
 
     /// A serial for messages. It advances their channel, if that exists.
     pub(super) fn next_message(&mut self, at: Now, channel: Option<ChannelSlot>) -> u64 {
         let serial = self.stream.next(at.wall);
         if let Some(channel) = channel {
+            self.before_channel(channel);
             self.channels[channel].set_last_message(serial);
+            self.keep_for_message(channel);
         }
         serial
     }

@@ -16,6 +16,18 @@ pub(in crate::server) struct Removal {
     from: u32,
 }
 
+/// A member that was removed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Removed {
+    pub(in crate::server) change: Change,
+    /// The member's connection.
+    pub(in crate::server) owner: ConnectionSlot,
+    /// Number of leaves in the channel's batch.
+    pub(in crate::server) waiting: usize,
+    /// Whether more members may follow.
+    pub(in crate::server) may_have_more: bool,
+}
+
 /// The members to remove.
 #[derive(Clone, Debug)]
 pub(in crate::server) enum Selection {
@@ -43,6 +55,14 @@ impl Removal {
 
     pub(in crate::server) const fn channel(&self) -> ChannelSlot {
         self.channel
+    }
+
+    /// The connection whose members are removed, if it is one.
+    pub(in crate::server) const fn connection(&self) -> Option<ConnectionSlot> {
+        match self.selection {
+            Selection::Connection(connection) => Some(connection),
+            _ => None,
+        }
     }
 
     pub(in crate::server) const fn cause(&self) -> LeaveCause {
@@ -96,18 +116,23 @@ impl State {
     }
 
     /// Removes the next member and synthesizes its leave: the last one in
-    /// [`Channel::batch`](super::Channel::batch) until [`end_batch`](Self::end_batch). Also returns
-    /// the member's connection, and whether more may follow. `None` if no member is left.
+    /// [`Channel::batch`](super::Channel::batch) until [`end_batch`](Self::end_batch). `None` if no
+    /// member is left.
     pub(in crate::server) fn remove_next(
         &mut self,
         at: Now,
         removal: &mut Removal,
-    ) -> Option<(Change, ConnectionSlot, bool)> {
+    ) -> Option<Removed> {
         let member = self.next_to_remove(removal)?;
         removal.from = member.number();
         let cause = removal.cause;
-        let entry = &mut self.channels[removal.channel];
+        let entry = &self.channels[removal.channel];
         let connection = entry.owner(member)?;
+        if self.fold.is_some() {
+            self.before_channel(removal.channel);
+            self.before_connection(connection);
+        }
+        let entry = &mut self.channels[removal.channel];
         let owner = &mut self.connections[connection];
         let version = entry.members().get(member)?.version();
         let (bytes, history_bytes) = (entry.bytes(), entry.history().bytes());
@@ -135,7 +160,8 @@ impl State {
         let first_or_last = entry.members().is_empty();
         let rest = entry.members().len();
         let (stream, ids) = (&mut self.stream, &mut self.leave_ids);
-        let batch = entry.start_batch(|| (stream.next(at.wall), ids.next()));
+        let record = self.fold.as_ref().map_or(0, |fold| fold.record);
+        let batch = entry.start_batch(record, || stream.next(at.wall), |serial| ids.next(serial));
         let place = batch.leaves.len();
         if place == BURST {
             batch.leaves.reserve(rest.min(ROOM));
@@ -143,8 +169,10 @@ impl State {
         if self.leaves_need_ids {
             message.id = Some(batch.id_of(place));
         }
-        let position =
-            Position { serial: batch.serial, index: u32::try_from(place).unwrap_or(u32::MAX) };
+        let position = Position {
+            serial: batch.serial,
+            index: batch.first.saturating_add(u32::try_from(place).unwrap_or(u32::MAX)),
+        };
         let kind = Kind::Left { cause, member, next };
         let others = self.history_bytes.saturating_sub(history_bytes);
         let starts_history = entry.record(&self.history, others, at.mono, position, &message, kind);
@@ -154,7 +182,8 @@ impl State {
         self.history_bytes = adjusted(self.history_bytes, history_bytes, entry.history().bytes());
         let may_have_more =
             new_first.is_some() || !matches!(removal.selection, Selection::Connection(_));
-        Some((Change { kind, position, first_or_last, starts_history }, connection, may_have_more))
+        let change = Change { kind, position, first_or_last, starts_history };
+        Some(Removed { change, owner: connection, waiting: place + 1, may_have_more })
     }
 }
 

@@ -23,6 +23,22 @@ impl Default for AcceptedSerials {
 }
 
 impl AcceptedSerials {
+    /// The highest serial (-1 if there is none), and the gaps.
+    pub(in crate::server) fn parts(&self) -> (i64, &[(i64, i64)]) {
+        (self.highest, &self.gaps)
+    }
+
+    /// The serials of these parts. `None` if the gaps are not ascending below the highest, or too
+    /// many.
+    pub(in crate::server) fn from_parts(highest: i64, gaps: &[(i64, i64)]) -> Option<Self> {
+        let ordered = gaps.iter().all(|(first, last)| 0 <= *first && first <= last);
+        let ascending = gaps.windows(2).all(|pair| matches!(pair, [a, b] if a.1 < b.0));
+        let below = gaps.last().is_none_or(|(_, last)| *last < highest);
+        let fits = highest >= -1 && gaps.len() <= MAX_GAPS;
+        (ordered && ascending && below && fits)
+            .then(|| Self { highest, gaps: SmallVec::from_slice(gaps) })
+    }
+
     /// Whether the serial is accepted.
     pub(in crate::server) fn contains(&self, serial: i64) -> bool {
         (0..=self.highest).contains(&serial) && self.gap_of(serial).is_none()

@@ -19,12 +19,27 @@ impl Stream {
         Self { last: first }
     }
 
-    /// A serial greater than all before.
-    pub(super) fn next(&mut self, wall: UnixMillis) -> u64 {
-        let millis = u64::try_from(wall.as_millis()).unwrap_or(0).min(u64::MAX >> BITS_PER_MILLI);
-        self.last = self.last.saturating_add(1).max(millis << BITS_PER_MILLI);
+    /// Continues from a serial.
+    pub(super) fn resume(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
+    /// The last serial.
+    pub(super) const fn last(&self) -> u64 {
         self.last
     }
+
+    /// A serial greater than all before.
+    pub(super) fn next(&mut self, wall: UnixMillis) -> u64 {
+        self.last = self.last.saturating_add(1).max(first_of(wall));
+        self.last
+    }
+}
+
+/// The first serial of a millisecond.
+pub(super) fn first_of(wall: UnixMillis) -> u64 {
+    let millis = u64::try_from(wall.as_millis()).unwrap_or(0).min(u64::MAX >> BITS_PER_MILLI);
+    millis << BITS_PER_MILLI
 }
 
 /// Formats a `channelSerial`: 16 hexadecimal digits, so that texts sort like numbers.

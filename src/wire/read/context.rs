@@ -1,16 +1,13 @@
 //! The shared state of decoding one input: limits, and the path of an error.
 
 use crate::SmolStr;
-use crate::wire::{DecodeError, DecodeErrorKind, DecodeLimits};
+use crate::wire::{DecodeError, DecodeErrorKind, DecodeLimits, MAX_DEPTH};
 use alloc::{
     string::{String, ToString as _},
     vec::Vec,
 };
 use core::cell::{Cell, RefCell};
 use serde::de::Error;
-
-/// Maximum nesting, whatever the limits, because of the stack.
-const MAX_DEPTH: u32 = 100;
 
 /// The state of decoding one input.
 pub(in crate::wire) struct Context {

@@ -16,13 +16,17 @@
 //! | W5, W5mass | server: one enters, N are told | a delivery |
 //! | W5sync | server: pages for a newcomer, as bytes | a member |
 //! | W6, W6resume, W6resume-attach | server: N connections drop; all time out, or all resume; and attach again | a member |
+//! | entry | entries of the log, of 100 presence records, and pages of snapshots, of 1,000 members: encode, decode | a record; a member |
+//! | log | a server over a log: the same changes with and without it, snapshots, the end of a node, memory | a record; a member |
 //! | open, timers | server: N connections open; then a ping to each, and its timer armed again | a connection |
 
 mod by_hand;
 mod client;
 mod driver;
+mod entry;
 mod floor;
 mod frames;
+mod log;
 mod measure;
 mod server;
 mod server_floor;
@@ -37,7 +41,8 @@ pub(crate) const FORMATS: [(&str, Format); 2] =
 fn main() {
     // Cargo passes options of its own.
     let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).peekable();
-    let folder = args.next_if(|arg| !arg.starts_with('W') && arg != "timers");
+    let is_workload = |arg: &str| arg.starts_with('W') || ["timers", "entry", "log"].contains(&arg);
+    let folder = args.next_if(|arg| !is_workload(arg));
     let only: Vec<String> = args.collect();
     let own_frames = folder.is_none();
     let input = match folder {
@@ -54,6 +59,8 @@ fn main() {
         floor::run(&input, &wants);
     }
     server::run(&input, &wants);
+    entry::run(&wants);
+    log::run(&wants);
     if own_frames {
         server_floor::run(&input, &wants);
         by_hand::run(&input, &wants);
