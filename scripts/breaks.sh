@@ -108,8 +108,8 @@ replication() {
   broken resend-first src/server/replication/proposals.rs 's/self\.sent\.iter\(\)\.take\(count\)/self.sent.iter().skip(1).take(count)/'
   broken requeue src/server/replication/proposals.rs 's/matches!\(record, Record::Adopt\(_\) \| Record::Gone\(_\) \| Record::Counts\(_\)\)/true/'
   broken refused-hole src/server/replication/proposals.rs 's/sent\.refused\.extend\(sent\.entry\.take_records\(\)\);/self.sent.retain(|sent| sent.entry.id() != id);/'
-  broken refused-after-all src/server/replication/proposals.rs 's/if records == 0 \{ sent\.refused \} else \{ Vec::new\(\) \}/sent.refused/'
-  broken pass-over src/server/commit.rs 's/self\.refuse_all\(alloc::vec!\[record\], out\);/drop(record);/'
+  broken refused-after-all src/server/replication/proposals.rs 's/if records == 0 \{ refused \} else \{ Vec::new\(\) \}/refused/'
+  broken pass-over src/server/commit.rs 's/self\.refuse_all\(alloc::vec!\[record\], out\)/drop(record)/'
   # Connections that move.
   broken adopt-ended src/server/state/fold.rs 's/self\.has_ended\(\&adopt\.connection\)/false/'
   broken ended-remembered src/server/state/fold.rs 's/fold\.ended\.insert\(id, fold\.time\.minus\(-i64::from\(ttl\)\)\);/drop((id, ttl));/'

@@ -19,7 +19,7 @@ impl Server {
                 self.at = self.now;
                 match &mut self.replication {
                     Some(replication) if !done => replication.applying = Some(applying),
-                    _ => self.entry_applied(applying.origin, out),
+                    _ => self.entry_applied(),
                 }
                 continue;
             }
@@ -48,8 +48,8 @@ impl Server {
                 replication.peers.heard(origin.incarnation, now);
                 if replication.incarnation() == Some(origin.incarnation) {
                     replication.set_heard(now);
-                    let confirmed = replication.proposals.confirm(seq, records.len());
-                    self.refuse_all(confirmed.refused, out);
+                    let refused = replication.proposals.confirm(seq, records.len());
+                    self.refuse_all(refused, out);
                 }
                 let applying = Applying { origin, records: records.into_iter(), task: None };
                 if let Some(replication) = &mut self.replication {
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// What follows from the new log time and the new state of the nodes.
-    fn entry_applied(&mut self, _origin: Origin, _out: &mut Outbox) {
+    fn entry_applied(&mut self) {
         while let Some(channel) = self.state.next_outdated() {
             self.close_channel_if_unused(channel);
         }

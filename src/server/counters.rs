@@ -10,13 +10,14 @@ pub struct Counters {
     pub connections: u64,
     /// Open transports.
     pub transports: u64,
-    /// Channels with attachments, members or history.
+    /// Channels with attachments, members or history. With a log this and the members are those that
+    /// this node knows, of all nodes: they do not add up over nodes.
     pub channels: u64,
     /// Attachments of connections to channels.
     pub attachments: u64,
-    /// Members of all channels.
+    /// Members of all channels, with a log of all nodes.
     pub members: u64,
-    /// Bytes of the client ids, data and extras of all members.
+    /// Bytes of the client ids, data and extras of these members.
     pub member_bytes: u64,
     /// Estimated bytes of the histories of all channels.
     pub history_bytes: u64,
@@ -67,7 +68,8 @@ pub struct Counters {
     pub moved: u64,
     /// Times that this node was taken for gone by others, and joined anew.
     pub fenced: u64,
-    /// Entries of the log that did not count: repeated, or of a node that was taken for gone.
+    /// Entries of the log that did not count: appended twice, out of sequence, or of a run that was
+    /// fenced.
     pub void_entries: u64,
     /// Requests refused or delayed by a limit.
     pub limited: u64,

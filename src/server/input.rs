@@ -104,7 +104,7 @@ variants! {
         },
         /// The server is about to stop. It disconnects its connections evenly over this time, so
         /// that they reconnect elsewhere, and refuses new ones. Members stay for their grace
-        /// period. Cannot be undone.
+        /// period. Cannot be undone. With a log others do its duties from then on.
         Drain: drain {
             /// The duration. Zero: at once, within the budget of each call.
             over: Duration,
@@ -143,8 +143,9 @@ variants! {
         /// The log can be reached, and every entry that was in it when it was reached has been
         /// passed in. At the start the node joins then; later it sends again what is not confirmed.
         LogAvailable,
-        /// The log cannot be reached. Reads, attaches and syncs go on. Changes wait; nobody's grace
-        /// period ends.
+        /// The log cannot be reached. Reads, attaches and syncs go on; changes wait, and are refused
+        /// (50003) after [`LogOptions::wait`](super::LogOptions::wait); nobody's grace period ends.
+        /// After the lease [`WithoutLog`](super::WithoutLog) says what becomes of the clients.
         LogUnavailable,
     }
 }

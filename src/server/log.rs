@@ -8,6 +8,7 @@ use crate::Instant;
 use crate::slab::Key;
 use crate::time::sooner;
 use crate::wire::{ErrorInfo, codes};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Server {
@@ -112,7 +113,7 @@ impl Server {
         replication.phase = Phase::Joining { nonce };
         replication.proposals.set_joining(now.mono);
         let join = Join { nonce, after: position, ttl };
-        out.push(Output::append(Entry::join(replication.node().clone(), now.wall, join)));
+        out.push(Output::append(Entry::join(self.options.node.clone(), now.wall, join)));
     }
 
     /// A run of a node has begun.
@@ -120,7 +121,7 @@ impl Server {
         let now = self.now.mono;
         let Some(replication) = &mut self.replication else { return };
         replication.peers.heard(incarnation, now);
-        if replication.node() != node {
+        if self.options.node != node {
             return;
         }
         match replication.phase {
@@ -271,16 +272,12 @@ impl Server {
             }
             Prepared::Adopt(Adopt { connection: id.clone(), grace: connection.grace_period() })
         };
-        let proposals = &mut replication.proposals;
-        let mut node = None;
+        let (proposals, node) = (&mut replication.proposals, &self.options.node);
         while let Some(records) = proposals.next_records(&options, &mut prepare) {
-            let node = node.get_or_insert_with(|| self.options.node.clone());
             out.push(Output::append(proposals.send(node, own, now.wall, records, now.mono)));
         }
         if proposals.is_quiet(&options, now.mono) {
-            let node = self.options.node.clone();
-            let entry = proposals.send(&node, own, now.wall, alloc::vec::Vec::new(), now.mono);
-            out.push(Output::append(entry));
+            out.push(Output::append(proposals.send(node, own, now.wall, Vec::new(), now.mono)));
         }
     }
 

@@ -221,7 +221,7 @@ impl Server {
         let replication = options.log.map(|log| {
             let ttl = options.connection_state_ttl.as_millis();
             state.follow_log(i64::try_from(ttl).unwrap_or(i64::MAX));
-            Box::new(Replication::new(log, options.node.clone()))
+            Box::new(Replication::new(log))
         });
         Self {
             now: Now::default(),

@@ -101,15 +101,16 @@ impl Default for ServerOptions {
 #[non_exhaustive]
 pub struct LogOptions {
     /// Time of silence after which a node counts as gone: others remove its members then, as their
-    /// grace periods end, and the node itself takes no new clients. Default: 6 s.
+    /// grace periods end, and the node itself takes no new clients. Longer than `alive_interval`, by
+    /// more than an entry may be late. Default: 6 s.
     pub lease: Duration,
-    /// Longest silence of a node that has nothing to say. Default: 2 s.
+    /// Longest silence of a node that has nothing to say. Above zero. Default: 2 s.
     pub alive_interval: Duration,
     /// Time between the nodes, by rank, before one does what another should have done. Default:
     /// 250 ms.
     pub stagger: Duration,
     /// Maximum of entries that are appended but not confirmed. What is proposed meanwhile goes into
-    /// the next entry. Default: 8.
+    /// the next entry. 0 counts as 1. Default: 8.
     pub in_flight: usize,
     /// Maximum of estimated bytes of an entry, unless a single record is larger. Default: 256 KiB.
     pub entry_bytes: usize,

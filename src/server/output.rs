@@ -176,8 +176,8 @@ pub enum Misuse {
     /// A page of a snapshot that does not follow those before it, or comes after an entry.
     #[error("the page of a snapshot does not follow those before it")]
     NotRestoring,
-    /// The pages of a snapshot contradict each other. The server must be created anew, from another
-    /// snapshot.
+    /// The pages of a snapshot contradict each other. Unlike with other errors a part of it is in the
+    /// state: the server must be created anew, from another snapshot.
     #[error("the snapshot is damaged")]
     SnapshotDamaged,
     /// The transport is already open.

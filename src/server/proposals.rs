@@ -111,7 +111,13 @@ impl Server {
             if let Record::Counts(counts) = &record {
                 self.row_refused(&counts.channel);
             }
-            let Some(id) = record.connection() else { continue };
+            let Some(id) = record.connection() else {
+                // What the host wants has to get through. A silent node is reported anew.
+                if matches!(record, Record::Kick(_) | Record::Leaving) {
+                    self.propose(record);
+                }
+                continue;
+            };
             let found = self.state.by_id(id);
             let Some(slot) = found.filter(|slot| self.connections.try_get(*slot).is_some()) else {
                 continue;

@@ -25,16 +25,19 @@ impl Server {
         }
     }
 
+    /// Begins a snapshot, if it is time and this node's duty. Returns whether it did.
     fn begin_snapshot(&mut self) -> bool {
         let Some(replication) = &self.replication else { return false };
-        replication.snapshots.is_due(&replication.options)
+        let is_due = replication.snapshots.is_due(&replication.options)
             && replication.applying.is_none()
-            && self.is_first_node(replication)
-            && self.state.begin_snapshot()
-            && self.replication.as_mut().is_some_and(|replication| {
-                replication.snapshots.begin();
-                true
-            })
+            && self.is_first_node(replication);
+        if !is_due || !self.state.begin_snapshot() {
+            return false;
+        }
+        if let Some(replication) = &mut self.replication {
+            replication.snapshots.begin();
+        }
+        true
     }
 
     /// Whether this node ranks first among those that take part.

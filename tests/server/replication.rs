@@ -166,6 +166,18 @@ fn a_refused_append_whose_first_try_got_through_is_answered_with_ack() {
 }
 
 #[test]
+fn a_kick_that_the_log_refuses_is_written_again() {
+    let mut cluster = Cluster::new(2);
+    let (_, bob) = room(&mut cluster);
+    cluster.set_appends(0, Appends::Refused);
+    cluster.kick(0, "alice");
+    cluster.set_appends(0, Appends::Arrive);
+    let outputs = cluster.advance(200);
+    assert_eq!(outputs.events_of(bob), ["leave alice=a"]);
+    assert!(cluster.members(0).is_empty() && cluster.members(1).is_empty());
+}
+
+#[test]
 fn frames_behind_a_refused_first_one_are_answered_too() {
     let mut cluster = Cluster::new(2);
     let alice = cluster.join(0, "alice");

@@ -11,8 +11,8 @@ pub(super) use snapshots::Snapshots;
 use super::record::{Gone, Record};
 use super::state::{ConnectionSlot, Removal};
 use super::{Entry, LogOptions};
+use crate::Instant;
 use crate::time::sooner;
-use crate::{Instant, SmolStr};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use core::time::Duration;
@@ -21,7 +21,6 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Replication {
     pub(super) options: LogOptions,
-    node: SmolStr,
     pub(super) phase: Phase,
     pub(super) proposals: Proposals,
     pub(super) peers: Peers,
@@ -101,10 +100,9 @@ pub(super) enum Task {
 }
 
 impl Replication {
-    pub(super) fn new(options: LogOptions, node: SmolStr) -> Self {
+    pub(super) fn new(options: LogOptions) -> Self {
         Self {
             options,
-            node,
             phase: Phase::Reading,
             proposals: Proposals::default(),
             peers: Peers::default(),
@@ -121,10 +119,6 @@ impl Replication {
                 heard: Instant::ZERO,
             },
         }
-    }
-
-    pub(super) const fn node(&self) -> &SmolStr {
-        &self.node
     }
 
     /// The number of this run, if it takes part.

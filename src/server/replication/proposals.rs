@@ -39,17 +39,9 @@ struct Waiting {
 
 #[derive(Clone, Debug)]
 struct Sent {
-    seq: u64,
     entry: Entry,
     /// Records that the log has refused, in place of which the entry is now empty.
     refused: Vec<Record>,
-}
-
-/// An entry of this node was confirmed.
-#[derive(Clone, Debug, Default)]
-pub(in crate::server) struct Confirmed {
-    /// Records that are certainly not in the log.
-    pub(in crate::server) refused: Vec<Record>,
 }
 
 impl Proposals {
@@ -125,7 +117,7 @@ impl Proposals {
         self.next_seq += 1;
         self.sent_at = now;
         let entry = Entry::step(node.clone(), stamp, (incarnation, seq), records);
-        self.sent.push_back(Sent { seq, entry: entry.clone(), refused: Vec::new() });
+        self.sent.push_back(Sent { entry: entry.clone(), refused: Vec::new() });
         entry
     }
 
@@ -163,15 +155,15 @@ impl Proposals {
         refused
     }
 
-    /// An entry of this run has come back.
-    pub(in crate::server) fn confirm(&mut self, seq: u64, records: usize) -> Confirmed {
-        if self.sent.front().is_none_or(|sent| sent.seq != seq) {
-            return Confirmed::default();
+    /// An entry of this run has come back, with this number of records. Returns the records that are
+    /// certainly not in the log.
+    pub(in crate::server) fn confirm(&mut self, seq: u64, records: usize) -> Vec<Record> {
+        if self.sent.front().is_none_or(|sent| sent.entry.id().seq != seq) {
+            return Vec::new();
         }
-        let Some(sent) = self.sent.pop_front() else { return Confirmed::default() };
+        let refused = self.sent.pop_front().map(|sent| sent.refused).unwrap_or_default();
         // The refused records are in the log after all if an earlier try had got through.
-        let refused = if records == 0 { sent.refused } else { Vec::new() };
-        Confirmed { refused }
+        if records == 0 { refused } else { Vec::new() }
     }
 
     /// An append has failed.

@@ -31,8 +31,8 @@ impl Incarnation {
         &self.node
     }
 
-    /// A run from a snapshot.
-    pub(super) fn restored(part: &IncarnationPart) -> Self {
+    /// A run without connections and rows.
+    pub(super) fn from_part(part: &IncarnationPart) -> Self {
         Self {
             node: part.node.clone(),
             next_seq: part.next_seq,
@@ -169,19 +169,9 @@ impl Incarnations {
             return false;
         }
         self.0.iter_mut().filter(same_name).for_each(|(_, found)| found.fence());
-        self.0.insert(
-            number,
-            Incarnation {
-                node: node.clone(),
-                next_seq: 0,
-                fenced: false,
-                leaving: false,
-                ttl,
-                by_grace: BTreeMap::new(),
-                spent: BTreeMap::new(),
-                rows: BTreeSet::new(),
-            },
-        );
+        let (node, next_seq, fenced, leaving) = (node.clone(), 0, false, false);
+        let part = IncarnationPart { number, node, next_seq, fenced, leaving, ttl };
+        self.insert(number, Incarnation::from_part(&part));
         self.forget_unused();
         true
     }

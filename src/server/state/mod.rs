@@ -2,7 +2,7 @@
 //! connection.
 //!
 //! A member set changes in two ways only: by [`State::apply`] for a client's frame, and by
-//! [`State::remove_next`] for a removal. Both take names, and read no clock, options or transport:
+//! [`State::remove_next`] for a removal. Both read no clock, options or transport:
 //! the same records in the same order give the same sets.
 
 mod apply;

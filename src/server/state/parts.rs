@@ -118,7 +118,7 @@ impl State {
         let fold = self.fold.as_mut().ok_or(Damaged)?;
         (fold.time, fold.record) = (part.time, part.record);
         for run in &part.incarnations {
-            fold.incarnations.insert(run.number, Incarnation::restored(run));
+            fold.incarnations.insert(run.number, Incarnation::from_part(run));
         }
         Ok(())
     }

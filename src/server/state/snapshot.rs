@@ -8,7 +8,7 @@ use super::{ChannelSlot, ConnectionSlot, State};
 use crate::Instant;
 use crate::SmolStr;
 use crate::members::SharedMembers;
-use crate::server::entry::{ChannelPart, LogPosition, Part, SnapshotPage};
+use crate::server::entry::{ChannelPart, EventPart, LogPosition, Part, SnapshotPage};
 use crate::server::output::Position;
 use crate::slab::Key;
 use alloc::collections::VecDeque;
@@ -164,32 +164,16 @@ impl State {
                 Some((slot, channel)) => {
                     let events = channel.history().parts(now, position, serial);
                     let events: Vec<_> = events.take(PART).collect();
-                    let full = events.len() == PART;
-                    let last = events.last().map(|event| event.position);
-                    if !events.is_empty() {
-                        *budget = budget.saturating_sub(events.len());
-                        let bytes =
-                            events.iter().map(|event| event.message.size() + 2 * OVERHEAD).sum();
-                        if channel.snapshot != number {
-                            // It has no members, no rows and no message, and is new to the snapshot.
-                            let part = channel.part();
-                            let part_of_events =
-                                Part::Events { channel: channel.name().clone(), events };
-                            self.channels[slot].snapshot = number;
-                            self.add_channel(part);
-                            self.add_part(part_of_events, bytes);
-                        } else {
-                            let channel = channel.name().clone();
-                            self.add_part(Part::Events { channel, events }, bytes);
-                        }
-                    }
-                    match last.filter(|_| full) {
-                        Some(last) => {
-                            let index = last.index.saturating_add(1);
-                            Stage::Events(slot.number(), Position { index, ..last })
+                    let last = events.last().filter(|_| events.len() == PART);
+                    let next = match last.map(|event| event.position) {
+                        Some(Position { serial, index }) => {
+                            let index = index.saturating_add(1);
+                            Stage::Events(slot.number(), Position { serial, index })
                         }
                         None => Stage::Events(slot.number().saturating_add(1), Position::default()),
-                    }
+                    };
+                    self.add_events(slot, number, events, budget);
+                    next
                 }
                 None => Stage::Done,
             },
@@ -224,6 +208,28 @@ impl State {
         *budget = budget.saturating_sub(members.len());
         let bytes = members.iter().map(|(_, message)| message.size() + OVERHEAD).sum();
         self.add_part(Part::Members { channel, members }, bytes);
+    }
+
+    fn add_events(
+        &mut self,
+        slot: ChannelSlot,
+        number: u32,
+        events: Vec<EventPart>,
+        budget: &mut usize,
+    ) {
+        if events.is_empty() {
+            return;
+        }
+        let entry = &mut self.channels[slot];
+        let channel = entry.name().clone();
+        if core::mem::replace(&mut entry.snapshot, number) != number {
+            // It has no members, no rows and no message.
+            let part = entry.part();
+            self.add_channel(part);
+        }
+        *budget = budget.saturating_sub(events.len());
+        let bytes = events.iter().map(|event| event.message.size() + 2 * OVERHEAD).sum();
+        self.add_part(Part::Events { channel, events }, bytes);
     }
 
     fn add_channel(&mut self, part: ChannelPart) {
